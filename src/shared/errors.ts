@@ -1,0 +1,53 @@
+/**
+ * What kind of refusal an error is. Services and stores speak in these; only `http/problem.filter.ts` knows which
+ * HTTP status each one becomes.
+ */
+export type ErrorKind =
+  | 'malformed'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'not_found'
+  | 'conflict'
+  | 'stale_version'
+  | 'too_large'
+  | 'unsupported'
+  | 'invalid'
+  | 'too_many'
+  | 'unavailable';
+
+/** One fault in what a client sent: where (a JSON pointer), what to do about it, and a code that stays. */
+export interface Fault {
+  pointer: string;
+  detail: string;
+  code: string;
+}
+
+/**
+ * The one error that code of ours throws on purpose. `code` is stable and meant for programs, `detail` is a sentence
+ * that tells a person what to do. Anything else that is thrown is a bug and is answered as one.
+ */
+export class BrainError extends Error {
+  constructor(
+    readonly kind: ErrorKind,
+    readonly code: string,
+    readonly detail: string,
+    readonly more: { errors?: Fault[]; retryAfterSeconds?: number; cause?: unknown } = {},
+  ) {
+    super(`${code}: ${detail}`, more.cause === undefined ? undefined : { cause: more.cause });
+    this.name = 'BrainError';
+  }
+}
+
+export function isBrainError(error: unknown, code?: string): error is BrainError {
+  return error instanceof BrainError && (code === undefined || error.code === code);
+}
+
+/** A fault found in a body or a query; `pointer` is empty for the whole of it. */
+export function invalid(detail: string, errors: Fault[]): BrainError {
+  return new BrainError('invalid', 'invalid_request', detail, { errors });
+}
+
+/** The text of whatever was thrown, for a log line. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

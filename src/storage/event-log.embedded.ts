@@ -1,0 +1,108 @@
+/** `EventLog` in the file of the embedded store; `write` is how events ride in a commit of the store. */
+import { digest } from '../shared/ids.js';
+import type { EmbeddedDatabase, Key } from './database.embedded.js';
+import {
+  EventLog,
+  type EventRecord,
+  indexKeys,
+  type LogBounds,
+  type LoggedEvent,
+  type LogQuery,
+  splitPosition,
+} from './event-log.js';
+
+const LAST = Number.MAX_SAFE_INTEGER;
+/** How many batch ids are remembered: far more than can be under way. */
+const BATCHES_KEPT = 1000;
+
+export class EventLogEmbedded extends EventLog {
+  private readonly batches = new Map<string, string>();
+  private last: [ms: number, seq: number];
+
+  constructor(private readonly db: EmbeddedDatabase) {
+    super();
+    const [key] = [...db.log.getKeys({ reverse: true, limit: 1 })];
+    const trimmed = db.meta.get(['log-last']);
+    this.last = key ? [Number(key[0]), Number(key[1])] : trimmed ? splitPosition(trimmed) : [0, 0];
+  }
+
+  async append(batchId: string, events: EventRecord[]): Promise<string> {
+    const known = this.batches.get(batchId);
+    if (known !== undefined) return known;
+    const { result, durable } = await this.db.commit(() => this.write(events));
+    await durable;
+    this.batches.set(batchId, result);
+    if (this.batches.size > BATCHES_KEPT) this.batches.delete(this.batches.keys().next().value as string);
+    return result;
+  }
+
+  /** Only inside a commit. Returns the position of the last event. */
+  write(events: EventRecord[]): string {
+    const nowMs = Date.now();
+    for (const { json, keys } of events) {
+      // A clock that was set back must not take the order of the log with it.
+      this.last = nowMs > this.last[0] ? [nowMs, 0] : [this.last[0], this.last[1] + 1];
+      this.db.log.putSync(this.last, json);
+      for (const key of keys) this.db.logIndex.putSync([digest(key), ...this.last], '');
+    }
+    return this.last.join('-');
+  }
+
+  async read(query: LogQuery): Promise<LoggedEvent[]> {
+    const prefix: Key = query.key === undefined ? [] : [digest(query.key)];
+    const table = query.key === undefined ? this.db.log : this.db.logIndex;
+    const low: Key = [...prefix, ...(query.from === undefined ? [0, 0] : splitPosition(query.from))];
+    const high: Key = [...prefix, ...(query.until === undefined ? [LAST, LAST] : splitPosition(query.until))];
+    const after = query.after === undefined ? undefined : [...prefix, ...splitPosition(query.after)];
+    const exclusiveStart = after !== undefined;
+    const range =
+      query.order === 'asc'
+        ? { start: after ?? low, end: high, inclusiveEnd: true, exclusiveStart }
+        : { start: after ?? high, end: low, reverse: true, inclusiveEnd: true, exclusiveStart };
+    const found: LoggedEvent[] = [];
+    for (const key of table.getKeys({ ...range, limit: query.limit })) {
+      const place = key.slice(-2);
+      const json = this.db.log.get(place);
+      if (json !== undefined) found.push({ position: place.join('-'), json });
+    }
+    return found;
+  }
+
+  async bounds(): Promise<LogBounds> {
+    const [first] = [...this.db.log.getKeys({ limit: 1 })];
+    const [last] = [...this.db.log.getKeys({ reverse: true, limit: 1 })];
+    const length = Number((this.db.log.getStats() as { entryCount: number }).entryCount);
+    return { first: first?.join('-') ?? null, last: last?.join('-') ?? null, length };
+  }
+
+  async has(position: string): Promise<boolean> {
+    return this.db.log.doesExist(splitPosition(position));
+  }
+
+  async trim(position: string, limit: number): Promise<LoggedEvent[]> {
+    const { result, durable } = await this.db.commit(() => {
+      const range = { start: [0, 0], end: splitPosition(position), limit };
+      const gone = [...this.db.log.getRange(range)].map(({ key, value }) => ({ key, value }));
+      for (const { key, value } of gone) {
+        this.db.log.removeSync(key);
+        for (const entry of keysOf(value)) this.db.logIndex.removeSync([digest(entry), ...key]);
+      }
+      this.db.meta.putSync(['log-last'], this.last.join('-'));
+      return gone;
+    });
+    await durable;
+    return result.map(({ key, value }) => ({ position: key.join('-'), json: value }));
+  }
+
+  onAppend(listener: () => void): () => void {
+    return this.db.onFlush(listener);
+  }
+}
+
+function keysOf(json: string): string[] {
+  try {
+    return indexKeys(JSON.parse(json) as Parameters<typeof indexKeys>[0]);
+  } catch {
+    return [];
+  }
+}

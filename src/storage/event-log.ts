@@ -1,0 +1,80 @@
+/**
+ * The port to the event log: an ordered, append-only sequence of serialized events with two kinds of index.
+ *
+ * What a caller may assume:
+ * - A position is `<ms>-<seq>`, opaque to users and comparable with `comparePositions`; positions grow with every
+ *   append, whichever replica appends.
+ * - A batch is applied once, however often it is sent with the same id.
+ * - An event and its index entries appear together and are trimmed together.
+ */
+
+/** `json` is the envelope as it will be read; `keys` are the values by which the index finds it. */
+export interface EventRecord {
+  json: string;
+  keys: string[];
+  /** Told when the state was committed but the log itself refused the event. */
+  refused?: (reason: string) => void;
+}
+
+export interface LoggedEvent {
+  position: string;
+  json: string;
+}
+
+export interface LogQuery {
+  order: 'asc' | 'desc';
+  limit: number;
+  /** Exclusive: where the previous page ended, in the direction of reading. */
+  after?: string;
+  /** Inclusive bounds. */
+  from?: string;
+  until?: string;
+  /** Only the events under this index key (`s:<subject>`, `c:<correlation>`). */
+  key?: string;
+}
+
+export interface LogBounds {
+  first: string | null;
+  last: string | null;
+  length: number;
+}
+
+export abstract class EventLog {
+  /** Returns the position of the last event of the batch. A log that refuses (wrong type) throws `conflict` (`log_refused`). */
+  abstract append(batchId: string, events: EventRecord[]): Promise<string>;
+  abstract read(query: LogQuery): Promise<LoggedEvent[]>;
+  abstract bounds(): Promise<LogBounds>;
+  /** Whether the event at this position is (still) there. */
+  abstract has(position: string): Promise<boolean>;
+  /** Removes every event before `position`, at most `limit` at once, with its index entries; returns what was removed. */
+  abstract trim(position: string, limit: number): Promise<LoggedEvent[]>;
+  /** Calls back when there may be something new: after a commit here, and after the log was away. */
+  abstract onAppend(listener: () => void): () => void;
+}
+
+export function comparePositions(a: string, b: string): number {
+  const [aMs, aSeq] = splitPosition(a);
+  const [bMs, bSeq] = splitPosition(b);
+  return aMs - bMs || aSeq - bSeq;
+}
+
+export function splitPosition(position: string): [ms: number, seq: number] {
+  const dash = position.indexOf('-');
+  return [Number(position.slice(0, dash)), Number(position.slice(dash + 1))];
+}
+
+export const POSITION = /^\d{1,15}-\d{1,15}$/;
+
+/** The values by which an event is found: its subjects, and the correlation that caused it. */
+const SUBJECT_FIELDS = ['threat_id', 'mission_id', 'policy_id', 'agent_id', 'event_id'];
+
+export function indexKeys(event: { payload: unknown; meta: { correlation_id: string | null } }): string[] {
+  const keys = new Set<string>();
+  const payload = event.payload as Record<string, unknown> | null;
+  for (const field of SUBJECT_FIELDS) {
+    const value = payload?.[field];
+    if (typeof value === 'string' || typeof value === 'number') keys.add(`s:${value}`);
+  }
+  if (event.meta.correlation_id !== null) keys.add(`c:${event.meta.correlation_id}`);
+  return [...keys];
+}
