@@ -32,7 +32,7 @@ export class EmbeddedDatabase {
     this.docs = table('docs');
     this.index = table('index');
     this.uniques = table('uniques');
-    this.counts = this.root.openDB<number, Key>({ name: 'counts' });
+    this.counts = this.root.openDB<number, Key>({ name: 'counts', encoding: 'json' });
     this.entries = table('entries');
     this.log = table('log');
     this.logIndex = table('log-index');

@@ -1,0 +1,134 @@
+/** The one suite that every `EventLog` passes. */
+import { randomId } from '../shared/ids.js';
+import { comparePositions, type EventLog, type EventRecord, type LoggedEvent } from './event-log.js';
+import type { Backend } from './store.contract.js';
+
+const event = (n: number, ...keys: string[]): EventRecord => ({
+  json: JSON.stringify({
+    n,
+    payload: { agent_id: keys.find((key) => key.startsWith('s:'))?.slice(2) },
+    meta: { correlation_id: keys.find((key) => key.startsWith('c:'))?.slice(2) ?? null },
+  }),
+  keys,
+});
+const numbers = (events: LoggedEvent[]): number[] =>
+  events.map(({ json }) => (JSON.parse(json) as { n: number }).n);
+
+export function eventLogContract(title: string, start: () => Promise<Backend>): void {
+  describe(`EventLog on ${title}`, () => {
+    let backend: Backend;
+    let log: EventLog;
+
+    beforeAll(async () => {
+      backend = await start();
+      log = (await backend.client()).log;
+    }, 60_000);
+    afterAll(() => backend.stop());
+    beforeEach(async () => {
+      for (;;) if ((await log.trim('999999999999999-0', 1000)).length === 0) return;
+    });
+
+    it('starts empty', async () => {
+      expect(await log.bounds()).toEqual({ first: null, last: null, length: 0 });
+      expect(await log.read({ order: 'asc', limit: 10 })).toEqual([]);
+    });
+
+    it('keeps order, reads both ways, and pages with `after`', async () => {
+      await log.append(
+        randomId(8),
+        [0, 1, 2, 3, 4].map((n) => event(n)),
+      );
+      const up = await log.read({ order: 'asc', limit: 3 });
+      expect(numbers(up)).toEqual([0, 1, 2]);
+      expect(numbers(await log.read({ order: 'asc', limit: 3, after: up[2]?.position }))).toEqual([3, 4]);
+      const down = await log.read({ order: 'desc', limit: 2 });
+      expect(numbers(down)).toEqual([4, 3]);
+      expect(numbers(await log.read({ order: 'desc', limit: 9, after: down[1]?.position }))).toEqual([
+        2, 1, 0,
+      ]);
+    });
+
+    it('reads between bounds, both inclusive', async () => {
+      await log.append(
+        randomId(8),
+        [0, 1, 2, 3].map((n) => event(n)),
+      );
+      const all = await log.read({ order: 'asc', limit: 9 });
+      const bounds = { from: all[1]?.position, until: all[2]?.position };
+      expect(numbers(await log.read({ order: 'asc', limit: 9, ...bounds }))).toEqual([1, 2]);
+      expect(numbers(await log.read({ order: 'desc', limit: 9, ...bounds }))).toEqual([2, 1]);
+    });
+
+    it('finds events by subject and by correlation, in log order, both ways', async () => {
+      await log.append(randomId(8), [event(0, 's:x', 'c:1'), event(1, 's:y', 'c:1'), event(2, 's:x', 'c:2')]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 's:x' }))).toEqual([0, 2]);
+      expect(numbers(await log.read({ order: 'desc', limit: 9, key: 's:x' }))).toEqual([2, 0]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 'c:1' }))).toEqual([0, 1]);
+      const [first] = await log.read({ order: 'asc', limit: 1, key: 's:x' });
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 's:x', after: first?.position }))).toEqual(
+        [2],
+      );
+      expect(await log.read({ order: 'asc', limit: 9, key: 's:nobody' })).toEqual([]);
+    });
+
+    it('applies a batch once, however often it is sent', async () => {
+      const id = randomId(8);
+      const first = await log.append(id, [event(1), event(2)]);
+      expect(await log.append(id, [event(1), event(2)])).toBe(first);
+      expect(numbers(await log.read({ order: 'asc', limit: 9 }))).toEqual([1, 2]);
+    });
+
+    it('gives positions that grow, with several writers', async () => {
+      const writers = await Promise.all([backend.client(), backend.client(), backend.client()]);
+      const appended = await Promise.all(
+        Array.from({ length: 60 }, (_, n) =>
+          (writers[n % 3]?.log as EventLog).append(randomId(8), [event(n)]),
+        ),
+      );
+      expect(new Set(appended).size).toBe(60);
+      const read = await log.read({ order: 'asc', limit: 100 });
+      const positions = read.map(({ position }) => position);
+      expect([...positions].sort(comparePositions)).toEqual(positions);
+      expect([...appended].sort(comparePositions)).toEqual(positions);
+      const later = await log.append(randomId(8), [event(99)]);
+      expect(comparePositions(later, positions.at(-1) as string)).toBeGreaterThan(0);
+    });
+
+    it('knows its bounds and which positions it holds', async () => {
+      const last = await log.append(randomId(8), [event(1), event(2)]);
+      const bounds = await log.bounds();
+      expect([bounds.last, bounds.length]).toEqual([last, 2]);
+      expect(await log.has(last)).toBe(true);
+      expect(await log.has('1-1')).toBe(false);
+    });
+
+    it('trims events and their index entries together, and says which', async () => {
+      await log.append(randomId(8), [event(0, 's:x', 'c:a'), event(1, 's:x'), event(2, 's:x', 'c:a')]);
+      const all = await log.read({ order: 'asc', limit: 9 });
+      const gone = await log.trim(all[2]?.position as string, 1);
+      expect(numbers(gone)).toEqual([0]);
+      expect(numbers(await log.trim(all[2]?.position as string, 100))).toEqual([1]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9 }))).toEqual([2]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 's:x' }))).toEqual([2]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 'c:a' }))).toEqual([2]);
+      expect((await log.bounds()).length).toBe(1);
+    });
+
+    it('goes on behind what was trimmed, also after a restart', async () => {
+      const last = await log.append(randomId(8), [event(1)]);
+      await log.trim('999999999999999-0', 10);
+      log = (await backend.restart()).log;
+      expect(comparePositions(await log.append(randomId(8), [event(2)]), last)).toBeGreaterThan(0);
+    });
+
+    it('tells listeners that there may be something new', async () => {
+      let told = 0;
+      const stop = log.onAppend(() => {
+        told += 1;
+      });
+      await log.append(randomId(8), [event(1)]);
+      stop();
+      expect(told).toBeGreaterThan(0);
+    });
+  });
+}
