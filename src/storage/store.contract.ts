@@ -473,7 +473,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
     describe('at length', () => {
       it('reads at most 2,000 candidates a page with several filters, and still finds every row', async () => {
         const group = (name: string, count: number, over: Partial<Item>): Item[] =>
-          Array.from({ length: count }, (_, i) => item(`${name}${i}`, { at: (over.at ?? 0) + i, ...over }));
+          Array.from({ length: count }, (_, i) => item(`${name}${i}`, { ...over, at: (over.at ?? 0) + i }));
         // Newest first, the walk meets 2,300 rows of the rarer filter which the other one refuses.
         const rows = [
           ...group('both', 50, { kind: 'many', state: 'common' }),

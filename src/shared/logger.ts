@@ -1,0 +1,83 @@
+/** The log of the process: one JSON line per entry, or readable lines on a terminal. Nothing secret ever reaches it. */
+import type { LoggerService } from '@nestjs/common';
+import { pino, type Logger as Pino } from 'pino';
+import { currentContext } from './context.js';
+
+export interface LogOptions {
+  level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  format: 'json' | 'pretty';
+}
+
+export class Logger implements LoggerService {
+  private readonly pino: Pino;
+
+  constructor(options: LogOptions, out: { write(line: string): unknown } = process.stdout) {
+    const sink = options.format === 'json' ? out : { write: (line: string) => out.write(pretty(line)) };
+    this.pino = pino(
+      {
+        level: options.level,
+        base: null,
+        timestamp: () => `,"time":${Date.now() / 1000}`,
+        formatters: { level: (label) => ({ level: label }) },
+        mixin: () => {
+          const context = currentContext();
+          return context ? { request_id: context.requestId, correlation_id: context.correlationId } : {};
+        },
+      },
+      sink,
+    );
+  }
+
+  get requests(): boolean {
+    return this.pino.isLevelEnabled('info');
+  }
+
+  info(message: string, fields: object = {}): void {
+    this.pino.info(fields, message);
+  }
+
+  warn(message: unknown, ...rest: unknown[]): void {
+    this.pino.warn(fieldsOf(rest), String(message));
+  }
+
+  error(message: unknown, ...rest: unknown[]): void {
+    this.pino.error(fieldsOf(rest), String(message));
+  }
+
+  debug(message: unknown, ...rest: unknown[]): void {
+    this.pino.debug(fieldsOf(rest), String(message));
+  }
+
+  /** What Nest itself says about modules and routes is of use to those who develop, not to those who operate. */
+  log(message: unknown, ...rest: unknown[]): void {
+    this.pino.debug(fieldsOf(rest), String(message));
+  }
+
+  fatal(message: unknown, ...rest: unknown[]): void {
+    this.error(message, ...rest);
+  }
+}
+
+/** Nest gives a context, and for errors a stack before it, as plain strings; our own code gives one object. */
+function fieldsOf(rest: unknown[]): object {
+  const [first] = rest;
+  if (typeof first === 'object' && first !== null)
+    return first instanceof Error ? { stack: first.stack } : first;
+  const texts = rest.filter((part) => typeof part === 'string');
+  const context = texts.at(-1);
+  const stack = texts.length > 1 ? texts[0] : undefined;
+  return { ...(context !== undefined && { context }), ...(stack !== undefined && { stack }) };
+}
+
+function pretty(line: string): string {
+  try {
+    const { level, time, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+    const at = new Date(Number(time) * 1000).toISOString().slice(11, 23);
+    const rest = Object.entries(fields)
+      .map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+      .join('');
+    return `${at} ${String(level).toUpperCase().padEnd(5)} ${String(msg)}${rest}\n`;
+  } catch {
+    return line;
+  }
+}
