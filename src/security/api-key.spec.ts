@@ -1,0 +1,43 @@
+import { sha256 } from '../shared/ids.js';
+import { digestOf, isExpired, isKeyId, isWellFormed, makeKey, makeKeyId } from './api-key.js';
+
+describe('an API key', () => {
+  it('has the prefix, 32 random bytes and a checksum in base62', () => {
+    const keys = Array.from({ length: 1000 }, makeKey);
+    expect(new Set(keys).size).toBe(1000);
+    for (const key of keys) {
+      expect(key).toMatch(/^brn_[0-9A-Za-z]{49}$/);
+      expect(isWellFormed(key)).toBe(true);
+    }
+  });
+
+  it('is told from a mistyped one: every single changed, missing or swapped character', () => {
+    const key = makeKey();
+    for (let i = 0; i < key.length; i += 1) {
+      expect(isWellFormed(key.slice(0, i) + (key[i] === 'x' ? 'y' : 'x') + key.slice(i + 1))).toBe(false);
+      expect(isWellFormed(key.slice(0, i) + key.slice(i + 1))).toBe(false);
+      const swapped = key.slice(0, i) + (key[i + 1] ?? '') + key[i] + key.slice(i + 2);
+      if (swapped !== key) expect(isWellFormed(swapped)).toBe(false);
+    }
+    expect(isWellFormed('')).toBe(false);
+    expect(isWellFormed(`${key}\n`)).toBe(false);
+  });
+
+  it('is digested alike by both ways that Node has', () => {
+    const key = makeKey();
+    expect(digestOf(key)).toBe(sha256(key));
+  });
+
+  it('has an id of its own', () => {
+    expect(isKeyId(makeKeyId())).toBe(true);
+    for (const id of ['', 'key_', 'bootstrap', `key_${'a'.repeat(5000)}`, 'key_ABCDEFGHIJKL'])
+      expect(isKeyId(id)).toBe(false);
+  });
+
+  it('expires at its time', () => {
+    expect(isExpired({ expires_at: null })).toBe(false);
+    expect(isExpired({ expires_at: Date.now() / 1000 + 1 })).toBe(false);
+    expect(isExpired({ expires_at: Date.now() / 1000 })).toBe(true);
+    expect(isExpired({ expires_at: 0 })).toBe(true);
+  });
+});
