@@ -328,3 +328,6 @@ function distance(a: string, b: string): number {
   }
   return row[b.length] as number;
 }
+
+/** The injection token of the settings. */
+export const CONFIG = Symbol('config');

@@ -1,0 +1,39 @@
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import { CONFIG, type Config } from './config.js';
+import { EventsModule } from './events/events.module.js';
+import { HttpModule } from './http/http.module.js';
+import { SecurityModule } from './security/security.module.js';
+import { Logger } from './shared/logger.js';
+import { StorageModule } from './storage/storage.module.js';
+import { ThreatsModule } from './threats/threats.module.js';
+
+/** What everybody may ask for. */
+@Global()
+@Module({})
+class CoreModule {
+  static for(config: Config, logger: Logger): DynamicModule {
+    const providers = [
+      { provide: CONFIG, useValue: config },
+      { provide: Logger, useValue: logger },
+    ];
+    return { module: CoreModule, providers, exports: [CONFIG, Logger] };
+  }
+}
+
+/** The table of contents: first what carries, then one line for each domain. */
+@Module({})
+export class AppModule {
+  static for(config: Config, logger: Logger): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        CoreModule.for(config, logger),
+        StorageModule.for(config),
+        EventsModule.for(config),
+        SecurityModule.with(config),
+        HttpModule,
+        ThreatsModule,
+      ],
+    };
+  }
+}

@@ -1,0 +1,56 @@
+/** How the application is put together and taken down; `main.ts` and the tests use the same. */
+import type { Server } from 'node:http';
+import { NestFactory, Reflector } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { AppModule } from './app.module.js';
+import type { Config } from './config.js';
+import { BodyInterceptor } from './http/body.interceptor.js';
+import { ApiDocument } from './http/docs.controller.js';
+import { CuredExpressAdapter } from './http/express.adapter.js';
+import { Draining } from './http/health.controller.js';
+import { openApiDocument } from './http/openapi.js';
+import { ProblemFilter } from './http/problem.filter.js';
+import { requestContext } from './http/request-context.js';
+import { ValidationPipe } from './http/validation.pipe.js';
+import { sleep } from './shared/clock.js';
+import type { Logger } from './shared/logger.js';
+
+export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
+  const app = await NestFactory.create<NestExpressApplication>(
+    AppModule.for(config, logger),
+    new CuredExpressAdapter(),
+    { logger, bodyParser: false, abortOnError: false },
+  );
+  if (config.trustProxy !== null) app.set('trust proxy', config.trustProxy);
+  app.use(requestContext(logger, config.logRequests));
+  app.useGlobalFilters(new ProblemFilter(logger));
+  app.useGlobalInterceptors(new BodyInterceptor(app.get(Reflector)));
+  app.useGlobalPipes(new ValidationPipe());
+  await app.init();
+  app.get(ApiDocument).json = JSON.stringify(openApiDocument(app));
+  return app;
+}
+
+/** How long idle connections of clients that keep them open are looked for while requests finish. */
+const LOOK_EVERY_MS = 50;
+
+/**
+ * Says no on `/readyz`, waits until that was noticed, lets the requests that run finish within the grace time, flushes
+ * the events, and closes the store: in this order, so that nothing that was answered gets lost.
+ */
+export async function shutDown(app: NestExpressApplication, config: Config): Promise<void> {
+  app.get(Draining).active = true;
+  await sleep(config.shutdownDelaySeconds * 1000);
+  const server = app.getHttpServer() as unknown as Server;
+  let closed = false;
+  server.close(() => {
+    closed = true;
+  });
+  const deadline = Date.now() + config.shutdownGraceSeconds * 1000;
+  while (!closed && server.listening === false && Date.now() < deadline) {
+    server.closeIdleConnections();
+    if (!closed) await sleep(LOOK_EVERY_MS);
+  }
+  server.closeAllConnections();
+  await app.close();
+}

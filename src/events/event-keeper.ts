@@ -1,0 +1,141 @@
+/**
+ * Keeps the log honest about what it cannot know by itself. Each process leaves a mark when it starts and takes it away
+ * when it stops; a mark whose process is gone means an unclean stop, and whoever finds it tells the gap. And each
+ * process remembers the end of the log it last saw: when the log ends before that, a failover took history back.
+ */
+import { messageOf } from '../shared/errors.js';
+import { nowSeconds } from '../shared/clock.js';
+import { randomId } from '../shared/ids.js';
+import type { Logger } from '../shared/logger.js';
+import { comparePositions, type EventLog, splitPosition } from '../storage/event-log.js';
+import type { Collection, Lease, Store } from '../storage/store.js';
+import type { EventStream } from './event-stream.js';
+import { streamGap } from './stream.events.js';
+
+interface Mark {
+  id: string;
+  started_at: number;
+  seen_at: number;
+}
+
+const MARKS: Collection<Mark> = {
+  name: 'processes',
+  item: 'process',
+  version: 1,
+  indexVersion: 1,
+  id: (mark) => mark.id,
+  order: (mark) => mark.started_at,
+};
+
+const BEAT_MS = 2000;
+/** Longer than any pause of a healthy process; an unclean stop is told at most this long after the next start. */
+const ALIVE_MS = 8000;
+
+export class EventKeeper {
+  private readonly mark: Mark;
+  private lease?: Lease;
+  private timer?: NodeJS.Timeout;
+  private beating?: Promise<void>;
+  private stopped = false;
+  private tail: string | null = null;
+
+  constructor(
+    private readonly store: Store,
+    private readonly log: EventLog,
+    private readonly events: EventStream,
+    private readonly logger: Logger,
+  ) {
+    store.declare(MARKS);
+    this.mark = { id: randomId(12), started_at: nowSeconds(), seen_at: nowSeconds() };
+  }
+
+  /** Does not wait for a store that is away: the first beat that reaches it leaves the mark. */
+  start(): void {
+    this.beat();
+  }
+
+  /** Called after the stream was flushed; an unflushed one leaves its mark, and the next start tells the gap. */
+  async stop(flushed: boolean): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.beating;
+    if (!flushed) return;
+    await this.store.transaction(async (tx) => {
+      if (await tx.get(MARKS, this.mark.id)) tx.delete(MARKS, this.mark.id);
+    });
+    if (this.lease) await this.store.release(this.lease);
+  }
+
+  private beat(): void {
+    this.beating = this.once()
+      .catch((error: unknown) =>
+        this.logger.debug('the mark of this process waits', { reason: messageOf(error) }),
+      )
+      .finally(() => {
+        if (this.stopped) return;
+        this.timer = setTimeout(() => this.beat(), BEAT_MS);
+        this.timer.unref();
+      });
+  }
+
+  private async once(): Promise<void> {
+    await this.tellRollback();
+    await this.renewMark();
+    await this.tellUncleanStops();
+  }
+
+  private async renewMark(): Promise<void> {
+    const held = this.lease && (await this.store.renew(this.lease, ALIVE_MS));
+    if (!held) this.lease = await this.store.acquire(leaseOf(this.mark.id), ALIVE_MS);
+    this.mark.seen_at = nowSeconds();
+    await this.store.transaction(async (tx) => {
+      if (await tx.get(MARKS, this.mark.id)) tx.put(MARKS, this.mark);
+      else tx.insert(MARKS, this.mark);
+    });
+  }
+
+  private async tellUncleanStops(): Promise<void> {
+    const { rows } = await this.store.list(MARKS, { direction: 'asc' });
+    for (const { id } of rows) {
+      if (id === this.mark.id) continue;
+      const lease = await this.store.acquire(leaseOf(id), ALIVE_MS);
+      if (!lease) continue;
+      await this.store.transaction(async (tx) => {
+        const gone = await tx.get(MARKS, id);
+        if (!gone) return;
+        tx.delete(MARKS, id);
+        const now = nowSeconds();
+        this.events.publish(
+          streamGap({ reason: 'unclean_stop', from: gone.seen_at, to: now, detected_at: now }),
+          tx,
+        );
+      });
+      await this.store.release(lease);
+      this.logger.warn('a process ended without flushing its events; a gap tells it', { process: id });
+    }
+  }
+
+  private async tellRollback(): Promise<void> {
+    const { last } = await this.log.bounds();
+    const seen = this.tail;
+    this.tail = last;
+    if (seen === null || (last !== null && comparePositions(last, seen) >= 0 && (await this.log.has(seen))))
+      return;
+    const { first } = await this.log.bounds();
+    if (first !== null && comparePositions(seen, first) < 0) return;
+    // Every replica notices; the one that takes the lease tells.
+    if (!(await this.store.acquire(`rollback:${seen}`, 60_000))) return;
+    const from = last === null ? this.mark.started_at : splitPosition(last)[0] / 1000;
+    const to = splitPosition(seen)[0] / 1000;
+    this.events.publish(
+      streamGap({ reason: 'rollback', from: Math.min(from, to), to, detected_at: nowSeconds() }),
+    );
+    this.logger.error('the event log lost its end: a failover took history back; a gap tells it', {
+      position: seen,
+    });
+  }
+}
+
+function leaseOf(id: string): string {
+  return `process:${id}`;
+}

@@ -1,0 +1,248 @@
+/**
+ * The one way for a domain to say what happened. `publish` returns at once and never throws; what becomes of the event
+ * is this class's business:
+ * - with a transaction it rides in its commit and shares its fate;
+ * - without one it is buffered and flushed in batches; while the log is away the buffer waits, what does not fit any
+ *   more is counted, and the first thing written when the log is back is a `stream.gap` that tells how many of which.
+ */
+import { currentContext } from '../shared/context.js';
+import { messageOf } from '../shared/errors.js';
+import { nowSeconds, sleep } from '../shared/clock.js';
+import { randomId } from '../shared/ids.js';
+import type { Logger } from '../shared/logger.js';
+import { type EventLog, type EventRecord, indexKeys } from '../storage/event-log.js';
+import type { Tx } from '../storage/store.js';
+import type { Envelope, NewEvent } from './event.js';
+import type { Mask } from './mask.js';
+import { type GapReason, streamGap } from './stream.events.js';
+
+/** Decisions are in the log at the latest after this. */
+const FLUSH_MS = 5;
+/** Waiting events are bounded in number and in size, so that a log which hangs for an hour takes no memory. */
+const MAX_WAITING = 50_000;
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+/** A batch is one call to the log; larger ones gain little and hold up the others. */
+const BATCH = 500;
+const BATCH_BYTES = 1024 * 1024;
+const FIRST_RETRY_MS = 50;
+const MAX_RETRY_MS = 1000;
+/** A shutdown waits so long for a log that does not answer; then the start after it tells the gap. */
+const CLOSE_MS = 5000;
+/** The same trouble is logged at most so often. */
+const LOG_EVERY_MS = 1000;
+
+interface Waiting {
+  event: NewEvent;
+  timestamp: number;
+  correlation: string | null;
+}
+
+interface Ready extends EventRecord {
+  type: string;
+  timestamp: number;
+}
+
+interface Loss {
+  counts: Record<string, number>;
+  from: number;
+  to: number;
+}
+
+interface Batch {
+  id: string;
+  events: EventRecord[];
+  bytes: number;
+}
+
+export class EventStream {
+  /** How many events were lost since the start, for whatever reason; each loss is told by a gap as well. */
+  lost = 0;
+  private waiting: Waiting[] = [];
+  private ready: Ready[] = [];
+  private readyBytes = 0;
+  private losses = new Map<GapReason, Loss>();
+  /** What was sent and may have arrived: it is sent again as it is, under the same id. */
+  private outbox: Batch[] = [];
+  private timer?: NodeJS.Timeout;
+  private pumping?: Promise<void>;
+  private away = false;
+  private loggedMs = 0;
+
+  constructor(
+    private readonly log: EventLog,
+    private readonly logger: Logger,
+    private readonly mask: Mask = (payload) => payload,
+  ) {}
+
+  publish(event: NewEvent, tx?: Tx): void {
+    try {
+      const waiting = {
+        event,
+        timestamp: nowSeconds(),
+        correlation: currentContext()?.correlationId ?? null,
+      };
+      if (tx) this.ride(waiting, tx);
+      else this.buffer(waiting);
+    } catch (error) {
+      this.trouble('an event could not be published', error);
+    }
+  }
+
+  /** Everything published so far is in the log, or the log is away. */
+  async flush(): Promise<void> {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.serialize(Number.POSITIVE_INFINITY);
+    await this.pump();
+  }
+
+  /** True when everything was written. */
+  async close(): Promise<boolean> {
+    await Promise.race([this.flush(), sleep(CLOSE_MS)]);
+    return this.unwritten() === 0;
+  }
+
+  private ride(waiting: Waiting, tx: Tx): void {
+    const ready = this.readyOf(waiting);
+    ready.refused = (reason) => {
+      this.lose('refused', ready.type, ready.timestamp);
+      this.trouble('the log refused an event; the state it tells of stands', reason);
+      this.schedule();
+    };
+    tx.record(ready);
+  }
+
+  private buffer(waiting: Waiting): void {
+    if (this.unwritten() >= MAX_WAITING) {
+      this.lose('overflow', waiting.event.definition.type, waiting.timestamp);
+      return;
+    }
+    this.waiting.push(waiting);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.serialize(BATCH);
+      void this.pump();
+      if (this.waiting.length > 0) this.schedule();
+    }, FLUSH_MS);
+  }
+
+  /** Serializes in slices, off the stack of those who publish, and so that no slice holds up the event loop. */
+  private serialize(most: number): void {
+    const slice = this.waiting.length <= most ? this.waiting : this.waiting.slice(0, most);
+    this.waiting = this.waiting.length <= most ? [] : this.waiting.slice(most);
+    for (const waiting of slice) {
+      const ready = this.readyOf(waiting);
+      if (this.readyBytes + ready.json.length > MAX_WAITING_BYTES) {
+        this.lose('overflow', ready.type, ready.timestamp);
+        continue;
+      }
+      this.readyBytes += ready.json.length;
+      this.ready.push(ready);
+    }
+  }
+
+  private readyOf({ event, timestamp, correlation }: Waiting): Ready {
+    const { definition } = event;
+    const envelope: Envelope = {
+      id: `evt_${definition.module}_${Math.round(timestamp * 1000)}_${randomId(8)}`,
+      type: definition.type,
+      source: `${definition.module}_service`,
+      target: null,
+      timestamp,
+      payload: event.payload,
+      meta: { correlation_id: correlation, version: '1.0', schema_version: definition.schemaVersion },
+    };
+    return { ...this.recordOf(envelope), type: definition.type, timestamp };
+  }
+
+  private recordOf(envelope: Envelope): EventRecord {
+    try {
+      envelope.payload = this.mask(envelope.payload as object);
+      return { json: JSON.stringify(envelope), keys: indexKeys(envelope) };
+    } catch (error) {
+      const reason = messageOf(error);
+      this.trouble(`the payload of a ${envelope.type} could not be serialized`, error);
+      const kept = { ...envelope, payload: { unserializable: reason } };
+      return { json: JSON.stringify(kept), keys: indexKeys(kept) };
+    }
+  }
+
+  /** One batch after another until nothing waits; those who call meanwhile wait for the same run. */
+  private pump(): Promise<void> {
+    this.pumping ??= this.drain().finally(() => {
+      this.pumping = undefined;
+    });
+    return this.pumping;
+  }
+
+  private async drain(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS;
+    while (this.ready.length > 0 || this.outbox.length > 0 || this.losses.size > 0) {
+      try {
+        // Asked before the losses are summed up: so one gap tells them all, however long the log was away.
+        if (this.away) await this.log.bounds();
+        // The gap goes before what waits, so that whoever reads the log meets it before what came after.
+        if (this.losses.size > 0) this.outbox.unshift(this.gapBatch());
+        const batch = this.outbox[0] ?? this.nextBatch();
+        await this.log.append(batch.id, batch.events);
+        this.outbox.shift();
+        this.readyBytes -= batch.bytes;
+        this.away = false;
+        retryMs = FIRST_RETRY_MS;
+        this.serialize(BATCH);
+      } catch (error) {
+        this.away = true;
+        this.trouble('the event log is away; events wait', error);
+        await sleep(retryMs);
+        retryMs = Math.min(MAX_RETRY_MS, retryMs * 2);
+      }
+    }
+  }
+
+  private nextBatch(): Batch {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.ready.length && count < BATCH && bytes < BATCH_BYTES) {
+      bytes += (this.ready[count] as Ready).json.length;
+      count += 1;
+    }
+    const batch = { id: randomId(16), events: this.ready.slice(0, count), bytes };
+    this.ready = this.ready.slice(count);
+    this.outbox.push(batch);
+    return batch;
+  }
+
+  private gapBatch(): Batch {
+    const events = [...this.losses].map(([reason, loss]) => this.gapOf(reason, loss));
+    this.losses.clear();
+    return { id: randomId(16), events, bytes: 0 };
+  }
+
+  private gapOf(reason: GapReason, loss: Loss): EventRecord {
+    const event = streamGap({ reason, ...loss, detected_at: nowSeconds() });
+    return this.readyOf({ event, timestamp: nowSeconds(), correlation: null });
+  }
+
+  private unwritten(): number {
+    const sent = this.outbox.reduce((sum, batch) => sum + batch.events.length, 0);
+    return this.waiting.length + this.ready.length + sent;
+  }
+
+  private lose(reason: GapReason, type: string, timestamp: number): void {
+    this.lost += 1;
+    const loss = this.losses.get(reason) ?? { counts: {}, from: timestamp, to: timestamp };
+    this.losses.set(reason, loss);
+    loss.counts[type] = (loss.counts[type] ?? 0) + 1;
+    loss.to = timestamp;
+  }
+
+  private trouble(what: string, error: unknown): void {
+    if (Date.now() - this.loggedMs < LOG_EVERY_MS) return;
+    this.loggedMs = Date.now();
+    this.logger.warn(what, { reason: messageOf(error), lost: this.lost });
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The envelope (Charter v1.0), and how a domain defines its events: one definition says type, payload, priority, when,
+ * an example and who would use it, and is at once the function that builds the event. The catalog, EVENTS.md and the
+ * checks of payloads in the tests are made from the definitions.
+ */
+export const PRIORITIES = ['CRITICAL', 'HIGH', 'MEDIUM', 'LOW'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+export interface Envelope {
+  id: string;
+  type: string;
+  source: string;
+  target: string | null;
+  timestamp: number;
+  payload: unknown;
+  meta: { correlation_id: string | null; version: '1.0'; schema_version: number };
+}
+
+export interface EventDefinition<P extends object = object> {
+  type: string;
+  /** `threat` gives ids `evt_threat_…` and the source `threat_service`. */
+  module: string;
+  payload: new () => P;
+  priority: Priority;
+  schemaVersion: number;
+  /** A sentence: when it is published. */
+  when: string;
+  example: P;
+  /** Who would listen, and what for. */
+  consumers: string[];
+}
+
+/** What a service publishes; the stream makes the envelope. */
+export interface NewEvent {
+  definition: EventDefinition;
+  payload: object;
+}
+
+type Builder<P extends object, A extends unknown[]> = ((...args: A) => NewEvent) & EventDefinition<P>;
+
+const definitions = new Map<string, EventDefinition>();
+
+export function defineEvent<P extends object, A extends unknown[]>(
+  definition: Omit<EventDefinition<P>, 'schemaVersion'> & { schemaVersion?: number; of: (...args: A) => P },
+): Builder<P, A> {
+  const { of, ...rest } = definition;
+  const defined: EventDefinition<P> = { schemaVersion: 1, ...rest };
+  if (definitions.has(defined.type)) throw new Error(`The event ${defined.type} is defined twice`);
+  definitions.set(defined.type, defined);
+  const build = (...args: A): NewEvent => ({ definition: defined, payload: of(...args) });
+  return Object.assign(build, defined);
+}
+
+/** Every event that the loaded domains define, by type. */
+export function catalog(): EventDefinition[] {
+  return [...definitions.values()].sort((a, b) => (a.type < b.type ? -1 : 1));
+}
+
+export function priorityOf(type: string): Priority | null {
+  return definitions.get(type)?.priority ?? null;
+}
+
+/** Older names that every subscription and filter understands. */
+const ALIASES: Record<string, string> = {
+  'policy.evaluated': 'policy.rule_evaluated',
+  'policy.denied': 'policy.action_denied',
+  'immune.critical_issue_detected': 'immune.critical_event',
+};
+
+/** Exact types, aliases, and patterns in which `*` stands for one segment or, alone, for all. */
+export function typeFilter(patterns: string[]): (type: string) => boolean {
+  if (patterns.length === 0 || patterns.includes('*')) return () => true;
+  const wanted = patterns.map((pattern) => (ALIASES[pattern] ?? pattern).split('.'));
+  return (type) => {
+    const parts = type.split('.');
+    return wanted.some(
+      (pattern) =>
+        pattern.length === parts.length && pattern.every((part, i) => part === '*' || part === parts[i]),
+    );
+  };
+}

@@ -1,0 +1,125 @@
+import { ApiProperty } from '@nestjs/swagger';
+import { Transform } from 'class-transformer';
+import { ValidateBy } from 'class-validator';
+import { isCleanText, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { DEFAULT_PAGE, MAX_PAGE } from '../storage/store.js';
+import { PRIORITIES, type Priority } from './event.js';
+
+const MAX_TYPES = 50;
+const ORDERS = ['desc', 'asc'] as const;
+
+/** One pattern or several: `?type=threat.*&type=policy.denied`. */
+function Patterns(): PropertyDecorator {
+  const good = (value: unknown): boolean =>
+    Array.isArray(value) &&
+    value.length <= MAX_TYPES &&
+    value.every((one) => typeof one === 'string' && one.length <= 128 && isCleanText(one));
+  return (target, key) => {
+    Transform(({ value }: { value: unknown }) =>
+      value === undefined || Array.isArray(value) ? value : [value],
+    )(target, key);
+    ValidateBy({
+      name: 'patterns',
+      validator: {
+        validate: good,
+        defaultMessage: () => `must be up to ${MAX_TYPES} types or patterns such as threat.*`,
+      },
+    })(target, key);
+    ApiProperty({
+      type: String,
+      isArray: true,
+      required: false,
+      description: 'Exact types, aliases, or patterns in which * stands for one segment; repeatable',
+      example: ['threat.*'],
+    })(target, key);
+  };
+}
+
+export class EventQuery {
+  @Patterns()
+  type: string[] = [];
+
+  @OneOf(PRIORITIES, { name: 'EventPriority', optional: true })
+  priority?: Priority;
+
+  @Text({ max: 128, optional: true, example: 'threat_service' })
+  source?: string;
+
+  @Text({ max: 128, optional: true, description: 'The X-Correlation-ID of the request that caused it' })
+  correlation_id?: string;
+
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'The id of a threat, mission, policy, agent or immune event',
+  })
+  subject?: string;
+
+  @Num({ optional: true, min: 0, max: 253_402_300_799, description: 'Written at or after, in Unix seconds' })
+  since?: number;
+
+  @Num({ optional: true, min: 0, max: 253_402_300_799, description: 'Written at or before, in Unix seconds' })
+  until?: number;
+
+  @OneOf(ORDERS, { name: 'LogOrder', optional: true, default: 'desc', description: 'Newest or oldest first' })
+  order: (typeof ORDERS)[number] = 'desc';
+
+  @Num({ optional: true, integer: true, min: 1, max: MAX_PAGE, default: DEFAULT_PAGE })
+  limit: number = DEFAULT_PAGE;
+
+  @Text({ optional: true, max: 1024, description: '`next_cursor` of the page before' })
+  cursor?: string;
+}
+
+class EventMeta {
+  @Text({ max: 128, nullable: true, description: 'The same for everything that one request caused' })
+  correlation_id!: string | null;
+
+  @Text({ max: 8, description: 'Of the envelope', example: '1.0' })
+  version!: string;
+
+  @Num({ integer: true, description: 'Of the payload', example: 1 })
+  schema_version!: number;
+}
+
+export class EventAnswer {
+  @Text({ max: 128, example: 'evt_threat_1735424567890_k3v9x2ab' })
+  id!: string;
+
+  @Text({ max: 128, example: 'threat.detected' })
+  type!: string;
+
+  @Text({ max: 128, example: 'threat_service' })
+  source!: string;
+
+  @Text({ max: 128, nullable: true, example: null })
+  target!: string | null;
+
+  @Num({ description: 'When it happened', example: 1735424567.89 })
+  timestamp!: number;
+
+  @JsonObject({
+    description: 'See the catalog for the shape of each type',
+    example: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' },
+  })
+  payload!: object;
+
+  @Nested(() => EventMeta)
+  meta!: EventMeta;
+
+  @Text({ max: 64, description: 'Its place in the log: what orders', example: '1735424567893-0' })
+  position!: string;
+}
+
+export class EventPage {
+  @ListOf(() => EventAnswer)
+  events!: EventAnswer[];
+
+  @Text({
+    max: 1024,
+    nullable: true,
+    description: 'The `cursor` of the next page; null at the end',
+    example: null,
+  })
+  next_cursor!: string | null;
+}

@@ -1,0 +1,88 @@
+/** The OpenAPI document and its explorer, from files that are installed with the service: both work offline. */
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { Controller, Get, Header, Param, Res } from '@nestjs/common';
+import { ApiExcludeController } from '@nestjs/swagger';
+import type { Response } from 'express';
+import { Public } from '../security/access.decorator.js';
+import { BrainError } from '../shared/errors.js';
+
+/** Filled once the routes are known, before the first request. */
+export class ApiDocument {
+  json = '{}';
+}
+
+const TYPES: Record<string, string> = {
+  'swagger-ui.css': 'text/css; charset=utf-8',
+  'swagger-ui-bundle.js': 'text/javascript; charset=utf-8',
+  'favicon-32x32.png': 'image/png',
+};
+
+const PAGE = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>BRAiN Control Plane: API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<link rel="icon" type="image/png" href="/docs/favicon-32x32.png">
+</head>
+<body>
+<div id="explorer"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+`;
+
+const START = `window.onload = () => {
+  SwaggerUIBundle({ url: '/openapi.json', dom_id: '#explorer', deepLinking: true, persistAuthorization: true,
+    tryItOutEnabled: true, displayRequestDuration: true, defaultModelsExpandDepth: 0 });
+};
+`;
+
+/** The explorer needs inline styles; scripts come from here alone. */
+const POLICY =
+  "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
+
+@ApiExcludeController()
+@Controller()
+export class DocsController {
+  constructor(private readonly document: ApiDocument) {}
+
+  @Get('openapi.json')
+  @Public()
+  @Header('Content-Type', 'application/json; charset=utf-8')
+  openapi(): string {
+    return this.document.json;
+  }
+
+  @Get('docs')
+  @Public()
+  @Header('Content-Type', 'text/html; charset=utf-8')
+  @Header('Content-Security-Policy', POLICY)
+  page(): string {
+    return PAGE;
+  }
+
+  @Get('docs/start.js')
+  @Public()
+  @Header('Content-Type', 'text/javascript; charset=utf-8')
+  start(): string {
+    return START;
+  }
+
+  @Get('docs/:file')
+  @Public()
+  async file(@Param('file') file: string, @Res() response: Response): Promise<void> {
+    const type = Object.hasOwn(TYPES, file) ? TYPES[file] : undefined;
+    if (type === undefined) {
+      throw new BrainError('not_found', 'no_such_file', 'The explorer has no such file; it is at /docs.');
+    }
+    const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
+    response.setHeader('Content-Type', type);
+    response.setHeader('Cache-Control', 'public, max-age=3600');
+    response.end(await readFile(join(folder, file)));
+  }
+}

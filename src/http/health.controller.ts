@@ -1,0 +1,72 @@
+import { Controller, Get, Inject } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
+import { CONFIG, type Config } from '../config.js';
+import { Public } from '../security/access.decorator.js';
+import { BrainError } from '../shared/errors.js';
+import { OneOf } from '../shared/fields.js';
+import { Store } from '../storage/store.js';
+import { Problems } from './request.js';
+
+/** Set at the beginning of a shutdown: from then on nobody should send new work here. */
+export class Draining {
+  active = false;
+}
+
+class LiveAnswer {
+  @OneOf(['alive'] as const, { name: 'Liveness', example: 'alive' })
+  status!: 'alive';
+}
+
+class ReadyAnswer {
+  @OneOf(['ready'] as const, { name: 'Readiness', example: 'ready' })
+  status!: 'ready';
+
+  @OneOf(['embedded', 'redis'] as const, { name: 'StoreKind', example: 'embedded' })
+  store!: 'embedded' | 'redis';
+
+  @ApiProperty({
+    type: String,
+    isArray: true,
+    description: 'What works but should be looked at',
+    example: [],
+  })
+  warnings!: string[];
+}
+
+@ApiTags('health')
+@Controller()
+export class HealthController {
+  constructor(
+    @Inject(Store) private readonly store: Store,
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly draining: Draining,
+  ) {}
+
+  @Get('livez')
+  @Public()
+  @ApiOperation({ summary: 'Whether the process lives; says nothing about the store' })
+  @ApiOkResponse({ type: LiveAnswer })
+  live(): LiveAnswer {
+    return { status: 'alive' };
+  }
+
+  @Get('readyz')
+  @Public()
+  @ApiOperation({ summary: 'Whether this replica should get work; a problem says which part is not ready' })
+  @ApiOkResponse({ type: ReadyAnswer })
+  @Problems(503)
+  async ready(): Promise<ReadyAnswer> {
+    if (this.draining.active) {
+      throw new BrainError('unavailable', 'draining', 'This replica is shutting down; send work to another.');
+    }
+    const { ok, code, detail, warnings } = await this.store.health();
+    if (ok) return { status: 'ready', store: this.store.kind, warnings };
+    // Decisions and key checks go on from memory for a while; after it this replica is of no use.
+    const awaySeconds = (Date.now() - this.store.lastContactMs()) / 1000;
+    const what = `The store is not ready (${code ?? 'store_unreachable'}): ${detail ?? 'it does not answer.'}`;
+    if (awaySeconds < this.config.maxStaleSeconds) {
+      return { status: 'ready', store: this.store.kind, warnings: [what, ...warnings] };
+    }
+    throw new BrainError('unavailable', code ?? 'store_unreachable', what);
+  }
+}

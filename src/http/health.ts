@@ -1,0 +1,15 @@
+import { OneOf } from '../shared/fields.js';
+import { BrainError } from '../shared/errors.js';
+import type { StoreHealth } from '../storage/store.js';
+
+export class HealthAnswer {
+  @OneOf(['ok'] as const, { name: 'HealthStatus', example: 'ok' })
+  status!: 'ok';
+}
+
+/** A domain can work when its store can; else the answer is the store's own problem. */
+export function healthOf(store: StoreHealth): HealthAnswer {
+  if (store.ok) return { status: 'ok' };
+  const detail = store.detail ?? 'The store cannot be used.';
+  throw new BrainError('unavailable', store.code ?? 'store_unreachable', detail);
+}

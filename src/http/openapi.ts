@@ -1,0 +1,29 @@
+/** The OpenAPI document, made from the controllers and their DTOs. */
+import type { INestApplication } from '@nestjs/common';
+import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
+import { KEY_SCHEME } from '../security/access.decorator.js';
+
+const DESCRIPTION = `One service that governs a fleet of autonomous AI agents: it says what an agent may do (policy),
+keeps what threatens the fleet (threats), feels how the fleet is (immune), runs its work (missions), and puts every one
+of these facts on one event stream.
+
+Send an API key as \`Authorization: Bearer brn_…\`. Every error is a problem (RFC 9457) whose \`detail\` says what to do.`;
+
+export function openApiDocument(app: INestApplication): OpenAPIObject {
+  const config = new DocumentBuilder()
+    .setOpenAPIVersion('3.1.0')
+    .setTitle('BRAiN Control Plane')
+    .setDescription(DESCRIPTION)
+    .setVersion('1')
+    .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
+    .addServer('/')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key: brn_…' }, KEY_SCHEME)
+    .addTag('threats', 'What threatens the fleet')
+    .addTag('events', 'Every fact, in the order in which it was written')
+    .addTag('keys', 'Who may ask')
+    .addTag('health', 'Whether the service lives and is ready')
+    .build();
+  const operationIdFactory = (controller: string, method: string): string =>
+    `${controller.replace('Controller', '').toLowerCase()}_${method}`;
+  return SwaggerModule.createDocument(app, config, { operationIdFactory });
+}

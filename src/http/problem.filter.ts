@@ -1,0 +1,120 @@
+/** The only table from errors to HTTP, and the only place where an error becomes an answer (RFC 9457). */
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import type { Request, Response } from 'express';
+import { currentContext } from '../shared/context.js';
+import { BrainError, type ErrorKind, type Fault } from '../shared/errors.js';
+import type { Logger } from '../shared/logger.js';
+
+export const STATUS: Record<ErrorKind, number> = {
+  malformed: 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  not_found: 404,
+  conflict: 409,
+  stale_version: 412,
+  too_large: 413,
+  unsupported: 415,
+  invalid: 422,
+  too_many: 429,
+  unavailable: 503,
+};
+
+const TITLES: Record<number, string> = {
+  400: 'Malformed request',
+  401: 'Authentication required',
+  403: 'Not permitted',
+  404: 'Not found',
+  405: 'Method not allowed',
+  409: 'Conflict',
+  412: 'Changed meanwhile',
+  413: 'Too large',
+  415: 'Unsupported content type',
+  422: 'Invalid request',
+  429: 'Too many requests',
+  500: 'Internal error',
+  503: 'Unavailable',
+};
+
+/** A client that is told to wait without being told how long comes back at once, with all the others. */
+const RETRY_AFTER_SECONDS = 1;
+
+export interface Problem {
+  type: string;
+  title: string;
+  status: number;
+  detail: string;
+  code: string;
+  request_id: string | null;
+  errors?: Fault[];
+}
+
+@Catch()
+export class ProblemFilter implements ExceptionFilter {
+  constructor(private readonly logger: Logger) {}
+
+  catch(error: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    this.answer(error, http.getRequest<Request>(), http.getResponse<Response>());
+  }
+
+  answer(error: unknown, request: Request, response: Response): void {
+    if (response.headersSent || response.destroyed) {
+      response.destroy();
+      return;
+    }
+    const { problem, retryAfterSeconds } = this.problemOf(error, request);
+    const body = Buffer.from(JSON.stringify(problem));
+    response.statusCode = problem.status;
+    response.setHeader('Content-Type', 'application/problem+json; charset=utf-8');
+    response.setHeader('Content-Length', body.length);
+    response.setHeader('Cache-Control', 'no-store');
+    if (problem.status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
+    if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
+    response.end(body);
+  }
+
+  private problemOf(error: unknown, request: Request): { problem: Problem; retryAfterSeconds?: number } {
+    const known = error instanceof BrainError ? error : translated(error, request);
+    if (!known) {
+      const stack = error instanceof Error ? error.stack : String(error);
+      this.logger.error('a request failed through a fault of this service', { stack, url: pathOf(request) });
+      const detail =
+        'This is a fault of the service, not of the request; its log tells more under this request_id.';
+      return { problem: problem(500, 'internal_error', detail) };
+    }
+    const status = STATUS[known.kind];
+    const made = problem(status, known.code, known.detail);
+    if (known.more.errors) made.errors = known.more.errors;
+    if (status !== 429 && status !== 503) return { problem: made };
+    if (status === 503) this.logger.warn(known.detail, { code: known.code, cause: causeOf(known) });
+    return { problem: made, retryAfterSeconds: known.more.retryAfterSeconds ?? RETRY_AFTER_SECONDS };
+  }
+}
+
+/** What Express and Nest throw by themselves: a route that is not there, a path that cannot be decoded. */
+function translated(error: unknown, request: Request): BrainError | undefined {
+  const status =
+    error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
+  if (status === 404) {
+    const detail = `There is no ${request.method} ${pathOf(request)}; /docs lists what there is.`;
+    return new BrainError('not_found', 'no_such_route', detail);
+  }
+  if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
+  const detail = 'The request line or the headers could not be understood; check the path and its encoding.';
+  return new BrainError('malformed', 'malformed_request', detail);
+}
+
+function problem(status: number, code: string, detail: string): Problem {
+  const title = TITLES[status] ?? 'Error';
+  const request_id = currentContext()?.requestId ?? null;
+  return { type: `urn:brain:problem:${code}`, title, status, detail, code, request_id };
+}
+
+/** The path without its query, which may hold what does not belong into a log; cut, since a client chose it. */
+function pathOf(request: Request): string {
+  return (request.url.split('?')[0] ?? '').slice(0, 200);
+}
+
+function causeOf({ more }: BrainError): string | undefined {
+  return more.cause instanceof Error ? more.cause.message : undefined;
+}

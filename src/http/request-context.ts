@@ -1,0 +1,45 @@
+/** Gives each request its ids, carries them through everything it causes, and writes its one line in the log. */
+import type { NextFunction, Request, Response } from 'express';
+import { type RequestContext, runInContext } from '../shared/context.js';
+import { randomId } from '../shared/ids.js';
+import type { Logger } from '../shared/logger.js';
+
+/** Printable ASCII, short enough for every log: anything else a client sends is replaced, not repeated. */
+const SANE = /^[\x20-\x7e]{1,128}$/;
+const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
+
+export function requestContext(logger: Logger, logRequests: boolean) {
+  return (request: Request, response: Response, next: NextFunction): void => {
+    const context = contextOf(request);
+    response.setHeader('X-Request-ID', context.requestId);
+    if (logRequests && logger.requests) logWhenDone(logger, request, response, context);
+    runInContext(context, next);
+  };
+}
+
+function contextOf(request: Request): RequestContext {
+  const requestId = sane(request.headers['x-request-id']) ?? randomId(20);
+  const traceparent = request.headers.traceparent;
+  const trace = typeof traceparent === 'string' ? TRACEPARENT.exec(traceparent)?.[1] : undefined;
+  return { requestId, correlationId: sane(request.headers['x-correlation-id']) ?? trace ?? requestId };
+}
+
+function sane(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' && SANE.test(header) ? header : undefined;
+}
+
+function logWhenDone(logger: Logger, request: Request, response: Response, context: RequestContext): void {
+  const startedMs = performance.now();
+  response.once('close', () => {
+    logger.info('request', {
+      method: request.method,
+      // The pattern, not the path: ids do not belong into the name of a thing that is counted.
+      route: (request.route as { path?: string } | undefined)?.path ?? null,
+      status: response.writableFinished ? response.statusCode : 499,
+      ms: Math.round((performance.now() - startedMs) * 100) / 100,
+      principal: context.principal ?? null,
+      request_id: context.requestId,
+      correlation_id: context.correlationId,
+    });
+  });
+}

@@ -1,0 +1,141 @@
+/** What controllers take from a request besides its body and path, and how they say so in OpenAPI. */
+import { applyDecorators, createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { ApiExtraModels, ApiHeader, ApiResponse, getSchemaPath } from '@nestjs/swagger';
+import type { Request, Response } from 'express';
+import { BrainError } from '../shared/errors.js';
+import { ListOf, Num, Text } from '../shared/fields.js';
+import { sha256 } from '../shared/ids.js';
+import { DEFAULT_PAGE, MAX_PAGE, type Once } from '../storage/store.js';
+
+/** The query of every list. */
+export class PageQuery {
+  @Num({
+    optional: true,
+    integer: true,
+    min: 1,
+    max: MAX_PAGE,
+    default: DEFAULT_PAGE,
+    description: 'Rows a page',
+  })
+  limit: number = DEFAULT_PAGE;
+
+  @Text({ optional: true, max: 1024, description: '`next_cursor` of the page before' })
+  cursor?: string;
+}
+
+class ProblemFault {
+  @Text({ max: 1024, description: 'Where, as a JSON pointer', example: '/severity' })
+  pointer!: string;
+
+  @Text({ max: 1024, example: 'must be one of LOW, MEDIUM, HIGH, CRITICAL' })
+  detail!: string;
+
+  @Text({ max: 64, example: 'one_of' })
+  code!: string;
+}
+
+/** RFC 9457, the shape of every error. */
+class ProblemDetails {
+  @Text({ max: 256, example: 'urn:brain:problem:invalid_request' })
+  type!: string;
+
+  @Text({ max: 128, example: 'Invalid request' })
+  title!: string;
+
+  @Num({ integer: true, example: 422 })
+  status!: number;
+
+  @Text({
+    max: 4096,
+    description: 'A sentence that says what to do',
+    example: 'The body has a fault; see errors.',
+  })
+  detail!: string;
+
+  @Text({ max: 64, description: 'Stable, for programs', example: 'invalid_request' })
+  code!: string;
+
+  @Text({ max: 128, nullable: true, example: 'k3v9x2abq8w1z4m7p0t5' })
+  request_id!: string | null;
+
+  @ListOf(() => ProblemFault, { optional: true, description: 'Every fault of the body or the query' })
+  errors?: ProblemFault[];
+}
+
+const PROBLEMS: Record<number, string> = {
+  400: 'The body is not JSON, or the request cannot be understood',
+  401: 'No key, or one that is not (or no longer) valid',
+  403: 'The key lacks the permission',
+  404: 'There is none with this id',
+  409: 'The state forbids it',
+  412: '`If-Match` no longer holds',
+  413: 'The body is too large',
+  415: 'The body is not JSON in UTF-8',
+  422: 'The body or the query breaks the schema; `errors` names every fault',
+  429: 'Too many failed attempts from this address; `Retry-After` says when to come back',
+  503: 'The store is unreachable or too busy; `Retry-After` says when to come back',
+};
+
+/** Documents the problems that a route can answer with. */
+export function Problems(...statuses: number[]): MethodDecorator & ClassDecorator {
+  const content = { 'application/problem+json': { schema: { $ref: getSchemaPath(ProblemDetails) } } };
+  const responses = statuses.map((status) => ApiResponse({ status, description: PROBLEMS[status], content }));
+  return applyDecorators(ApiExtraModels(ProblemDetails), ...responses);
+}
+
+/** The id under which the principal of the request is known to logs, keys and `created_by`. */
+interface Asking {
+  principal?: { id: string };
+  rawBody?: string;
+  route?: { path: string };
+}
+
+const KEY = /^[\x21-\x7e]{1,255}$/;
+
+/** The `Idempotency-Key` of a create, bound to who sent it and where. */
+export const Idempotency = createParamDecorator((_: unknown, context: ExecutionContext): Once | undefined => {
+  const request = context.switchToHttp().getRequest<Request & Asking>();
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return undefined;
+  if (typeof key !== 'string' || !KEY.test(key)) {
+    const detail = 'Idempotency-Key must be 1 to 255 printable characters without spaces; a UUID does well.';
+    throw new BrainError('invalid', 'invalid_idempotency_key', detail);
+  }
+  const route = `${request.method} ${(request.route as { path: string } | undefined)?.path ?? request.path}`;
+  return { key: `${request.principal?.id ?? ''} ${route} ${key}`, body: sha256(request.rawBody ?? '') };
+});
+
+/** The version that `If-Match` demands: a number, or nothing where any version will do. */
+export const IfMatch = createParamDecorator((_: unknown, context: ExecutionContext): number | undefined => {
+  const header = context.switchToHttp().getRequest<Request>().headers['if-match'];
+  if (header === undefined || header === '*') return undefined;
+  const version = /^"(\d{1,15})"$/.exec(header)?.[1];
+  if (version !== undefined) return Number(version);
+  const detail = 'If-Match takes the ETag of the resource as it was sent, quotes included, or *.';
+  throw new BrainError('stale_version', 'invalid_if_match', detail);
+});
+
+/** Documents `Idempotency-Key` on a create. */
+export const Idempotent = (): MethodDecorator =>
+  ApiHeader({
+    name: 'Idempotency-Key',
+    required: false,
+    description:
+      'The same key with the same body gives the first answer again for 24 hours; with another body 422',
+    schema: { type: 'string', maxLength: 255 },
+  });
+
+/** Documents `If-Match` on a change. */
+export const Conditional = (): MethodDecorator =>
+  ApiHeader({
+    name: 'If-Match',
+    required: false,
+    description: 'The ETag that the resource must still have; else 412 and nothing is changed',
+    schema: { type: 'string', examples: ['"3"'] },
+  });
+
+/** Sets the ETag of one resource and gives it back. */
+export function withETag<T extends { version: number }>(response: Response, resource: T): T {
+  response.setHeader('ETag', `"${resource.version}"`);
+  return resource;
+}

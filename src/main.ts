@@ -1,0 +1,97 @@
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import { createApp, shutDown } from './app.setup.js';
+import { type Config, ConfigError, readConfig } from './config.js';
+import { type AdminAccess, AdminKey } from './security/admin-key.js';
+import { isBrainError, messageOf } from './shared/errors.js';
+import { Logger } from './shared/logger.js';
+
+/** sysexits.h: a fault in the settings, and a service that cannot be had. */
+const EX_CONFIG = 78;
+const EX_UNAVAILABLE = 69;
+
+function settings(): Config {
+  try {
+    return readConfig(process.env);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`${error.message}\nThe README lists every setting.\n`);
+    process.exit(EX_CONFIG);
+  }
+}
+
+async function start(): Promise<void> {
+  const config = settings();
+  const logger = new Logger({ level: config.logLevel, format: config.logFormat });
+  const app = await createApp(config, logger);
+  const access = await adminAccess(app);
+  await app.listen(config.port, config.host);
+  onSignals(app, config, logger);
+  process.stdout.write(await welcome(app, config, access), () => {
+    if (access?.kind === 'made') access.printed();
+  });
+}
+
+/** One clear block: where everything is. */
+async function welcome(app: NestExpressApplication, config: Config, access?: AdminAccess): Promise<string> {
+  const url = (await app.getUrl()).replace('[::1]', 'localhost');
+  const store = config.redis ? 'Redis' : `embedded, in ${config.dataDir}`;
+  return `
+BRAiN Control Plane
+  API        ${url}/api
+  Explorer   ${url}/docs
+  Health     ${url}/livez  ${url}/readyz
+  Store      ${store}
+  Events     ${config.events ? 'on' : 'off'}
+  Admin key  ${access ? wayIn(access) : 'unknown while the store is away'}
+
+`;
+}
+
+/** A store that is away is no reason not to start: the service waits for it, and so does whoever wants to come in. */
+async function adminAccess(app: NestExpressApplication): Promise<AdminAccess | undefined> {
+  try {
+    return await app.get(AdminKey).bootstrap(process.stdout.isTTY);
+  } catch (error) {
+    if (isBrainError(error) && error.kind === 'unavailable') return undefined;
+    throw error;
+  }
+}
+
+function wayIn(access: AdminAccess): string {
+  switch (access.kind) {
+    case 'env':
+      return 'the one in BRAIN_BOOTSTRAP_KEY';
+    case 'made':
+      return `${access.key}\n             (made now and shown this once: keep it)`;
+    case 'file':
+      return `in ${access.path}`;
+    case 'exists':
+      return 'made earlier; those who have it know it';
+    case 'missing':
+      return 'none yet: set BRAIN_BOOTSTRAP_KEY to 32 or more random characters and start again';
+  }
+}
+
+/** The first signal ends in good order, a second one at once. */
+function onSignals(app: NestExpressApplication, config: Config, logger: Logger): void {
+  let ending = false;
+  const end = (signal: string): void => {
+    if (ending) process.exit(1);
+    ending = true;
+    logger.info('shutting down', { signal });
+    shutDown(app, config).then(
+      () => process.exit(0),
+      (error: unknown) => {
+        logger.error('the shutdown failed', { reason: messageOf(error) });
+        process.exit(1);
+      },
+    );
+  };
+  process.on('SIGTERM', () => end('SIGTERM'));
+  process.on('SIGINT', () => end('SIGINT'));
+}
+
+start().catch((error: unknown) => {
+  process.stderr.write(`The service could not start. ${messageOf(error)}\n`);
+  process.exit(EX_UNAVAILABLE);
+});

@@ -1,0 +1,87 @@
+/** How threats are stored: their indexes, counters, and what a document of another program becomes here. */
+import type { Collection } from '../storage/store.js';
+import type { Threat } from './threats.dto.js';
+import { isClosed, SEVERITIES, STATUSES } from './threats.lifecycle.js';
+
+export interface StoredThreat extends Threat {
+  /** When it was created or last reopened: what the time to mitigate counts from. */
+  opened_at: number;
+}
+
+const counters = (field: string, values: readonly string[]): Record<string, { counter: string }> =>
+  Object.fromEntries(values.map((value) => [value, { counter: `${field}.${value}` }]));
+
+export const THREATS: Collection<StoredThreat> = {
+  name: 'threats',
+  item: 'threat',
+  version: 1,
+  indexVersion: 1,
+  id: (threat) => threat.id,
+  order: (threat) => threat.last_seen_at,
+  unique: { open_fingerprint: (threat) => (isClosed(threat.status) ? null : threat.fingerprint) },
+  indexes: {
+    status: (threat) => threat.status,
+    severity: (threat) => threat.severity,
+    type: (threat) => threat.type,
+    source: (threat) => threat.source,
+  },
+  counts: (threat) => ({
+    [`by_status.${threat.status}`]: 1,
+    [`by_severity.${threat.severity}`]: 1,
+    ...(threat.mitigated_at !== null && {
+      mitigated: 1,
+      mitigation_ms: Math.max(0, Math.round((threat.mitigated_at - threat.opened_at) * 1000)),
+    }),
+  }),
+  stats: {
+    total: { counter: 'total' },
+    by_severity: counters('by_severity', SEVERITIES),
+    by_status: counters('by_status', STATUSES),
+    mean_time_to_mitigate_seconds: { sum: 'mitigation_ms', count: 'mitigated', scale: 1000 },
+    last_updated: { now: true },
+  },
+  read,
+};
+
+/** Other programs write fewer fields; what they leave out is what it means to them. */
+function read(raw: Record<string, unknown>): StoredThreat {
+  const { v: _v, ...threat } = raw;
+  for (const field of ['id', 'type', 'source']) {
+    if (typeof threat[field] !== 'string') throw new Error(`${field} is no text`);
+  }
+  if (!STATUSES.includes(threat.status as never)) throw new Error('status is none of ours');
+  if (!SEVERITIES.includes(threat.severity as never)) throw new Error('severity is none of ours');
+  if (typeof threat.created_at !== 'number') throw new Error('created_at is no number');
+  return {
+    description: null,
+    metadata: {},
+    last_seen_at: threat.created_at,
+    occurrences: 1,
+    fingerprint: null,
+    resolution: null,
+    mitigated_at: null,
+    opened_at: threat.created_at,
+    version: 1,
+    ...threat,
+  } as unknown as StoredThreat;
+}
+
+/** What is answered: the fields of the contract, not what we keep for ourselves. */
+export function toThreat(threat: StoredThreat): Threat {
+  return {
+    id: threat.id,
+    type: threat.type,
+    source: threat.source,
+    severity: threat.severity,
+    status: threat.status,
+    description: threat.description,
+    metadata: threat.metadata,
+    created_at: threat.created_at,
+    last_seen_at: threat.last_seen_at,
+    occurrences: threat.occurrences,
+    fingerprint: threat.fingerprint,
+    resolution: threat.resolution,
+    mitigated_at: threat.mitigated_at,
+    version: threat.version,
+  };
+}
