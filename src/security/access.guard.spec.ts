@@ -1,0 +1,203 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import { currentContext, runInContext } from '../shared/context.js';
+import { BrainError, isBrainError } from '../shared/errors.js';
+import { Logger } from '../shared/logger.js';
+import { EmbeddedDatabase } from '../storage/database.embedded.js';
+import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { StoreEmbedded } from '../storage/store.embedded.js';
+import { Access, Public } from './access.decorator.js';
+import { AccessGuard } from './access.guard.js';
+import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
+import { ApiKeys } from './api-keys.js';
+import { KeyRing } from './key-ring.js';
+import type { Principal } from './principal.js';
+import { Throttle } from './throttle.js';
+
+class Routes {
+  @Access('threats:write')
+  write(this: void): void {}
+  @Access('threats:read')
+  read(this: void): void {}
+  @Public()
+  open(this: void): void {}
+  forgotten(this: void): void {}
+}
+
+interface Asked {
+  headers: { authorization?: string };
+  ip: string;
+  principal?: Principal;
+}
+
+describe('the guard', () => {
+  let folder: string;
+  let store: StoreEmbedded;
+  let ring: KeyRing;
+  let keys: ApiKeys;
+  let guard: AccessGuard;
+  let lines: string[];
+
+  const ask = (authorization?: string, ip = '203.0.113.1'): Asked => ({ headers: { authorization }, ip });
+  const pass = (route: keyof Routes, request: Asked): boolean | Promise<boolean> => {
+    const context = new ExecutionContextHost([request], Routes, Routes.prototype[route]);
+    return guard.canActivate(context);
+  };
+  const errorOf = async (route: keyof Routes, request: Asked): Promise<BrainError> => {
+    try {
+      await pass(route, request);
+    } catch (error) {
+      if (isBrainError(error)) return error;
+      throw error;
+    }
+    throw new Error('it was let in');
+  };
+  const bearer = async (role: 'admin' | 'viewer'): Promise<string> =>
+    `Bearer ${(await keys.create({ name: role, role }, 'x')).key}`;
+  /** As another replica makes a key that this one has not heard of yet. */
+  const madeElsewhere = async (): Promise<string> => {
+    ring.onModuleDestroy();
+    const key = makeKey();
+    const base = { id: makeKeyId(), name: 'new', role: 'viewer', created_at: 1, created_by: 'x' } as const;
+    await store.transaction((tx) => tx.insert(KEYS, { ...base, hash: digestOf(key), expires_at: null }));
+    return `Bearer ${key}`;
+  };
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-guard-'));
+    const db = new EmbeddedDatabase(folder);
+    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    lines = [];
+    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    ring = new KeyRing(store, logger, { bootstrapKey: null, maxStaleSeconds: 30 });
+    await ring.onModuleInit();
+    keys = new ApiKeys(store, ring, logger, { bootstrapKey: null });
+    guard = new AccessGuard(ring, new Throttle(), logger);
+  });
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    ring.onModuleDestroy();
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('refuses a route that declares nothing, whoever asks, and says so in the log', async () => {
+    const error = await errorOf('forgotten', ask(await bearer('admin')));
+    expect([error.kind, error.code]).toEqual(['forbidden', 'access_undeclared']);
+    expect(lines.join('')).toContain('Routes.forgotten declares neither');
+  });
+
+  it('lets a known key in without a promise, and says who it is', async () => {
+    const authorization = await bearer('viewer');
+    const request = ask(authorization);
+    runInContext({ requestId: 'r', correlationId: 'c' }, () => {
+      expect(pass('read', request)).toBe(true);
+      expect(currentContext()?.principal).toBe(request.principal?.id);
+    });
+    expect(request.principal).toMatchObject({ name: 'viewer', role: 'viewer' });
+    expect(pass('read', ask(authorization.replace('Bearer', 'bearer')))).toBe(true);
+  });
+
+  it('names the permission that is missing', async () => {
+    const error = await errorOf('write', ask(await bearer('viewer')));
+    expect([error.kind, error.code]).toEqual(['forbidden', 'forbidden']);
+    expect(error.detail).toContain('threats:write');
+  });
+
+  it.each([
+    ['no header', undefined, 'send it as'],
+    ['another scheme', 'Basic YTpi', 'malformed'],
+    ['nothing behind the scheme', 'Bearer ', 'malformed'],
+    ['two words', 'Bearer a b', 'malformed'],
+    ['more than any key is long', `Bearer ${'x'.repeat(257)}`, 'malformed'],
+    ['a mistyped key', 'Bearer brn_x', 'unknown'],
+    ['a key that was never made', `Bearer ${makeKey()}`, 'unknown'],
+  ])('answers 401 to %s and says what to do', async (_what, authorization, hint) => {
+    const error = await errorOf('read', ask(authorization));
+    expect([error.kind, error.code]).toEqual(['unauthenticated', 'unauthenticated']);
+    expect(error.detail).toContain(hint);
+  });
+
+  it('answers 401 to an expired key and does not count it as a failure', async () => {
+    const ends = Date.now() / 1000 + 60;
+    const { key } = await keys.create({ name: 'n', role: 'viewer', expires_at: ends }, 'x');
+    jest.spyOn(Date, 'now').mockReturnValue(ends * 1000 + 1);
+    for (let i = 0; i < 30; i += 1) {
+      const error = await errorOf('read', ask(`Bearer ${key}`));
+      expect([error.kind, error.detail]).toEqual(['unauthenticated', expect.stringContaining('expired')]);
+    }
+  });
+
+  it('knows on a public route who comes with a valid key, and takes everybody else as nobody', async () => {
+    const known = ask(await bearer('viewer'));
+    expect(pass('open', known)).toBe(true);
+    expect(known.principal?.role).toBe('viewer');
+    for (const authorization of [undefined, 'Basic YTpi', 'Bearer x', `Bearer ${makeKey()}`]) {
+      for (let i = 0; i < 12; i += 1) {
+        const request = ask(authorization);
+        expect(await pass('open', request)).toBe(true);
+        expect(request.principal).toBeUndefined();
+      }
+    }
+    jest.spyOn(store, 'getUnique').mockRejectedValue(new BrainError('unavailable', 'x', 'x'));
+    expect(await pass('open', ask(`Bearer ${makeKey()}`, '203.0.113.9'))).toBe(true);
+    jest.spyOn(store, 'getUnique').mockRejectedValue(new TypeError('a bug'));
+    await expect(pass('open', ask(`Bearer ${makeKey()}`, '203.0.113.9'))).rejects.toThrow('a bug');
+  });
+
+  it('throttles wrong keys by address, and neither valid ones nor other addresses', async () => {
+    const valid = await bearer('viewer');
+    const lookups = jest.spyOn(store, 'getUnique');
+    const codes: string[] = [];
+    for (let i = 0; i < 40; i += 1) {
+      const { code, more } = await errorOf('read', ask(`Bearer ${makeKey()}`));
+      codes.push(code);
+      if (code === 'too_many_failures') expect(more.retryAfterSeconds).toBeGreaterThan(0);
+    }
+    expect(codes.slice(0, 10)).toEqual(Array.from({ length: 10 }, () => 'unauthenticated'));
+    expect(new Set(codes.slice(10))).toEqual(new Set(['too_many_failures']));
+    // Ten of its own, and what all throttled addresses may spend in a second.
+    expect(lookups.mock.calls.length).toBeLessThanOrEqual(30);
+    expect(pass('read', ask(valid))).toBe(true);
+    expect((await errorOf('read', ask('Bearer x', '203.0.113.2'))).code).toBe('unauthenticated');
+    expect((await errorOf('read', ask())).code).toBe('unauthenticated');
+  });
+
+  it('lets a key that was just made elsewhere in, also from a throttled address', async () => {
+    for (let i = 0; i < 12; i += 1) await errorOf('read', ask('Bearer wrong'));
+    const made = await madeElsewhere();
+    expect(await pass('read', ask(made))).toBe(true);
+    expect(pass('read', ask(made))).toBe(true);
+  });
+
+  it('counts 50 requests at once with one new key as one lookup and no failure', async () => {
+    const made = await madeElsewhere();
+    const lookups = jest.spyOn(store, 'getUnique');
+    const passed = await Promise.all(Array.from({ length: 50 }, async () => pass('read', ask(made))));
+    expect(passed.every(Boolean)).toBe(true);
+    expect(lookups).toHaveBeenCalledTimes(1);
+  });
+
+  it('does not count as a failure what the store could not answer', async () => {
+    const lookups = jest
+      .spyOn(store, 'getUnique')
+      .mockRejectedValue(new BrainError('unavailable', 'away', 'x'));
+    for (let i = 0; i < 20; i += 1)
+      expect((await errorOf('read', ask(`Bearer ${makeKey()}`))).code).toBe('away');
+    lookups.mockRestore();
+    expect((await errorOf('read', ask('Bearer x'))).code).toBe('unauthenticated');
+  });
+
+  it('logs wrong keys with their address, once a second, and never a key', async () => {
+    const tried = Array.from({ length: 20 }, makeKey);
+    for (const key of tried) await errorOf('read', ask(`Bearer ${key}`));
+    await errorOf('read', ask('Bearer wrong-one', '2001:db8:1:2::9'));
+    const warnings = lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'Wrong API key');
+    expect(warnings).toHaveLength(2);
+    expect(warnings[0]).toMatchObject({ level: 'warn', address: '203.0.113.1', failures: 1 });
+    expect(warnings[1]).toMatchObject({ address: '2001:db8:1:2::/64' });
+    for (const secret of [...tried, 'wrong-one']) expect(lines.join('')).not.toContain(secret);
+  });
+});

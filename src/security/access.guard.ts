@@ -1,0 +1,122 @@
+/** Closed by default: the one place that decides whether a request gets in, before anything of it is read. */
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { currentContext } from '../shared/context.js';
+import { BrainError, isBrainError } from '../shared/errors.js';
+import { Logger } from '../shared/logger.js';
+import { type Access, accessOf, type PrincipalRequest } from './access.decorator.js';
+import { isWellFormed, MAX_KEY_LENGTH } from './api-key.js';
+import { KeyRing } from './key-ring.js';
+import { type Permission, type Principal, permits } from './principal.js';
+import { addressOf, Throttle } from './throttle.js';
+
+const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
+const WRONG_KEY =
+  'This API key is unknown: mistyped, revoked or never made; check it, or ask an admin for a new one.';
+
+@Injectable()
+export class AccessGuard implements CanActivate {
+  /** Reading metadata by reflection for each request would cost more than the key check. */
+  private readonly declared = new WeakMap<object, Access>();
+
+  constructor(
+    private readonly keys: KeyRing,
+    private readonly throttle: Throttle,
+    private readonly logger: Logger,
+  ) {}
+
+  /** A known key is answered at once; only an unknown one has to wait for the store, and gets a promise. */
+  canActivate(context: ExecutionContext): boolean | Promise<boolean> {
+    const { permission } = this.accessTo(context);
+    const request = context.switchToHttp().getRequest<PrincipalRequest>();
+    if (permission === null) return this.open(request);
+    const key = presentedKey(request);
+    const known = this.keys.recall(key);
+    if (known) return admit(request, known, permission);
+    return this.resolve(request, key).then((principal) => admit(request, principal, permission));
+  }
+
+  private accessTo(context: ExecutionContext): Access {
+    const handler = context.getHandler();
+    const access = this.declared.get(handler) ?? accessOf(handler);
+    if (access) {
+      this.declared.set(handler, access);
+      return access;
+    }
+    const where = `${context.getClass().name}.${handler.name}`;
+    this.logger.error(`${where} declares neither @Access nor @Public and is refused; this is a bug.`);
+    const detail = 'This route does not say who may call it and is closed; this is a fault of the service.';
+    throw new BrainError('forbidden', 'access_undeclared', detail);
+  }
+
+  /** A public route knows who comes with a valid key, and takes everybody else as nobody. */
+  private open(request: PrincipalRequest): boolean | Promise<boolean> {
+    if (request.headers.authorization === undefined) return true;
+    try {
+      const key = presentedKey(request);
+      const known = this.keys.recall(key);
+      if (known) return enter(request, known);
+      return this.resolve(request, key).then((principal) => enter(request, principal), anonymous);
+    } catch (error) {
+      return anonymous(error);
+    }
+  }
+
+  /** Whose key this is, where memory does not know it. An attempt is taken first and given back if it was none. */
+  private async resolve(request: PrincipalRequest, key: string): Promise<Principal> {
+    const address = addressOf(request.ip);
+    if (this.keys.isLookingFor(key)) return (await this.keys.find(key)) ?? this.refuse(address, 0);
+    const waitSeconds = this.throttle.take(address);
+    const mayLook = isWellFormed(key) && (waitSeconds === 0 || this.throttle.takeSpare());
+    let found: Principal | undefined;
+    let wrong = false;
+    try {
+      found = mayLook ? await this.keys.find(key) : undefined;
+      wrong = found === undefined;
+    } finally {
+      if (!wrong && waitSeconds === 0) this.throttle.giveBack(address);
+    }
+    return found ?? this.refuse(address, waitSeconds);
+  }
+
+  private refuse(address: string, waitSeconds: number): never {
+    const failures = this.throttle.failed(address);
+    if (failures > 0) this.logger.warn('Wrong API key', { address, failures, throttled: waitSeconds > 0 });
+    if (waitSeconds === 0) throw unauthenticated(WRONG_KEY);
+    const detail = `Too many wrong API keys came from this address; wait ${waitSeconds} s, then send a valid one.`;
+    throw new BrainError('too_many', 'too_many_failures', detail, { retryAfterSeconds: waitSeconds });
+  }
+}
+
+function presentedKey(request: PrincipalRequest): string {
+  const { authorization } = request.headers;
+  if (authorization === undefined)
+    throw unauthenticated('No API key came with the request; send it as `Authorization: Bearer <key>`.');
+  const key = BEARER.exec(authorization)?.[1];
+  if (key === undefined || key.length > MAX_KEY_LENGTH)
+    throw unauthenticated('The Authorization header is malformed; it must be `Authorization: Bearer <key>`.');
+  return key;
+}
+
+function admit(request: PrincipalRequest, principal: Principal, permission: Permission): boolean {
+  enter(request, principal);
+  if (permits(principal.role, permission)) return true;
+  const detail = `The role ${principal.role} lacks the permission ${permission}; use a key of a role that has it.`;
+  throw new BrainError('forbidden', 'forbidden', detail);
+}
+
+function enter(request: PrincipalRequest, principal: Principal): true {
+  request.principal = principal;
+  const context = currentContext();
+  if (context) context.principal = principal.id;
+  return true;
+}
+
+/** Whatever is wrong with the key, or keeps us from knowing: a public route is open. A bug is no reason, though. */
+function anonymous(error: unknown): true {
+  if (isBrainError(error)) return true;
+  throw error;
+}
+
+function unauthenticated(detail: string): BrainError {
+  return new BrainError('unauthenticated', 'unauthenticated', detail);
+}

@@ -1,0 +1,154 @@
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Logger } from '../shared/logger.js';
+import { EmbeddedDatabase } from '../storage/database.embedded.js';
+import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { StoreEmbedded } from '../storage/store.embedded.js';
+import { type AdminAccess, AdminKey } from './admin-key.js';
+import { KEYS, makeKey } from './api-key.js';
+import { ApiKeys } from './api-keys.js';
+import { KeyRing } from './key-ring.js';
+
+/** What the start does differently on Redis depends on nothing else of it. */
+class StoreOfAnotherKind extends StoreEmbedded {
+  override readonly kind = 'redis' as 'embedded';
+}
+
+describe('the first admin', () => {
+  let folder: string;
+  let path: string;
+  let store: StoreEmbedded;
+  let ring: KeyRing;
+  let keys: ApiKeys;
+
+  const open = async (Kind: typeof StoreEmbedded = StoreEmbedded): Promise<void> => {
+    const db = new EmbeddedDatabase(folder);
+    store = new Kind(db, new EventLogEmbedded(db));
+    const silent = new Logger({ level: 'silent', format: 'json' });
+    ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
+    await ring.onModuleInit();
+    keys = new ApiKeys(store, ring, silent, { bootstrapKey: null });
+  };
+  const close = async (): Promise<void> => {
+    ring.onModuleDestroy();
+    await store.close();
+  };
+  const start = (terminal: boolean, bootstrapKey: string | null = null): Promise<AdminAccess> =>
+    new AdminKey(store, keys, ring, { bootstrapKey, dataDir: folder }).bootstrap(terminal);
+  const restart = async (terminal: boolean): Promise<AdminAccess> => {
+    await close();
+    await open();
+    return start(terminal);
+  };
+  const roleOf = (key: string): string | undefined => ring.recall(key)?.role;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-admin-'));
+    path = join(folder, 'admin.key');
+    await open();
+  });
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('is printed on a terminal, once, and leaves no file behind', async () => {
+    const made = await start(true);
+    if (made.kind !== 'made') throw new Error(made.kind);
+    expect(roleOf(made.key)).toBe('admin');
+    made.printed();
+    expect(existsSync(path)).toBe(false);
+    expect(await restart(true)).toEqual({ kind: 'exists' });
+    expect(roleOf(made.key)).toBe('admin');
+  });
+
+  it('lies in a file that only its owner can read where there is no terminal', async () => {
+    expect(await start(false)).toEqual({ kind: 'file', path });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    const key = readFileSync(path, 'utf8').trim();
+    expect(roleOf(key)).toBe('admin');
+    expect(await restart(false)).toEqual({ kind: 'file', path });
+    expect(readFileSync(path, 'utf8').trim()).toBe(key);
+    rmSync(path);
+    expect(await restart(false)).toEqual({ kind: 'exists' });
+  });
+
+  it('is not lost when the process ends before the terminal has shown it', async () => {
+    const made = await start(true);
+    if (made.kind !== 'made') throw new Error(made.kind);
+    expect(await restart(true)).toEqual({ kind: 'file', path });
+    expect(readFileSync(path, 'utf8').trim()).toBe(made.key);
+    expect(roleOf(made.key)).toBe('admin');
+  });
+
+  it('is not lost, and not made twice, when the process ends between the file and the commit', async () => {
+    const commit = jest.spyOn(keys, 'createFirst').mockRejectedValue(new Error('the end'));
+    await expect(start(false)).rejects.toThrow('the end');
+    commit.mockRestore();
+    const key = readFileSync(path, 'utf8').trim();
+    expect(roleOf(key)).toBeUndefined();
+    expect(await restart(false)).toEqual({ kind: 'file', path });
+    expect(roleOf(key)).toBe('admin');
+    expect((await store.list(KEYS, {})).total).toBe(1);
+  });
+
+  it.each(['', 'brn_cut short', makeKey().slice(0, -2)])(
+    'does not come from a damaged file (%j)',
+    async (text) => {
+      writeFileSync(path, text, { mode: 0o600 });
+      expect(await start(false)).toEqual({ kind: 'file', path });
+      expect(roleOf(readFileSync(path, 'utf8').trim())).toBe('admin');
+    },
+  );
+
+  it('does not come from a file that others could read', async () => {
+    const key = makeKey();
+    writeFileSync(path, key);
+    chmodSync(path, 0o644);
+    expect(await start(false)).toEqual({ kind: 'file', path });
+    expect(readFileSync(path, 'utf8')).not.toContain(key);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(roleOf(key)).toBeUndefined();
+  });
+
+  it('is made once when several starts come at once, and only the winner shows it', async () => {
+    const all = await Promise.all([start(true), start(true), start(true)]);
+    const kinds = all.map(({ kind }) => kind).sort();
+    expect(kinds).toEqual(['file', 'file', 'made']);
+    expect((await store.list(KEYS, {})).total).toBe(1);
+    expect(roleOf(readFileSync(path, 'utf8').trim())).toBe('admin');
+  });
+
+  it('is never made again: not after it was replaced, and not after all keys are gone', async () => {
+    await start(false);
+    const [first] = (await store.list(KEYS, {})).rows;
+    const other = await keys.create({ name: 'mine', role: 'admin' }, 'x');
+    await keys.remove(first?.id ?? '', 'x');
+    expect(await restart(false)).toEqual({ kind: 'exists' });
+    await store.transaction(async (tx) => {
+      await tx.get(KEYS, other.id);
+      tx.delete(KEYS, other.id);
+    });
+    expect(await restart(false)).toEqual({ kind: 'missing' });
+    expect((await store.list(KEYS, {})).total).toBe(0);
+  });
+
+  it('is the bootstrap key while that is set; the first start without it makes one if there was no key', async () => {
+    expect(await start(false, 'b'.repeat(32))).toEqual({ kind: 'env' });
+    expect(existsSync(path)).toBe(false);
+    expect(await restart(false)).toEqual({ kind: 'file', path });
+  });
+
+  it('is asked for on Redis as long as there is none', async () => {
+    await close();
+    await open(StoreOfAnotherKind);
+    expect(await start(true)).toEqual({ kind: 'missing' });
+    expect(existsSync(path)).toBe(false);
+    await keys.create({ name: 'v', role: 'operator' }, 'bootstrap');
+    expect(await start(true)).toEqual({ kind: 'missing' });
+    await keys.create({ name: 'a', role: 'admin' }, 'bootstrap');
+    expect(await start(true)).toEqual({ kind: 'exists' });
+  });
+});

@@ -1,0 +1,151 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { isBrainError } from '../shared/errors.js';
+import { Logger } from '../shared/logger.js';
+import { EmbeddedDatabase } from '../storage/database.embedded.js';
+import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { StoreEmbedded } from '../storage/store.embedded.js';
+import { FIRST_KEY, isWellFormed, KEYS, MARKS } from './api-key.js';
+import { ApiKeys } from './api-keys.js';
+import { KeyRing } from './key-ring.js';
+
+const DAY_MS = 86_400_000;
+
+describe('API keys', () => {
+  let folder: string;
+  let store: StoreEmbedded;
+  let ring: KeyRing;
+  let keys: ApiKeys;
+  let lines: string[];
+
+  const open = (bootstrapKey: string | null): ApiKeys => {
+    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    return new ApiKeys(store, ring, logger, { bootstrapKey });
+  };
+  const codeOf = async (work: Promise<unknown>): Promise<string> => {
+    try {
+      await work;
+      return 'no error';
+    } catch (error) {
+      return isBrainError(error) ? error.code : String(error);
+    }
+  };
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-keys-'));
+    const db = new EmbeddedDatabase(folder);
+    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    lines = [];
+    const silent = new Logger({ level: 'silent', format: 'json' });
+    ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
+    await ring.onModuleInit();
+    keys = open(null);
+  });
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    ring.onModuleDestroy();
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('are shown once, work at once, and are kept nowhere but as a hash', async () => {
+    const { key, ...made } = await keys.create({ name: 'scanner', role: 'agent' }, 'key_maker');
+    if (key === undefined) throw new Error('the key was not shown');
+    expect(isWellFormed(key)).toBe(true);
+    expect(made).toMatchObject({ name: 'scanner', role: 'agent', created_by: 'key_maker', expires_at: null });
+    expect(ring.recall(key)).toEqual({ id: made.id, name: 'scanner', role: 'agent' });
+    const { rows, total } = await keys.list({});
+    expect([rows.map(({ hash: _hash, ...info }) => info), total]).toEqual([[made], 1]);
+    await store.close();
+    const disk = readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
+    expect(disk.join('')).toContain(made.id);
+    expect(disk.join('')).not.toContain(key);
+    expect(lines.join('')).toContain(made.id);
+    expect(lines.join('')).not.toContain(key);
+  });
+
+  it('are made once for one Idempotency-Key, and the replay does not show the key', async () => {
+    const once = { key: 'k', body: 'b' };
+    const ask = () => keys.create({ name: 'n', role: 'viewer' }, 'x', once);
+    const answers = [...(await Promise.all([ask(), ask(), ask()])), await ask()];
+    expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
+    expect(answers.filter(({ key }) => key !== undefined)).toHaveLength(1);
+    expect((await keys.list({})).total).toBe(1);
+    expect(await codeOf(keys.create({ name: 'm', role: 'admin' }, 'x', { key: 'k', body: 'c' }))).toBe(
+      'idempotency_key_reused',
+    );
+  });
+
+  it('cannot be made to have expired already', async () => {
+    const over = keys.create({ name: 'n', role: 'viewer', expires_at: Date.now() / 1000 - 1 }, 'x');
+    await expect(over).rejects.toMatchObject({
+      kind: 'invalid',
+      more: { errors: [{ pointer: '/expires_at' }] },
+    });
+    expect((await keys.list({})).total).toBe(0);
+  });
+
+  it('open nothing any more when they are deleted, and are then not found', async () => {
+    const { id, key = '' } = await keys.create({ name: 'n', role: 'agent' }, 'x');
+    await keys.remove(id, 'x');
+    expect(ring.recall(key)).toBeUndefined();
+    expect(await ring.find(key)).toBeUndefined();
+    for (const gone of [id, 'bootstrap', '', 'x'.repeat(10_000)])
+      expect(await codeOf(keys.remove(gone, 'x'))).toBe('key_not_found');
+  });
+
+  it('keep the last admin, unless the bootstrap key is one', async () => {
+    const a = await keys.create({ name: 'a', role: 'admin' }, 'x');
+    await keys.create({ name: 'o', role: 'operator' }, 'x');
+    const ending = Date.now() / 1000 + 60;
+    const b = await keys.create({ name: 'b', role: 'admin', expires_at: ending }, 'x');
+    jest.spyOn(Date, 'now').mockReturnValue(ending * 1000 + 1);
+    expect(await codeOf(keys.remove(a.id, 'x'))).toBe('last_admin');
+    expect(await codeOf(keys.remove(b.id, 'x'))).toBe('no error');
+    expect(await codeOf(keys.remove(a.id, 'x'))).toBe('last_admin');
+    expect(await codeOf(open('b'.repeat(32)).remove(a.id, 'x'))).toBe('no error');
+    expect(await keys.hasAdmin()).toBe(false);
+  });
+
+  it('keep one admin also when all of them are deleted at once', async () => {
+    for (let round = 0; round < 5; round += 1) {
+      const made = await Promise.all(
+        Array.from({ length: 5 }, (_, i) => keys.create({ name: `a${i}`, role: 'admin' }, 'x')),
+      );
+      const { rows } = await keys.list({});
+      const codes = await Promise.all(rows.map(({ id }) => codeOf(keys.remove(id, 'x'))));
+      expect(codes.filter((code) => code === 'last_admin')).toHaveLength(1);
+      expect(codes.filter((code) => code === 'no error')).toHaveLength(rows.length - 1);
+      expect((await keys.list({})).total).toBe(1);
+      expect(made).toHaveLength(5);
+    }
+  });
+
+  it('leave a mark with the first of them that stays', async () => {
+    const { id } = await keys.create({ name: 'n', role: 'viewer' }, 'x');
+    await keys.create({ name: 'n', role: 'viewer' }, 'x');
+    await keys.remove(id, 'x');
+    expect((await store.list(MARKS, {})).rows.map((mark) => mark.id)).toEqual([FIRST_KEY]);
+    expect(await keys.createFirst('brn_', 'admin')).toBe(false);
+  });
+
+  it('are forgotten a month after they expired', async () => {
+    const startMs = Date.now();
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => startMs);
+    for (const days of [1, 2]) {
+      await keys.create({ name: `${days}`, role: 'agent', expires_at: startMs / 1000 + days * 86_400 }, 'x');
+    }
+    clock.mockImplementation(() => startMs + 31.5 * DAY_MS);
+    await keys.create({ name: 'new', role: 'agent' }, 'x');
+    const { rows } = await store.list(KEYS, { direction: 'asc' });
+    expect(rows.map(({ name }) => name)).toEqual(['2', 'new']);
+  });
+
+  it('are not made without bound', async () => {
+    jest.spyOn(store, 'counts').mockResolvedValue({ total: 10_000 });
+    expect(await codeOf(keys.create({ name: 'n', role: 'agent' }, 'x'))).toBe('too_many_keys');
+  });
+});

@@ -1,0 +1,158 @@
+/** Makes, lists and revokes API keys. Who a key belongs to is answered from memory by the KeyRing. */
+import type { Config } from '../config.js';
+import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
+import { BrainError, invalid } from '../shared/errors.js';
+import type { Logger } from '../shared/logger.js';
+import { MAX_PAGE, type Once, type Page, type Store, type Tx } from '../storage/store.js';
+import {
+  type ApiKey,
+  digestOf,
+  FIRST_KEY,
+  isExpired,
+  isKeyId,
+  KEYS,
+  MARKS,
+  makeKey,
+  makeKeyId,
+} from './api-key.js';
+import type { KeyRing } from './key-ring.js';
+import type { Role } from './principal.js';
+
+export interface KeyRequest {
+  name: string;
+  role: Role;
+  expires_at?: number | null;
+}
+
+/** What may be told of a key. */
+export type KeyInfo = Omit<ApiKey, 'hash'>;
+
+/** Every replica has all keys in memory. */
+const MAX_KEYS = 10_000;
+/** An expired key stays long enough for people to find out why something stopped. */
+const EXPIRED_KEPT_SECONDS = 30 * DAY_SECONDS;
+/** With each new key more expired ones go than come. */
+const FORGET_AT_ONCE = 10;
+
+export class ApiKeys {
+  constructor(
+    private readonly store: Store,
+    private readonly ring: KeyRing,
+    private readonly logger: Logger,
+    private readonly settings: Pick<Config, 'bootstrapKey'>,
+  ) {}
+
+  /** The key itself is given back to the caller whose request made it, and to nobody after that. */
+  async create(request: KeyRequest, by: string, once?: Once): Promise<KeyInfo & { key?: string }> {
+    const expires_at = request.expires_at ?? null;
+    if (isExpired({ expires_at })) {
+      const detail = 'must be a time to come, in Unix seconds';
+      throw invalid('The key would be expired from the start; see errors.', [
+        { pointer: '/expires_at', detail, code: 'in_the_past' },
+      ]);
+    }
+    await this.forgetLongExpired();
+    await this.demandRoom();
+    const key = makeKey();
+    const { name, role } = request;
+    const mine = { id: makeKeyId(), name, role, created_at: nowSeconds(), created_by: by, expires_at };
+    const made = await this.store.transaction(
+      async (tx) => {
+        await this.insert(tx, { ...mine, hash: digestOf(key) });
+        return mine;
+      },
+      { once },
+    );
+    // Another id is that of an earlier request with the same Idempotency-Key.
+    if (made.id !== mine.id) return made;
+    await this.ring.refresh();
+    this.logger.info('API key made', { key_id: mine.id, role, by });
+    return { ...mine, key };
+  }
+
+  /** Makes this key an admin if the installation has never had a key; whether it did. */
+  async createFirst(key: string, name: string): Promise<boolean> {
+    const id = makeKeyId();
+    const made = await this.store.transaction(async (tx) => {
+      if (await tx.get(MARKS, FIRST_KEY)) return false;
+      const doc = { id, name, role: 'admin' as const, hash: digestOf(key), created_at: nowSeconds() };
+      await this.insert(tx, { ...doc, created_by: 'bootstrap', expires_at: null });
+      return true;
+    });
+    if (made) await this.ring.refresh();
+    return made;
+  }
+
+  list(query: { limit?: number; cursor?: string }): Promise<Page<ApiKey>> {
+    return this.store.list(KEYS, query);
+  }
+
+  async remove(id: string, by: string): Promise<void> {
+    const role = await this.store.transaction(async (tx) => {
+      const key = isKeyId(id) ? await tx.get(KEYS, id) : undefined;
+      if (!key) throw new BrainError('not_found', 'key_not_found', 'There is no API key with this id.');
+      if (key.role === 'admin' && !isExpired(key) && this.settings.bootstrapKey === null) {
+        await this.demandAnotherAdmin(tx, id);
+      }
+      tx.delete(KEYS, id);
+      return key.role;
+    });
+    // Here the revocation holds with the answer; elsewhere within 2 s.
+    await this.ring.refresh();
+    this.logger.info('API key revoked', { key_id: id, role, by });
+  }
+
+  async hasAdmin(): Promise<boolean> {
+    for await (const _ of this.admins()) return true;
+    return false;
+  }
+
+  private async insert(tx: Tx, key: ApiKey): Promise<void> {
+    if (!(await tx.get(MARKS, FIRST_KEY))) tx.insert(MARKS, { id: FIRST_KEY, at: key.created_at });
+    tx.insert(KEYS, key);
+  }
+
+  /**
+   * The list is no part of the transaction, but the admin that was found in it is: when two admins delete each other
+   * at once, one of the commits fails, runs again, and finds nobody.
+   */
+  private async demandAnotherAdmin(tx: Tx, id: string): Promise<void> {
+    for await (const other of this.admins()) {
+      if (other.id !== id && (await tx.get(KEYS, other.id))) return;
+    }
+    const detail =
+      'This is the last admin key: without it nobody could make another. Make one first, or set BRAIN_BOOTSTRAP_KEY.';
+    throw new BrainError('conflict', 'last_admin', detail);
+  }
+
+  private async *admins(): AsyncGenerator<ApiKey> {
+    let cursor: string | undefined;
+    do {
+      const page: Page<ApiKey> = await this.store.list(KEYS, {
+        where: { role: 'admin' },
+        limit: MAX_PAGE,
+        cursor,
+      });
+      for (const key of page.rows) if (!isExpired(key)) yield key;
+      cursor = page.next ?? undefined;
+    } while (cursor !== undefined);
+  }
+
+  /** Two requests at the bound may both pass; it is there for memory, and one more does not matter. */
+  private async demandRoom(): Promise<void> {
+    const { total = 0 } = await this.store.counts(KEYS);
+    if (total < MAX_KEYS) return;
+    const detail = `There are ${MAX_KEYS} API keys already; delete those that are no longer used.`;
+    throw new BrainError('conflict', 'too_many_keys', detail);
+  }
+
+  private async forgetLongExpired(): Promise<void> {
+    const until = nowSeconds() - EXPIRED_KEPT_SECONDS;
+    const query = { where: { expiry: 'expires' }, until, direction: 'asc', limit: FORGET_AT_ONCE } as const;
+    const { rows } = await this.store.list(KEYS, query);
+    if (rows.length === 0) return;
+    await this.store.transaction(async (tx) => {
+      for (const { id } of rows) if (await tx.get(KEYS, id)) tx.delete(KEYS, id);
+    });
+  }
+}

@@ -1,0 +1,55 @@
+import { Body, Controller, Delete, Get, Header, HttpCode, Param, Post, Query } from '@nestjs/common';
+import {
+  ApiCreatedResponse,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiTags,
+} from '@nestjs/swagger';
+import { Idempotency, Idempotent, PageQuery, Problems } from '../http/request.js';
+import type { Once } from '../storage/store.js';
+import { Access, CurrentPrincipal } from './access.decorator.js';
+import { ApiKeys } from './api-keys.js';
+import { KeyList, MadeKey, NewKey } from './keys.dto.js';
+import type { Principal } from './principal.js';
+
+@ApiTags('Keys')
+@Controller('api/keys')
+export class KeysController {
+  constructor(private readonly keys: ApiKeys) {}
+
+  @Post()
+  @Access('keys:manage')
+  @Idempotent()
+  @Header('Cache-Control', 'no-store')
+  @ApiOperation({ summary: 'Make an API key' })
+  @ApiCreatedResponse({ type: MadeKey })
+  @Problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
+  create(
+    @Body() body: NewKey,
+    @CurrentPrincipal() principal: Principal,
+    @Idempotency() once?: Once,
+  ): Promise<MadeKey> {
+    return this.keys.create(body, principal.id, once);
+  }
+
+  @Get()
+  @Access('keys:manage')
+  @ApiOperation({ summary: 'List API keys, newest first; the keys themselves are not known to the service' })
+  @ApiOkResponse({ type: KeyList })
+  @Problems(401, 403, 422, 429, 503)
+  async list(@Query() query: PageQuery): Promise<KeyList> {
+    const { rows, total, next } = await this.keys.list(query);
+    return { keys: rows.map(({ hash: _hash, ...info }) => info), total, next_cursor: next };
+  }
+
+  @Delete(':id')
+  @Access('keys:manage')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Revoke an API key, on all replicas within two seconds' })
+  @ApiNoContentResponse()
+  @Problems(401, 403, 404, 409, 429, 503)
+  remove(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
+    return this.keys.remove(id, principal.id);
+  }
+}

@@ -1,0 +1,56 @@
+import { ListOf, Num, OneOf, Text } from '../shared/fields.js';
+import { ROLES, type Role } from './principal.js';
+
+const EXPIRY = { description: 'When it ends, in Unix seconds; null for never', example: 1798761600 };
+
+export class NewKey {
+  @Text({ max: 128, description: 'What it is for, as people will find it in the list', example: 'scanner-7' })
+  name!: string;
+
+  @OneOf(ROLES, { name: 'Role', description: 'What it may do', example: 'agent' })
+  role!: Role;
+
+  @Num({ ...EXPIRY, optional: true, nullable: true, min: 0 })
+  expires_at?: number | null;
+}
+
+export class KeyInfo {
+  @Text({ max: 64, example: 'key_k3v9x2abq8w1' })
+  id!: string;
+
+  @Text({ max: 128, example: 'scanner-7' })
+  name!: string;
+
+  @OneOf(ROLES, { name: 'Role', example: 'agent' })
+  role!: Role;
+
+  @Num({ description: 'Unix seconds', example: 1735424567.89 })
+  created_at!: number;
+
+  @Text({ max: 64, description: 'The id of the key that made it', example: 'bootstrap' })
+  created_by!: string;
+
+  @Num({ ...EXPIRY, nullable: true })
+  expires_at!: number | null;
+}
+
+export class MadeKey extends KeyInfo {
+  @Text({
+    max: 64,
+    optional: true,
+    description: 'The key itself: shown this once, and left out when an Idempotency-Key is replayed',
+    example: 'brn_…',
+  })
+  key?: string;
+}
+
+export class KeyList {
+  @ListOf(() => KeyInfo)
+  keys!: KeyInfo[];
+
+  @Num({ integer: true, nullable: true, example: 1 })
+  total!: number | null;
+
+  @Text({ max: 1024, nullable: true, example: null, description: 'For the next page; null at the end' })
+  next_cursor!: string | null;
+}

@@ -1,0 +1,43 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { APP_GUARD } from '@nestjs/core';
+import type { Config } from '../config.js';
+import { Logger } from '../shared/logger.js';
+import { Store } from '../storage/store.js';
+import { AccessGuard } from './access.guard.js';
+import { AdminKey } from './admin-key.js';
+import { ApiKeys } from './api-keys.js';
+import { KeyRing } from './key-ring.js';
+import { KeysController } from './keys.controller.js';
+import { Throttle } from './throttle.js';
+
+/** Who may come in. Its guard stands before every route of the application. */
+@Module({})
+// biome-ignore lint/complexity/noStaticOnlyClass: this is what Nest calls a dynamic module.
+export class SecurityModule {
+  static with(config: Config): DynamicModule {
+    return {
+      module: SecurityModule,
+      controllers: [KeysController],
+      providers: [
+        Throttle,
+        {
+          provide: KeyRing,
+          inject: [Store, Logger],
+          useFactory: (store: Store, logger: Logger) => new KeyRing(store, logger, config),
+        },
+        {
+          provide: ApiKeys,
+          inject: [Store, KeyRing, Logger],
+          useFactory: (store: Store, ring: KeyRing, logger: Logger) =>
+            new ApiKeys(store, ring, logger, config),
+        },
+        {
+          provide: AdminKey,
+          inject: [Store, ApiKeys, KeyRing],
+          useFactory: (store: Store, keys: ApiKeys, ring: KeyRing) => new AdminKey(store, keys, ring, config),
+        },
+        { provide: APP_GUARD, useClass: AccessGuard },
+      ],
+    };
+  }
+}
