@@ -1,33 +1,27 @@
 /** `Store` on a file: one process, one writer, acknowledged means on disk. */
 import { digest } from '../shared/ids.js';
-import { randomId } from '../shared/ids.js';
 import { readCursor, writeCursor } from './cursor.js';
 import { type EmbeddedDatabase, type Key } from './database.embedded.js';
 import type { EventLogEmbedded } from './event-log.embedded.js';
+import { EmbeddedIndex, under } from './index.embedded.js';
+import { EmbeddedLeases } from './leases.embedded.js';
 import {
   type Collection,
-  DEFAULT_PAGE,
   type Lease,
   type ListQuery,
-  MAX_CANDIDATES,
-  MAX_COUNTED,
-  MAX_PAGE,
-  type Once,
   ONCE_KEPT_SECONDS,
+  type Once,
   type Page,
   Store,
   type StoreHealth,
   type Tx,
 } from './store.js';
 import {
-  ALL,
-  countDeltas,
   damaged,
   decode,
-  indexMoves,
   KeyedQueues,
-  onceKey,
   type Outcome,
+  onceKey,
   type Plan,
   type PlannedDocument,
   runTransaction,
@@ -44,7 +38,8 @@ const SWEEP_MS = 60_000;
 export class StoreEmbedded extends Store implements TransactionBackend {
   readonly kind = 'embedded';
   private readonly queues = new KeyedQueues();
-  private readonly leases = new Map<string, { lease: Lease; untilMs: number }>();
+  private readonly index: EmbeddedIndex;
+  private readonly leases: EmbeddedLeases;
   private readonly watchers = new Map<string, Set<() => void>>();
   private readonly ready = new Map<string, Promise<void>>();
   private readonly sweeper: NodeJS.Timeout;
@@ -54,6 +49,8 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     private readonly log: EventLogEmbedded,
   ) {
     super();
+    this.index = new EmbeddedIndex(db);
+    this.leases = new EmbeddedLeases(db);
     this.sweeper = setInterval(() => void this.sweep().catch(() => undefined), SWEEP_MS);
     this.sweeper.unref();
   }
@@ -78,34 +75,12 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   async list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
     await this.prepared(collection);
-    const walk = this.walkOf(collection, query);
-    const limit = Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE);
-    const rows: T[] = [];
-    let last: Place | undefined;
-    let read = 0;
-    let more = false;
-    const most = walk.others.length === 0 ? limit : MAX_CANDIDATES;
-    for (const place of this.places(walk, query.cursor, most + 1)) {
-      if (rows.length === limit || read === most) {
-        more = true;
-        break;
-      }
-      read += 1;
-      last = place;
-      if (!walk.others.every((other) => this.index.doesExist([...other, place.order, place.id]))) continue;
-      const json = this.db.docs.get([collection.name, place.id]);
-      if (json !== undefined) rows.push(decode(collection, place.id, json));
-    }
-    const total = await this.totalOf(walk);
-    return { rows, total, next: more && last ? writeCursor(last) : null };
+    return this.index.list(collection, query);
   }
 
   async counts<T>(collection: Collection<T>): Promise<Record<string, number>> {
     await this.prepared(collection);
-    const prefix = [collection.name, collection.indexVersion, 'count'];
-    const counts: Record<string, number> = {};
-    for (const { key, value } of this.db.counts.getRange(under(prefix))) counts[String(key[3])] = value;
-    return { total: 0, ...counts };
+    return this.index.counts(collection);
   }
 
   async entries<T>(
@@ -129,23 +104,16 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     };
   }
 
-  async acquire(name: string, ttlMs: number): Promise<Lease | undefined> {
-    if (this.holder(name)) return undefined;
-    const fence = await this.db.next('lease');
-    if (this.holder(name)) return undefined;
-    const lease = { name, fence, token: randomId(16) };
-    this.leases.set(name, { lease, untilMs: performance.now() + ttlMs });
-    return lease;
+  acquire(name: string, ttlMs: number): Promise<Lease | undefined> {
+    return this.leases.acquire(name, ttlMs);
   }
 
-  async renew(lease: Lease, ttlMs: number): Promise<boolean> {
-    if (!this.holds(lease)) return false;
-    this.leases.set(lease.name, { lease, untilMs: performance.now() + ttlMs });
-    return true;
+  renew(lease: Lease, ttlMs: number): Promise<boolean> {
+    return this.leases.renew(lease, ttlMs);
   }
 
-  async release(lease: Lease): Promise<void> {
-    if (this.holds(lease)) this.leases.delete(lease.name);
+  release(lease: Lease): Promise<void> {
+    return this.leases.release(lease);
   }
 
   watch<T>(collection: Collection<T>, changed: () => void): () => void {
@@ -199,7 +167,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
   /** All checks come before the first write. */
   private check(plan: Plan): Outcome | undefined {
     for (const lease of plan.leases)
-      if (!this.holds(lease)) return { status: 'lease_lost', name: lease.name };
+      if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
     for (const { collection, id, before, looked } of plan.documents) {
       const now = this.db.docs.get([collection.name, id]);
       if (now === before?.json) continue;
@@ -241,26 +209,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
       for (const { key: entry } of [...this.db.entries.getRange(under(key))])
         this.db.entries.removeSync(entry);
     }
-    this.moveIndexes(collection, id, before?.doc, after?.doc);
-  }
-
-  private moveIndexes(collection: Collection<Any>, id: string, before: unknown, after: unknown): void {
-    for (const { name, from, to } of indexMoves(collection, before, after)) {
-      if (from) this.index.removeSync([...rowsOf(collection, name, from.value), from.order, id]);
-      if (to) this.index.putSync([...rowsOf(collection, name, to.value), to.order, id], '');
-      if (from?.value === to?.value && from && to) continue;
-      if (from) this.add(rowsOf(collection, name, from.value), -1);
-      if (to) this.add(rowsOf(collection, name, to.value), 1);
-    }
-    for (const [name, delta] of Object.entries(countDeltas(collection, before, after))) {
-      this.add([collection.name, collection.indexVersion, 'count', name], delta);
-    }
-  }
-
-  private add(key: Key, delta: number): void {
-    const sum = (this.db.counts.get(key) ?? 0) + delta;
-    if (sum === 0) this.db.counts.removeSync(key);
-    else this.db.counts.putSync(key, sum);
+    this.index.move(collection, id, before?.doc, after?.doc);
   }
 
   private appendEntry(list: Key, json: string): void {
@@ -275,126 +224,15 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     this.db.entries.putSync([...list, last ? Number(last[2]) + 1 : 1], json);
   }
 
-  private get index(): EmbeddedDatabase['index'] {
-    return this.db.index;
-  }
-
-  /** The rarest filter is walked; membership in the others is looked up row by row. */
-  private walkOf(collection: Collection<Any>, query: ListQuery): Walk {
-    const filters = Object.entries(query.where ?? {}).filter(([, value]) => value !== undefined) as [
-      string,
-      string,
-    ][];
-    const sets = filters.map(([name, value]) => rowsOf(collection, name, value));
-    if (sets.length === 0) sets.push(rowsOf(collection, ALL, ''));
-    const sized = sets
-      .map((rows) => ({ rows, size: this.db.counts.get(rows) ?? 0 }))
-      .sort((a, b) => a.size - b.size);
-    const bounded = query.from !== undefined || query.until !== undefined;
-    const { rows, size } = sized[0] as { rows: Key; size: number };
-    return {
-      rows,
-      size,
-      others: sized.slice(1).map((other) => other.rows),
-      from: query.from ?? -Number.MAX_VALUE,
-      until: query.until ?? Number.MAX_VALUE,
-      bounded,
-      reverse: query.direction !== 'asc',
-    };
-  }
-
-  private *places(walk: Walk, cursor: string | undefined, limit: number): Generator<Place> {
-    const low: Key = [...walk.rows, walk.from];
-    const high: Key = [...walk.rows, walk.until, LAST];
-    const after = cursor === undefined ? undefined : readCursor(cursor);
-    const place = after && [...walk.rows, after.order, after.id];
-    const range = walk.reverse
-      ? {
-          start: place ?? high,
-          end: low,
-          reverse: true,
-          exclusiveStart: place !== undefined,
-          inclusiveEnd: true,
-        }
-      : { start: place ?? low, end: high, exclusiveStart: place !== undefined };
-    for (const key of this.index.getKeys({ ...range, limit })) {
-      const [order, id] = key.slice(-2) as [number, string];
-      yield { order, id };
-    }
-  }
-
-  private async totalOf(walk: Walk): Promise<number | null> {
-    if (walk.others.length === 0 && !walk.bounded) return walk.size;
-    if (walk.others.length === 0) {
-      return this.index.getKeysCount({
-        start: [...walk.rows, walk.from],
-        end: [...walk.rows, walk.until, LAST],
-      });
-    }
-    if (walk.size > MAX_COUNTED) return null;
-    let total = 0;
-    for (const { order, id } of this.places({ ...walk, reverse: false }, undefined, MAX_COUNTED)) {
-      if (walk.others.every((other) => this.index.doesExist([...other, order, id]))) total += 1;
-    }
-    return total;
-  }
-
-  private holder(name: string): Lease | undefined {
-    const held = this.leases.get(name);
-    return held && held.untilMs > performance.now() ? held.lease : undefined;
-  }
-
-  private holds(lease: Lease): boolean {
-    return this.holder(lease.name)?.token === lease.token;
-  }
-
   private prepared(collection: Collection<Any>): Promise<void> {
     const running = this.ready.get(collection.name);
     if (running) return running;
-    const prepare = this.prepare(collection).catch((error: unknown) => {
+    const prepare = this.index.prepare(collection).catch((error: unknown) => {
       this.ready.delete(collection.name);
       throw error;
     });
     this.ready.set(collection.name, prepare);
     return prepare;
-  }
-
-  /** Builds the indexes anew where their version is another than that of the code. */
-  private async prepare(collection: Collection<Any>): Promise<void> {
-    const marker = ['index-version', collection.name];
-    const version = String(collection.indexVersion);
-    if (this.db.meta.get(marker) === version) return;
-    await this.clear(this.db.index, [collection.name]);
-    await this.clear(this.db.counts, [collection.name]);
-    let after: Key = [collection.name];
-    for (;;) {
-      const range = { ...under([collection.name]), start: after, exclusiveStart: true, limit: DELETE_CHUNK };
-      const chunk = [...this.db.docs.getRange(range)];
-      const last = chunk.at(-1);
-      if (!last) break;
-      await this.db.commit(() => {
-        for (const { key, value } of chunk) {
-          const id = String(key[1]);
-          this.moveIndexes(collection, id, undefined, decode(collection, id, value));
-        }
-      });
-      after = last.key;
-    }
-    const { durable } = await this.db.commit(() => this.db.meta.putSync(marker, version));
-    await durable;
-  }
-
-  private async clear(
-    table: EmbeddedDatabase['index'] | EmbeddedDatabase['counts'],
-    prefix: Key,
-  ): Promise<void> {
-    for (;;) {
-      const keys = [...table.getKeys({ ...under(prefix), limit: DELETE_CHUNK })];
-      if (keys.length === 0) return;
-      await this.db.commit(() => {
-        for (const key of keys) table.removeSync(key);
-      });
-    }
   }
 
   /** Forgets idempotency keys whose time is over. */
@@ -415,32 +253,6 @@ export class StoreEmbedded extends Store implements TransactionBackend {
       after = last.key;
     }
   }
-}
-
-interface Place {
-  order: number;
-  id: string;
-}
-
-interface Walk {
-  rows: Key;
-  size: number;
-  others: Key[];
-  from: number;
-  until: number;
-  bounded: boolean;
-  reverse: boolean;
-}
-
-/** Sorts behind every id. */
-const LAST = '\u{10ffff}';
-
-function under(prefix: Key): { start: Key; end: Key } {
-  return { start: prefix, end: [...prefix, LAST] };
-}
-
-function rowsOf(collection: Collection<Any>, name: string, value: string): Key {
-  return [collection.name, collection.indexVersion, name, name === ALL ? '' : digest(value)];
 }
 
 function parseEntry(collection: Collection<Any>, id: string, json: string): object {

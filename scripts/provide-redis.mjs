@@ -1,0 +1,29 @@
+// The tests start real Redis processes. Where there is no server on the PATH, Debian's is installed if we may.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
+const has = (command) => spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0;
+
+export function provideRedis() {
+  if (has('redis-server') || has('valkey-server')) return;
+  const debian = existsSync('/etc/debian_version') && process.getuid?.() === 0;
+  if (!debian) {
+    console.error(`The tests need a Redis server and there is none on the PATH. Install one and run npm test again:
+  Debian, Ubuntu   sudo apt-get install redis-server
+  Fedora           sudo dnf install valkey
+  macOS            brew install redis`);
+    process.exit(1);
+  }
+  console.log('There is no redis-server on the PATH: installing it with apt-get …');
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  execFileSync('apt-get', ['update', '-qq'], { stdio: 'inherit', env });
+  // The packaged service must not start: the tests start servers of their own, on free ports.
+  execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'redis-server'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+    env: { ...env, RUNLEVEL: '1' },
+  });
+  if (!has('redis-server')) {
+    console.error('apt-get installed no redis-server; install one by hand and run npm test again.');
+    process.exit(1);
+  }
+}

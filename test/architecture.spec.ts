@@ -1,0 +1,153 @@
+/** The rules of the house that a machine can hold: who may know whom, and how large things may grow. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+
+const SRC = resolve(__dirname, '../src');
+const CARRIERS = ['storage', 'events', 'security', 'http', 'shared'];
+/** What a file may be that is nobody's production code. */
+const OF_TESTS = /\.(spec|contract)\.ts$/;
+
+interface Source {
+  path: string;
+  folder: string;
+  text: string;
+  local: string[];
+  packages: string[];
+}
+
+const sources: Source[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' })
+  .filter((path) => path.endsWith('.ts'))
+  .map((path) => {
+    const text = readFileSync(join(SRC, path), 'utf8');
+    const imports = [...text.matchAll(/^(?:import|export)\s[^;]*?from\s+'([^']+)'/gms)].map(
+      (match) => match[1] as string,
+    );
+    const local = imports
+      .filter((name) => name.startsWith('.'))
+      .map((name) => relative(SRC, resolve(SRC, path, '..', name)).replace(/\.js$/, '.ts'));
+    const packages = imports.filter((name) => !name.startsWith('.'));
+    return { path, folder: path.includes('/') ? (path.split('/')[0] as string) : '', text, local, packages };
+  });
+const product = sources.filter(({ path }) => !OF_TESTS.test(path));
+const domains = [...new Set(product.map(({ folder }) => folder))].filter(
+  (f) => f !== '' && !CARRIERS.includes(f),
+);
+
+/** Every import of these sources that the rule does not allow, as `from -> to`. */
+function strangers(of: Source[], allowed: (to: string, from: Source) => boolean): string[] {
+  return of.flatMap((source) =>
+    source.local.filter((to) => !allowed(to, source)).map((to) => `${source.path} -> ${to}`),
+  );
+}
+
+describe('the house', () => {
+  it('has sources and domains to look at', () => {
+    expect(product.length).toBeGreaterThan(30);
+    expect(domains).toContain('threats');
+  });
+
+  it('lets a domain know shared, the ports, the stream, its own files, and of other domains their events', () => {
+    const ports = [
+      'storage/store.ts',
+      'storage/event-log.ts',
+      'events/event-stream.ts',
+      'events/event.ts',
+      'config.ts',
+    ];
+    const ofControllers = [
+      'security/access.decorator.ts',
+      'security/principal.ts',
+      'http/request.ts',
+      'http/health.ts',
+    ];
+    const allowed = (to: string, { folder, path }: Source): boolean =>
+      to.startsWith(`${folder}/`) ||
+      to.startsWith('shared/') ||
+      ports.includes(to) ||
+      (/\.(controller|dto)\.ts$/.test(path) && ofControllers.includes(to)) ||
+      (to.endsWith('.events.ts') && domains.includes(to.split('/')[0] as string)) ||
+      (folder === 'missions' && to === 'policy/policy.service.ts');
+    expect(
+      strangers(
+        product.filter(({ folder }) => domains.includes(folder)),
+        allowed,
+      ),
+    ).toEqual([]);
+  });
+
+  it('keeps engines, life cycles and health functions pure', () => {
+    const pure = product.filter(({ path }) => /\.(engine|lifecycle|health)\.ts$/.test(path));
+    expect(pure.length).toBeGreaterThan(0);
+    const allowed = (to: string, { folder }: Source): boolean =>
+      to.startsWith('shared/') || (to.startsWith(`${folder}/`) && to.endsWith('.dto.ts'));
+    expect(strangers(pure, allowed)).toEqual([]);
+    const impure = /Date\.now|new Date|performance\.|process\.|@nestjs|node:/;
+    expect(pure.filter(({ text }) => impure.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
+  it('keeps domains out of what carries them', () => {
+    const carriers = product.filter(({ folder }) => CARRIERS.includes(folder));
+    expect(
+      strangers(carriers, (to) => to === 'config.ts' || CARRIERS.includes(to.split('/')[0] as string)),
+    ).toEqual([]);
+    const shared = product.filter(({ folder }) => folder === 'shared');
+    expect(strangers(shared, (to) => to.startsWith('shared/'))).toEqual([]);
+    const storage = product.filter(({ folder }) => folder === 'storage');
+    expect(strangers(storage, (to) => to === 'config.ts' || /^(storage|shared)\//.test(to))).toEqual([]);
+  });
+
+  it('hands out neither client: only the adapters import their engine', () => {
+    const importers = (name: string): string[] =>
+      product.filter(({ packages }) => packages.some((one) => one === name)).map(({ path }) => path);
+    expect(importers('ioredis').filter((path) => !/^storage\/(.*\.redis|redis.*)\.ts$/.test(path))).toEqual(
+      [],
+    );
+    expect(importers('lmdb').filter((path) => !path.endsWith('.embedded.ts'))).toEqual([]);
+  });
+
+  it('reads the environment in one place', () => {
+    const readers = product.filter(({ text }) => text.includes('process.env')).map(({ path }) => path);
+    // main.ts hands the environment to config.ts, which alone knows what is in it.
+    expect(readers).toEqual(['main.ts']);
+  });
+
+  it('has no cycles', () => {
+    const edges = new Map(product.map(({ path, local }) => [path, local]));
+    const done = new Set<string>();
+    const cycles: string[] = [];
+    const visit = (path: string, trail: string[]): void => {
+      if (trail.includes(path)) cycles.push([...trail.slice(trail.indexOf(path)), path].join(' -> '));
+      if (done.has(path) || trail.includes(path)) return;
+      for (const next of edges.get(path) ?? []) visit(next, [...trail, path]);
+      done.add(path);
+    };
+    for (const path of edges.keys()) visit(path, []);
+    expect(cycles).toEqual([]);
+  });
+
+  it('has no barrels, no forwardRef, no HttpException thrown by a service, and nothing deeper than a folder', () => {
+    expect(product.filter(({ path }) => /(^|\/)index\.ts$/.test(path)).map(({ path }) => path)).toEqual([]);
+    expect(product.filter(({ path }) => path.split('/').length > 2).map(({ path }) => path)).toEqual([]);
+    expect(product.filter(({ text }) => text.includes('forwardRef(')).map(({ path }) => path)).toEqual([]);
+    const thrown = product
+      .filter(({ text }) => /throw new \w*Exception\(/.test(text))
+      .map(({ path }) => path);
+    expect(thrown).toEqual([]);
+  });
+
+  it('injects the stream as a value and only as an option', () => {
+    const injecting = product.filter(
+      ({ text }) => /@Inject\(EventStream\)/.test(text) && /Service\b/.test(text),
+    );
+    for (const { path, text } of injecting) {
+      expect([path, /import \{[^}]*type EventStream/.test(text)]).toEqual([path, false]);
+      expect([path, /@Optional\(\) @Inject\(EventStream\)/.test(text)]).toEqual([path, true]);
+    }
+    expect(injecting.map(({ path }) => path)).toContain('threats/threats.service.ts');
+  });
+
+  it('keeps files at a size that can be read in one go', () => {
+    const large = product.filter(({ text }) => text.split('\n').length > 400).map(({ path }) => path);
+    expect(large).toEqual([]);
+  });
+});
