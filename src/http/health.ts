@@ -1,5 +1,5 @@
-import { OneOf } from '../shared/fields.js';
 import { BrainError } from '../shared/errors.js';
+import { OneOf } from '../shared/fields.js';
 import type { StoreHealth } from '../storage/store.js';
 
 export class HealthAnswer {

@@ -34,8 +34,9 @@ export class ValidationPipe implements PipeTransform {
   transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
     if ((type !== 'body' && type !== 'query') || PLAIN.includes(metatype)) return value;
     const target = metatype as unknown as new () => object;
+    // A missing body is an empty one: what it lacks is then named field by field.
     const given: unknown =
-      type === 'query' ? plainToInstance(target, value, { exposeDefaultValues: true }) : value;
+      type === 'query' ? plainToInstance(target, value, { exposeDefaultValues: true }) : (value ?? {});
     if (typeof given !== 'object' || given === null || Array.isArray(given)) {
       const detail = 'must be a JSON object';
       throw invalid(`The body ${detail}.`, [{ pointer: '', detail, code: 'object' }]);
