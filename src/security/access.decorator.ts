@@ -2,6 +2,7 @@
 import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import type { Request } from 'express';
+import { Problems } from '../http/request.js';
 import type { Permission, Principal } from './principal.js';
 
 /** The name of the security scheme in the OpenAPI document. */
@@ -14,12 +15,13 @@ export interface Access {
 
 const ACCESS = 'access';
 
-/** Only who has this permission may call the route; sets the security in OpenAPI as well. */
+/** Only who has this permission may call the route; OpenAPI learns of it, and of the problems that the guard answers with. */
 export const Access = (permission: Permission): MethodDecorator =>
   applyDecorators(
     SetMetadata(ACCESS, { permission } satisfies Access),
     ApiBearerAuth(KEY_SCHEME),
     ApiExtension('x-permission', permission),
+    Problems(401, 403, 429, 503),
   );
 
 /** Everybody may call the route; who brings a valid key is known all the same. */

@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { sleep } from '../shared/clock.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/database.embedded.js';
@@ -16,6 +17,7 @@ class StoreOnAWire extends StoreEmbedded {
   lookups = 0;
   lists = 0;
   slow: Promise<void> = Promise.resolve();
+  slowLists: Promise<void> = Promise.resolve();
 
   override lastContactMs(): number {
     return this.awaySinceMs ?? super.lastContactMs();
@@ -24,7 +26,9 @@ class StoreOnAWire extends StoreEmbedded {
   override async list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
     this.lists += 1;
     this.demandWire();
-    return super.list(collection, query);
+    const page = await super.list(collection, query);
+    await this.slowLists;
+    return page;
   }
 
   override async getUnique<T>(collection: Collection<T>, name: string, value: string) {
@@ -134,7 +138,7 @@ describe('the key ring', () => {
       go = resolve;
     });
     const asked = Array.from({ length: 80 }, () => codeOf(() => ring.find(makeKey())));
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
     go();
     const codes = await Promise.all(asked);
     expect(codes.filter((code) => code === 'no error')).toHaveLength(64);
@@ -147,7 +151,7 @@ describe('the key ring', () => {
     expect(other.recall(key)?.id).toBe(doc.id);
     const atMs = Date.now();
     await remove(doc.id);
-    while (other.recall(key)) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (other.recall(key)) await sleep(5);
     expect(Date.now() - atMs).toBeLessThan(2000);
     expect(await other.find(key)).toBeUndefined();
   });
@@ -160,7 +164,7 @@ describe('the key ring', () => {
       go = resolve;
     });
     const looking = ring.find(key);
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
     await remove(doc.id);
     await ring.refresh();
     go();
@@ -212,10 +216,29 @@ describe('the key ring', () => {
     expect(await codeOf(() => hasty.recall(key))).toBe('keys_stale');
     clock.mockRestore();
     store.awaySinceMs = undefined;
-    await new Promise((resolve) => setTimeout(resolve, 700));
+    await sleep(700);
     jest.spyOn(Date, 'now').mockImplementation(() => nowMs + 10_000);
     expect(hasty.recall(key)?.role).toBe('agent');
     contact.mockRestore();
+  });
+
+  it('does not count as up to date when it heard of a change while it was reading', async () => {
+    const { key } = await add();
+    const hasty = await open(null, 0);
+    let go = (): void => {};
+    store.slowLists = new Promise((resolve) => {
+      go = resolve;
+    });
+    const first = hasty.refresh();
+    await sleep(20);
+    const second = hasty.refresh();
+    store.awaySinceMs = Date.now();
+    jest.spyOn(store, 'lastContactMs').mockImplementation(() => Date.now());
+    go();
+    await Promise.all([first, second]);
+    const nowMs = Date.now();
+    jest.spyOn(Date, 'now').mockImplementation(() => nowMs + 2_500);
+    expect(await codeOf(() => hasty.recall(key))).toBe('keys_stale');
   });
 
   it('takes the bootstrap key whatever became of the store, and warns once there is another admin', async () => {

@@ -13,7 +13,7 @@ import { ApiKeys } from './api-keys.js';
 import { KeyList, MadeKey, NewKey } from './keys.dto.js';
 import type { Principal } from './principal.js';
 
-@ApiTags('Keys')
+@ApiTags('keys')
 @Controller('api/keys')
 export class KeysController {
   constructor(private readonly keys: ApiKeys) {}
@@ -24,7 +24,7 @@ export class KeysController {
   @Header('Cache-Control', 'no-store')
   @ApiOperation({ summary: 'Make an API key' })
   @ApiCreatedResponse({ type: MadeKey })
-  @Problems(400, 401, 403, 409, 413, 415, 422, 429, 503)
+  @Problems(400, 409, 413, 415, 422)
   create(
     @Body() body: NewKey,
     @CurrentPrincipal() principal: Principal,
@@ -37,7 +37,7 @@ export class KeysController {
   @Access('keys:manage')
   @ApiOperation({ summary: 'List API keys, newest first; the keys themselves are not known to the service' })
   @ApiOkResponse({ type: KeyList })
-  @Problems(401, 403, 422, 429, 503)
+  @Problems(422)
   async list(@Query() query: PageQuery): Promise<KeyList> {
     const { rows, total, next } = await this.keys.list(query);
     return { keys: rows.map(({ hash: _hash, ...info }) => info), total, next_cursor: next };
@@ -48,7 +48,7 @@ export class KeysController {
   @HttpCode(204)
   @ApiOperation({ summary: 'Revoke an API key, on all replicas within two seconds' })
   @ApiNoContentResponse()
-  @Problems(401, 403, 404, 409, 429, 503)
+  @Problems(404, 409)
   remove(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
     return this.keys.remove(id, principal.id);
   }
