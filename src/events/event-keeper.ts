@@ -3,8 +3,9 @@
  * when it stops; a mark whose process is gone means an unclean stop, and whoever finds it tells the gap. And each
  * process remembers the end of the log it last saw: when the log ends before that, a failover took history back.
  */
-import { messageOf } from '../shared/errors.js';
+
 import { nowSeconds } from '../shared/clock.js';
+import { messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
 import { comparePositions, type EventLog, splitPosition } from '../storage/event-log.js';

@@ -5,14 +5,15 @@
  * - without one it is buffered and flushed in batches; while the log is away the buffer waits, what does not fit any
  *   more is counted, and the first thing written when the log is back is a `stream.gap` that tells how many of which.
  */
+
+import { nowSeconds, sleep } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
 import { messageOf } from '../shared/errors.js';
-import { nowSeconds, sleep } from '../shared/clock.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
 import { type EventLog, type EventRecord, indexKeys } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
-import type { Envelope, NewEvent } from './event.js';
+import type { Envelope, EventDefinition, NewEvent } from './event.js';
 import type { Mask } from './mask.js';
 import { type GapReason, streamGap } from './stream.events.js';
 
@@ -32,7 +33,8 @@ const CLOSE_MS = 5000;
 const LOG_EVERY_MS = 1000;
 
 interface Waiting {
-  event: NewEvent;
+  definition: EventDefinition;
+  payload: object;
   timestamp: number;
   correlation: string | null;
 }
@@ -76,11 +78,9 @@ export class EventStream {
 
   publish(event: NewEvent, tx?: Tx): void {
     try {
-      const waiting = {
-        event,
-        timestamp: nowSeconds(),
-        correlation: currentContext()?.correlationId ?? null,
-      };
+      const { definition, payload } = event;
+      const correlation = currentContext()?.correlationId ?? null;
+      const waiting = { definition, payload, timestamp: nowSeconds(), correlation };
       if (tx) this.ride(waiting, tx);
       else this.buffer(waiting);
     } catch (error) {
@@ -114,7 +114,7 @@ export class EventStream {
 
   private buffer(waiting: Waiting): void {
     if (this.unwritten() >= MAX_WAITING) {
-      this.lose('overflow', waiting.event.definition.type, waiting.timestamp);
+      this.lose('overflow', waiting.definition.type, waiting.timestamp);
       return;
     }
     this.waiting.push(waiting);
@@ -145,15 +145,14 @@ export class EventStream {
     }
   }
 
-  private readyOf({ event, timestamp, correlation }: Waiting): Ready {
-    const { definition } = event;
+  private readyOf({ definition, payload, timestamp, correlation }: Waiting): Ready {
     const envelope: Envelope = {
       id: `evt_${definition.module}_${Math.round(timestamp * 1000)}_${randomId(8)}`,
       type: definition.type,
       source: `${definition.module}_service`,
       target: null,
       timestamp,
-      payload: event.payload,
+      payload,
       meta: { correlation_id: correlation, version: '1.0', schema_version: definition.schemaVersion },
     };
     return { ...this.recordOf(envelope), type: definition.type, timestamp };
@@ -183,8 +182,8 @@ export class EventStream {
     let retryMs = FIRST_RETRY_MS;
     while (this.ready.length > 0 || this.outbox.length > 0 || this.losses.size > 0) {
       try {
-        // Asked before the losses are summed up: so one gap tells them all, however long the log was away.
-        if (this.away) await this.log.bounds();
+        // Asked before the losses are summed up: so one gap tells them all, however long the log is away.
+        if (this.away || this.losses.size > 0) await this.log.bounds();
         // The gap goes before what waits, so that whoever reads the log meets it before what came after.
         if (this.losses.size > 0) this.outbox.unshift(this.gapBatch());
         const batch = this.outbox[0] ?? this.nextBatch();
@@ -224,7 +223,7 @@ export class EventStream {
 
   private gapOf(reason: GapReason, loss: Loss): EventRecord {
     const event = streamGap({ reason, ...loss, detected_at: nowSeconds() });
-    return this.readyOf({ event, timestamp: nowSeconds(), correlation: null });
+    return this.readyOf({ ...event, timestamp: nowSeconds(), correlation: null });
   }
 
   private unwritten(): number {

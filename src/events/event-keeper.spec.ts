@@ -1,0 +1,76 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sleep } from '../shared/clock.js';
+import { Logger } from '../shared/logger.js';
+import { EmbeddedDatabase } from '../storage/database.embedded.js';
+import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { StoreEmbedded } from '../storage/store.embedded.js';
+import { EventKeeper } from './event-keeper.js';
+import { EventStream } from './event-stream.js';
+
+const logger = new Logger({ level: 'silent', format: 'json' });
+
+describe('the keeper', () => {
+  let folder: string;
+  let close: () => Promise<void>;
+
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-keeper-'));
+  });
+  afterEach(async () => {
+    await close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const open = async () => {
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
+    const log = new EventLogEmbedded(db);
+    const store = new StoreEmbedded(db, log);
+    const stream = new EventStream(log, logger);
+    close = () => store.close();
+    return { log, stream, store, keeper: new EventKeeper(store, log, stream, logger) };
+  };
+  const gaps = async (log: EventLogEmbedded): Promise<Record<string, unknown>[]> =>
+    (await log.read({ order: 'asc', limit: 100 })).map(
+      ({ json }) => (JSON.parse(json) as { payload: Record<string, unknown> }).payload,
+    );
+
+  it('tells an unclean stop once, and a clean one not at all', async () => {
+    const first = await open();
+    first.keeper.start();
+    await sleep(200);
+    // The process dies here: nothing takes its mark away.
+    await first.keeper.stop(false);
+    await close();
+    const second = await open();
+    second.keeper.start();
+    await sleep(200);
+    expect(await gaps(second.log)).toEqual([
+      expect.objectContaining({ reason: 'unclean_stop', from: expect.any(Number), to: expect.any(Number) }),
+    ]);
+    await second.keeper.stop(true);
+    await close();
+    const third = await open();
+    third.keeper.start();
+    await sleep(200);
+    expect(await gaps(third.log)).toHaveLength(1);
+    await third.keeper.stop(true);
+  });
+
+  it('tells when the end of the log is gone', async () => {
+    const { log, stream, keeper } = await open();
+    const last = await log.append('batch-1', [
+      { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] },
+    ]);
+    keeper.start();
+    await sleep(200);
+    // What a failover does to a log that was not replicated.
+    await log.trim('999999999999999-0', 10);
+    await sleep(2500);
+    await stream.flush();
+    const to = Number(last.split('-')[0]) / 1000;
+    expect(await gaps(log)).toEqual([expect.objectContaining({ reason: 'rollback', to })]);
+    await keeper.stop(true);
+  });
+});

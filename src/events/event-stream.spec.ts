@@ -1,0 +1,244 @@
+import { sleep } from '../shared/clock.js';
+import { runInContext } from '../shared/context.js';
+import { BrainError } from '../shared/errors.js';
+import { Num, Text } from '../shared/fields.js';
+import { Logger } from '../shared/logger.js';
+import { EventLog, type EventRecord, type LogBounds, type LoggedEvent } from '../storage/event-log.js';
+import type { Tx } from '../storage/store.js';
+import { defineEvent, type Envelope } from './event.js';
+import { EventStream } from './event-stream.js';
+import { compileMask } from './mask.js';
+
+class Noise {
+  @Text({ max: 64 }) agent_id!: string;
+  @Num() n!: number;
+  secret?: string;
+}
+
+const noise = defineEvent({
+  type: 'test.noise',
+  module: 'test',
+  payload: Noise,
+  priority: 'LOW',
+  when: 'The tests say so.',
+  example: { agent_id: 'a', n: 1 },
+  consumers: [],
+  of: (n: number, more: object = {}): Noise => ({ agent_id: 'agent-1', n, ...more }),
+});
+
+/** A log in memory that keeps the promises of the port, and can be made to hang, to fail, or to lose an answer. */
+class SwitchableLog extends EventLog {
+  written: Envelope[] = [];
+  mode: 'works' | 'hangs' | 'fails' | 'loses' = 'works';
+  appends = 0;
+  private readonly batches = new Map<string, string>();
+  private readonly hanging: (() => void)[] = [];
+
+  async append(batchId: string, events: EventRecord[]): Promise<string> {
+    this.appends += 1;
+    await this.answer();
+    const known = this.batches.get(batchId);
+    if (known) return known;
+    this.written.push(...events.map(({ json }) => JSON.parse(json) as Envelope));
+    this.batches.set(batchId, `${this.written.length}-0`);
+    if (this.mode === 'loses') {
+      this.mode = 'works';
+      throw new BrainError('unavailable', 'store_timeout', 'the answer was lost');
+    }
+    return `${this.written.length}-0`;
+  }
+  read(): Promise<LoggedEvent[]> {
+    return Promise.resolve([]);
+  }
+  async bounds(): Promise<LogBounds> {
+    await this.answer();
+    return { first: null, last: null, length: this.written.length };
+  }
+  has(): Promise<boolean> {
+    return Promise.resolve(true);
+  }
+  trim(): Promise<LoggedEvent[]> {
+    return Promise.resolve([]);
+  }
+  onAppend(): () => void {
+    return () => undefined;
+  }
+  /** Lets those that hang come to an end, as the time-out of a client does, and works from now on. */
+  wake(): void {
+    this.mode = 'works';
+    for (const reject of this.hanging.splice(0)) reject();
+  }
+  private answer(): Promise<void> {
+    if (this.mode === 'fails')
+      return Promise.reject(new BrainError('unavailable', 'store_unreachable', 'away'));
+    if (this.mode !== 'hangs') return Promise.resolve();
+    return new Promise((_, reject) => {
+      this.hanging.push(() => reject(new BrainError('unavailable', 'store_timeout', 'no answer')));
+    });
+  }
+}
+
+const silent = (): Logger => new Logger({ level: 'silent', format: 'json' });
+
+function start(mask: string[] = []): { log: SwitchableLog; stream: EventStream } {
+  const log = new SwitchableLog();
+  return { log, stream: new EventStream(log, silent(), compileMask(mask)) };
+}
+
+const numbers = (log: SwitchableLog): unknown[] => log.written.map(({ payload }) => (payload as Noise).n);
+
+describe('publishing without a transaction', () => {
+  it('writes within milliseconds, in order, as envelopes', async () => {
+    const { log, stream } = start();
+    const context = { requestId: 'r', correlationId: 'because' };
+    runInContext(context, () => {
+      for (let n = 0; n < 5; n += 1) stream.publish(noise(n));
+    });
+    expect(log.written).toEqual([]);
+    await sleep(100);
+    expect(numbers(log)).toEqual([0, 1, 2, 3, 4]);
+    expect(log.written[0]).toEqual({
+      id: expect.stringMatching(/^evt_test_\d{13}_[0-9a-z]{8}$/),
+      type: 'test.noise',
+      source: 'test_service',
+      target: null,
+      timestamp: expect.any(Number),
+      payload: { agent_id: 'agent-1', n: 0 },
+      meta: { correlation_id: 'because', version: '1.0', schema_version: 1 },
+    });
+  });
+
+  it('gathers what comes together into few batches', async () => {
+    const { log, stream } = start();
+    for (let n = 0; n < 2000; n += 1) stream.publish(noise(n));
+    await stream.flush();
+    expect(numbers(log)).toEqual(Array.from({ length: 2000 }, (_, n) => n));
+    expect(log.appends).toBeLessThanOrEqual(5);
+  });
+
+  it('waits while the log is away, and writes everything once when it is back', async () => {
+    const { log, stream } = start();
+    log.mode = 'fails';
+    for (let n = 0; n < 700; n += 1) stream.publish(noise(n));
+    await sleep(100);
+    expect(log.written).toEqual([]);
+    log.mode = 'works';
+    await stream.flush();
+    expect(numbers(log)).toEqual(Array.from({ length: 700 }, (_, n) => n));
+  });
+
+  it('writes a batch once whose answer was lost', async () => {
+    const { log, stream } = start();
+    log.mode = 'loses';
+    for (let n = 0; n < 10; n += 1) stream.publish(noise(n));
+    await stream.flush();
+    expect(numbers(log)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  it('keeps 50,000 while the log hangs, and then tells the rest by one gap that comes first', async () => {
+    const { log, stream } = start();
+    log.mode = 'hangs';
+    for (let n = 0; n < 60_000; n += 1) stream.publish(noise(n));
+    await sleep(50);
+    for (let n = 0; n < 1000; n += 1) stream.publish(noise(n));
+    expect(stream.lost).toBe(11_000);
+    log.wake();
+    await stream.flush();
+    expect(log.written).toHaveLength(50_001);
+    const gaps = log.written.filter(({ type }) => type === 'stream.gap');
+    expect(gaps).toHaveLength(1);
+    expect(log.written[0]).toBe(gaps[0]);
+    expect(gaps[0]?.payload).toMatchObject({ reason: 'overflow', counts: { 'test.noise': 11_000 } });
+  });
+
+  it('bounds the waiting by size as well', async () => {
+    const { log, stream } = start();
+    log.mode = 'hangs';
+    const large = 'x'.repeat(1024 * 1024);
+    for (let n = 0; n < 80; n += 1) stream.publish(noise(n, { secret: large }));
+    await sleep(100);
+    log.wake();
+    await stream.flush();
+    const [gap, ...kept] = log.written;
+    expect(gap?.payload).toMatchObject({ reason: 'overflow' });
+    expect(kept.length).toBeGreaterThan(60);
+    expect(kept.length).toBeLessThan(65);
+    expect(gap?.payload).toMatchObject({ counts: { 'test.noise': 80 - kept.length } });
+  });
+
+  it('replaces a payload that cannot be serialized by the reason', async () => {
+    const { log, stream } = start();
+    const circular: Record<string, unknown> = {};
+    circular.self = circular;
+    stream.publish(noise(1, { circular }));
+    stream.publish(noise(2, { big: 1n }));
+    await stream.flush();
+    expect(log.written.map(({ payload }) => payload)).toEqual([
+      { unserializable: expect.stringContaining('circular') },
+      { unserializable: expect.stringContaining('BigInt') },
+    ]);
+  });
+
+  it('masks before anything is written, without touching what the caller keeps', async () => {
+    const { log, stream } = start(['/secret', '/deep/*/token']);
+    const more = { secret: 's', deep: [{ token: 't', other: 1 }] };
+    stream.publish(noise(1, more));
+    await stream.flush();
+    expect(log.written[0]?.payload).toMatchObject({
+      secret: '[masked]',
+      deep: [{ token: '[masked]', other: 1 }],
+    });
+    expect(more).toEqual({ secret: 's', deep: [{ token: 't', other: 1 }] });
+  });
+
+  it('closes when everything is written, and says so when it could not', async () => {
+    const { log, stream } = start();
+    stream.publish(noise(1));
+    expect(await stream.close()).toBe(true);
+    expect(numbers(log)).toEqual([1]);
+    log.mode = 'hangs';
+    stream.publish(noise(2));
+    expect(await stream.close()).toBe(false);
+    log.wake();
+    await stream.flush();
+  });
+});
+
+describe('publishing with a transaction', () => {
+  const recording = (): { tx: Tx; records: EventRecord[] } => {
+    const records: EventRecord[] = [];
+    return { tx: { record: (event: EventRecord) => records.push(event) } as unknown as Tx, records };
+  };
+
+  it('hands the event to it and writes nothing itself', async () => {
+    const { log, stream } = start();
+    const { tx, records } = recording();
+    runInContext({ requestId: 'r', correlationId: 'c1' }, () => stream.publish(noise(1), tx));
+    await stream.flush();
+    expect(log.written).toEqual([]);
+    expect(records).toHaveLength(1);
+    expect(records[0]?.keys).toEqual(['s:agent-1', 'c:c1']);
+  });
+
+  it('tells a gap when the log refused what the state was committed with', async () => {
+    const { log, stream } = start();
+    const { tx, records } = recording();
+    stream.publish(noise(1), tx);
+    records[0]?.refused?.('the key has the wrong type');
+    await stream.flush();
+    expect(log.written.map(({ type, payload }) => [type, payload])).toEqual([
+      ['stream.gap', expect.objectContaining({ reason: 'refused', counts: { 'test.noise': 1 } })],
+    ]);
+  });
+
+  it('never throws, whatever the transaction does', () => {
+    const { stream } = start();
+    const tx = {
+      record: () => {
+        throw new Error('no');
+      },
+    } as unknown as Tx;
+    expect(() => stream.publish(noise(1), tx)).not.toThrow();
+    expect(() => stream.publish(undefined as never)).not.toThrow();
+  });
+});

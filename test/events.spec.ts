@@ -1,0 +1,109 @@
+/** `GET /api/events` as its users meet it, on both stores. */
+import type { Threat } from '../src/threats/threats.dto.js';
+import { type Service, startService } from './support/service.js';
+import { STORES } from './support/stores.js';
+
+describe.each(STORES)('the event log on %s', (_name, startStore) => {
+  let store: Awaited<ReturnType<typeof startStore>>;
+  let service: Service;
+  const threats: Threat[] = [];
+
+  beforeAll(async () => {
+    store = await startStore();
+    service = await startService(store.env);
+    for (let i = 0; i < 6; i += 1) {
+      const body = { type: 't', source: `s${i % 2}`, severity: i % 2 ? 'LOW' : 'HIGH' };
+      const made = await service
+        .post('/api/threats', body)
+        .set('X-Correlation-ID', `cause-${i % 3}`)
+        .expect(201);
+      threats.push(made.body as Threat);
+    }
+    const [first] = threats;
+    await service
+      .post(`/api/threats/${first?.id}/status`, { status: 'ESCALATED' })
+      .set('X-Correlation-ID', 'cause-0');
+  }, 60_000);
+  afterAll(async () => {
+    await service.stop();
+    await store.stop();
+  });
+
+  const list = async (
+    query: string,
+  ): Promise<{
+    events: { type: string; position: string; payload: { threat_id: string } }[];
+    next_cursor: string | null;
+  }> => (await service.get(`/api/events?${query}`).expect(200)).body;
+
+  it('is newest first by default, and oldest first on request', async () => {
+    const down = await list('');
+    const up = await list('order=asc');
+    expect(down.events).toHaveLength(8);
+    expect(up.events.map(({ position }) => position)).toEqual(
+      down.events.map(({ position }) => position).reverse(),
+    );
+    expect(down.events[0]?.type).toBe('threat.escalated');
+  });
+
+  it('filters by type, pattern, priority and source', async () => {
+    expect((await list('type=threat.detected')).events).toHaveLength(6);
+    expect((await list('type=threat.escalated&type=threat.status_changed')).events).toHaveLength(2);
+    expect((await list('type=*.detected')).events).toHaveLength(6);
+    expect((await list('type=policy.*')).events).toHaveLength(0);
+    expect((await list('priority=CRITICAL')).events).toHaveLength(7);
+    expect((await list('priority=HIGH&source=threat_service')).events).toHaveLength(1);
+    expect((await list('source=policy_service')).events).toHaveLength(0);
+  });
+
+  it('finds by subject and by correlation, and by both', async () => {
+    const [first, , third] = threats;
+    expect((await list(`subject=${first?.id}`)).events).toHaveLength(3);
+    expect((await list('correlation_id=cause-0')).events).toHaveLength(4);
+    expect((await list(`subject=${third?.id}&correlation_id=cause-0`)).events).toHaveLength(0);
+    expect((await list(`subject=${first?.id}&type=threat.escalated`)).events).toHaveLength(1);
+    expect((await list('subject=nobody')).events).toHaveLength(0);
+  });
+
+  it('pages without a hole or a repetition, both ways', async () => {
+    for (const order of ['asc', 'desc']) {
+      const seen: string[] = [];
+      let cursor: string | null = '';
+      while (cursor !== null) {
+        const page: Awaited<ReturnType<typeof list>> = await list(
+          `order=${order}&limit=3${cursor && `&cursor=${cursor}`}`,
+        );
+        expect(page.events.length).toBeGreaterThan(0);
+        seen.push(...page.events.map(({ position }) => position));
+        cursor = page.next_cursor;
+      }
+      expect(seen).toHaveLength(8);
+      expect(new Set(seen).size).toBe(8);
+    }
+  });
+
+  it('is bounded by time', async () => {
+    const { events } = await list('order=asc');
+    const ms = Number(events[3]?.position.split('-')[0]);
+    const since = (await list(`order=asc&since=${ms / 1000}`)).events;
+    const until = (await list(`order=asc&until=${ms / 1000}`)).events;
+    expect(since.every(({ position }) => Number(position.split('-')[0]) >= ms)).toBe(true);
+    expect(until.every(({ position }) => Number(position.split('-')[0]) <= ms)).toBe(true);
+    expect(since.length + until.length).toBeGreaterThanOrEqual(9);
+    expect((await list(`since=${ms / 1000 + 3600}`)).events).toHaveLength(0);
+  });
+
+  it('refuses what it does not know', async () => {
+    for (const query of [
+      'order=up',
+      'limit=0',
+      'priority=high',
+      'cursor=x',
+      'since=yesterday',
+      'colour=red',
+    ]) {
+      const answer = await service.get(`/api/events?${query}`);
+      expect([query, answer.status, answer.body.code]).toEqual([query, 422, 'invalid_request']);
+    }
+  });
+});
