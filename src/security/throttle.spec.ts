@@ -69,9 +69,10 @@ describe('an address', () => {
     ['::1', '0:0:0:0::/64'],
     ['fe80::1%eth0', 'fe80:0:0:0::/64'],
     ['64:ff9b::203.0.113.7', '64:ff9b:0:0::/64'],
-    ['not an address', 'not an address'],
+    ['not an address', 'unknown'],
+    ['x'.repeat(10_000), 'unknown'],
     [undefined, 'unknown'],
-  ])('%s counts as %s', (ip, address) => {
+  ])('%.40s counts as %s', (ip, address) => {
     expect(addressOf(ip)).toBe(address);
   });
 });

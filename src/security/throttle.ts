@@ -2,7 +2,7 @@
  * Slows down whoever tries wrong keys, address by address. It is asked only about keys that are not known: what is
  * known passes before it, so nobody's failures stand in the way of a valid key.
  */
-import { isIPv6 } from 'node:net';
+import { isIPv4, isIPv6 } from 'node:net';
 import { Injectable } from '@nestjs/common';
 
 /** A person who mistypes, or a fleet that starts with an old key, gets by; a guesser does not. */
@@ -88,13 +88,17 @@ export class Throttle {
   }
 }
 
+const UNKNOWN = 'unknown';
+
 /** One household is one address: with IPv6 it has a /64, and every request could come from a new address in it. */
 export function addressOf(ip: string | undefined): string {
-  if (ip === undefined) return 'unknown';
+  if (ip === undefined) return UNKNOWN;
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1];
   if (mapped) return mapped;
   const [plain = ''] = ip.split('%');
-  if (!isIPv6(plain)) return ip;
+  if (isIPv4(plain)) return plain;
+  // Behind a proxy that was told to be trusted and passes on anything, it may be any text of any length.
+  if (!isIPv6(plain)) return UNKNOWN;
   const [head = '', tail] = plain.toLowerCase().split('::');
   const left = groups(head);
   const right = tail === undefined ? [] : groups(tail);
