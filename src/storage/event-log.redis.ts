@@ -1,0 +1,131 @@
+/** `EventLog` on a stream of Redis; events of a transaction are appended by the script of its commit. */
+import { BrainError } from '../shared/errors.js';
+import {
+  EventLog,
+  type EventRecord,
+  indexKeys,
+  type LogBounds,
+  type LoggedEvent,
+  type LogQuery,
+  splitPosition,
+} from './event-log.js';
+import { Program } from './program.redis.js';
+import type { RedisLink } from './redis.js';
+import { SCRIPTS } from './scripts.redis.js';
+
+type Entry = [position: string, fields: string[]];
+
+export class EventLogRedis extends EventLog {
+  private readonly listeners = new Set<() => void>();
+
+  constructor(private readonly link: RedisLink) {
+    super();
+    link.onConnect(() => this.appended());
+  }
+
+  async append(batchId: string, events: EventRecord[]): Promise<string> {
+    const program = new Program(this.link.keys, `batch-${batchId}`);
+    program.record(events);
+    const { keys, args } = program.build(false);
+    const record = String(await this.link.script(SCRIPTS.commit, keys, args));
+    const [position = '', refused] = record.split('\n');
+    if (refused) {
+      const detail = `The event log refuses events: ${refused}. Rename or remove that key.`;
+      throw new BrainError('conflict', 'log_refused', detail);
+    }
+    this.appended();
+    return position;
+  }
+
+  async read(query: LogQuery): Promise<LoggedEvent[]> {
+    const ascending = query.order === 'asc';
+    const low = (ascending ? query.after && `(${query.after}` : undefined) ?? query.from;
+    const high = (ascending ? undefined : query.after && `(${query.after}`) ?? query.until;
+    if (query.key !== undefined) return this.readIndex(query, query.key, low, high);
+    const { stream } = this.link.keys;
+    const range = ascending ? [low ?? '-', high ?? '+'] : [high ?? '+', low ?? '-'];
+    const command = ascending ? 'xrange' : 'xrevrange';
+    const entries = await this.link.command(command, [stream, ...range, 'COUNT', query.limit]);
+    return (entries as Entry[]).map(loggedOf);
+  }
+
+  async bounds(): Promise<LogBounds> {
+    const { stream } = this.link.keys;
+    const [length, first, last] = await Promise.all([
+      this.link.command('xlen', [stream]),
+      this.link.command('xrange', [stream, '-', '+', 'COUNT', 1]),
+      this.link.command('xrevrange', [stream, '+', '-', 'COUNT', 1]),
+    ]);
+    return {
+      first: (first as Entry[])[0]?.[0] ?? null,
+      last: (last as Entry[])[0]?.[0] ?? null,
+      length: Number(length),
+    };
+  }
+
+  async has(position: string): Promise<boolean> {
+    const found = await this.link.command('xrange', [this.link.keys.stream, position, position]);
+    return (found as Entry[]).length > 0;
+  }
+
+  async trim(position: string, limit: number): Promise<LoggedEvent[]> {
+    const { keys } = this.link;
+    const args = [keys.stream, '-', `(${position}`, 'COUNT', limit];
+    const events = ((await this.link.command('xrange', args)) as Entry[]).map(loggedOf);
+    if (events.length === 0) return [];
+    const indexes: string[] = [];
+    const what: (string | number)[] = [];
+    for (const event of events) {
+      const under = keysOf(event.json);
+      for (const key of under) indexes.push(keys.events(key));
+      what.push(event.position, placeOf(event.position), under.length);
+    }
+    await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], what);
+    return events;
+  }
+
+  onAppend(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** There may be something new. */
+  appended(): void {
+    for (const listener of this.listeners) listener();
+  }
+
+  private async readIndex(query: LogQuery, key: string, low?: string, high?: string): Promise<LoggedEvent[]> {
+    const keys = [this.link.keys.stream, this.link.keys.events(key)];
+    const args = [query.order, query.limit, boundOf(low) ?? '-', boundOf(high) ?? '+'];
+    const found = (await this.link.script(SCRIPTS.readLog, keys, args)) as string[];
+    const events: LoggedEvent[] = [];
+    for (let i = 0; i < found.length; i += 2) {
+      events.push({ position: found[i], json: found[i + 1] });
+    }
+    return events;
+  }
+}
+
+function loggedOf([position, fields]: Entry): LoggedEvent {
+  return { position, json: fields[fields.indexOf('event') + 1] ?? '' };
+}
+
+/** A position as a member of an index, where the order of the bytes is that of the log. */
+function placeOf(position: string): string {
+  return splitPosition(position)
+    .map((part) => String(part).padStart(15, '0'))
+    .join('-');
+}
+
+function boundOf(bound: string | undefined): string | undefined {
+  if (bound === undefined) return undefined;
+  return bound.startsWith('(') ? `(${placeOf(bound.slice(1))}` : `[${placeOf(bound)}`;
+}
+
+function keysOf(json: string): string[] {
+  try {
+    return indexKeys(JSON.parse(json) as Parameters<typeof indexKeys>[0]);
+  } catch {
+    return [];
+  }
+}

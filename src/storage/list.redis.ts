@@ -1,0 +1,51 @@
+/** A page of a list, asked of `scripts/list.lua` in one round trip. */
+import { readCursor, writeCursor } from './cursor.js';
+import { decodeOrder, encodeOrder, ORDER_LENGTH } from './order.redis.js';
+import type { RedisLink } from './redis.js';
+import { SCRIPTS } from './scripts.redis.js';
+import {
+  type Collection,
+  DEFAULT_PAGE,
+  type ListQuery,
+  MAX_CANDIDATES,
+  MAX_COUNTED,
+  MAX_PAGE,
+  type Page,
+} from './store.js';
+import { ALL, decode } from './transaction.js';
+
+type Answer = [total: number, more: 0 | 1, last: string, ...documents: string[]];
+
+export async function listPage<T>(
+  link: RedisLink,
+  collection: Collection<T>,
+  query: ListQuery,
+): Promise<Page<T>> {
+  const { keys } = link;
+  const sets: string[] = [];
+  for (const [name, value] of Object.entries(query.where ?? {})) {
+    if (value !== undefined) sets.push(keys.rows(collection, name, value));
+  }
+  if (sets.length === 0) sets.push(keys.rows(collection, ALL, ''));
+  const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
+  const args = [
+    collection.name,
+    collection.indexVersion,
+    keys.document(collection, ''),
+    query.direction === 'asc' ? 'asc' : 'desc',
+    query.from === undefined ? '' : encodeOrder(query.from),
+    query.until === undefined ? '' : encodeOrder(query.until),
+    after === undefined ? '' : encodeOrder(after.order) + after.id,
+    Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE),
+    MAX_CANDIDATES,
+    MAX_COUNTED,
+  ];
+  const answer = (await link.script(SCRIPTS.list, [keys.versions, ...sets], args)) as Answer;
+  const [total, more, last, ...documents] = answer;
+  const rows: T[] = [];
+  for (let i = 0; i < documents.length; i += 2) {
+    rows.push(decode(collection, documents[i], documents[i + 1]));
+  }
+  const place = { order: decodeOrder(last), id: last.slice(ORDER_LENGTH) };
+  return { rows, total: total < 0 ? null : total, next: more === 1 ? writeCursor(place) : null };
+}

@@ -1,0 +1,225 @@
+/** A transaction as the operations of `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
+
+import type { EventRecord } from './event-log.js';
+import { encodeOrder } from './order.redis.js';
+import type { AnyCollection, RedisKeys } from './redis.js';
+import { ONCE_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from './store.js';
+import { countDeltas, indexMoves, type Outcome, type Plan, type PlannedDocument } from './transaction.js';
+
+/** The letters of `commit.lua`. */
+type Check = 'e' | 'v';
+type Removal = 'D' | 'U' | 'L' | 'R' | 'J';
+type Write = 'S' | 'M' | 'O' | 'A' | 'I' | 'P' | 'H' | 'V' | 'T';
+
+/** Some operations in their order. */
+class Part {
+  ops = '';
+  readonly keys: string[] = [];
+  readonly args: string[] = [];
+
+  add(op: Check | Removal | Write, key: string, ...args: string[]): void {
+    this.ops += op;
+    this.keys.push(key);
+    for (const arg of args) this.args.push(arg);
+  }
+}
+
+export class Program {
+  private readonly checks = new Part();
+  private readonly removals = new Part();
+  private readonly writes = new Part();
+  private readonly failures: (Outcome | undefined)[] = [];
+  private events: EventRecord[] = [];
+
+  constructor(
+    private readonly names: RedisKeys,
+    private readonly id: string,
+  ) {}
+
+  get recordKey(): string {
+    return this.names.transaction(this.id);
+  }
+
+  /** The string at the key must still be this, or absent. */
+  expect(key: string, value: string | undefined, failure: Outcome): void {
+    this.checks.add('e', key, value ?? '');
+    this.failures.push(failure);
+  }
+
+  /** The indexes must be those of this declaration, or in the state that their builder left. */
+  expectVersion(collection: AnyCollection, version = String(collection.indexVersion)): void {
+    this.checks.add('v', this.names.versions, collection.name, version);
+    this.failures.push(undefined);
+  }
+
+  remove(op: Removal, key: string, ...args: string[]): void {
+    this.removals.add(op, key, ...args);
+  }
+
+  write(op: Write, key: string, ...args: string[]): void {
+    this.writes.add(op, key, ...args);
+  }
+
+  /** Index rows and the membership in the set of ids, as one document becomes another. */
+  move(collection: AnyCollection, id: string, before: unknown, after: unknown): void {
+    if (before === undefined && after !== undefined) this.write('A', this.names.ids(collection), id);
+    if (before !== undefined && after === undefined) this.remove('R', this.names.ids(collection), id);
+    for (const { name, from, to } of indexMoves(collection, before, after)) {
+      if (from) this.remove('J', this.names.rows(collection, name, from.value), encodeOrder(from.order) + id);
+      if (to) this.write('I', this.names.rows(collection, name, to.value), encodeOrder(to.order) + id);
+    }
+  }
+
+  /** Counters, and what is rendered from them. */
+  count(collection: AnyCollection, deltas: Record<string, number>): void {
+    const names = Object.keys(deltas);
+    const args = names.flatMap((name) => [name, String(deltas[name])]);
+    this.write('H', this.names.counts(collection), String(names.length), ...args);
+    if (collection.stats) this.write('T', this.names.stats(collection), templateOf(collection.stats));
+  }
+
+  /** From now on the indexes are those of this declaration. */
+  setVersion(collection: AnyCollection): void {
+    this.write('M', this.names.versions, collection.name, String(collection.indexVersion));
+  }
+
+  record(events: EventRecord[]): void {
+    this.events = events;
+  }
+
+  /** What the check that failed was about; nothing for the version of an index. */
+  failure(operation: number): Outcome | undefined {
+    return this.failures[operation - 1];
+  }
+
+  /** `KEYS` and `ARGV`. Where only things are removed the removals come first, so that it works when Redis is full. */
+  build(removesOnly: boolean): { keys: string[]; args: string[] } {
+    const parts = removesOnly
+      ? [this.checks, this.removals, this.writes]
+      : [this.checks, this.writes, this.removals];
+    const keys = [this.recordKey];
+    const args = [parts.map((part) => part.ops).join(''), this.id, TX_SECONDS, ONCE_SECONDS];
+    for (const part of parts) {
+      for (const key of part.keys) keys.push(key);
+      for (const arg of part.args) args.push(arg);
+    }
+    args.push(String(this.events.length));
+    if (this.events.length > 0) keys.push(this.names.stream);
+    for (const event of this.events) {
+      args.push(event.json, String(event.keys.length));
+      for (const key of event.keys) keys.push(this.names.events(key));
+    }
+    return { keys, args };
+  }
+}
+
+const TX_SECONDS = String(TX_KEPT_SECONDS);
+const ONCE_SECONDS = String(ONCE_KEPT_SECONDS);
+
+export function programOf(names: RedisKeys, plan: Plan): Program {
+  const program = new Program(names, plan.id);
+  for (const collection of new Set([...plan.documents, ...plan.uniques].map((one) => one.collection))) {
+    program.expectVersion(collection);
+  }
+  for (const { name, fence, token } of plan.leases) {
+    program.expect(names.lease(name), leaseValue(fence, token), { status: 'lease_lost', name });
+  }
+  for (const { collection, id, before, looked } of plan.documents) {
+    const what = `${collection.name}/${id}`;
+    program.expect(names.document(collection, id), before?.json, {
+      status: looked ? 'changed' : 'taken',
+      what,
+    });
+  }
+  claimUniques(program, names, plan);
+  if (plan.once) {
+    const { key, json } = plan.once;
+    program.expect(names.once(key), undefined, { status: 'changed', what: `once/${key}` });
+    program.write('O', names.once(key), json);
+  }
+  writeDocuments(program, names, plan);
+  for (const { collection, id, json } of plan.appends)
+    program.write('P', names.entries(collection, id), json);
+  program.record(plan.events);
+  return program;
+}
+
+function claimUniques(program: Program, names: RedisKeys, plan: Plan): void {
+  for (const { collection, name, value, looked, before, after, written } of plan.uniques) {
+    const key = names.unique(collection, name, value);
+    if (written && after === undefined && before !== undefined && !looked) {
+      // An adopted database may hold two documents with one value. Who does not have it has nothing to give up.
+      program.remove('U', key, before);
+      continue;
+    }
+    const status = looked || before !== undefined ? 'changed' : 'taken';
+    program.expect(key, before, { status, what: `${collection.name}.${name}` });
+    if (written && after === undefined) program.remove('D', key);
+    else if (written) program.write('S', key, after as string);
+  }
+}
+
+function writeDocuments(program: Program, names: RedisKeys, plan: Plan): void {
+  const changed = new Map<AnyCollection, Record<string, number>>();
+  for (const document of plan.documents) {
+    if (!document.written) continue;
+    const { collection } = document;
+    writeDocument(program, names, document);
+    const sums = changed.get(collection) ?? {};
+    changed.set(collection, sums);
+    const deltas = countDeltas(collection, document.before?.doc, document.after?.doc);
+    for (const name of Object.keys(deltas)) sums[name] = (sums[name] ?? 0) + deltas[name];
+  }
+  for (const [collection, deltas] of changed) {
+    program.count(collection, deltas);
+    program.write('V', names.revisions, collection.name);
+  }
+}
+
+function writeDocument(program: Program, names: RedisKeys, document: PlannedDocument): void {
+  const { collection, id, before, after } = document;
+  const key = names.document(collection, id);
+  if (after) program.write('S', key, after.json);
+  else {
+    program.remove('D', key);
+    program.remove('L', names.entries(collection, id));
+  }
+  program.move(collection, id, before?.doc, after?.doc);
+}
+
+/** Removals pass also when Redis is full, with the events that tell of them. */
+export function removesOnly(plan: Plan): boolean {
+  const writes = plan.once !== undefined || plan.appends.length > 0;
+  const written = plan.documents.filter((document) => document.written);
+  return !writes && written.length > 0 && written.every((document) => document.after === undefined);
+}
+
+/** How a lease stands at its key. */
+export function leaseValue(fence: number, token: string): string {
+  return `${fence} ${token}`;
+}
+
+const templates = new WeakMap<StatsTemplate, string>();
+
+/** The JSON with a mark where each value goes; `commit.lua` puts the values in. */
+function templateOf(stats: StatsTemplate): string {
+  let text = templates.get(stats);
+  if (text === undefined) {
+    text = render(stats);
+    templates.set(stats, text);
+  }
+  return text;
+}
+
+function render(stats: StatsTemplate): string {
+  const fields = Object.entries(stats).map(([field, value]) => {
+    if ('counter' in value && typeof value.counter === 'string') return [field, `\x01${value.counter}\x02`];
+    if ('now' in value && value.now === true) return [field, '\x01\x02'];
+    if ('sum' in value && typeof value.sum === 'string') {
+      const { sum, count, scale } = value as { sum: string; count: string; scale: number };
+      return [field, `\x01${sum}\x03${count}\x03${scale}\x02`];
+    }
+    return [field, render(value as StatsTemplate)];
+  });
+  return `{${fields.map(([field, text]) => `${JSON.stringify(field)}:${text}`).join(',')}}`;
+}

@@ -1,0 +1,356 @@
+/** The one connection to Redis, what becomes of a command when it breaks, and the name of every key. */
+import type { Redis } from 'ioredis';
+import type { RedisConfig } from '../config.js';
+import { type BrainError, messageOf } from '../shared/errors.js';
+import { digest, sha256 } from '../shared/ids.js';
+import type { Logger } from '../shared/logger.js';
+import { createClient } from './client.redis.js';
+import { explained, isMoved, LostError, unavailable } from './errors.redis.js';
+import { type RedisInfo, readInfo, warningsOf } from './health.redis.js';
+import type { Script } from './scripts.redis.js';
+import { ALL, type PlannedDocument } from './transaction.js';
+
+/** One adapter keeps the documents of many collections. */
+export type AnyCollection = PlannedDocument['collection'];
+
+/**
+ * The names of all keys. The first six stand in the contract and are read by other programs; everything of our own is
+ * under `sys`. Values that come from users are hashed, except the ids, which the contract wants as they are.
+ */
+export class RedisKeys {
+  readonly stream: string;
+  readonly revisions: string;
+  readonly versions: string;
+  readonly fences: string;
+
+  constructor(readonly prefix: string) {
+    this.stream = `${prefix}:events:stream`;
+    this.revisions = `${prefix}:sys:revisions`;
+    this.versions = `${prefix}:sys:index-versions`;
+    this.fences = `${prefix}:sys:fences`;
+  }
+
+  document({ name, item }: AnyCollection, id: string): string {
+    return `${this.prefix}:${name}:${item}:${id}`;
+  }
+
+  ids({ name }: AnyCollection): string {
+    return `${this.prefix}:${name}:index`;
+  }
+
+  entries({ name }: AnyCollection, id: string): string {
+    return `${this.prefix}:${name}:log:${id}`;
+  }
+
+  stats({ name }: AnyCollection): string {
+    return `${this.prefix}:${name}:stats`;
+  }
+
+  /** Under which all indexes, unique values and counters of a collection stand, whatever their version. */
+  indexes({ name }: AnyCollection): string {
+    return `${this.prefix}:sys:index:${name}:`;
+  }
+
+  rows(collection: AnyCollection, name: string, value: string): string {
+    const place = name === ALL ? ALL : `${name}:${digest(value)}`;
+    return `${this.indexes(collection)}${collection.indexVersion}:rows:${place}`;
+  }
+
+  unique(collection: AnyCollection, name: string, value: string): string {
+    return `${this.indexes(collection)}${collection.indexVersion}:unique:${name}:${digest(value)}`;
+  }
+
+  counts(collection: AnyCollection): string {
+    return `${this.indexes(collection)}${collection.indexVersion}:counts`;
+  }
+
+  events(key: string): string {
+    return `${this.prefix}:sys:events:${digest(key)}`;
+  }
+
+  transaction(id: string): string {
+    return `${this.prefix}:sys:tx:${id}`;
+  }
+
+  once(key: string): string {
+    return `${this.prefix}:sys:once:${sha256(key)}`;
+  }
+
+  sequence(name: string): string {
+    return `${this.prefix}:sys:sequence:${name}`;
+  }
+
+  lease(name: string): string {
+    return `${this.prefix}:sys:lease:${digest(name)}`;
+  }
+}
+
+export type RedisLog = Pick<Logger, 'info' | 'warn' | 'error'>;
+
+/** A caller hears within two seconds; the rest is for the answer's own way. */
+const CALL_MS = 1700;
+const SWEEP_MS = 100;
+/** What more is sent while so much is unanswered is refused: a queue that grows helps nobody. */
+const MAX_UNANSWERED = 10_000;
+/** A new connection because of READONLY or MOVED is tried no more often than this. */
+const RECONNECT_EVERY_MS = 1000;
+const SAME_TROUBLE_MS = 1000;
+const REOPEN_MS = 250;
+
+interface Waiting {
+  dueMs: number;
+  fail(error: Error): void;
+  go?(): void;
+}
+
+type State = 'connecting' | 'ready' | 'away' | 'closed';
+
+export class RedisLink {
+  readonly keys: RedisKeys;
+  readonly waitFor: number;
+  /** Grows whenever the connection breaks: what was written in an earlier epoch may be gone after a failover. */
+  epoch = 0;
+  contactMs = 0;
+  private readonly client: Redis;
+  private state: State = 'connecting';
+  private trouble: unknown;
+  private reconnectedMs = 0;
+  private leaving = false;
+  /** Sentinel or Cluster: then another connect may find another instance. */
+  private readonly finds: boolean;
+  private readonly unanswered = new Set<Waiting>();
+  private readonly waiting = new Set<Waiting>();
+  private readonly readyListeners = new Set<() => void>();
+  private readonly toldMs = new Map<string, number>();
+  private readonly sweeper: NodeJS.Timeout;
+
+  constructor(
+    config: RedisConfig,
+    keyPrefix: string,
+    readonly log: RedisLog,
+  ) {
+    this.keys = new RedisKeys(config.cluster.length > 0 ? `{${keyPrefix}}` : keyPrefix);
+    this.waitFor = config.wait;
+    this.finds = config.cluster.length + config.sentinels.length > 0;
+    this.client = createClient(config, this.keys.prefix);
+    this.client.on('ready', () => void this.probe());
+    this.client.on('error', (error) => this.onError(error));
+    this.client.on('close', () => this.onClose());
+    this.client.on('end', () => this.onEnd());
+    this.sweeper = setInterval(() => this.sweep(), SWEEP_MS);
+    this.sweeper.unref();
+    this.open();
+  }
+
+  get closed(): boolean {
+    return this.state === 'closed';
+  }
+
+  /** Calls back after every connect, when whatever was known before may be outdated. */
+  onConnect(listener: () => void): void {
+    this.readyListeners.add(listener);
+    if (this.state === 'ready') listener();
+  }
+
+  /**
+   * Sends a command that is safe to send twice: when its answer is lost with the connection it is sent once more.
+   * `key` is named where Redis says that a key has the wrong type.
+   */
+  command(name: string, args: (string | number)[], key = String(args[0])): Promise<unknown> {
+    return this.call(() => this.client.call(name, args), key);
+  }
+
+  script(script: Script, keys: string[], args: (string | number)[]): Promise<unknown> {
+    const rest = [keys.length, ...keys, ...args];
+    return this.call(
+      () =>
+        this.client.call('evalsha', [script.sha, ...rest]).catch((error: unknown) => {
+          if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
+          return this.client.call('eval', [script.text, ...rest]);
+        }),
+      keys[0],
+    );
+  }
+
+  async close(): Promise<void> {
+    const state = this.state;
+    this.state = 'closed';
+    clearInterval(this.sweeper);
+    // QUIT is answered after everything that was sent before it.
+    if (state === 'ready') await Promise.race([this.client.quit(), this.gone()]).catch(() => undefined);
+    this.client.disconnect();
+    this.failAll(new LostError(false, 'the store is closed'));
+  }
+
+  /** One line in the log about a failure, at most one a second about the same. */
+  tell(error: BrainError): void {
+    const now = Date.now();
+    if (now - (this.toldMs.get(error.code) ?? 0) < SAME_TROUBLE_MS) return;
+    this.toldMs.set(error.code, now);
+    this.log.error(`redis: ${error.detail}`, { code: error.code, cause: messageOf(error.more.cause) });
+  }
+
+  private async call(send: () => Promise<unknown>, key?: string): Promise<unknown> {
+    const dueMs = Date.now() + CALL_MS;
+    let first: LostError | undefined;
+    for (;;) {
+      try {
+        if (this.state !== 'ready') await this.ready(dueMs);
+        return await this.answer(send, dueMs);
+      } catch (error) {
+        if (first === undefined && Date.now() < dueMs) {
+          first = this.again(error);
+          if (first) continue;
+        }
+        // What may have been carried out at the first attempt is not forgotten over what became of the second.
+        const told = explained(first?.sent && error instanceof LostError ? first : error, key);
+        if (!this.closed && told.code !== 'index_rebuilding') this.tell(told);
+        throw told;
+      }
+    }
+  }
+
+  /** Why a command is to be sent once more, if it is. */
+  private again(error: unknown): LostError | undefined {
+    if (error instanceof LostError) return error.sent || this.state === 'connecting' ? error : undefined;
+    return isMoved(error) && this.reconnect() ? new LostError(false, error) : undefined;
+  }
+
+  private answer(send: () => Promise<unknown>, dueMs: number): Promise<unknown> {
+    if (this.unanswered.size >= MAX_UNANSWERED) {
+      throw unavailable('store_busy', 'Too much is waiting for Redis; nothing was changed, try again.');
+    }
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = { dueMs, fail: reject };
+      this.unanswered.add(waiting);
+      send().then(
+        (value) => {
+          this.unanswered.delete(waiting);
+          this.contactMs = Date.now();
+          resolve(value);
+        },
+        (error: unknown) => {
+          this.unanswered.delete(waiting);
+          // The client itself refused: the command never left.
+          const unsent = /enableOfflineQueue|Connection is closed/.test(messageOf(error));
+          reject(unsent ? new LostError(false, this.trouble ?? error) : (error as Error));
+        },
+      );
+    });
+  }
+
+  /** Resolves when the connection stands. While the first attempt to connect lasts it is waited for, then no more. */
+  private ready(dueMs: number): Promise<void> {
+    if (this.state !== 'connecting') throw new LostError(false, this.trouble ?? 'closed');
+    if (this.waiting.size >= MAX_UNANSWERED) {
+      throw unavailable('store_busy', 'Too much is waiting for Redis; nothing was changed, try again.');
+    }
+    return new Promise((resolve, reject) => {
+      const waiting: Waiting = { dueMs, fail: reject, go: resolve };
+      this.waiting.add(waiting);
+    });
+  }
+
+  /** True where a new connection is on its way. */
+  private reconnect(): boolean {
+    if (this.state !== 'ready') return this.state === 'connecting';
+    if (Date.now() - this.reconnectedMs < RECONNECT_EVERY_MS) return false;
+    this.reconnectedMs = Date.now();
+    this.state = 'connecting';
+    this.leaving = true;
+    this.client.disconnect(true);
+    return true;
+  }
+
+  /** The connection stands; whether Redis is ready to work, only Redis can say. */
+  private async probe(): Promise<void> {
+    const { epoch } = this;
+    let info: RedisInfo = {};
+    try {
+      info = readInfo(await this.client.info());
+    } catch (error) {
+      // A managed Redis may forbid INFO. Whatever else it is ends the connection, or the next command tells it.
+      this.trouble = error;
+    }
+    if (this.closed || this.epoch !== epoch) return;
+    if (info.loading === '1') {
+      this.trouble = new Error('LOADING');
+      this.goAway();
+      setTimeout(() => void this.probe(), REOPEN_MS).unref();
+      return;
+    }
+    // Sentinels and nodes of a cluster may not know yet that the master is another.
+    if (info.role === 'slave' && this.finds) return this.client.disconnect(true);
+    this.onReady(info);
+  }
+
+  private onReady(info: RedisInfo): void {
+    this.log.info(this.epoch > 0 ? 'redis: connected again' : 'redis: connected');
+    for (const warning of warningsOf(info)) this.log.warn(`redis: ${warning}`);
+    this.state = 'ready';
+    this.trouble = undefined;
+    for (const waiting of this.waiting) waiting.go?.();
+    this.waiting.clear();
+    for (const listener of this.readyListeners) listener();
+  }
+
+  private onError(error: unknown): void {
+    this.trouble = error;
+    if (this.state !== 'ready') this.goAway();
+  }
+
+  private onClose(): void {
+    this.epoch += 1;
+    const lost = new LostError(
+      true,
+      this.closed ? 'the store is closed' : (this.trouble ?? 'closed by Redis'),
+    );
+    for (const waiting of this.unanswered) waiting.fail(lost);
+    this.unanswered.clear();
+    if (this.closed) return;
+    if (this.state === 'ready' || this.leaving) this.state = 'connecting';
+    else this.goAway();
+    this.leaving = false;
+  }
+
+  /** The client gives up where no address could be found to connect to; we do not. */
+  private onEnd(): void {
+    if (this.closed) return;
+    this.goAway();
+    setTimeout(() => this.open(), REOPEN_MS).unref();
+  }
+
+  private open(): void {
+    if (!this.closed) this.client.connect().catch(() => undefined);
+  }
+
+  private goAway(): void {
+    if (this.closed) return;
+    const lost = new LostError(false, this.trouble ?? 'no connection');
+    if (this.state !== 'away') this.tell(explained(lost));
+    this.state = 'away';
+    for (const waiting of this.waiting) waiting.fail(lost);
+    this.waiting.clear();
+  }
+
+  private failAll(error: Error): void {
+    for (const waiting of [...this.unanswered, ...this.waiting]) waiting.fail(error);
+    this.unanswered.clear();
+    this.waiting.clear();
+  }
+
+  private gone(): Promise<void> {
+    return new Promise((resolve) => setTimeout(resolve, CALL_MS).unref());
+  }
+
+  private sweep(): void {
+    const now = Date.now();
+    for (const queue of [this.unanswered, this.waiting]) {
+      for (const waiting of queue) {
+        if (waiting.dueMs > now) continue;
+        queue.delete(waiting);
+        waiting.fail(new LostError(queue === this.unanswered, 'timed out'));
+      }
+    }
+  }
+}

@@ -1,0 +1,68 @@
+/** Who watches which collection, and the poll that tells them. */
+import type { RedisLink } from './redis.js';
+
+const POLL_MS = 500;
+/** What no revision is: the first poll after a watch or a connect counts as a change. */
+const UNKNOWN = Symbol('unknown');
+
+export class RevisionsRedis {
+  private readonly watchers = new Map<string, Set<() => void>>();
+  private readonly seen = new Map<string, string | null | typeof UNKNOWN>();
+  private readonly timer: NodeJS.Timeout;
+  private polling = false;
+
+  constructor(private readonly link: RedisLink) {
+    this.timer = setInterval(() => void this.poll(), POLL_MS);
+    this.timer.unref();
+    // While the connection was away anything may have changed, and a failover may have taken history back.
+    link.onConnect(() => {
+      for (const name of this.watchers.keys()) this.seen.set(name, UNKNOWN);
+      void this.poll();
+    });
+  }
+
+  watch(name: string, changed: () => void): () => void {
+    const watchers = this.watchers.get(name) ?? new Set();
+    this.watchers.set(name, watchers.add(changed));
+    this.seen.set(name, UNKNOWN);
+    return () => watchers.delete(changed);
+  }
+
+  /** A commit of this process: its watchers need not wait for the poll. */
+  committed(name: string, revision: string): void {
+    if (!this.watchers.has(name)) return;
+    this.seen.set(name, revision);
+    this.tell(name);
+  }
+
+  close(): void {
+    clearInterval(this.timer);
+  }
+
+  /** Runs also when nothing is watched: it is what keeps `lastContactMs` true. */
+  private async poll(): Promise<void> {
+    if (this.polling || this.link.closed) return;
+    this.polling = true;
+    try {
+      const names = [...this.watchers.keys()].filter((name) => this.watchers.get(name)?.size);
+      const { revisions } = this.link.keys;
+      if (names.length === 0) await this.link.command('exists', [revisions]);
+      else {
+        const found = (await this.link.command('hmget', [revisions, ...names])) as (string | null)[];
+        for (const [i, name] of names.entries()) {
+          if (this.seen.get(name) === found[i]) continue;
+          this.seen.set(name, found[i] ?? null);
+          this.tell(name);
+        }
+      }
+    } catch {
+      // The link has told it, and the next connect makes all that is cached unknown.
+    } finally {
+      this.polling = false;
+    }
+  }
+
+  private tell(name: string): void {
+    for (const changed of this.watchers.get(name) ?? []) changed();
+  }
+}

@@ -1,0 +1,25 @@
+/** The scripts that run inside Redis, by what they do. Their files say what they take and return. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+
+export interface Script {
+  text: string;
+  sha: string;
+}
+
+export const SCRIPTS = {
+  commit: load('commit'),
+  list: load('list'),
+  unique: load('unique'),
+  counts: load('counts'),
+  next: load('next'),
+  acquire: load('acquire'),
+  renew: load('renew'),
+  readLog: load('log-read'),
+  trimLog: load('log-trim'),
+};
+
+function load(name: string): Script {
+  const text = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+  return { text, sha: createHash('sha1').update(text).digest('hex') };
+}

@@ -1,0 +1,101 @@
+--[[
+One page of a list, documents and total included. The rarest filter is walked, the others are looked up.
+The keys of the documents are made here from the ids that the index holds, so they are not among KEYS; all keys share
+one hash tag.
+
+KEYS[1]   the hash of index versions
+KEYS[2…]  the ordered indexes that a row must stand in
+ARGV      1 collection, 2 index version, 3 prefix of a document's key, 4 asc or desc, 5 and 6 the lowest and the highest
+          order value (encoded, or empty), 7 the member after which the page begins (or empty), 8 limit, 9 how many
+          rows a page may look at, 10 up to how many rows are counted one by one
+
+Returns   {total or -1 where it was not counted, 1 where there is more, the last member looked at, id, document, …}
+Errors    WRONGTYPE <type> at <key>, STALEINDEX <collection>
+]]
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return redis.error_reply('STALEINDEX ' .. ARGV[1]) end
+
+local rows, size, others = nil, nil, {}
+for i = 2, #KEYS do
+  local found = redis.call('TYPE', KEYS[i]).ok
+  if found ~= 'none' and found ~= 'zset' then
+    return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. KEYS[i])
+  end
+  local count = redis.call('ZCARD', KEYS[i])
+  if not rows or count < size then
+    if rows then others[#others + 1] = rows end
+    rows, size = KEYS[i], count
+  else
+    others[#others + 1] = KEYS[i]
+  end
+end
+
+local descending, limit = ARGV[4] == 'desc', tonumber(ARGV[8])
+-- No byte of an id sorts behind 255, so this is above every member of the highest order value.
+local low = ARGV[5] == '' and '-' or '[' .. ARGV[5]
+local high = ARGV[6] == '' and '+' or '[' .. ARGV[6] .. '\255'
+
+local function range(from, until_, reverse, count)
+  if reverse then return redis.call('ZRANGE', rows, until_, from, 'BYLEX', 'REV', 'LIMIT', 0, count) end
+  return redis.call('ZRANGE', rows, from, until_, 'BYLEX', 'LIMIT', 0, count)
+end
+
+-- For each member whether it stands in all the other indexes too.
+local function passing(members)
+  local pass = {}
+  for i = 1, #members do pass[i] = true end
+  for _, other in ipairs(others) do
+    local scores = redis.call('ZMSCORE', other, unpack(members))
+    for i = 1, #members do pass[i] = pass[i] and scores[i] and true or false end
+  end
+  return pass
+end
+
+local function total()
+  if #others == 0 and ARGV[5] == '' and ARGV[6] == '' then return size end
+  if #others == 0 then return redis.call('ZLEXCOUNT', rows, low, high) end
+  if size > tonumber(ARGV[10]) then return -1 end
+  local sum, from = 0, low
+  while true do
+    local members = range(from, high, false, 1000)
+    if #members == 0 then return sum end
+    for _, passes in ipairs(passing(members)) do
+      if passes then sum = sum + 1 end
+    end
+    from = '(' .. members[#members]
+  end
+end
+
+local function page()
+  local most = #others == 0 and limit or tonumber(ARGV[9])
+  local chunk = #others == 0 and limit + 1 or 500
+  local ids, looked, last = {}, 0, ARGV[7]
+  while true do
+    local after = last ~= '' and '(' .. last
+    local members = range(not descending and after or low, descending and after or high, descending, chunk)
+    if #members == 0 then return ids, 0, last end
+    local pass = passing(members)
+    for i, member in ipairs(members) do
+      if #ids == limit or looked == most then return ids, 1, last end
+      looked, last = looked + 1, member
+      if pass[i] then ids[#ids + 1] = string.sub(member, 17) end
+    end
+    if #members < chunk then return ids, 0, last end
+  end
+end
+
+local ids, more, last = page()
+local result = { total(), more, last }
+if #ids == 0 then return result end
+local keys = {}
+for i, id in ipairs(ids) do keys[i] = ARGV[3] .. id end
+local documents = redis.call('MGET', unpack(keys))
+for i, id in ipairs(ids) do
+  if documents[i] then
+    result[#result + 1] = id
+    result[#result + 1] = documents[i]
+  else
+    local found = redis.call('TYPE', keys[i]).ok
+    if found ~= 'none' then return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. keys[i]) end
+  end
+end
+return result

@@ -1,0 +1,231 @@
+/** `Store` on Redis: many processes, one script per commit. */
+import { isBrainError } from '../shared/errors.js';
+import { AdoptionRedis } from './adoption.redis.js';
+import { readCursor, writeCursor } from './cursor.js';
+import { explained, unavailable } from './errors.redis.js';
+import type { EventLogRedis } from './event-log.redis.js';
+import { healthOf } from './health.redis.js';
+import { LeasesRedis } from './leases.redis.js';
+import { listPage } from './list.redis.js';
+import { programOf, removesOnly } from './program.redis.js';
+import type { AnyCollection, RedisLink } from './redis.js';
+import { ReplicationRedis } from './replication.redis.js';
+import { RevisionsRedis } from './revisions.redis.js';
+import { SCRIPTS, type Script } from './scripts.redis.js';
+import {
+  type Collection,
+  type Lease,
+  type ListQuery,
+  type Once,
+  type Page,
+  Store,
+  type StoreHealth,
+  type Tx,
+} from './store.js';
+import {
+  damaged,
+  decode,
+  KeyedQueues,
+  type Outcome,
+  type Plan,
+  runTransaction,
+  type TransactionBackend,
+} from './transaction.js';
+
+/** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
+const TRANSACTION_MS = 1900;
+/** Records of transactions whose answer arrived are needed by nobody; so many are removed at once. */
+const FORGET_AT = 100;
+
+export class StoreRedis extends Store implements TransactionBackend {
+  readonly kind = 'redis';
+  private readonly queues = new KeyedQueues();
+  private readonly leases: LeasesRedis;
+  private readonly adoption: AdoptionRedis;
+  private readonly revisions: RevisionsRedis;
+  private readonly replication: ReplicationRedis;
+  private answered: string[] = [];
+
+  constructor(
+    private readonly link: RedisLink,
+    private readonly log: EventLogRedis,
+  ) {
+    super();
+    this.leases = new LeasesRedis(link);
+    this.adoption = new AdoptionRedis(link, this.leases);
+    this.revisions = new RevisionsRedis(link);
+    this.replication = new ReplicationRedis(link);
+  }
+
+  declare<T>(collection: Collection<T>): void {
+    this.adoption.declare(collection);
+  }
+
+  async transaction<T>(work: (tx: Tx) => Promise<T> | T, options: { once?: Once } = {}): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const detail =
+        'The store takes too long; try again in a moment. The outcome of this request may be unknown.';
+      timer = setTimeout(() => reject(unavailable('store_timeout', detail)), TRANSACTION_MS);
+    });
+    try {
+      return await Promise.race([runTransaction(this, this.queues, work, options.once), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async get<T>(collection: Collection<T>, id: string): Promise<T | undefined> {
+    const json = await this.read(collection, id);
+    return json === undefined ? undefined : decode(collection, id, json);
+  }
+
+  async getUnique<T>(collection: Collection<T>, name: string, value: string): Promise<T | undefined> {
+    const id = await this.readUnique(collection, name, value);
+    return id === undefined ? undefined : this.get(collection, id);
+  }
+
+  list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
+    return this.indexed(collection, () => listPage(this.link, collection, query));
+  }
+
+  async counts<T>(collection: Collection<T>): Promise<Record<string, number>> {
+    const { keys } = this.link;
+    const key = keys.counts(collection);
+    const pairs = (await this.onIndex(collection, SCRIPTS.counts, key)) as string[];
+    const counts: Record<string, number> = { total: 0 };
+    for (let i = 0; i < pairs.length; i += 2) {
+      const name = pairs[i];
+      const value = Number(pairs[i + 1]);
+      if (!Number.isSafeInteger(value)) throw explained(new Error(`DAMAGED ${name} of ${key}`));
+      counts[name] = value;
+    }
+    return counts;
+  }
+
+  async entries<T>(
+    collection: Collection<T>,
+    id: string,
+    page: { limit: number; cursor?: string },
+  ): Promise<{ entries: object[]; next: string | null }> {
+    const key = this.link.keys.entries(collection, id);
+    const first = page.cursor === undefined ? 0 : readCursor(page.cursor).order;
+    const found = (await this.link.command('lrange', [key, first, first + page.limit])) as string[];
+    const more = found.length > page.limit;
+    return {
+      entries: found.slice(0, page.limit).map((json) => parseEntry(key, json)),
+      next: more ? writeCursor({ order: first + page.limit, id: '' }) : null,
+    };
+  }
+
+  acquire(name: string, ttlMs: number): Promise<Lease | undefined> {
+    return this.leases.acquire(name, ttlMs);
+  }
+
+  renew(lease: Lease, ttlMs: number): Promise<boolean> {
+    return this.leases.renew(lease, ttlMs);
+  }
+
+  release(lease: Lease): Promise<void> {
+    return this.leases.release(lease);
+  }
+
+  watch<T>(collection: Collection<T>, changed: () => void): () => void {
+    return this.revisions.watch(collection.name, changed);
+  }
+
+  lastContactMs(): number {
+    return this.link.contactMs;
+  }
+
+  health(): Promise<StoreHealth> {
+    return healthOf((name, args) => this.link.command(name, args));
+  }
+
+  async close(): Promise<void> {
+    this.revisions.close();
+    await this.link.close();
+  }
+
+  async read(collection: AnyCollection, id: string): Promise<string | undefined> {
+    const key = this.link.keys.document(collection, id);
+    return ((await this.link.command('get', [key])) as string | null) ?? undefined;
+  }
+
+  async readUnique(collection: AnyCollection, name: string, value: string): Promise<string | undefined> {
+    const key = this.link.keys.unique(collection, name, value);
+    return ((await this.onIndex(collection, SCRIPTS.unique, key)) as string | null) ?? undefined;
+  }
+
+  async readOnce(key: string): Promise<string | undefined> {
+    return ((await this.link.command('get', [this.link.keys.once(key)])) as string | null) ?? undefined;
+  }
+
+  next(sequence: string): Promise<number> {
+    return this.leases.next(sequence);
+  }
+
+  async commit(plan: Plan): Promise<Outcome> {
+    const program = programOf(this.link.keys, plan);
+    const { keys, args } = program.build(removesOnly(plan));
+    const { epoch } = this.link;
+    let answer: unknown;
+    try {
+      answer = await this.link.script(SCRIPTS.commit, keys, args);
+    } catch (error) {
+      const collection = isBrainError(error, 'index_rebuilding') && staleOf(plan, error.more.cause);
+      if (!collection) throw error;
+      // What was read by these indexes is worth nothing: the work begins anew when they are there.
+      await this.adoption.ready(collection);
+      return { status: 'changed', what: `indexes/${collection.name}` };
+    }
+    if (typeof answer === 'number') return program.failure(answer) as Outcome;
+    // Sent twice, the first one may still be on its way: only then its record must stay.
+    if (this.link.epoch === epoch) this.forget(program.recordKey);
+    for (const name of new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name))) {
+      this.revisions.committed(name, plan.id);
+    }
+    const refused = String(answer).split('\n')[1];
+    if (plan.events.length > 0) this.log.appended();
+    return { status: 'done', refused: refused || undefined, durable: this.replication.reached() };
+  }
+
+  private forget(record: string): void {
+    this.answered.push(record);
+    if (this.answered.length < FORGET_AT) return;
+    const records = this.answered;
+    this.answered = [];
+    // They end by themselves: where this fails nothing is lost.
+    this.link.command('unlink', records).catch(() => undefined);
+  }
+
+  private onIndex(collection: AnyCollection, script: Script, key: string): Promise<unknown> {
+    const keys = [this.link.keys.versions, key];
+    const args = [collection.name, collection.indexVersion];
+    return this.indexed(collection, () => this.link.script(script, keys, args));
+  }
+
+  /** Reads by an index, which is built first where it is missing. */
+  private async indexed<T>(collection: AnyCollection, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      if (!isBrainError(error, 'index_rebuilding')) throw error;
+      await this.adoption.ready(collection);
+      return read();
+    }
+  }
+}
+
+function staleOf(plan: Plan, cause: unknown): AnyCollection | undefined {
+  const name = /^STALEINDEX (.+)$/.exec(cause instanceof Error ? cause.message : '')?.[1];
+  return [...plan.documents, ...plan.uniques].find(({ collection }) => collection.name === name)?.collection;
+}
+
+function parseEntry(key: string, json: string): object {
+  try {
+    return JSON.parse(json) as object;
+  } catch (cause) {
+    throw damaged(`an entry of the list ${key}`, cause);
+  }
+}

@@ -1,0 +1,271 @@
+/** Real Redis servers for tests: on free ports of this machine, in folders that go with them. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const HOST = '127.0.0.1';
+const START_MS = 10_000;
+
+/** Every server that runs, so that an aborted test leaves none behind. */
+const running = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
+let program: string | undefined;
+function serverProgram(): string {
+  if (program !== undefined) return program;
+  for (const name of ['redis-server', 'valkey-server']) {
+    try {
+      execFileSync(name, ['--version'], { stdio: 'ignore' });
+      program = name;
+      return name;
+    } catch {
+      // The next name may be the one that is installed.
+    }
+  }
+  throw new Error(
+    'Neither redis-server nor valkey-server is on the PATH; type: apt-get install redis-server',
+  );
+}
+
+/** A free port whose bus port (ten thousand above) is free too. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 20_000 + Math.floor(Math.random() * 30_000);
+    if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
+  }
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen(port, HOST, () => server.close(() => resolve(true)));
+  });
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Asks until it is true, or fails after `ms`. */
+export async function until(
+  true_: () => Promise<boolean> | boolean,
+  ms: number,
+  what: string,
+): Promise<void> {
+  const endMs = Date.now() + ms;
+  while (!(await true_())) {
+    if (Date.now() > endMs) throw new Error(`${what} did not happen within ${ms} ms`);
+    await pause(20);
+  }
+}
+
+export class RedisServer {
+  readonly folder = mkdtempSync(join(tmpdir(), 'brain-redis-'));
+  private child: ChildProcess | undefined;
+
+  private constructor(
+    readonly port: number,
+    private readonly options: string[],
+    private readonly sentinel: boolean,
+  ) {}
+
+  /** `options` as on the command line of redis-server: `['--requirepass', 'x']`. */
+  static async start(options: string[] = []): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), options, false);
+    await server.run();
+    return server;
+  }
+
+  static async startSentinel(master: number, downAfterMs: number): Promise<RedisServer> {
+    const server = new RedisServer(await freePort(), [], true);
+    const lines = [
+      `sentinel monitor mymaster ${HOST} ${master} 2`,
+      `sentinel down-after-milliseconds mymaster ${downAfterMs}`,
+      'sentinel failover-timeout mymaster 4000',
+    ];
+    writeFileSync(join(server.folder, 'sentinel.conf'), `${lines.join('\n')}\n`);
+    await server.run();
+    return server;
+  }
+
+  get url(): string {
+    return `redis://${HOST}:${this.port}`;
+  }
+
+  get pid(): number {
+    return this.child?.pid ?? 0;
+  }
+
+  /** Runs on the same port and data as before. */
+  async run(): Promise<void> {
+    const common = ['--port', String(this.port), '--bind', HOST, '--dir', this.folder, '--daemonize', 'no'];
+    const args = this.sentinel
+      ? [join(this.folder, 'sentinel.conf'), '--sentinel', ...common]
+      : [...common, '--save', '', ...this.options];
+    const child = spawn(serverProgram(), args, { stdio: 'ignore' });
+    this.child = child;
+    running.add(child);
+    child.once('exit', () => running.delete(child));
+    await until(() => this.answers(), START_MS, `the start of Redis on port ${this.port}`);
+  }
+
+  /** Runs a command; arguments are sent as they are, and the answer is that of redis-cli. */
+  cli(...args: string[]): string {
+    const password = this.password === undefined ? [] : ['--no-auth-warning', '-a', this.password];
+    return execFileSync('redis-cli', ['-p', String(this.port), ...password, ...args], {
+      encoding: 'utf8',
+    }).trim();
+  }
+
+  /** `SIGKILL`: what `kill -9` sends. */
+  async kill(): Promise<void> {
+    await this.end('SIGKILL');
+  }
+
+  /** Answers nothing any more, and is still there. */
+  freeze(): void {
+    this.child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.child?.kill('SIGCONT');
+  }
+
+  async stop(): Promise<void> {
+    await this.end('SIGKILL');
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private get password(): string | undefined {
+    const at = this.options.indexOf('--requirepass');
+    return at < 0 ? undefined : this.options[at + 1];
+  }
+
+  private async end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
+    const { child } = this;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill(signal);
+    await gone;
+  }
+
+  private answers(): Promise<boolean> {
+    return new Promise((resolve) => {
+      const socket = connect(this.port, HOST, () => socket.write('PING\r\n'));
+      socket.once('error', () => resolve(false));
+      socket.once('data', (data) => {
+        socket.destroy();
+        resolve(/PONG|NOAUTH/.test(data.toString()));
+      });
+    });
+  }
+}
+
+export interface Group {
+  servers: RedisServer[];
+  stop(): Promise<void>;
+}
+
+/** Three masters that share all slots. */
+export async function startCluster(): Promise<Group> {
+  const options = [
+    ...['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '1000'],
+    ...['--cluster-announce-ip', HOST, '--appendonly', 'yes', '--appendfsync', 'always'],
+  ];
+  const servers = await Promise.all([1, 2, 3].map(() => RedisServer.start(options)));
+  const addresses = servers.map((server) => `${HOST}:${server.port}`);
+  const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', '0', '--cluster-yes'];
+  execFileSync('redis-cli', create, { stdio: 'ignore' });
+  const ready = (): boolean =>
+    servers.every((one) => one.cli('cluster', 'info').includes('cluster_state:ok'));
+  await until(ready, START_MS, 'the cluster');
+  return { servers, stop: () => stopAll(servers) };
+}
+
+/** A master, its replica, and three Sentinels which call the master `mymaster`. */
+export async function startSentinels(): Promise<Group & { sentinels: RedisServer[] }> {
+  const master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
+  const replica = await RedisServer.start(['--replicaof', `${HOST} ${master.port}`]);
+  const joined = (): boolean => replica.cli('info', 'replication').includes('master_link_status:up');
+  await until(joined, START_MS, 'the replica');
+  const sentinels = await Promise.all([1, 2, 3].map(() => RedisServer.startSentinel(master.port, 800)));
+  const sees = (one: RedisServer): boolean => {
+    const [info] = [one.cli('sentinel', 'master', 'mymaster').split('\n')];
+    const value = (name: string): string | undefined => info[info.indexOf(name) + 1];
+    return value('num-slaves') === '1' && value('num-other-sentinels') === '2';
+  };
+  await until(() => sentinels.every(sees), START_MS, 'the Sentinels');
+  const servers = [master, replica];
+  return { servers, sentinels, stop: () => stopAll([...servers, ...sentinels]) };
+}
+
+async function stopAll(servers: RedisServer[]): Promise<void> {
+  await Promise.all(servers.map((server) => server.stop()));
+}
+
+/**
+ * A wire between a client and a server that can be cut at the worst moment: after a command went through and before
+ * its answer came back.
+ */
+export class Wire {
+  private readonly sockets = new Set<Socket>();
+  private mark: string | undefined;
+  private readonly server = createServer((client) => this.join(client));
+
+  private constructor(private readonly target: number) {}
+
+  static async to(port: number): Promise<Wire> {
+    const wire = new Wire(port);
+    await new Promise<void>((resolve) => wire.server.listen(0, HOST, resolve));
+    return wire;
+  }
+
+  get url(): string {
+    const address = this.server.address();
+    return `redis://${HOST}:${typeof address === 'object' ? address?.port : ''}`;
+  }
+
+  /** The answer to the next request which contains this text gets lost, and the connection with it. */
+  cutAfter(mark: string): void {
+    this.mark = mark;
+  }
+
+  cut(): void {
+    for (const socket of this.sockets) socket.destroy();
+  }
+
+  async close(): Promise<void> {
+    this.cut();
+    await new Promise((resolve) => this.server.close(resolve));
+  }
+
+  private join(client: Socket): void {
+    const server = connect(this.target, HOST);
+    let doomed = false;
+    for (const socket of [client, server]) {
+      this.sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => {
+        this.sockets.delete(socket);
+        client.destroy();
+        server.destroy();
+      });
+    }
+    client.on('data', (data) => {
+      if (this.mark !== undefined && data.includes(this.mark)) {
+        this.mark = undefined;
+        doomed = true;
+      }
+      server.write(data);
+    });
+    server.on('data', (data) => {
+      if (doomed) client.destroy();
+      else client.write(data);
+    });
+  }
+}
