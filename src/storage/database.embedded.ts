@@ -1,64 +1,103 @@
 /** The one file on disk that the embedded store and the embedded event log share, so that one commit covers both. */
-import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { type Database, open, type RootDatabase } from 'lmdb';
-import { BrainError, messageOf } from '../shared/errors.js';
+import { statfsSync, statSync } from 'node:fs';
+import type { BrainError } from '../shared/errors.js';
+import { DataFolder } from './data-folder.embedded.js';
+import { createStore, openEngine, openStore, type Root, type RootStats } from './engine.embedded.js';
+import { type FolderLock, lockFolder } from './lock.embedded.js';
+import { noRoom, type Space, spaceWarnings } from './space.embedded.js';
+import { type Key, pagesOf, Table } from './table.embedded.js';
+import { Writer } from './writer.embedded.js';
 
-type Part = string | number;
-export type Key = Part[];
-export type Table = Database<string, Key>;
+export type { Key } from './table.embedded.js';
 
 /** How many sequence numbers are reserved on disk at once: a restart skips the rest of them. */
 const SEQUENCE_BLOCK = 1000;
+/** How long a measure of file and disk is believed. */
+const MEASURE_MS = 100;
+const UNGUARDED_MAX_BYTES = 64 * 2 ** 30;
+
+interface Opened {
+  place: DataFolder;
+  root: Root;
+  maxBytes: number;
+  lock?: FolderLock;
+}
 
 export class EmbeddedDatabase {
   readonly docs: Table;
   readonly index: Table;
   readonly uniques: Table;
   /** Counters of documents, and how many rows each value of an index has. */
-  readonly counts: Database<number, Key>;
+  readonly counts: Table<number>;
   readonly entries: Table;
   readonly log: Table;
   readonly logIndex: Table;
   readonly meta: Table;
-  private readonly root: RootDatabase<string, Key>;
+  private readonly opened: Opened;
+  private readonly inode: number | undefined;
+  private readonly writer: Writer;
   private readonly reserved = new Map<string, { next: number; until: number; growing?: Promise<unknown> }>();
   private readonly listeners = new Set<() => void>();
+  private measured?: { space: Space; atMs: number };
 
-  constructor(folder: string) {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    this.root = open<string, Key>({ path: join(folder, 'brain.mdb'), maxDbs: 12, encoding: 'string' });
-    const table = (name: string): Table => this.root.openDB<string, Key>({ name, encoding: 'string' });
+  /** Refuses with a `BrainError` that says what to do, and then leaves the data as it is. */
+  static async open(folder: string, options: { maxBytes: number }): Promise<EmbeddedDatabase> {
+    const place = new DataFolder(folder);
+    place.prepare();
+    let lock: FolderLock | undefined;
+    try {
+      lock = await lockFolder(place.path);
+      if (!place.inspect()) await createStore(place);
+      place.reserveEngineLock();
+      const root = await openStore(place, options.maxBytes);
+      place.mark();
+      return new EmbeddedDatabase({ place, root, maxBytes: options.maxBytes, lock });
+    } catch (error) {
+      await lock?.release();
+      throw place.refusal(error);
+    }
+  }
+
+  /** With only a folder it takes no lock and checks nothing: for tests, which have the folder to themselves. */
+  constructor(folder: string | Opened) {
+    this.opened = typeof folder === 'string' ? openUnguarded(folder) : folder;
+    const { root, place } = this.opened;
+    const table = (name: string): Table => new Table(root.openDB<string, Key>({ name, encoding: 'string' }));
     this.docs = table('docs');
     this.index = table('index');
     this.uniques = table('uniques');
-    this.counts = this.root.openDB<number, Key>({ name: 'counts', encoding: 'json' });
+    this.counts = new Table(root.openDB<number, Key>({ name: 'counts', encoding: 'json' }));
     this.entries = table('entries');
     this.log = table('log');
     this.logIndex = table('log-index');
     this.meta = table('meta');
+    this.inode = inodeOf(place.file);
+    this.writer = new Writer(
+      root,
+      () => this.noRoom(),
+      () => {
+        for (const listener of this.listeners) listener();
+      },
+    );
   }
 
-  /** Runs `change` alone and whole, or not at all; resolves when it is visible, before it is on disk. */
-  async commit<T>(change: () => T): Promise<{ result: T; durable: Promise<unknown> }> {
-    try {
-      const result = await this.root.childTransaction(change);
-      return { result, durable: this.flushed() };
-    } catch (error) {
-      throw explained(error);
-    }
+  /**
+   * Runs `change` alone and whole, or not at all; resolves when it is on disk. Readers may see it a little earlier.
+   * `frees`: this change only makes room, so it is let through while others are refused because there is none.
+   */
+  async commit<T>(
+    change: () => T,
+    { frees = false }: { frees?: boolean } = {},
+  ): Promise<{ result: T; durable: Promise<unknown> }> {
+    return { result: await this.writer.commit(change, frees), durable: Promise.resolve() };
   }
 
-  /** Resolves when all that is visible now is on disk; followers are told only then. */
-  async flushed(): Promise<void> {
-    try {
-      await this.root.flushed;
-    } catch (error) {
-      throw explained(error);
-    }
-    for (const listener of this.listeners) listener();
+  /** Resolves when all that was handed over is on disk, or was refused. */
+  flushed(): Promise<void> {
+    return this.writer.settled();
   }
 
+  /** Calls back after each flush. */
   onFlush(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => this.listeners.delete(listener);
@@ -78,9 +117,61 @@ export class EmbeddedDatabase {
     return block.next++;
   }
 
+  /** Why nothing can be written until the service is started anew. */
+  trouble(): BrainError | undefined {
+    this.measure();
+    return this.writer.failure;
+  }
+
+  /** What an operator should look at while all still works. */
+  warnings(): string[] {
+    const space = this.measure();
+    return space ? spaceWarnings(space, this.opened.maxBytes) : [];
+  }
+
   async close(): Promise<void> {
-    await this.root.flushed;
-    await this.root.close();
+    const sound = await this.writer.stop();
+    // A lock that is not given back goes with the process.
+    if (!sound) return;
+    await this.opened.root.close();
+    await this.opened.lock?.release();
+  }
+
+  private noRoom(): BrainError | undefined {
+    const space = this.measure();
+    return space && noRoom(space, this.opened.maxBytes);
+  }
+
+  private measure(): Space | undefined {
+    const atMs = performance.now();
+    if (this.writer.failure) return undefined;
+    if (this.measured && atMs - this.measured.atMs < MEASURE_MS) return this.measured.space;
+    if (this.inode !== inodeOf(this.opened.place.file)) {
+      const detail =
+        'The data file was moved, replaced or deleted while it was in use. Stop the service, put the data folder ' +
+        'back in its place, and start again.';
+      this.writer.fail('data_file_missing', detail);
+      return undefined;
+    }
+    this.measured = { space: this.look(), atMs };
+    return this.measured.space;
+  }
+
+  private look(): Space {
+    const { root, place } = this.opened;
+    const { docs, index, uniques, counts, entries, log, logIndex, meta } = this;
+    const tables = [docs, index, uniques, counts, entries, log, logIndex, meta].map((table) =>
+      table.getStats(),
+    );
+    const stats = root.getStats() as RootStats;
+    const pages = [stats, stats.free, ...tables].map(pagesOf);
+    const disk = statfsSync(place.path);
+    return {
+      fileBytes: (stats.lastPageNumber + 1) * stats.pageSize,
+      usedBytes: pages.reduce((sum, count) => sum + count, 2) * stats.pageSize,
+      diskFreeBytes: disk.bavail * disk.bsize,
+      diskBytes: disk.blocks * disk.bsize,
+    };
   }
 
   private async reserve(
@@ -89,8 +180,7 @@ export class EmbeddedDatabase {
   ): Promise<void> {
     try {
       const until = block.until + SEQUENCE_BLOCK;
-      const { durable } = await this.commit(() => this.meta.putSync(['sequence', sequence], String(until)));
-      await durable;
+      await this.commit(() => this.meta.putSync(['sequence', sequence], String(until)));
       block.until = until;
     } finally {
       block.growing = undefined;
@@ -98,14 +188,12 @@ export class EmbeddedDatabase {
   }
 }
 
-function explained(error: unknown): BrainError {
-  if (error instanceof BrainError) return error;
-  const text = messageOf(error);
-  if (/MDB_MAP_FULL|ENOSPC|No space left|EDQUOT|EFBIG/i.test(text)) {
-    const detail =
-      'The disk or the map of the data folder is full; free space, nothing of this request was stored.';
-    return new BrainError('unavailable', 'storage_full', detail, { cause: error });
-  }
-  const detail = 'The data folder could not be written; see the log of the service.';
-  return new BrainError('unavailable', 'store_failed', detail, { cause: error });
+function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino;
+}
+
+function openUnguarded(folder: string): Opened {
+  const place = new DataFolder(folder);
+  place.prepare();
+  return { place, root: openEngine(place.file, UNGUARDED_MAX_BYTES), maxBytes: UNGUARDED_MAX_BYTES };
 }

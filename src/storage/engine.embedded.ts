@@ -1,0 +1,82 @@
+/** Opens the embedded engine on a folder that is locked and looked at, and makes the first store in it. */
+import { getSystemErrorName } from 'node:util';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { BrainError, messageOf } from '../shared/errors.js';
+import type { DataFolder } from './data-folder.embedded.js';
+import type { Key, TableStats } from './table.embedded.js';
+
+export type Root = RootDatabase<string, Key>;
+export type RootStats = TableStats & {
+  lastPageNumber: number;
+  pageSize: number;
+  lastTxnId: number;
+  free: TableStats;
+};
+
+const MIB = 2 ** 20;
+/** The shape of the tables; a store of a later one is refused. */
+const FORMAT = 1;
+const FORMAT_KEY: Key = ['format'];
+/** The number of the system's error for a map that does not fit. */
+const ENOMEM = 12;
+
+export function openEngine(path: string, maxBytes: number): Root {
+  const options = {
+    path,
+    maxDbs: 12,
+    encoding: 'string' as const,
+    // The map has its final size from the start: the engine would double it again and again without a bound.
+    mapSize: Math.ceil(maxBytes / MIB) * MIB,
+    // Otherwise each commit has a second promise that nobody holds, and its rejection ends the process.
+    eventTurnBatching: false,
+    // Go back to the last flush, whatever else lay in memory when the last process ended.
+    safeRestore: true,
+    permissionsMode: 0o600,
+  };
+  return open<string, Key>(options);
+}
+
+export async function createStore(place: DataFolder): Promise<void> {
+  const root = openEngine(place.unborn, 64 * MIB);
+  const meta = root.openDB<string, Key>({ name: 'meta', encoding: 'string' });
+  await meta.put(FORMAT_KEY, String(FORMAT));
+  await root.flushed;
+  await root.close();
+  place.adopt();
+}
+
+export async function openStore(place: DataFolder, maxBytes: number): Promise<Root> {
+  let root: Root | undefined;
+  try {
+    root = openEngine(place.file, maxBytes);
+    checkFormat(root, place);
+    return root;
+  } catch (error) {
+    await root?.close();
+    throw refusal(error, place);
+  }
+}
+
+function checkFormat(root: Root, place: DataFolder): void {
+  // Not created when it is missing: what is no store of ours stays as it is.
+  const options = { name: 'meta', encoding: 'string' as const, create: false };
+  const meta = root.openDB<string, Key>(options) as Database<string, Key> | undefined;
+  const format = meta?.get(FORMAT_KEY);
+  if (format === undefined) throw place.damaged('it is not a store of this service');
+  if (Number(format) <= FORMAT) return;
+  const detail = `The data file ${place.file} was written by a later release (format ${format}). Start that release.`;
+  throw new BrainError('unavailable', 'data_file_newer', detail);
+}
+
+/** The engine's errors have numbers: positive ones are the system's, the others its own. */
+function refusal(error: unknown, place: DataFolder): Error {
+  const code = (error as { code?: unknown }).code;
+  if (!(error instanceof Error) || typeof code !== 'number') return error as Error;
+  if (code === ENOMEM) {
+    const detail =
+      'There is too little address space for BRAIN_EMBEDDED_MAX_GIB. Lower it, or raise the limit (ulimit -v).';
+    return new BrainError('unavailable', 'data_folder_unusable', detail, { cause: error });
+  }
+  if (code <= 0) return place.damaged(messageOf(error), error);
+  return place.refusal(Object.assign(new Error(error.message), { code: getSystemErrorName(-code) }));
+}
