@@ -6,7 +6,7 @@
  *   more is counted, and the first thing written when the log is back is a `stream.gap` that tells how many of which.
  */
 
-import { nowSeconds, sleep } from '../shared/clock.js';
+import { atMost, nowSeconds, sleep } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
 import { messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
@@ -98,7 +98,7 @@ export class EventStream {
 
   /** True when everything was written. */
   async close(): Promise<boolean> {
-    await Promise.race([this.flush(), sleep(CLOSE_MS)]);
+    await atMost(CLOSE_MS, this.flush());
     return this.unwritten() === 0;
   }
 

@@ -15,7 +15,7 @@ export class EventsController {
   @Access('events:read')
   @ApiOperation({ summary: 'Read the event log, filtered, in the order in which it was written' })
   @ApiOkResponse({ type: EventPage })
-  @Problems(401, 403, 404, 422, 503)
+  @Problems(404, 422)
   async list(@Query() query: EventQuery): Promise<EventPage> {
     if (!this.reader) {
       const detail = 'This installation runs with BRAIN_EVENTS=off and keeps no events.';

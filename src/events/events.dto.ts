@@ -72,7 +72,12 @@ export class EventQuery {
 }
 
 class EventMeta {
-  @Text({ max: 128, nullable: true, description: 'The same for everything that one request caused' })
+  @Text({
+    max: 128,
+    nullable: true,
+    description: 'The same for everything that one request caused',
+    example: 'k3v9x2abq8w1z4m7p0t5',
+  })
   correlation_id!: string | null;
 
   @Text({ max: 8, description: 'Of the envelope', example: '1.0' })

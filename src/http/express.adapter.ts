@@ -7,7 +7,8 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import type { Express } from 'express';
+import type { Express, Request, Response } from 'express';
+import { refuseUnparsed } from './unparsed.js';
 
 /** Longer than any header block of an honest client; Node answers 431 beyond it. */
 const MAX_HEADER_BYTES = 16_384;
@@ -15,8 +16,19 @@ const MAX_HEADER_BYTES = 16_384;
 const REQUEST_TIMEOUT_MS = 60_000;
 
 export class CuredExpressAdapter extends ExpressAdapter {
+  /** `unroutable` answers what Express cannot find a path in; by itself it would send a page of HTML. */
+  constructor(private readonly unroutable: (request: Request, response: Response) => void) {
+    super();
+  }
+
   override initHttpServer(): void {
     const app = this.getInstance<Express>();
+    const handle = (request: Request, response: Response): void => {
+      // Required by HTTP/1.1 and refused by Node itself, but with an empty answer.
+      const complete = request.headers.host !== undefined || request.httpVersion !== '1.1';
+      if (complete) app(request, response, () => this.unroutable(request, response));
+      else this.unroutable(request, response);
+    };
     app.disable('x-powered-by');
     app.disable('etag');
     app.set('query parser', 'simple');
@@ -27,16 +39,22 @@ export class CuredExpressAdapter extends ExpressAdapter {
         maxHeaderSize: MAX_HEADER_BYTES,
         requestTimeout: REQUEST_TIMEOUT_MS,
         keepAlive: true,
+        requireHostHeader: false,
       },
-      app,
+      handle as never,
     );
+    // Node would ask for the body at once; whoever reads it asks for it, and that is after the guard. Expectations that
+    // nobody knows are passed over.
+    server.on('checkContinue', handle);
+    server.on('checkExpectation', handle);
+    server.on('clientError', refuseUnparsed);
     this.httpServer = server;
   }
 }
 
 /** The same constructor, whose instances have another prototype (which inherits from the original one). */
-function withPrototype<T>(constructor: unknown, prototype: object): T {
-  const original = constructor as (this: unknown, ...args: unknown[]) => void;
+function withPrototype<T>(base: unknown, prototype: object): T {
+  const original = base as (this: unknown, ...args: unknown[]) => void;
   function Cured(this: unknown, first: Socket, second: unknown): void {
     original.call(this, first, second);
   }

@@ -25,5 +25,12 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     .build();
   const operationIdFactory = (controller: string, method: string): string =>
     `${controller.replace('Controller', '').toLowerCase()}_${method}`;
-  return SwaggerModule.createDocument(app, config, { operationIdFactory });
+  const document = SwaggerModule.createDocument(app, config, { operationIdFactory });
+  for (const path of Object.values(document.paths)) {
+    for (const operation of Object.values(path) as { security?: object[] }[]) {
+      // A route that is open says so, instead of leaving it to be guessed.
+      operation.security ??= [];
+    }
+  }
+  return document;
 }

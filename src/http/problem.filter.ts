@@ -24,13 +24,14 @@ const TITLES: Record<number, string> = {
   401: 'Authentication required',
   403: 'Not permitted',
   404: 'Not found',
-  405: 'Method not allowed',
+  408: 'Too slow',
   409: 'Conflict',
   412: 'Changed meanwhile',
   413: 'Too large',
   415: 'Unsupported content type',
   422: 'Invalid request',
   429: 'Too many requests',
+  431: 'Headers too large',
   500: 'Internal error',
   503: 'Unavailable',
 };
@@ -68,6 +69,8 @@ export class ProblemFilter implements ExceptionFilter {
     response.setHeader('Content-Type', 'application/problem+json; charset=utf-8');
     response.setHeader('Content-Length', body.length);
     response.setHeader('Cache-Control', 'no-store');
+    // Who asked before sending the body must not send it any more; the next request comes on a new connection.
+    if (request.headers.expect !== undefined && !request.complete) response.setHeader('Connection', 'close');
     if (problem.status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
     response.end(body);
@@ -100,13 +103,22 @@ function translated(error: unknown, request: Request): BrainError | undefined {
     return new BrainError('not_found', 'no_such_route', detail);
   }
   if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
-  const detail = 'The request line or the headers could not be understood; check the path and its encoding.';
+  return unreadable();
+}
+
+export function unreadable(): BrainError {
+  const detail =
+    'The request line or the headers could not be understood; check the path, its encoding, and Host.';
   return new BrainError('malformed', 'malformed_request', detail);
 }
 
-function problem(status: number, code: string, detail: string): Problem {
+export function problem(
+  status: number,
+  code: string,
+  detail: string,
+  request_id = currentContext()?.requestId ?? null,
+): Problem {
   const title = TITLES[status] ?? 'Error';
-  const request_id = currentContext()?.requestId ?? null;
   return { type: `urn:brain:problem:${code}`, title, status, detail, code, request_id };
 }
 

@@ -8,7 +8,7 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { getFromContainer, getMetadataStorage, type ValidationArguments } from 'class-validator';
-import { type Fault, invalid } from '../shared/errors.js';
+import { BrainError, type Fault, invalid } from '../shared/errors.js';
 
 interface Constraint {
   validate(value: unknown, args: ValidationArguments): boolean | Promise<boolean>;
@@ -26,12 +26,15 @@ type Class = abstract new (...args: never[]) => object;
 const PLAIN: unknown[] = [Object, String, Number, Boolean, Array, undefined];
 /** So many faults tell enough; a body of a million wrong fields must not make an answer of a million lines. */
 const MAX_FAULTS = 50;
+/** No id is longer; what is would not fit into a key of the store. */
+const MAX_PARAM = 256;
 
 @Injectable()
 export class ValidationPipe implements PipeTransform {
   private readonly compiled = new Map<unknown, Map<string, FieldCheck>>();
 
   transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
+    if (type === 'param') return short(value);
     if ((type !== 'body' && type !== 'query') || PLAIN.includes(metatype)) return value;
     const target = metatype as unknown as new () => object;
     // A missing body is an empty one: what it lacks is then named field by field.
@@ -107,6 +110,12 @@ function compile(target: Class): Map<string, FieldCheck> {
     });
   }
   return fields;
+}
+
+function short(param: unknown): unknown {
+  if (typeof param !== 'string' || param.length <= MAX_PARAM) return param;
+  const detail = `There is nothing with such an id: none is longer than ${MAX_PARAM} characters.`;
+  throw new BrainError('not_found', 'no_such_id', detail);
 }
 
 function pointerTo(name: string): string {

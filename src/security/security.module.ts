@@ -12,7 +12,6 @@ import { Throttle } from './throttle.js';
 
 /** Who may come in. Its guard stands before every route of the application. */
 @Module({})
-// biome-ignore lint/complexity/noStaticOnlyClass: this is what Nest calls a dynamic module.
 export class SecurityModule {
   static with(config: Config): DynamicModule {
     return {

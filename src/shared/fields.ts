@@ -3,8 +3,8 @@
  * and cannot drift apart. The same classes describe answers, where only the documentation counts.
  */
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
-import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
 import { Type } from 'class-transformer';
+import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
 
 interface Common {
   description?: string;
@@ -36,11 +36,38 @@ function field(
   const check = ValidateBy({ name, validator: { validate: accepts, defaultMessage: () => what } });
   return (target, key) => {
     ApiProperty(documented)(target, key);
+    remember(target, key, { name: String(key), schema: jsonSchema(schema, common), required: !optional });
     if (optional && nullable) IsOptional()(target, key);
     else if (optional) ValidateIf((_object, value) => value !== undefined)(target, key);
     else if (nullable) ValidateIf((_object, value) => value !== null)(target, key);
     check(target, key);
   };
+}
+
+/** A field as JSON Schema, for what is documented outside OpenAPI: the payloads of events. */
+export interface FieldDoc {
+  name: string;
+  schema: Record<string, unknown>;
+  required: boolean;
+}
+
+const FIELDS = Symbol('fields');
+
+/** The fields of a class and of those it extends, in the order of their declaration. */
+export function fieldsOf(type: abstract new (...args: never[]) => object): FieldDoc[] {
+  return (Reflect.getMetadata(FIELDS, type.prototype as object) as FieldDoc[] | undefined) ?? [];
+}
+
+function remember(target: object, key: string | symbol, doc: FieldDoc): void {
+  const inherited = (Reflect.getMetadata(FIELDS, target) as FieldDoc[] | undefined) ?? [];
+  Reflect.defineMetadata(FIELDS, [...inherited.filter(({ name }) => name !== key), doc], target);
+}
+
+function jsonSchema(schema: ApiPropertyOptions, { description, nullable }: Common): Record<string, unknown> {
+  const { enumName: _name, ...rest } = schema as Record<string, unknown>;
+  const type = rest.type ?? 'string';
+  const plain = { ...rest, type: nullable ? [type, 'null'] : type, ...(description && { description }) };
+  return Object.fromEntries(Object.entries(plain).filter(([, value]) => value !== undefined));
 }
 
 interface TextOptions extends Common {
@@ -137,7 +164,7 @@ export function JsonObject(options: Common = {}): PropertyDecorator {
 export function ListOf(item: () => new () => object, options: Common = {}): PropertyDecorator {
   const { optional, nullable, ...docs } = options;
   return ApiProperty({
-    type: item,
+    type: () => item(),
     isArray: true,
     required: !optional,
     ...(nullable && { nullable }),
@@ -149,7 +176,7 @@ export function ListOf(item: () => new () => object, options: Common = {}): Prop
 export function Nested(item: () => new () => object, options: Common = {}): PropertyDecorator {
   const { optional, nullable, ...docs } = options;
   return ApiProperty({
-    type: item,
+    type: () => item(),
     required: !optional,
     ...(nullable && { nullable }),
     ...docs,

@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 
 const BASE36 = '0123456789abcdefghijklmnopqrstuvwxyz';
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -35,7 +35,7 @@ export function base62(bytes: Buffer, length: number): string {
 }
 
 export function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+  return hash('sha256', text, 'hex');
 }
 
 /** How many digests are remembered. Statuses, types and sources repeat; correlation ids do not and pass through. */
@@ -49,7 +49,7 @@ const digests = new Map<string, string>();
 export function digest(value: string): string {
   const known = digests.get(value);
   if (known !== undefined) return known;
-  const made = createHash('sha256').update(value).digest('base64url').slice(0, 22);
+  const made = hash('sha256', value, 'base64url').slice(0, 22);
   if (digests.size >= DIGESTS_KEPT) digests.clear();
   digests.set(value, made);
   return made;

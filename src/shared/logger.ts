@@ -1,6 +1,6 @@
 /** The log of the process: one JSON line per entry, or readable lines on a terminal. Nothing secret ever reaches it. */
 import type { LoggerService } from '@nestjs/common';
-import { pino, type Logger as Pino } from 'pino';
+import { type Logger as Pino, pino } from 'pino';
 import { currentContext } from './context.js';
 
 export interface LogOptions {

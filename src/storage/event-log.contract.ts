@@ -1,7 +1,7 @@
 /** The one suite that every `EventLog` passes. */
 import { randomId } from '../shared/ids.js';
 import { comparePositions, type EventLog, type EventRecord, type LoggedEvent } from './event-log.js';
-import type { Backend } from './store.contract.js';
+import type { Backend, Client } from './store.contract.js';
 
 const event = (n: number, ...keys: string[]): EventRecord => ({
   json: JSON.stringify({
@@ -81,9 +81,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
     it('gives positions that grow, with several writers', async () => {
       const writers = await Promise.all([backend.client(), backend.client(), backend.client()]);
       const appended = await Promise.all(
-        Array.from({ length: 60 }, (_, n) =>
-          (writers[n % 3]?.log as EventLog).append(randomId(8), [event(n)]),
-        ),
+        Array.from({ length: 60 }, (_, n) => (writers[n % 3] as Client).log.append(randomId(8), [event(n)])),
       );
       expect(new Set(appended).size).toBe(60);
       const read = await log.read({ order: 'asc', limit: 100 });

@@ -3,9 +3,9 @@
  * is said in its `Backend` with the reason, never skipped in silence.
  */
 import fc from 'fast-check';
+import { sleep } from '../shared/clock.js';
 import { BrainError } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
-import { sleep } from '../shared/clock.js';
 import type { EventLog } from './event-log.js';
 import { type Collection, MAX_CANDIDATES, type Page, type Store } from './store.js';
 

@@ -2,9 +2,10 @@
  * What both adapters share of `Store.transaction`: a `Tx` that collects a plan, and the loop that runs the work,
  * commits the plan, and runs again where something it had read was changed by another.
  */
+
+import { sleep } from '../shared/clock.js';
 import { BrainError } from '../shared/errors.js';
 import { randomId, sha256 } from '../shared/ids.js';
-import { sleep } from '../shared/clock.js';
 import type { EventRecord } from './event-log.js';
 import type { Collection, IndexEntry, Lease, Once, Tx } from './store.js';
 
@@ -202,9 +203,9 @@ class PlanningTx implements Tx {
     document.after = doc === undefined ? undefined : { json: encode(collection, doc), doc };
     document.written = true;
     this.documents.set(key, document);
-    for (const [name, valueOf] of Object.entries(collection.unique ?? {})) {
-      const from = current ? valueOf(current.doc) : null;
-      const to = doc === undefined ? null : valueOf(doc);
+    for (const [name, valueIn] of Object.entries(collection.unique ?? {})) {
+      const from = current ? valueIn(current.doc) : null;
+      const to = doc === undefined ? null : valueIn(doc);
       if (from === to) continue;
       if (from !== null) this.claim(collection, name, from, undefined, document.id);
       if (to !== null) this.claim(collection, name, to, document.id, undefined);

@@ -1,7 +1,7 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { healthOf, HealthAnswer } from '../http/health.js';
+import { HealthAnswer, healthOf } from '../http/health.js';
 import { Conditional, Idempotency, Idempotent, IfMatch, Problems, withETag } from '../http/request.js';
 import { Access, Public } from '../security/access.decorator.js';
 import { invalid } from '../shared/errors.js';
@@ -37,7 +37,7 @@ export class ThreatsController {
   @Access('threats:read')
   @ApiOperation({ summary: 'List threats, the last seen first' })
   @ApiOkResponse({ type: ThreatPage })
-  @Problems(401, 403, 422, 503)
+  @Problems(422)
   async list(@Query() query: ThreatQuery): Promise<ThreatPage> {
     const { rows, total, next } = await this.threats.list(query);
     return { threats: rows, total, next_cursor: next };
@@ -51,7 +51,7 @@ export class ThreatsController {
   })
   @ApiCreatedResponse({ type: Threat, description: 'A new threat' })
   @ApiOkResponse({ type: Threat, description: 'The open threat with this fingerprint, seen once more' })
-  @Problems(400, 401, 403, 413, 415, 422, 503)
+  @Problems(400, 413, 415, 422)
   async report(
     @Body() body: ReportThreat,
     @Idempotency() once: Once | undefined,
@@ -68,7 +68,6 @@ export class ThreatsController {
     summary: 'How many threats there are, by severity and status, and how fast they are mitigated',
   })
   @ApiOkResponse({ type: ThreatOverview })
-  @Problems(401, 403, 503)
   async overview(): Promise<ThreatOverview> {
     return { stats: await this.threats.stats() };
   }
@@ -77,7 +76,7 @@ export class ThreatsController {
   @Access('threats:read')
   @ApiOperation({ summary: 'Read one threat' })
   @ApiOkResponse({ type: Threat })
-  @Problems(401, 403, 404, 503)
+  @Problems(404)
   async get(@Param('id') id: string, @Res({ passthrough: true }) response: Response): Promise<Threat> {
     return withETag(response, await this.threats.get(id));
   }
@@ -88,7 +87,7 @@ export class ThreatsController {
   @Conditional()
   @ApiOperation({ summary: 'Move a threat to another status' })
   @ApiOkResponse({ type: Threat })
-  @Problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
+  @Problems(400, 404, 409, 412, 413, 415, 422)
   async changeStatus(
     @Param('id') id: string,
     @Body() body: ChangeStatus,
@@ -106,7 +105,7 @@ export class ThreatsController {
   @Conditional()
   @ApiOperation({ summary: 'Change the severity of an open threat; a rise escalates it' })
   @ApiOkResponse({ type: Threat })
-  @Problems(400, 401, 403, 404, 409, 412, 413, 415, 422, 503)
+  @Problems(400, 404, 409, 412, 413, 415, 422)
   async changeSeverity(
     @Param('id') id: string,
     @Body() body: ChangeSeverity,

@@ -1,5 +1,5 @@
-import { JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { PageQuery } from '../http/request.js';
+import { JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
 const Severity = (options: { optional?: boolean; description?: string } = {}): PropertyDecorator =>
@@ -44,10 +44,11 @@ export class Threat {
     max: 256,
     nullable: true,
     description: 'Reports with the same one are one threat while it is open',
+    example: 'injection:example.org/page',
   })
   fingerprint!: string | null;
 
-  @Text({ max: MAX_TEXT, nullable: true, description: 'How it was closed' })
+  @Text({ max: MAX_TEXT, nullable: true, description: 'How it was closed', example: null })
   resolution!: string | null;
 
   @Num({ nullable: true, description: 'When the danger was over', example: null })

@@ -1,0 +1,117 @@
+import { ConfigError, readConfig } from './config.js';
+
+function faultsOf(env: Record<string, string>): string[] {
+  try {
+    readConfig(env);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+}
+
+describe('the settings', () => {
+  it('need nothing', () => {
+    expect(readConfig({})).toMatchObject({
+      port: 8080,
+      host: '127.0.0.1',
+      dataDir: './data',
+      redis: null,
+      keyPrefix: 'brain',
+      events: true,
+      eventsRetentionDays: 90,
+      maxStaleSeconds: 30,
+      bootstrapKey: null,
+      trustProxy: null,
+    });
+  });
+
+  it('take an empty value for one that is not set', () => {
+    expect(readConfig({ REDIS_URL: '', PORT: '' })).toMatchObject({ redis: null, port: 8080 });
+  });
+
+  it('understand every form', () => {
+    const config = readConfig({
+      PORT: '0',
+      REDIS_URL: 'rediss://user:pa%20ss@host.example:6380/2',
+      BRAIN_REDIS_SENTINELS: 'a:1,[::1]:2,c',
+      BRAIN_REDIS_MASTER: 'mymaster',
+      BRAIN_REDIS_WAIT: '1',
+      BRAIN_EVENTS: 'off',
+      BRAIN_MASK: '/metadata/email,/params/*/token',
+      BRAIN_TRUST_PROXY: 'loopback,10.0.0.0/8',
+      BRAIN_BOOTSTRAP_KEY: 'x'.repeat(32),
+      BRAIN_EVENTS_RETENTION_DAYS: '0.5',
+    });
+    expect(config.redis).toEqual({
+      url: 'rediss://user:pa%20ss@host.example:6380/2',
+      sentinels: [
+        { host: 'a', port: 1 },
+        { host: '::1', port: 2 },
+        { host: 'c', port: 26379 },
+      ],
+      master: 'mymaster',
+      cluster: [],
+      wait: 1,
+    });
+    expect(config).toMatchObject({ port: 0, events: false, mask: ['/metadata/email', '/params/*/token'] });
+    expect(config).toMatchObject({ trustProxy: ['loopback', '10.0.0.0/8'], eventsRetentionDays: 0.5 });
+    expect(readConfig({ BRAIN_TRUST_PROXY: '1' }).trustProxy).toBe(1);
+  });
+
+  it('tell all faults together, by name and never by value', () => {
+    const secret = 'hunter2-hunter2';
+    const faults = faultsOf({
+      PORT: '99999',
+      BRAIN_EVENTS: 'yes',
+      REDIS_URL: `http://${secret}`,
+      BRAIN_BOOTSTRAP_KEY: secret,
+      BRAIN_MASK: 'email',
+      BRAIN_REDIS_MASTER: 'm',
+      BRAIN_TRUST_PROXY: 'everyone',
+      BRAIN_EVENT: 'on',
+    });
+    expect(faults.map((fault) => fault.split(' ')[0])).toEqual([
+      'REDIS_URL',
+      'PORT',
+      'BRAIN_EVENTS',
+      'BRAIN_MASK',
+      'BRAIN_BOOTSTRAP_KEY',
+      'BRAIN_TRUST_PROXY',
+      'BRAIN_REDIS_SENTINELS',
+      'BRAIN_EVENT',
+    ]);
+    expect(faults.join('\n')).not.toContain(secret);
+  });
+
+  it('refuse unknown names and suggest the nearest', () => {
+    expect(faultsOf({ BRAIN_LOG_LEVL: 'info' })).toEqual([
+      'BRAIN_LOG_LEVL is not a setting; did you mean BRAIN_LOG_LEVEL?',
+    ]);
+  });
+
+  it('ignore what Kubernetes injects for a service of that name', () => {
+    const injected = {
+      BRAIN_SERVICE_HOST: '10.0.0.1',
+      BRAIN_SERVICE_PORT: '80',
+      BRAIN_PORT: 'tcp://10.0.0.1:80',
+    };
+    expect(faultsOf({ ...injected, BRAIN_PORT_80_TCP_ADDR: '10.0.0.1' })).toEqual([]);
+  });
+
+  it.each([
+    ['1e3', 'PORT'],
+    ['-1', 'PORT'],
+    [' 80', 'PORT'],
+    ['on ', 'BRAIN_EVENTS'],
+    ['', 'BRAIN_EVENTS_RETENTION_DAYS', 0],
+    ['abc', 'BRAIN_EVENTS_RETENTION_DAYS'],
+    ['redis://', 'REDIS_URL'],
+    ['redis://h/x', 'REDIS_URL'],
+    ['host:port', 'BRAIN_REDIS_CLUSTER'],
+    ['a b', 'BRAIN_KEY_PREFIX'],
+    ['brain:x', 'BRAIN_KEY_PREFIX'],
+  ])('%j is %s: a fault or not', (value, name, count = 1) => {
+    expect(faultsOf({ [name]: value })).toHaveLength(count as number);
+  });
+});

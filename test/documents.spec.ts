@@ -1,0 +1,137 @@
+/** That what is made from the code is fresh, and that the README, `.env.example` and the lock file keep up with it. */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { SETTINGS } from '../src/config.js';
+import { catalog } from '../src/events/event.js';
+import { eventsPage } from '../src/events/events-page.js';
+import { openApiDocument } from '../src/http/openapi.js';
+import { type Service, startService } from './support/service.js';
+
+const read = (file: string): string => readFileSync(resolve(__dirname, '..', file), 'utf8');
+
+interface Schema {
+  $ref?: string;
+  type?: string | string[];
+  properties?: Record<string, Schema>;
+  items?: Schema;
+  enum?: unknown[];
+  example?: unknown;
+  default?: unknown;
+}
+
+interface Operation {
+  summary?: string;
+  security?: object[];
+  requestBody?: { content: Record<string, { schema: Schema }> };
+  responses: Record<string, { description: string; content?: Record<string, { schema?: Schema }> }>;
+}
+
+describe('documents', () => {
+  let service: Service;
+  beforeAll(async () => {
+    service = await startService();
+  });
+  afterAll(() => service.stop());
+
+  it('EVENTS.md is fresh (npm run docs:events)', () => {
+    expect(read('EVENTS.md')).toBe(eventsPage());
+  });
+
+  it('openapi.json is fresh (npm run docs:openapi)', () => {
+    expect(JSON.parse(read('openapi.json'))).toEqual(
+      JSON.parse(JSON.stringify(openApiDocument(service.app))),
+    );
+  });
+
+  it('every route has a summary, and every body and answer a schema with an example for each field', () => {
+    const document = JSON.parse(read('openapi.json')) as {
+      paths: Record<string, Record<string, Operation>>;
+      components: { schemas: Record<string, Schema> };
+    };
+    const faults: string[] = [];
+    const examine = (schema: Schema | undefined, where: string, seen: string[] = []): void => {
+      if (!schema) return void faults.push(`${where} has no schema`);
+      const name = schema.$ref?.split('/').at(-1);
+      if (name !== undefined) {
+        const target = document.components.schemas[name];
+        if (!target) faults.push(`${where} refers to ${schema.$ref}, which is not there`);
+        else if (!seen.includes(name)) examine(target, name, [...seen, name]);
+        return;
+      }
+      if (schema.example !== undefined || schema.enum || schema.default !== undefined) return;
+      if (schema.properties) {
+        for (const [field, inner] of Object.entries(schema.properties))
+          examine(inner, `${where}.${field}`, seen);
+      } else if (schema.items) examine(schema.items, `${where}[]`, seen);
+      else faults.push(`${where} has no example`);
+    };
+    for (const [path, operations] of Object.entries(document.paths)) {
+      for (const [method, operation] of Object.entries(operations)) {
+        const route = `${method.toUpperCase()} ${path}`;
+        if (!operation.summary) faults.push(`${route} has no summary`);
+        if (!operation.security) faults.push(`${route} does not say who may call it`);
+        const contents = [
+          operation.requestBody?.content,
+          ...Object.values(operation.responses).map((r) => r.content),
+        ];
+        for (const content of contents) {
+          for (const { schema } of Object.values(content ?? {})) examine(schema, route);
+        }
+      }
+    }
+    expect(faults).toEqual([]);
+    expect(Object.keys(document.paths).length).toBeGreaterThan(8);
+  });
+
+  it('every event type has an example that its payload class accepts as it stands', () => {
+    expect(catalog().map(({ type }) => type)).toEqual(
+      expect.arrayContaining(['threat.detected', 'stream.gap']),
+    );
+    for (const { type, example, consumers, when } of catalog()) {
+      expect([type, Object.keys(example).length > 0, consumers.length > 0, when.endsWith('.')]).toEqual([
+        type,
+        true,
+        true,
+        true,
+      ]);
+    }
+  });
+
+  it('README and .env.example name every setting', () => {
+    for (const [name, setting] of Object.entries(SETTINGS)) {
+      expect([name, read('README.md').includes(`\`${name}\``)]).toEqual([name, true]);
+      expect([name, read('.env.example').includes(`${name}=`)]).toEqual([name, true]);
+      const { fallback } = setting as { fallback?: string };
+      if (fallback !== undefined)
+        expect(read('README.md')).toMatch(new RegExp(`\`${name}\` \\| \`${fallback}\``));
+    }
+  });
+
+  it.each(['package-lock.json', 'bench/package-lock.json'])(
+    '%s has no holes that npm ci would refuse',
+    (file) => {
+      const lock = JSON.parse(read(file)) as {
+        packages: Record<string, { optionalDependencies?: Record<string, string>; resolved?: string }>;
+      };
+      const has = (path: string, name: string): boolean => {
+        const parts =
+          path === ''
+            ? []
+            : path.split('/node_modules/').map((_, i, all) => all.slice(0, i + 1).join('/node_modules/'));
+        return ['', ...parts].some(
+          (at) => lock.packages[`${at ? `${at}/` : ''}node_modules/${name}`] !== undefined,
+        );
+      };
+      const holes = Object.entries(lock.packages).flatMap(([path, entry]) =>
+        Object.keys(entry.optionalDependencies ?? {})
+          .filter((name) => !has(path, name))
+          .map((name) => `${path}: ${name}`),
+      );
+      expect(holes).toEqual([]);
+      const foreign = Object.values(lock.packages).filter(
+        ({ resolved }) => resolved && !resolved.startsWith('https://registry.npmjs.org/'),
+      );
+      expect(foreign).toEqual([]);
+    },
+  );
+});
