@@ -133,8 +133,8 @@ export class DataFolder {
    * The engine maps its lock file and fills it through memory, where a full disk ends the process with SIGBUS; written
    * in full beforehand it cannot. Only with our lock, which makes what the file said worthless.
    */
-  reserveEngineLock(): void {
-    writeDurably(`${this.file}-lock`, Buffer.alloc(ENGINE_LOCK_BYTES));
+  reserveEngineLock(file: string): void {
+    writeDurably(`${file}-lock`, Buffer.alloc(ENGINE_LOCK_BYTES));
   }
 
   mark(): void {

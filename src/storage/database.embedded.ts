@@ -2,10 +2,18 @@
 import { statfsSync, statSync } from 'node:fs';
 import type { BrainError } from '../shared/errors.js';
 import { DataFolder } from './data-folder.embedded.js';
-import { createStore, openEngine, openStore, type Root, type RootStats } from './engine.embedded.js';
+import {
+  createStore,
+  openEngine,
+  openStore,
+  openTables,
+  type Root,
+  type RootStats,
+  type Tables,
+} from './engine.embedded.js';
 import { type FolderLock, lockFolder } from './lock.embedded.js';
 import { noRoom, type Space, spaceWarnings } from './space.embedded.js';
-import { type Key, pagesOf, Table } from './table.embedded.js';
+import { pagesOf, type Table } from './table.embedded.js';
 import { Writer } from './writer.embedded.js';
 
 export type { Key } from './table.embedded.js';
@@ -19,6 +27,7 @@ const UNGUARDED_MAX_BYTES = 64 * 2 ** 30;
 interface Opened {
   place: DataFolder;
   root: Root;
+  tables: Tables;
   maxBytes: number;
   lock?: FolderLock;
 }
@@ -48,10 +57,9 @@ export class EmbeddedDatabase {
     try {
       lock = await lockFolder(place.path);
       if (!place.inspect()) await createStore(place);
-      place.reserveEngineLock();
-      const root = await openStore(place, options.maxBytes);
+      const store = await openStore(place, options.maxBytes);
       place.mark();
-      return new EmbeddedDatabase({ place, root, maxBytes: options.maxBytes, lock });
+      return new EmbeddedDatabase({ ...store, place, maxBytes: options.maxBytes, lock });
     } catch (error) {
       await lock?.release();
       throw place.refusal(error);
@@ -61,16 +69,15 @@ export class EmbeddedDatabase {
   /** With only a folder it takes no lock and checks nothing: for tests, which have the folder to themselves. */
   constructor(folder: string | Opened) {
     this.opened = typeof folder === 'string' ? openUnguarded(folder) : folder;
-    const { root, place } = this.opened;
-    const table = (name: string): Table => new Table(root.openDB<string, Key>({ name, encoding: 'string' }));
-    this.docs = table('docs');
-    this.index = table('index');
-    this.uniques = table('uniques');
-    this.counts = new Table(root.openDB<number, Key>({ name: 'counts', encoding: 'json' }));
-    this.entries = table('entries');
-    this.log = table('log');
-    this.logIndex = table('log-index');
-    this.meta = table('meta');
+    const { root, place, tables } = this.opened;
+    this.docs = tables.docs;
+    this.index = tables.index;
+    this.uniques = tables.uniques;
+    this.counts = tables.counts;
+    this.entries = tables.entries;
+    this.log = tables.log;
+    this.logIndex = tables.logIndex;
+    this.meta = tables.meta;
     this.inode = inodeOf(place.file);
     this.writer = new Writer(
       root,
@@ -158,13 +165,13 @@ export class EmbeddedDatabase {
   }
 
   private look(): Space {
-    const { root, place } = this.opened;
-    const { docs, index, uniques, counts, entries, log, logIndex, meta } = this;
-    const tables = [docs, index, uniques, counts, entries, log, logIndex, meta].map((table) =>
-      table.getStats(),
-    );
+    const { root, place, tables } = this.opened;
     const stats = root.getStats() as RootStats;
-    const pages = [stats, stats.free, ...tables].map(pagesOf);
+    const pages = [
+      stats,
+      stats.free,
+      ...Object.values(tables).map((table: Table<unknown>) => table.getStats()),
+    ].map(pagesOf);
     const disk = statfsSync(place.path);
     return {
       fileBytes: (stats.lastPageNumber + 1) * stats.pageSize,
@@ -195,5 +202,6 @@ function inodeOf(path: string): number | undefined {
 function openUnguarded(folder: string): Opened {
   const place = new DataFolder(folder);
   place.prepare();
-  return { place, root: openEngine(place.file, UNGUARDED_MAX_BYTES), maxBytes: UNGUARDED_MAX_BYTES };
+  const root = openEngine(place.file, UNGUARDED_MAX_BYTES);
+  return { place, root, tables: openTables(root), maxBytes: UNGUARDED_MAX_BYTES };
 }

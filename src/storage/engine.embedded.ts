@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { BrainError, messageOf } from '../shared/errors.js';
 import type { DataFolder } from './data-folder.embedded.js';
-import type { Key, TableStats } from './table.embedded.js';
+import { causeOf, type Key, Table, type TableStats } from './table.embedded.js';
 
 export type Root = RootDatabase<string, Key>;
 export type RootStats = TableStats & {
@@ -12,6 +12,17 @@ export type RootStats = TableStats & {
   lastTxnId: number;
   free: TableStats;
 };
+
+export interface Tables {
+  docs: Table;
+  index: Table;
+  uniques: Table;
+  counts: Table<number>;
+  entries: Table;
+  log: Table;
+  logIndex: Table;
+  meta: Table;
+}
 
 const MIB = 2 ** 20;
 /** The shape of the tables; a store of a later one is refused. */
@@ -36,21 +47,45 @@ export function openEngine(path: string, maxBytes: number): Root {
   return open<string, Key>(options);
 }
 
+export function openTables(root: Root): Tables {
+  const table = (name: string): Table => new Table(root.openDB<string, Key>({ name, encoding: 'string' }));
+  return {
+    docs: table('docs'),
+    index: table('index'),
+    uniques: table('uniques'),
+    counts: new Table(root.openDB<number, Key>({ name: 'counts', encoding: 'json' })),
+    entries: table('entries'),
+    log: table('log'),
+    logIndex: table('log-index'),
+    meta: table('meta'),
+  };
+}
+
+/** With all its tables, so that to open it again writes nothing. */
 export async function createStore(place: DataFolder): Promise<void> {
-  const root = openEngine(place.unborn, 64 * MIB);
-  const meta = root.openDB<string, Key>({ name: 'meta', encoding: 'string' });
-  await meta.put(FORMAT_KEY, String(FORMAT));
-  await root.flushed;
-  await root.close();
+  try {
+    place.reserveEngineLock(place.unborn);
+    const root = openEngine(place.unborn, 64 * MIB);
+    const { meta } = openTables(root);
+    await root.transaction(() => meta.putSync(FORMAT_KEY, String(FORMAT)));
+    await root.flushed;
+    await root.close();
+  } catch (error) {
+    throw refusal(await causeOf(error), place);
+  }
   place.adopt();
 }
 
-export async function openStore(place: DataFolder, maxBytes: number): Promise<Root> {
+export async function openStore(
+  place: DataFolder,
+  maxBytes: number,
+): Promise<{ root: Root; tables: Tables }> {
   let root: Root | undefined;
   try {
+    place.reserveEngineLock(place.file);
     root = openEngine(place.file, maxBytes);
     checkFormat(root, place);
-    return root;
+    return { root, tables: openTables(root) };
   } catch (error) {
     await root?.close();
     throw refusal(error, place);
@@ -71,7 +106,7 @@ function checkFormat(root: Root, place: DataFolder): void {
 /** The engine's errors have numbers: positive ones are the system's, the others its own. */
 function refusal(error: unknown, place: DataFolder): Error {
   const code = (error as { code?: unknown }).code;
-  if (!(error instanceof Error) || typeof code !== 'number') return error as Error;
+  if (!(error instanceof Error) || typeof code !== 'number') return place.refusal(error);
   if (code === ENOMEM) {
     const detail =
       'There is too little address space for BRAIN_EMBEDDED_MAX_GIB. Lower it, or raise the limit (ulimit -v).';

@@ -1,4 +1,5 @@
 /** One table of the embedded database: only what the adapters use, and what goes wrong in it as an error of ours. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database, RangeOptions } from 'lmdb';
 import { BrainError, messageOf } from '../shared/errors.js';
 
@@ -69,6 +70,13 @@ function* walked<T>(rows: () => Iterable<T>): Generator<T> {
   } catch (error) {
     throw explained(error);
   }
+}
+
+/** The engine rejects a commit with an error that holds a promise of the real one, which it rejects a little later. */
+export async function causeOf(error: unknown): Promise<unknown> {
+  const { commitError } = error as { commitError?: Promise<unknown> };
+  const cause = Promise.resolve(commitError ?? error).catch((inner: unknown) => inner);
+  return Promise.race([cause, sleep(1000, error, { ref: false })]);
 }
 
 /** An error of the engine has a number; whatever else was thrown is no matter of the store and stays what it is. */

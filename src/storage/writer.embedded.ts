@@ -7,10 +7,9 @@
  * flush nothing is written any more until the process is started anew; the next start goes back to the last flush that
  * succeeded.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { BrainError, messageOf } from '../shared/errors.js';
 import type { Root, RootStats } from './engine.embedded.js';
-import { explained } from './table.embedded.js';
+import { causeOf, explained } from './table.embedded.js';
 
 /** A batch takes no further changes after this, so that the event loop gets its turn. */
 const BATCH_MS = 4;
@@ -152,9 +151,7 @@ export class Writer {
 
   /** If nothing of a failed batch became visible the store is as before; else only a new start tells what it is. */
   private async judge(error: unknown, txnId: number): Promise<unknown> {
-    const { commitError } = error as { commitError?: Promise<unknown> };
-    const reason = Promise.resolve(commitError ?? error).catch((inner: unknown) => inner);
-    const cause = await Promise.race([reason, sleep(1000, error, { ref: false })]);
+    const cause = await causeOf(error);
     if (this.lastTxnId() < txnId && txnId < Number.POSITIVE_INFINITY)
       return this.noRoom() ?? explained(cause);
     const detail =
