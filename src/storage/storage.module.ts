@@ -1,10 +1,14 @@
 import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import type { Config } from '../config.js';
+import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from './database.embedded.js';
-import { EventLog } from './event-log.js';
 import { EventLogEmbedded } from './event-log.embedded.js';
-import { Store } from './store.js';
+import { EventLog } from './event-log.js';
+import { EventLogRedis } from './event-log.redis.js';
+import { RedisLink } from './redis.js';
 import { StoreEmbedded } from './store.embedded.js';
+import { Store } from './store.js';
+import { StoreRedis } from './store.redis.js';
 
 interface Backend {
   store: Store;
@@ -13,8 +17,13 @@ interface Backend {
 
 const BACKEND = Symbol('storage backend');
 
-async function openEmbedded(config: Config): Promise<Backend> {
-  const db = new EmbeddedDatabase(config.dataDir);
+async function open(config: Config, logger: Logger): Promise<Backend> {
+  if (config.redis) {
+    const link = new RedisLink(config.redis, config.keyPrefix, logger);
+    const log = new EventLogRedis(link);
+    return { log, store: new StoreRedis(link, log) };
+  }
+  const db = await EmbeddedDatabase.open(config.dataDir, { maxBytes: config.embeddedMaxGib * 2 ** 30 });
   const log = new EventLogEmbedded(db);
   return { log, store: new StoreEmbedded(db, log) };
 }
@@ -29,7 +38,7 @@ export class StorageModule implements OnApplicationShutdown {
     return {
       module: StorageModule,
       providers: [
-        { provide: BACKEND, useFactory: () => openEmbedded(config) },
+        { provide: BACKEND, inject: [Logger], useFactory: (logger: Logger) => open(config, logger) },
         { provide: Store, inject: [BACKEND], useFactory: (backend: Backend) => backend.store },
         { provide: EventLog, inject: [BACKEND], useFactory: (backend: Backend) => backend.log },
       ],

@@ -122,12 +122,16 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     return () => watchers.delete(changed);
   }
 
+  /** A file that could not be flushed is not to be trusted any more; nothing that is cached from it is fresh. */
   lastContactMs(): number {
-    return Date.now();
+    return this.db.trouble() ? 0 : Date.now();
   }
 
   async health(): Promise<StoreHealth> {
-    return { ok: true, warnings: [] };
+    const trouble = this.db.trouble();
+    const warnings = this.db.warnings();
+    if (!trouble) return { ok: true, warnings };
+    return { ok: false, code: trouble.code, detail: trouble.detail, warnings };
   }
 
   async close(): Promise<void> {
