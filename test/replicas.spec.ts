@@ -1,0 +1,63 @@
+/** That no answer depends on which replica gave it: two services on one Redis. */
+import { sleep } from '../src/shared/clock.js';
+import { RedisServer } from './support/redis-server.js';
+import { type Service, startService } from './support/service.js';
+
+const report = { type: 't', source: 's', severity: 'LOW', fingerprint: 'one' };
+
+describe('two replicas on one Redis', () => {
+  let redis: RedisServer;
+  let one: Service;
+  let other: Service;
+
+  beforeAll(async () => {
+    redis = await RedisServer.start();
+    [one, other] = await Promise.all([
+      startService({ REDIS_URL: redis.url }),
+      startService({ REDIS_URL: redis.url }),
+    ]);
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all([one.stop(), other.stop()]);
+    await redis.stop();
+  });
+
+  it('know a key at once that the other made, and forget it within two seconds of its end', async () => {
+    const made = await one.post('/api/keys', { name: 'short-lived', role: 'viewer' }).expect(201);
+    const { id, key } = made.body as { id: string; key: string };
+    await other.get('/api/threats', key).expect(200);
+    await one.delete(`/api/keys/${id}`).expect(204);
+    await one.get('/api/threats', key).expect(401);
+    await sleep(2000);
+    await other.get('/api/threats', key).expect(401);
+  });
+
+  it('make one threat of reports to both', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => (i % 2 ? one : other).post('/api/threats', report)),
+    );
+    expect(answers.filter(({ status }) => status === 201)).toHaveLength(1);
+    expect(answers.filter(({ status }) => status === 200)).toHaveLength(39);
+    const [{ id }] = answers.map(({ body }) => body as { id: string }) as [{ id: string }];
+    expect((await other.get(`/api/threats/${id}`).expect(200)).body).toMatchObject({ occurrences: 40 });
+  });
+
+  it('answer an Idempotency-Key alike', async () => {
+    const body = { type: 't', source: 's', severity: 'LOW' };
+    const first = await one.post('/api/threats', body).set('Idempotency-Key', 'both').expect(201);
+    const second = await other.post('/api/threats', body).set('Idempotency-Key', 'both').expect(201);
+    expect(second.body).toEqual(first.body);
+  });
+
+  it('give the same lists, figures and events', async () => {
+    const [here, there] = await Promise.all(
+      [one, other].map(async (service) => ({
+        threats: (await service.get('/api/threats')).body,
+        stats: { ...(await service.get('/api/threats/stats/overview')).body.stats, last_updated: 0 },
+        events: await service.events(),
+      })),
+    );
+    expect(here).toEqual(there);
+    expect(here?.events.length).toBeGreaterThanOrEqual(41);
+  });
+});
