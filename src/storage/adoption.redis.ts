@@ -11,7 +11,7 @@ import { unavailable } from './errors.redis.js';
 import type { LeasesRedis } from './leases.redis.js';
 import { encodeOrder } from './order.redis.js';
 import { leaseValue, Program } from './program.redis.js';
-import type { AnyCollection, RedisLink } from './redis.js';
+import { type AnyCollection, indexField, type RedisLink } from './redis.js';
 import { SCRIPTS } from './scripts.redis.js';
 import type { Lease } from './store.js';
 import { countDeltas, decode, indexMoves, type Outcome } from './transaction.js';
@@ -105,7 +105,9 @@ export class AdoptionRedis {
   private async prepare(collection: AnyCollection): Promise<void> {
     const { name, indexVersion } = collection;
     while (!this.link.closed) {
-      const marker = (await this.link.command('hget', [this.link.keys.versions, name])) as string | null;
+      const marker = (await this.link.command('hget', [this.link.keys.collections, indexField(name)])) as
+        | string
+        | null;
       if (marker === String(indexVersion)) {
         this.wasReady.add(name);
         return;
@@ -132,7 +134,7 @@ export class AdoptionRedis {
     const marker = `building ${collection.indexVersion} ${lease.fence}`;
     const report: Report = { built: 0, unreadable: 0, rivals: 0, reasons: [] };
     const build = { collection, lease, marker, report, toldMs: startedMs };
-    await this.link.command('hset', [keys.versions, collection.name, marker]);
+    await this.link.command('hset', [keys.collections, indexField(collection.name), marker]);
     for await (const old of this.scan(keys.indexes(collection))) await this.link.command('unlink', old);
     const prefix = keys.document(collection, '');
     for await (const found of this.scan(prefix)) {
@@ -242,7 +244,7 @@ export class AdoptionRedis {
     const program = this.program(build);
     program.count(collection, {});
     program.setVersion(collection);
-    program.write('V', this.link.keys.revisions, collection.name);
+    program.touch(collection);
     await this.commit(program);
   }
 

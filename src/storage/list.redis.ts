@@ -40,7 +40,7 @@ export async function listPage<T>(
     MAX_CANDIDATES,
     MAX_COUNTED,
   ];
-  const answer = (await link.script(SCRIPTS.list, [keys.versions, ...sets], args)) as Answer;
+  const answer = (await link.script(SCRIPTS.list, [keys.collections, ...sets], args)) as Answer;
   const [total, more, last, ...documents] = answer;
   const rows: T[] = [];
   for (let i = 0; i < documents.length; i += 2) {

@@ -2,14 +2,14 @@
 
 import type { EventRecord } from './event-log.js';
 import { encodeOrder } from './order.redis.js';
-import type { AnyCollection, RedisKeys } from './redis.js';
+import { type AnyCollection, indexField, type RedisKeys, revisionField } from './redis.js';
 import { ONCE_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from './store.js';
 import { countDeltas, indexMoves, type Outcome, type Plan, type PlannedDocument } from './transaction.js';
 
 /** The letters of `commit.lua`. */
-type Check = 'e' | 'v';
+type Check = 'a' | 'e' | 'v';
 type Removal = 'D' | 'U' | 'L' | 'R' | 'J';
-type Write = 'S' | 'M' | 'O' | 'A' | 'I' | 'P' | 'H' | 'V' | 'T';
+type Write = 'S' | 'O' | 'A' | 'I' | 'P' | 'M' | 'H' | 'T';
 
 /** Some operations in their order. */
 class Part {
@@ -42,13 +42,14 @@ export class Program {
 
   /** The string at the key must still be this, or absent. */
   expect(key: string, value: string | undefined, failure: Outcome): void {
-    this.checks.add('e', key, value ?? '');
+    if (value === undefined) this.checks.add('a', key);
+    else this.checks.add('e', key, value);
     this.failures.push(failure);
   }
 
   /** The indexes must be those of this declaration, or in the state that their builder left. */
   expectVersion(collection: AnyCollection, version = String(collection.indexVersion)): void {
-    this.checks.add('v', this.names.versions, collection.name, version);
+    this.checks.add('v', this.names.collections, collection.name, version);
     this.failures.push(undefined);
   }
 
@@ -80,7 +81,12 @@ export class Program {
 
   /** From now on the indexes are those of this declaration. */
   setVersion(collection: AnyCollection): void {
-    this.write('M', this.names.versions, collection.name, String(collection.indexVersion));
+    this.write('M', this.names.collections, indexField(collection.name), String(collection.indexVersion));
+  }
+
+  /** Whoever watches the collection will see that it has changed. */
+  touch(collection: AnyCollection): void {
+    this.write('M', this.names.collections, revisionField(collection.name), this.id);
   }
 
   record(events: EventRecord[]): void {
@@ -172,7 +178,7 @@ function writeDocuments(program: Program, names: RedisKeys, plan: Plan): void {
   }
   for (const [collection, deltas] of changed) {
     program.count(collection, deltas);
-    program.write('V', names.revisions, collection.name);
+    program.touch(collection);
   }
 }
 

@@ -1,5 +1,5 @@
 /** Who watches which collection, and the poll that tells them. */
-import type { RedisLink } from './redis.js';
+import { type RedisLink, revisionField } from './redis.js';
 
 const POLL_MS = 500;
 /** What no revision is: the first poll after a watch or a connect counts as a change. */
@@ -45,10 +45,13 @@ export class RevisionsRedis {
     this.polling = true;
     try {
       const names = [...this.watchers.keys()].filter((name) => this.watchers.get(name)?.size);
-      const { revisions } = this.link.keys;
-      if (names.length === 0) await this.link.command('exists', [revisions]);
+      const { collections } = this.link.keys;
+      if (names.length === 0) await this.link.command('exists', [collections]);
       else {
-        const found = (await this.link.command('hmget', [revisions, ...names])) as (string | null)[];
+        const found = (await this.link.command('hmget', [collections, ...names.map(revisionField)])) as (
+          | string
+          | null
+        )[];
         for (const [i, name] of names.entries()) {
           if (this.seen.get(name) === found[i]) continue;
           this.seen.set(name, found[i] ?? null);

@@ -200,7 +200,7 @@ export class StoreRedis extends Store implements TransactionBackend {
   }
 
   private onIndex(collection: AnyCollection, script: Script, key: string): Promise<unknown> {
-    const keys = [this.link.keys.versions, key];
+    const keys = [this.link.keys.collections, key];
     const args = [collection.name, collection.indexVersion];
     return this.indexed(collection, () => this.link.script(script, keys, args));
   }

@@ -171,19 +171,29 @@ export interface Group {
   stop(): Promise<void>;
 }
 
-/** Three masters that share all slots. */
+/** Three masters that share all slots; the one of the slot of `{brain}` has a replica. */
 export async function startCluster(): Promise<Group> {
   const options = [
     ...['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '1000'],
-    ...['--cluster-announce-ip', HOST, '--appendonly', 'yes', '--appendfsync', 'always'],
+    ...['--cluster-announce-ip', HOST, '--repl-diskless-sync-delay', '0'],
   ];
-  const servers = await Promise.all([1, 2, 3].map(() => RedisServer.start(options)));
-  const addresses = servers.map((server) => `${HOST}:${server.port}`);
+  const servers = await Promise.all([1, 2, 3, 4].map(() => RedisServer.start(options)));
+  const [first, , , spare] = servers as [RedisServer, RedisServer, RedisServer, RedisServer];
+  const addresses = servers.slice(0, 3).map((server) => `${HOST}:${server.port}`);
   const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', '0', '--cluster-yes'];
   execFileSync('redis-cli', create, { stdio: 'ignore' });
-  const ready = (): boolean =>
-    servers.every((one) => one.cli('cluster', 'info').includes('cluster_state:ok'));
-  await until(ready, START_MS, 'the cluster');
+  const ready = (one: RedisServer): boolean => one.cli('cluster', 'info').includes('cluster_state:ok');
+  await until(() => servers.slice(0, 3).every(ready), START_MS, 'the cluster');
+  spare.cli('cluster', 'meet', HOST, String(first.port));
+  await until(() => ready(spare), START_MS, 'the spare node');
+  const slot = Number(first.cli('cluster', 'keyslot', '{brain}'));
+  const owner = servers.find((one) => {
+    const mine = /myself.* (\d+)-(\d+)$/m.exec(one.cli('cluster', 'nodes'));
+    return mine && Number(mine[1]) <= slot && slot <= Number(mine[2]);
+  });
+  spare.cli('cluster', 'replicate', owner?.cli('cluster', 'myid') ?? '');
+  const joined = (): boolean => spare.cli('info', 'replication').includes('master_link_status:up');
+  await until(joined, START_MS, 'the replica');
   return { servers, stop: () => stopAll(servers) };
 }
 

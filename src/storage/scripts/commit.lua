@@ -1,6 +1,7 @@
 --[[
 Commits a transaction: every check, then every write, then the events. A script that errors half-way is not rolled
-back, so whatever could fail is looked at before the first write.
+back, so whatever could fail is looked at before the first write. A call costs far more than what it does, so keys are
+looked at together where a command allows it.
 
 KEYS[1]   the record of this transaction: one that is sent twice is applied once
 KEYS[2…]  one key for each operation, in their order; behind them, where there are events, the stream and then one key
@@ -12,81 +13,108 @@ ARGV[4]   how long an idempotency key is kept, in seconds
 ARGV[5…]  the arguments of the operations, in their order; behind them the number of events, and for each its JSON and
           how many index entries it has
 
-Checks    e value           the string at the key equals the value; an empty value means that there is none
-          v field version   the hash of index versions has this version for this collection
-Writes    D, L              removes a string, a list
-          U value           removes a string where it is this one
-          R, J member       removes from a set, from an ordered index
-          S, O value        sets a string, sets one that is kept as long as an idempotency key
+Checks    a                 there is no such key
+          e value           the string at the key is this
+          v collection version   the indexes of the collection have this version
+Removals  D, L              a string, a list
+          U value           a string where it is this one
+          R, J member       from a set, from an ordered index
+Writes    S, O value        sets a string, sets one that is kept as long as an idempotency key
           A, I member       adds to a set, to an ordered index
           P value           appends to a list
-          H n (field delta)…  adds to counters
           M field value     sets a field of a hash
-          V collection      sets the revision of a collection
-          T template        renders the statistics from the counters of the H before it
+          H n (field delta)…  adds to counters
+          T template        sets a string, rendered from the counters of the H before it
 
 A script decides with its first write whether Redis is full. Removals that stand first are therefore done also when it
-is; of any other transaction the record is the first write, and then nothing of it is done.
+is; of any other transaction the first write is refused, and then nothing of it is done.
 
 Returns   the record of the transaction as a string: the position of its last event, a line break, and why the log
           refused the events, if it did; or the number of the operation whose check failed
 Errors    WRONGTYPE <type> at <key>, DAMAGED <field> of <key>, STALEINDEX <collection>
 ]]
-local recorded = redis.call('GET', KEYS[1])
-if recorded then return recorded end
-
 local TYPES = {
-  e = 'string', v = 'hash', D = 'string', U = 'string', L = 'list', R = 'set', J = 'zset', S = 'string', O = 'string',
-  A = 'set', I = 'zset', P = 'list', H = 'hash', M = 'hash', V = 'hash', T = 'string',
+  D = 'string', U = 'string', L = 'list', R = 'set', J = 'zset', S = 'string', O = 'string', A = 'set', I = 'zset',
+  P = 'list', M = 'hash',
 }
 -- How many arguments an operation has, where it is not one.
-local WIDTH = { D = 0, L = 0, M = 2 }
-local REMOVES = { D = true, U = true, L = true, R = true, J = true }
+local WIDTH = { a = 0, v = 2, D = 0, L = 0, M = 2 }
 
-local ops = ARGV[1]
-local typed = {}
+local ops, typed = ARGV[1], {}
+local op_of = {}
+for i = 1, #ops do op_of[i] = string.sub(ops, i, i) end
 
--- Whether the key may be used as this type; remembered, because most keys are named twice.
+local function wrong_type(found, key) return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. key) end
+
+-- The type that is in the way; it is asked once, because most keys are named twice.
 local function other_type(key, wanted)
   if typed[key] then return nil end
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= wanted then return found end
   typed[key] = true
-  return nil
 end
 
-local function damaged_counter(key, first, count)
-  for field = first, first + 2 * (count - 1), 2 do
-    local value = redis.call('HGET', key, ARGV[field])
-    if value and not (#value < 17 and string.find(value, '^%-?%d+$')) then return ARGV[field] end
+-- The strings that must be as they were read, in one call, and whether nothing stands where nothing must be.
+local absent, present = { KEYS[1] }, {}
+for i, op in ipairs(op_of) do
+  if op == 'a' then absent[#absent + 1] = KEYS[i + 1]
+  elseif op == 'e' or op == 'T' then present[#present + 1] = KEYS[i + 1] end
+end
+local in_the_way = redis.call('EXISTS', unpack(absent)) > 0
+if in_the_way then
+  local recorded = redis.call('GET', KEYS[1])
+  if recorded then return recorded end
+end
+local values = #present > 0 and redis.call('MGET', unpack(present)) or {}
+
+-- The counters of a collection as numbers, or the name of one that is none.
+local function read_counters(key)
+  local found, counters = redis.call('HGETALL', key), {}
+  for i = 1, #found, 2 do
+    local value = tonumber(found[i + 1])
+    if not value or value % 1 ~= 0 or math.abs(value) > 9007199254740991 then return nil, found[i] end
+    counters[found[i]] = value
   end
+  return counters
 end
 
-local arg = 5
-local first_write, first_arg
-for i = 1, #ops do
-  local op, key = string.sub(ops, i, i), KEYS[i + 1]
-  local found = other_type(key, TYPES[op])
-  if found then return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. key) end
-  if op == 'e' then
-    if (redis.call('GET', key) or '') ~= ARGV[arg] then return i end
-    arg = arg + 1
+local counters, first_write, first_arg, arg, value_at = {}, nil, nil, 5, 0
+for i, op in ipairs(op_of) do
+  local key = KEYS[i + 1]
+  if op == 'a' then
+    if in_the_way then
+      local found = redis.call('TYPE', key).ok
+      if found == 'string' then return i end
+      if found ~= 'none' then return wrong_type(found, key) end
+    end
+    typed[key] = true
+  elseif op == 'e' or op == 'T' then
+    value_at = value_at + 1
+    if not values[value_at] then
+      local found = other_type(key, 'string')
+      if found then return wrong_type(found, key) end
+    end
+    if op == 'e' and values[value_at] ~= ARGV[arg] then return i end
+    typed[key] = true
   elseif op == 'v' then
-    if redis.call('HGET', key, ARGV[arg]) ~= ARGV[arg + 1] then
+    local found = other_type(key, 'hash')
+    if found then return wrong_type(found, key) end
+    if redis.call('HGET', key, ARGV[arg] .. '.index') ~= ARGV[arg + 1] then
       return redis.error_reply('STALEINDEX ' .. ARGV[arg])
     end
-    arg = arg + 2
   else
-    if not first_write then first_write, first_arg = i, arg end
     if op == 'H' then
-      local count = tonumber(ARGV[arg])
-      local field = damaged_counter(key, arg + 1, count)
+      local found, field = other_type(key, 'hash'), nil
+      if found then return wrong_type(found, key) end
+      counters[key], field = read_counters(key)
       if field then return redis.error_reply('DAMAGED ' .. field .. ' of ' .. key) end
-      arg = arg + 1 + 2 * count
     else
-      arg = arg + (WIDTH[op] or 1)
+      local found = other_type(key, TYPES[op])
+      if found then return wrong_type(found, key) end
     end
   end
+  if not first_write and string.find(op, '%u') then first_write, first_arg = i, arg end
+  arg = arg + (op == 'H' and 1 + 2 * tonumber(ARGV[arg]) or WIDTH[op] or 1)
 end
 
 -- The shortest text that means this number: %.17g alone would write 0.1 as 0.10000000000000001.
@@ -99,87 +127,89 @@ end
 
 -- cjson would cut fractions to 14 digits and write large integers as 1e+14, so the text is made here.
 local function render(template, counts)
-  local function counter(name) return redis.call('HGET', counts, name) or '0' end
   return (string.gsub(template, '\1([^\2]*)\2', function(place)
     if place == '' then
       local time = redis.call('TIME')
       return time[1] .. '.' .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
     end
     local sum, count, scale = string.match(place, '^([^\3]*)\3([^\3]*)\3(.*)$')
-    if not sum then return counter(place) end
-    local divisor = tonumber(counter(count))
-    if divisor == 0 then return 'null' end
-    return number_text(tonumber(counter(sum)) / divisor / tonumber(scale))
+    if not sum then return string.format('%.0f', counts[place] or 0) end
+    if (counts[count] or 0) == 0 then return 'null' end
+    return number_text((counts[sum] or 0) / counts[count] / tonumber(scale))
   end))
 end
 
-local kept = false
-local function keep(record)
-  redis.call('SET', KEYS[1], record, 'EX', ARGV[3])
-  kept = true
+local function add(key, counts, from, count)
+  local set, gone = {}, {}
+  for at = from, from + 2 * (count - 1), 2 do
+    local name = ARGV[at]
+    local sum = (counts[name] or 0) + tonumber(ARGV[at + 1])
+    counts[name] = sum
+    if sum == 0 then gone[#gone + 1] = name
+    else
+      set[#set + 1] = name
+      set[#set + 1] = string.format('%.0f', sum)
+    end
+  end
+  if #set > 0 then redis.call('HSET', key, unpack(set)) end
+  if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
 end
 
 local counts
 arg = first_arg or arg
 for i = first_write or #ops + 1, #ops do
-  local op, key, value = string.sub(ops, i, i), KEYS[i + 1], ARGV[arg]
-  if not kept and not REMOVES[op] then keep('') end
-  arg = arg + 1
+  local op, key, value = op_of[i], KEYS[i + 1], ARGV[arg]
   if op == 'S' then redis.call('SET', key, value)
   elseif op == 'I' then redis.call('ZADD', key, 0, value)
   elseif op == 'J' then redis.call('ZREM', key, value)
   elseif op == 'A' then redis.call('SADD', key, value)
+  elseif op == 'M' then redis.call('HSET', key, value, ARGV[arg + 1])
   elseif op == 'H' then
-    counts = key
-    for _ = 1, tonumber(value) do
-      if redis.call('HINCRBY', key, ARGV[arg], ARGV[arg + 1]) == 0 then redis.call('HDEL', key, ARGV[arg]) end
-      arg = arg + 2
-    end
-  elseif op == 'U' then
-    if redis.call('GET', key) == value then redis.call('DEL', key) end
-  elseif op == 'M' then
-    redis.call('HSET', key, value, ARGV[arg])
-    arg = arg + 1
-  elseif op == 'V' then redis.call('HSET', key, value, ARGV[2])
+    counts = counters[key]
+    add(key, counts, arg + 1, tonumber(value))
   elseif op == 'T' then redis.call('SET', key, render(value, counts))
-  elseif op == 'D' or op == 'L' then
-    redis.call('DEL', key)
-    arg = arg - 1
+  elseif op == 'D' or op == 'L' then redis.call('DEL', key)
   elseif op == 'R' then redis.call('SREM', key, value)
   elseif op == 'P' then redis.call('RPUSH', key, value)
   elseif op == 'O' then redis.call('SET', key, value, 'EX', ARGV[4])
+  elseif op == 'U' and redis.call('GET', key) == value then redis.call('DEL', key)
   end
+  arg = arg + (op == 'H' and 1 + 2 * tonumber(value) or WIDTH[op] or 1)
 end
-if not kept then keep('') end
 
-local events = tonumber(ARGV[arg])
-if events == 0 then return '' end
-
--- The state stands whatever the log says; what the log refuses is told, and a gap will say so.
-local function append()
-  local stream = #ops + 2
-  for i = stream, #KEYS do
-    local found = other_type(KEYS[i], i == stream and 'stream' or 'zset')
-    if found then return '', KEYS[i] .. ' holds a ' .. found end
-  end
-  local index, last = stream + 1, ''
-  for event = 1, events do
-    local at = arg + 2 * event - 1
-    local id = redis.pcall('XADD', KEYS[stream], '*', 'event', ARGV[at])
-    if type(id) == 'table' then return last, id.err end
-    last = id
+-- The state stands whatever the log says. What the log refuses is told, and a gap will say so.
+local function append(events, at)
+  local stream, index, last = KEYS[#ops + 2], #ops + 3, ''
+  for _ = 1, events do
+    local id = redis.pcall('XADD', stream, '*', 'event', ARGV[at])
+    if type(id) == 'table' then return last, stream .. ': ' .. id.err end
     local count = tonumber(ARGV[at + 1])
     if count > 0 then
       local ms, seq = string.match(id, '^(%d+)-(%d+)$')
       local place = string.rep('0', 15 - #ms) .. ms .. '-' .. string.rep('0', 15 - #seq) .. seq
-      for i = index, index + count - 1 do redis.call('ZADD', KEYS[i], 0, place) end
+      for i = index, index + count - 1 do
+        local added = redis.pcall('ZADD', KEYS[i], 0, place)
+        if type(added) == 'table' then
+          redis.call('XDEL', stream, id)
+          for before = index, i - 1 do redis.call('ZREM', KEYS[before], place) end
+          return last, KEYS[i] .. ': ' .. added.err
+        end
+      end
       index = index + count
     end
+    last, at = id, at + 2
   end
   return last, ''
 end
 
-local last, refused = append()
-local record = last .. '\n' .. refused
-keep(record)
+local record, events = '', tonumber(ARGV[arg])
+if events > 0 then
+  local last, refused = append(events, arg + 1)
+  -- Where nothing was written before it, that Redis is full is not the log's own trouble.
+  if not first_write and last == '' and string.find(refused, ': OOM ', 1, true) then
+    return redis.error_reply(string.match(refused, 'OOM .*'))
+  end
+  record = last .. '\n' .. refused
+end
+redis.call('SET', KEYS[1], record, 'EX', ARGV[3])
 return record

@@ -3,7 +3,7 @@ One page of a list, documents and total included. The rarest filter is walked, t
 The keys of the documents are made here from the ids that the index holds, so they are not among KEYS; all keys share
 one hash tag.
 
-KEYS[1]   the hash of index versions
+KEYS[1]   the hash of collections
 KEYS[2…]  the ordered indexes that a row must stand in
 ARGV      1 collection, 2 index version, 3 prefix of a document's key, 4 asc or desc, 5 and 6 the lowest and the highest
           order value (encoded, or empty), 7 the member after which the page begins (or empty), 8 limit, 9 how many
@@ -12,7 +12,7 @@ ARGV      1 collection, 2 index version, 3 prefix of a document's key, 4 asc or 
 Returns   {total or -1 where it was not counted, 1 where there is more, the last member looked at, id, document, …}
 Errors    WRONGTYPE <type> at <key>, STALEINDEX <collection>
 ]]
-if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then return redis.error_reply('STALEINDEX ' .. ARGV[1]) end
+if redis.call('HGET', KEYS[1], ARGV[1] .. '.index') ~= ARGV[2] then return redis.error_reply('STALEINDEX ' .. ARGV[1]) end
 
 local rows, size, others = nil, nil, {}
 for i = 2, #KEYS do

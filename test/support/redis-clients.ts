@@ -1,0 +1,90 @@
+/** Clients of the storage on Redis, as replicas of the service have them. */
+import type { RedisConfig } from '../../src/config.js';
+import { EventLogRedis } from '../../src/storage/event-log.redis.js';
+import { RedisLink } from '../../src/storage/redis.js';
+import { SCRIPTS } from '../../src/storage/scripts.redis.js';
+import type { Backend, Client } from '../../src/storage/store.contract.js';
+import { StoreRedis } from '../../src/storage/store.redis.js';
+import { type RedisServer, Wire } from './redis-server.js';
+
+export interface LogLine {
+  level: 'info' | 'warn' | 'error';
+  message: string;
+  fields: Record<string, unknown>;
+}
+
+export interface RedisClient extends Client {
+  link: RedisLink;
+  store: StoreRedis;
+  /** What this client has logged. */
+  lines: LogLine[];
+}
+
+export function openClient(config: Partial<RedisConfig>, prefix = 'brain'): RedisClient {
+  const lines: LogLine[] = [];
+  const write =
+    (level: LogLine['level']) =>
+    (message: unknown, fields: unknown = {}): void => {
+      lines.push({ level, message: String(message), fields: fields as LogLine['fields'] });
+    };
+  const logger = { info: write('info'), warn: write('warn'), error: write('error') };
+  const none = { url: null, sentinels: [], master: null, cluster: [], wait: 0 };
+  const link = new RedisLink({ ...none, ...config }, prefix, logger);
+  const log = new EventLogRedis(link);
+  return { link, log, store: new StoreRedis(link, log), lines };
+}
+
+/** A backend for the contract suites; `stop` also ends what it runs on. */
+export function backendOn(config: Partial<RedisConfig>, stop: () => Promise<void>): Backend {
+  const clients = new Set<RedisClient>();
+  const client = async (): Promise<Client> => {
+    const one = openClient(config);
+    clients.add(one);
+    return one;
+  };
+  const end = async (): Promise<void> => {
+    await Promise.all([...clients].map((one) => one.store.close()));
+    clients.clear();
+  };
+  return {
+    client,
+    restart: async () => {
+      await end();
+      return client();
+    },
+    stop: async () => {
+      await end();
+      await stop();
+    },
+  };
+}
+
+/** The same on one server, with a wire for each client so that an answer can get lost on it. */
+export function wiredBackendOn(server: RedisServer): Backend {
+  const wires = new Map<Client, Wire>();
+  const client = async (): Promise<Client> => {
+    const wire = await Wire.to(server.port);
+    const one = openClient({ url: wire.url });
+    wires.set(one, wire);
+    return one;
+  };
+  const end = async (): Promise<void> => {
+    for (const [one, wire] of wires) {
+      await one.store.close();
+      await wire.close();
+    }
+    wires.clear();
+  };
+  return {
+    client,
+    restart: async () => {
+      await end();
+      return client();
+    },
+    loseNextAnswer: (one) => wires.get(one)?.cutAfter(SCRIPTS.commit.sha),
+    stop: async () => {
+      await end();
+      await server.stop();
+    },
+  };
+}
