@@ -1,4 +1,5 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Children } from '../../test/support/embedded-child.js';
@@ -87,6 +88,40 @@ describe('the lock of the data folder', () => {
       await won[0]?.value.release();
     }
     expect(sockets()).toEqual([]);
+  });
+
+  /** Another opener that has not decided yet. */
+  async function rival(digit: string, answer = 'candidate'): Promise<Server> {
+    const server = createServer((socket) => socket.end(answer));
+    await new Promise<void>((resolve) =>
+      server.listen(join(folder, `brain-${digit.repeat(16)}.lock`), resolve),
+    );
+    return server;
+  }
+
+  it('gives way to a smaller name among those that start together', async () => {
+    const smaller = await rival('0');
+    await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'data_folder_in_use' });
+    smaller.close();
+  });
+
+  it('waits until a larger name has given way', async () => {
+    const larger = await rival('f');
+    let won = false;
+    const locking = lockFolder(folder).then((lock) => {
+      won = true;
+      return lock;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(won).toBe(false);
+    larger.close();
+    await (await locking).release();
+  });
+
+  it('gives way to a larger name that was the owner already', async () => {
+    const owner = await rival('f', 'owner');
+    await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'data_folder_in_use' });
+    owner.close();
   });
 
   it('works in folders whose path is too long for the address of a socket', async () => {
