@@ -1,6 +1,4 @@
 /** How the application is put together and taken down; `main.ts` and the tests use the same. */
-import type { Server } from 'node:http';
-import { NestFactory, Reflector } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
@@ -9,21 +7,26 @@ import { ApiDocument } from './http/docs.controller.js';
 import { CuredExpressAdapter } from './http/express.adapter.js';
 import { Draining } from './http/health.controller.js';
 import { openApiDocument } from './http/openapi.js';
-import { ProblemFilter } from './http/problem.filter.js';
+import { ProblemFilter, unreadable } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { sleep } from './shared/clock.js';
 import type { Logger } from './shared/logger.js';
 
 export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
-  const app = await NestFactory.create<NestExpressApplication>(
-    AppModule.for(config, logger),
-    new CuredExpressAdapter(),
-    { logger, bodyParser: false, abortOnError: false },
+  const problems = new ProblemFilter(logger);
+  const inContext = requestContext(logger, config.logRequests);
+  const adapter = new CuredExpressAdapter((request, response) =>
+    inContext(request, response, () => problems.answer(unreadable(), request, response)),
   );
+  const app = await NestFactory.create<NestExpressApplication>(AppModule.for(config, logger), adapter, {
+    logger,
+    bodyParser: false,
+    abortOnError: false,
+  });
   if (config.trustProxy !== null) app.set('trust proxy', config.trustProxy);
-  app.use(requestContext(logger, config.logRequests));
-  app.useGlobalFilters(new ProblemFilter(logger));
+  app.use(inContext);
+  app.useGlobalFilters(problems);
   app.useGlobalInterceptors(new BodyInterceptor(app.get(Reflector)));
   app.useGlobalPipes(new ValidationPipe());
   await app.init();
@@ -41,7 +44,8 @@ const LOOK_EVERY_MS = 50;
 export async function shutDown(app: NestExpressApplication, config: Config): Promise<void> {
   app.get(Draining).active = true;
   await sleep(config.shutdownDelaySeconds * 1000);
-  const server = app.getHttpServer() as unknown as Server;
+  const server = app.getHttpServer();
+  const adapter = app.getHttpAdapter() as unknown as CuredExpressAdapter;
   let closed = false;
   server.close(() => {
     closed = true;
@@ -49,6 +53,7 @@ export async function shutDown(app: NestExpressApplication, config: Config): Pro
   const deadline = Date.now() + config.shutdownGraceSeconds * 1000;
   while (!closed && server.listening === false && Date.now() < deadline) {
     server.closeIdleConnections();
+    adapter.closeUnusedConnections();
     if (!closed) await sleep(LOOK_EVERY_MS);
   }
   server.closeAllConnections();

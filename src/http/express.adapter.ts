@@ -16,6 +16,8 @@ const MAX_HEADER_BYTES = 16_384;
 const REQUEST_TIMEOUT_MS = 60_000;
 
 export class CuredExpressAdapter extends ExpressAdapter {
+  private readonly connections = new Set<Socket>();
+
   /** `unroutable` answers what Express cannot find a path in; by itself it would send a page of HTML. */
   constructor(private readonly unroutable: (request: Request, response: Response) => void) {
     super();
@@ -48,7 +50,16 @@ export class CuredExpressAdapter extends ExpressAdapter {
     server.on('checkContinue', handle);
     server.on('checkExpectation', handle);
     server.on('clientError', refuseUnparsed);
+    server.on('connection', (socket) => {
+      this.connections.add(socket);
+      socket.once('close', () => this.connections.delete(socket));
+    });
     this.httpServer = server;
+  }
+
+  /** Ends connections on which nothing was ever sent, as browsers open them in advance: Node counts them as busy. */
+  closeUnusedConnections(): void {
+    for (const socket of this.connections) if (socket.bytesRead === 0) socket.destroy();
   }
 }
 

@@ -101,8 +101,7 @@ function compile(target: Class): Map<string, FieldCheck> {
       throw new Error(`${target.name}.${rule.propertyName} has a check that the pipe cannot run`);
     const instance = getFromContainer(constraint.target as new () => Constraint);
     const args = { constraints: rule.constraints, property: rule.propertyName, targetName: target.name };
-    const at = (value: unknown, object: object): ValidationArguments =>
-      ({ ...args, value, object }) as ValidationArguments;
+    const at = (value: unknown, object: object): ValidationArguments => ({ ...args, value, object });
     field.checks.push({
       name: constraint.name,
       accepts: (value, object) => instance.validate(value, at(value, object)) === true,

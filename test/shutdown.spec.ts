@@ -1,0 +1,140 @@
+/** How the service ends, as a process of its own: in good order at the first signal, at once at the second. */
+
+import { sleep } from '../src/shared/clock.js';
+import type { Threat } from '../src/threats/threats.dto.js';
+import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { ADMIN } from './support/service.js';
+import { requestBytes, Wire, type WireAnswer } from './support/wire.js';
+
+const report = JSON.stringify({ type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' });
+const half = report.length / 2;
+/** The whole of a test takes less, unless the machine is busy with others. */
+const AT_ONCE_MS = 5000;
+
+let folder: ReturnType<typeof temporaryFolder>;
+const started: ServiceProcess[] = [];
+const open: Wire[] = [];
+
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+afterEach(async () => {
+  for (const wire of open.splice(0)) wire.close();
+  await Promise.all(started.splice(0).map((service) => service.stop('SIGKILL')));
+  folder.remove();
+});
+
+async function start(env: Record<string, string> = {}): Promise<ServiceProcess> {
+  const service = await ServiceProcess.start({ BRAIN_DATA_DIR: folder.path, ...env });
+  started.push(service);
+  return service;
+}
+
+async function connect(service: ServiceProcess): Promise<Wire> {
+  const wire = await Wire.to(service.port);
+  open.push(wire);
+  return wire;
+}
+
+/** A request that runs: its guard has passed, and half of its body is there. */
+async function startReport(service: ServiceProcess): Promise<Wire> {
+  const wire = await connect(service);
+  const headers = [
+    `Authorization: Bearer ${ADMIN}`,
+    'Content-Type: application/json',
+    `Content-Length: ${report.length}`,
+    'Expect: 100-continue',
+  ];
+  wire.send(requestBytes('POST /api/threats', headers));
+  expect((await wire.answer())?.status).toBe(100);
+  wire.send(report.slice(0, half));
+  return wire;
+}
+
+/** Waits until something is so; what never becomes so fails the test. */
+async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
+  const endMs = Date.now() + AT_ONCE_MS;
+  while (!(await isSo())) {
+    if (Date.now() > endMs) throw new Error(`${what} did not happen within ${AT_ONCE_MS} ms`);
+    await sleep(10);
+  }
+}
+
+const refused = async (service: ServiceProcess): Promise<boolean> =>
+  Wire.to(service.port).then(
+    (wire) => {
+      wire.close();
+      return false;
+    },
+    () => true,
+  );
+
+async function gaps(service: ServiceProcess): Promise<number> {
+  const { status, body } = await service.get('/api/events?type=stream.gap');
+  expect(status).toBe(200);
+  return (body.events as object[]).length;
+}
+
+describe('the first signal', () => {
+  it('ends the service in order: not ready, then closed, what runs is finished, nothing is lost', async () => {
+    const service = await start({ BRAIN_SHUTDOWN_DELAY_SECONDS: '1' });
+    const running = await startReport(service);
+    service.kill('SIGTERM');
+    await until('/readyz saying no', async () => (await service.get('/readyz')).status === 503);
+    expect((await service.get('/readyz')).body).toMatchObject({ code: 'draining' });
+    // Whoever has not noticed yet is still served.
+    expect((await service.get('/api/threats')).status).toBe(200);
+    await until('the refusal of new connections', () => refused(service));
+    expect(service.running).toBe(true);
+    running.send(report.slice(half));
+    const answer = (await running.answer()) as WireAnswer;
+    expect(answer.status).toBe(201);
+    expect(await service.ended).toEqual({ code: 0, signal: null });
+    const worries = service.logs.filter(({ level }) => level === 'error' || level === 'warn');
+    expect(worries.filter(({ code }) => code !== 'draining')).toEqual([]);
+
+    const next = await start();
+    const { id } = answer.json() as unknown as Threat;
+    expect((await next.get(`/api/threats/${id}`)).body).toEqual(answer.json());
+    const { body } = await next.get(`/api/events?subject=${id}`);
+    expect(body.events).toEqual([expect.objectContaining({ type: 'threat.detected' })]);
+    expect(await gaps(next)).toBe(0);
+  });
+
+  it.each(['SIGTERM', 'SIGINT'] as const)('is %s, and idle connections keep nothing up', async (signal) => {
+    const service = await start();
+    const used = await connect(service);
+    used.send(requestBytes('GET /livez'));
+    expect((await used.answer())?.status).toBe(200);
+    // A browser opens connections that it may never use.
+    await connect(service);
+    const sentMs = Date.now();
+    expect(await service.stop(signal)).toEqual({ code: 0, signal: null });
+    expect(Date.now() - sentMs).toBeLessThan(AT_ONCE_MS);
+  });
+
+  it('waits no longer than the grace time for a request that does not end', async () => {
+    const service = await start({ BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
+    const endless = await startReport(service);
+    const sentMs = Date.now();
+    expect(await service.stop('SIGTERM')).toEqual({ code: 0, signal: null });
+    expect(Date.now() - sentMs).toBeGreaterThan(900);
+    expect(Date.now() - sentMs).toBeLessThan(1000 + AT_ONCE_MS);
+    await endless.ended();
+  });
+});
+
+describe('the second signal', () => {
+  it('ends the service at once, and the next start tells that it was no clean stop', async () => {
+    const service = await start();
+    await startReport(service);
+    service.kill('SIGTERM');
+    await until('the refusal of new connections', () => refused(service));
+    const sentMs = Date.now();
+    const { code } = await service.stop('SIGTERM');
+    expect(code).toBe(1);
+    expect(Date.now() - sentMs).toBeLessThan(AT_ONCE_MS);
+    const next = await start();
+    await until('the gap', async () => (await gaps(next)) === 1);
+  });
+});

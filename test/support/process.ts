@@ -1,0 +1,177 @@
+/** The built service as a process of its own, to be sent signals; what was started here is ended by its process id. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { Agent, request as httpRequest } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { sleep } from '../../src/shared/clock.js';
+import { ADMIN } from './service.js';
+
+const ROOT = resolve(__dirname, '../..');
+const MAIN = join(ROOT, 'dist/main.js');
+/** Generous: two test files share two cores with whatever else the machine does. */
+const READY_MS = 20_000;
+const POLL_MS = 20;
+/** No answer of the service takes longer, whatever the store does; a test that waits this long has found a hang. */
+const ANSWER_MS = 10_000;
+
+export interface ProcessAnswer {
+  status: number;
+  headers: Record<string, string | string[] | undefined>;
+  body: Record<string, unknown>;
+  /** From the request to the whole answer. */
+  ms: number;
+}
+
+export interface Ending {
+  code: number | null;
+  signal: string | null;
+}
+
+/** Throws unless `dist` holds what `src` says now: a test of yesterday's service shows nothing. */
+export function requireBuild(): void {
+  const builtMs = statSync(MAIN, { throwIfNoEntry: false })?.mtimeMs;
+  if (builtMs === undefined)
+    throw new Error('dist/main.js is missing: type `npm run build`, then test again.');
+  const newer = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+    .filter((path) => /\.(ts|lua)$/.test(path) && !/\.(spec|contract)\.ts$/.test(path))
+    .filter((path) => statSync(join(ROOT, 'src', path)).mtimeMs > builtMs);
+  if (newer.length === 0) return;
+  throw new Error(`dist is older than src/${newer.join(', src/')}: type \`npm run build\`, then test again.`);
+}
+
+export class ServiceProcess {
+  readonly pid: number;
+  readonly ended: Promise<Ending>;
+  /** Where it listens, as it said so itself. */
+  url = '';
+  private ending?: Ending;
+  private text = '';
+  private readonly agent = new Agent({ keepAlive: true });
+
+  private constructor(private readonly child: ChildProcess) {
+    this.pid = child.pid as number;
+    child.stdout?.on('data', (bytes: Buffer) => {
+      this.text += bytes.toString('utf8');
+    });
+    child.stderr?.on('data', (bytes: Buffer) => {
+      this.text += bytes.toString('utf8');
+    });
+    this.ended = new Promise((done) => {
+      child.once('close', (code, signal) => {
+        this.ending = { code, signal };
+        this.agent.destroy();
+        done(this.ending);
+      });
+    });
+  }
+
+  /** Resolves when `/readyz` says yes. */
+  static async start(env: Record<string, string>): Promise<ServiceProcess> {
+    requireBuild();
+    const { PATH, HOME, TMPDIR } = process.env;
+    const child = spawn(process.execPath, [MAIN], {
+      cwd: ROOT,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // Nothing of this shell's own settings: an unknown BRAIN_ name would be a fault.
+      env: { PATH, HOME, TMPDIR, PORT: '0', BRAIN_BOOTSTRAP_KEY: ADMIN, BRAIN_LOG_FORMAT: 'json', ...env },
+    });
+    const service = new ServiceProcess(child);
+    try {
+      await service.becomeReady();
+    } catch (error) {
+      await service.stop('SIGKILL');
+      throw error;
+    }
+    return service;
+  }
+
+  /** What it wrote so far, to either output. */
+  get output(): string {
+    return this.text;
+  }
+
+  /** The lines of its log. */
+  get logs(): Record<string, unknown>[] {
+    const lines = this.text.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}'));
+    return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+  }
+
+  get running(): boolean {
+    return this.ending === undefined;
+  }
+
+  get port(): number {
+    return Number(new URL(this.url).port);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    if (this.running) this.child.kill(signal);
+  }
+
+  async stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<Ending> {
+    this.kill(signal);
+    return this.ended;
+  }
+
+  get(path: string, headers: Record<string, string> = {}): Promise<ProcessAnswer> {
+    return this.ask('GET', path, undefined, headers);
+  }
+
+  post(path: string, body: object, headers: Record<string, string> = {}): Promise<ProcessAnswer> {
+    return this.ask('POST', path, body, headers);
+  }
+
+  private ask(
+    method: string,
+    path: string,
+    body: object | undefined,
+    more: Record<string, string>,
+  ): Promise<ProcessAnswer> {
+    const bytes = body === undefined ? undefined : Buffer.from(JSON.stringify(body));
+    const headers = {
+      Authorization: `Bearer ${ADMIN}`,
+      ...(bytes && { 'Content-Type': 'application/json', 'Content-Length': String(bytes.length) }),
+      ...more,
+    };
+    const startMs = performance.now();
+    return new Promise((done, fail) => {
+      const request = httpRequest(this.url + path, { method, headers, agent: this.agent }, (response) => {
+        const chunks: Buffer[] = [];
+        response.on('data', (chunk: Buffer) => chunks.push(chunk));
+        response.once('error', fail);
+        response.once('end', () => {
+          const text = Buffer.concat(chunks).toString('utf8');
+          done({
+            status: response.statusCode ?? 0,
+            headers: response.headers,
+            body: text === '' ? {} : (JSON.parse(text) as Record<string, unknown>),
+            ms: performance.now() - startMs,
+          });
+        });
+      });
+      request.setTimeout(ANSWER_MS, () =>
+        request.destroy(new Error(`${method} ${path} hangs: no answer within ${ANSWER_MS} ms`)),
+      );
+      request.once('error', fail);
+      request.end(bytes);
+    });
+  }
+
+  private async becomeReady(): Promise<void> {
+    const endMs = Date.now() + READY_MS;
+    while (Date.now() < endMs) {
+      if (!this.running) throw new Error(`The service ended before it was ready:\n${this.text}`);
+      this.url ||= /^ {2}API +(http:\S+)\/api$/m.exec(this.text)?.[1] ?? '';
+      if (this.url !== '' && (await this.get('/readyz').catch(() => undefined))?.status === 200) return;
+      await sleep(POLL_MS);
+    }
+    throw new Error(`The service was not ready within ${READY_MS} ms:\n${this.text}`);
+  }
+}
+
+/** A folder of its own for one test, and the way to remove it. */
+export function temporaryFolder(): { path: string; remove(): void } {
+  const path = mkdtempSync(join(tmpdir(), 'brain-process-'));
+  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
