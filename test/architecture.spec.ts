@@ -20,13 +20,13 @@ const sources: Source[] = readdirSync(SRC, { recursive: true, encoding: 'utf8' }
   .map((path) => {
     const text = readFileSync(join(SRC, path), 'utf8');
     const imports = [...text.matchAll(/^(?:import|export)\s[^;]*?from\s+'([^']+)'/gms)].map(
-      (match) => match[1] as string,
+      (match) => match[1],
     );
     const local = imports
       .filter((name) => name.startsWith('.'))
       .map((name) => relative(SRC, resolve(SRC, path, '..', name)).replace(/\.js$/, '.ts'));
     const packages = imports.filter((name) => !name.startsWith('.'));
-    return { path, folder: path.includes('/') ? (path.split('/')[0] as string) : '', text, local, packages };
+    return { path, folder: path.includes('/') ? path.split('/')[0] : '', text, local, packages };
   });
 const product = sources.filter(({ path }) => !OF_TESTS.test(path));
 const domains = [...new Set(product.map(({ folder }) => folder))].filter(
@@ -65,7 +65,7 @@ describe('the house', () => {
       to.startsWith('shared/') ||
       ports.includes(to) ||
       (/\.(controller|dto)\.ts$/.test(path) && ofControllers.includes(to)) ||
-      (to.endsWith('.events.ts') && domains.includes(to.split('/')[0] as string)) ||
+      (to.endsWith('.events.ts') && domains.includes(to.split('/')[0])) ||
       (folder === 'missions' && to === 'policy/policy.service.ts');
     expect(
       strangers(
@@ -87,9 +87,9 @@ describe('the house', () => {
 
   it('keeps domains out of what carries them', () => {
     const carriers = product.filter(({ folder }) => CARRIERS.includes(folder));
-    expect(
-      strangers(carriers, (to) => to === 'config.ts' || CARRIERS.includes(to.split('/')[0] as string)),
-    ).toEqual([]);
+    expect(strangers(carriers, (to) => to === 'config.ts' || CARRIERS.includes(to.split('/')[0]))).toEqual(
+      [],
+    );
     const shared = product.filter(({ folder }) => folder === 'shared');
     expect(strangers(shared, (to) => to.startsWith('shared/'))).toEqual([]);
     const storage = product.filter(({ folder }) => folder === 'storage');

@@ -231,7 +231,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(ids.size).toBe(1);
       const [id] = ids;
       expect((await service.get(`/api/threats/${id}`)).body).toMatchObject({ occurrences: 50, version: 50 });
-      expect(await typesOf(id as string)).toHaveLength(50);
+      expect(await typesOf(id)).toHaveLength(50);
     });
   });
 
@@ -300,7 +300,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       const wishes = ['INVESTIGATING', 'ESCALATED', 'MITIGATED', 'RESOLVED', 'OPEN', 'IGNORED'];
       const answers = await Promise.all(
         Array.from({ length: 100 }, (_, i) => {
-          const wish = move(id, wishes[i % wishes.length] as string);
+          const wish = move(id, wishes[i % wishes.length]);
           return i % 10 === 0 ? wish.set('If-Match', '"2"') : wish;
         }),
       );

@@ -206,7 +206,7 @@ export class EventStream {
     let bytes = 0;
     let count = 0;
     while (count < this.ready.length && count < BATCH && bytes < BATCH_BYTES) {
-      bytes += (this.ready[count] as Ready).json.length;
+      bytes += this.ready[count].json.length;
       count += 1;
     }
     const batch = { id: randomId(16), events: this.ready.slice(0, count), bytes };

@@ -92,7 +92,10 @@ function fieldRow({ name, schema, required }: FieldDoc): string {
   const type = Array.isArray(schema.enum)
     ? schema.enum.map((value) => `\`${value}\``).join(' ')
     : String(schema.type);
-  const notes = [required ? '' : 'only if known', schema.description ?? ''].filter((note) => note !== '');
+  const notes = [
+    required ? '' : 'only if known',
+    typeof schema.description === 'string' ? schema.description : '',
+  ].filter((note) => note !== '');
   return `| \`${name}\` | ${type} | ${notes.join('; ')} |`;
 }
 

@@ -169,7 +169,7 @@ export function ListOf(item: () => new () => object, options: Common = {}): Prop
     required: !optional,
     ...(nullable && { nullable }),
     ...docs,
-  } as ApiPropertyOptions);
+  });
 }
 
 /** Another class, for answers. */
@@ -180,7 +180,7 @@ export function Nested(item: () => new () => object, options: Common = {}): Prop
     required: !optional,
     ...(nullable && { nullable }),
     ...docs,
-  } as ApiPropertyOptions);
+  });
 }
 
 function isPlainJson(value: unknown, depth: number): boolean {

@@ -148,7 +148,7 @@ export class EmbeddedIndex {
       .map((rows) => ({ rows, size: this.db.counts.get(rows) ?? 0 }))
       .sort((a, b) => a.size - b.size);
     const bounded = query.from !== undefined || query.until !== undefined;
-    const { rows, size } = sized[0] as { rows: Key; size: number };
+    const { rows, size } = sized[0];
     return {
       rows,
       size,

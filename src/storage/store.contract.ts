@@ -413,9 +413,9 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         const [held, second] = takers.filter((lease) => lease !== undefined);
         expect(second).toBeUndefined();
         expect(await store.acquire(name, 5000)).toBeUndefined();
-        await store.release(held as NonNullable<typeof held>);
+        await store.release(held);
         const next = await other.store.acquire(name, 5000);
-        expect(next?.fence).toBeGreaterThan(held?.fence as number);
+        expect(next?.fence).toBeGreaterThan(held?.fence);
       });
 
       it('run out by themselves, can be renewed, and are told when lost', async () => {

@@ -303,7 +303,7 @@ export function decode<T>(collection: Collection<T>, id: string, json: string): 
     const { v: _v, ...doc } = raw as Record<string, unknown>;
     return doc as T;
   } catch (cause) {
-    throw damaged(`the ${collection.item} ${id}`, cause);
+    throw damaged(`the ${collection.item} ${id} (${collection.name}:${collection.item}:${id})`, cause);
   }
 }
 

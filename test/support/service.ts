@@ -39,7 +39,7 @@ export async function startService(env: Record<string, string> = {}): Promise<Se
   const sink = { write: (line: string) => logs.push(JSON.parse(line) as Record<string, unknown>) };
   const app = await createApp(config, new Logger({ level: config.logLevel, format: 'json' }, sink));
   await app.listen(0, '127.0.0.1');
-  const server = app.getHttpServer() as unknown as Server;
+  const server = app.getHttpServer();
   const as = (test: request.Test, key: string): request.Test =>
     key === '' ? test : test.set('Authorization', `Bearer ${key}`);
   const service: Service = {
