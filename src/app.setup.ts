@@ -1,5 +1,5 @@
 /** How the application is put together and taken down; `main.ts` and the tests use the same. */
-import { NestFactory, NestFactory, Reflector, Reflector } from '@nestjs/core';
+import { NestFactory, Reflector } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import type { Config } from './config.js';

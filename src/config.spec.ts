@@ -112,6 +112,6 @@ describe('the settings', () => {
     ['a b', 'BRAIN_KEY_PREFIX'],
     ['brain:x', 'BRAIN_KEY_PREFIX'],
   ])('%j is %s: a fault or not', (value, name, count = 1) => {
-    expect(faultsOf({ [name]: value })).toHaveLength(count as number);
+    expect(faultsOf({ [name]: value })).toHaveLength(count);
   });
 });

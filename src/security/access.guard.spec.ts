@@ -67,7 +67,7 @@ describe('the guard', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-guard-'));
-    const db = new EmbeddedDatabase(folder);
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
     store = new StoreEmbedded(db, new EventLogEmbedded(db));
     lines = [];
     const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });

@@ -23,7 +23,7 @@ describe('the first admin', () => {
   let keys: ApiKeys;
 
   const open = async (Kind: typeof StoreEmbedded = StoreEmbedded): Promise<void> => {
-    const db = new EmbeddedDatabase(folder);
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
     store = new Kind(db, new EventLogEmbedded(db));
     const silent = new Logger({ level: 'silent', format: 'json' });
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });

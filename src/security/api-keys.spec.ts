@@ -34,7 +34,7 @@ describe('API keys', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-keys-'));
-    const db = new EmbeddedDatabase(folder);
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
     store = new StoreEmbedded(db, new EventLogEmbedded(db));
     lines = [];
     const silent = new Logger({ level: 'silent', format: 'json' });

@@ -81,7 +81,7 @@ describe('the key ring', () => {
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-ring-'));
-    const db = new EmbeddedDatabase(folder);
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
     store = new StoreOnAWire(db, new EventLogEmbedded(db));
     lines = [];
     ring = await open();

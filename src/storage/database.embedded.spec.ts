@@ -40,7 +40,7 @@ async function started(): Promise<Child> {
 describe('a commit', () => {
   it('is there after a restart', async () => {
     const db = await EmbeddedDatabase.open(folder, LARGE);
-    const { result } = await db.commit(() => {
+    const result = await db.commit(() => {
       db.docs.putSync(['t', 1], 'one');
       return db.docs.get(['t', 1]);
     });

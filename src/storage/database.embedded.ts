@@ -2,15 +2,7 @@
 import { statfsSync, statSync } from 'node:fs';
 import type { BrainError } from '../shared/errors.js';
 import { DataFolder } from './data-folder.embedded.js';
-import {
-  createStore,
-  openEngine,
-  openStore,
-  openTables,
-  type Root,
-  type RootStats,
-  type Tables,
-} from './engine.embedded.js';
+import { createStore, openStore, type Root, type RootStats, type Tables } from './engine.embedded.js';
 import { type FolderLock, lockFolder } from './lock.embedded.js';
 import { noRoom, type Space, spaceWarnings } from './space.embedded.js';
 import { pagesOf, type Table } from './table.embedded.js';
@@ -22,14 +14,13 @@ export type { Key } from './table.embedded.js';
 const SEQUENCE_BLOCK = 1000;
 /** How long a measure of file and disk is believed. */
 const MEASURE_MS = 100;
-const UNGUARDED_MAX_BYTES = 64 * 2 ** 30;
 
 interface Opened {
   place: DataFolder;
   root: Root;
   tables: Tables;
   maxBytes: number;
-  lock?: FolderLock;
+  lock: FolderLock;
 }
 
 export class EmbeddedDatabase {
@@ -42,7 +33,6 @@ export class EmbeddedDatabase {
   readonly log: Table;
   readonly logIndex: Table;
   readonly meta: Table;
-  private readonly opened: Opened;
   private readonly inode: number | undefined;
   private readonly writer: Writer;
   private readonly reserved = new Map<string, { next: number; until: number; growing?: Promise<unknown> }>();
@@ -66,10 +56,8 @@ export class EmbeddedDatabase {
     }
   }
 
-  /** With only a folder it takes no lock and checks nothing: for tests, which have the folder to themselves. */
-  constructor(folder: string | Opened) {
-    this.opened = typeof folder === 'string' ? openUnguarded(folder) : folder;
-    const { root, place, tables } = this.opened;
+  private constructor(private readonly opened: Opened) {
+    const { root, place, tables } = opened;
     this.docs = tables.docs;
     this.index = tables.index;
     this.uniques = tables.uniques;
@@ -92,11 +80,8 @@ export class EmbeddedDatabase {
    * Runs `change` alone and whole, or not at all; resolves when it is on disk. Readers may see it a little earlier.
    * `frees`: this change only makes room, so it is let through while others are refused because there is none.
    */
-  async commit<T>(
-    change: () => T,
-    { frees = false }: { frees?: boolean } = {},
-  ): Promise<{ result: T; durable: Promise<unknown> }> {
-    return { result: await this.writer.commit(change, frees), durable: Promise.resolve() };
+  commit<T>(change: () => T, { frees = false }: { frees?: boolean } = {}): Promise<T> {
+    return this.writer.commit(change, frees);
   }
 
   /** Resolves when all that was handed over is on disk, or was refused. */
@@ -197,11 +182,4 @@ export class EmbeddedDatabase {
 
 function inodeOf(path: string): number | undefined {
   return statSync(path, { throwIfNoEntry: false })?.ino;
-}
-
-function openUnguarded(folder: string): Opened {
-  const place = new DataFolder(folder);
-  place.prepare();
-  const root = openEngine(place.file, UNGUARDED_MAX_BYTES);
-  return { place, root, tables: openTables(root), maxBytes: UNGUARDED_MAX_BYTES };
 }

@@ -29,8 +29,7 @@ export class EventLogEmbedded extends EventLog {
   async append(batchId: string, events: EventRecord[]): Promise<string> {
     const known = this.batches.get(batchId);
     if (known !== undefined) return known;
-    const { result, durable } = await this.db.commit(() => this.write(events));
-    await durable;
+    const result = await this.db.commit(() => this.write(events));
     this.batches.set(batchId, result);
     if (this.batches.size > BATCHES_KEPT) this.batches.delete(this.batches.keys().next().value as string);
     return result;
@@ -80,7 +79,7 @@ export class EventLogEmbedded extends EventLog {
   }
 
   async trim(position: string, limit: number): Promise<LoggedEvent[]> {
-    const { result, durable } = await this.db.commit(() => {
+    const trimmed = (): { key: Key; value: string }[] => {
       const range = { start: [0, 0], end: splitPosition(position), limit };
       const gone = [...this.db.log.getRange(range)].map(({ key, value }) => ({ key, value }));
       for (const { key, value } of gone) {
@@ -89,9 +88,9 @@ export class EventLogEmbedded extends EventLog {
       }
       this.db.meta.putSync(['log-last'], this.last.join('-'));
       return gone;
-    });
-    await durable;
-    return result.map(({ key, value }) => ({ position: key.join('-'), json: value }));
+    };
+    const gone = await this.db.commit(trimmed, { frees: true });
+    return gone.map(({ key, value }) => ({ position: key.join('-'), json: value }));
   }
 
   onAppend(listener: () => void): () => void {

@@ -119,8 +119,7 @@ export class EmbeddedIndex {
       });
       after = last.key;
     }
-    const { durable } = await this.db.commit(() => this.db.meta.putSync(marker, version));
-    await durable;
+    await this.db.commit(() => this.db.meta.putSync(marker, version));
   }
 
   private async clear(
@@ -130,9 +129,10 @@ export class EmbeddedIndex {
     for (;;) {
       const keys = [...table.getKeys({ ...under(prefix), limit: CHUNK })];
       if (keys.length === 0) return;
-      await this.db.commit(() => {
+      const remove = (): void => {
         for (const key of keys) table.removeSync(key);
-      });
+      };
+      await this.db.commit(remove, { frees: true });
     }
   }
 

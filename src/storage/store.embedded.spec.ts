@@ -9,17 +9,17 @@ import { StoreEmbedded } from './store.embedded.js';
 
 async function start(): Promise<Backend> {
   const folder = mkdtempSync(join(tmpdir(), 'brain-embedded-'));
-  const open = (): Client => {
-    const db = new EmbeddedDatabase(folder);
+  const open = async (): Promise<Client> => {
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 32 });
     const log = new EventLogEmbedded(db);
     return { log, store: new StoreEmbedded(db, log) };
   };
-  let client = open();
+  let client = await open();
   return {
     client: async () => client,
     restart: async () => {
       await client.store.close();
-      client = open();
+      client = await open();
       return client;
     },
     stop: async () => {

@@ -24,6 +24,7 @@ import {
   onceKey,
   type Plan,
   type PlannedDocument,
+  removesOnly,
   runTransaction,
   type TransactionBackend,
 } from './transaction.js';
@@ -159,13 +160,13 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   async commit(plan: Plan): Promise<Outcome> {
     for (const { collection } of plan.documents) await this.prepared(collection);
-    const { result, durable } = await this.db.commit(() => this.check(plan) ?? this.apply(plan));
-    if (result.status !== 'done') return result;
-    const touched = new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name));
-    const told = durable.then(() => {
-      for (const name of touched) for (const changed of this.watchers.get(name) ?? []) changed();
+    const outcome = await this.db.commit(() => this.check(plan) ?? this.apply(plan), {
+      frees: removesOnly(plan),
     });
-    return { ...result, durable: told };
+    if (outcome.status !== 'done') return outcome;
+    const touched = new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name));
+    for (const name of touched) for (const changed of this.watchers.get(name) ?? []) changed();
+    return outcome;
   }
 
   /** All checks come before the first write. */
@@ -250,9 +251,10 @@ export class StoreEmbedded extends Store implements TransactionBackend {
       if (!last) return;
       const over = chunk.filter(({ value }) => Number(value.slice(0, value.indexOf(' '))) < oldest);
       if (over.length > 0) {
-        await this.db.commit(() => {
+        const forget = (): void => {
           for (const { key } of over) this.db.meta.removeSync(key);
-        });
+        };
+        await this.db.commit(forget, { frees: true });
       }
       after = last.key;
     }

@@ -229,6 +229,13 @@ class PlanningTx implements Tx {
   }
 }
 
+/** Such a plan passes also when the store is full, with the events that tell of it: it makes room. */
+export function removesOnly(plan: Plan): boolean {
+  const written = plan.documents.filter((document) => document.written);
+  const writes = plan.once !== undefined || plan.appends.length > 0;
+  return !writes && written.length > 0 && written.every((document) => document.after === undefined);
+}
+
 /** What changes in the indexes and counters of a collection when one document becomes another. */
 export interface IndexMove {
   name: string;

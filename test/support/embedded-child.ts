@@ -54,7 +54,7 @@ const replace = (fd, path, flags) => {
 let swapped;
 const put = (key, value) => db.commit(() => db.docs.putSync(['t', key], value));
 const commands = {
-  put: async ({ key, value }) => (await (await put(key, value)).durable, { done: key }),
+  put: async ({ key, value }) => (await put(key, value), { done: key }),
   write: ({ writers }) => {
     let next = 0;
     const writer = async () => { for (;;) { const key = next++; await put(key, 'v' + key); say({ acknowledged: key }); } };
