@@ -11,8 +11,8 @@ import type { ErrorKind } from '../src/shared/errors.js';
 import { Store } from '../src/storage/store.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { ThreatsService } from '../src/threats/threats.service.js';
+import { type RawAnswer, RawConnection, requestBytes } from './support/raw-http.js';
 import { ADMIN, type Service, startService } from './support/service.js';
-import { requestBytes, Wire, type WireAnswer } from './support/wire.js';
 
 const report = { type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' };
 const KEY = `Authorization: Bearer ${ADMIN}`;
@@ -36,8 +36,8 @@ afterAll(() => service.stop());
 afterEach(() => jest.restoreAllMocks());
 
 /** Sends bytes on a connection of its own and gives the first answer. */
-async function wire(...bytes: (string | Buffer)[]): Promise<WireAnswer> {
-  const connection = await Wire.to(port);
+async function raw(...bytes: (string | Buffer)[]): Promise<RawAnswer> {
+  const connection = await RawConnection.to(port);
   for (const part of bytes) connection.send(part);
   const answer = await connection.answer();
   connection.close();
@@ -74,7 +74,7 @@ function expectProblem(answer: Answered, status: number, code: string): Record<s
   return body;
 }
 
-const expectWireProblem = (answer: WireAnswer, status: number, code: string): Record<string, unknown> =>
+const expectRawProblem = (answer: RawAnswer, status: number, code: string): Record<string, unknown> =>
   expectProblem({ ...answer, body: answer.json() }, status, code);
 
 const make = async (): Promise<Threat> =>
@@ -167,7 +167,7 @@ describe('a problem', () => {
     ['DELETE', '/readyz'],
     ['OPTIONS', '/api/threats'],
   ])('is a 404 for what is not there: %s %s', async (method, path) => {
-    expectWireProblem(await wire(requestBytes(`${method} ${path}`, [KEY])), 404, 'no_such_route');
+    expectRawProblem(await raw(requestBytes(`${method} ${path}`, [KEY])), 404, 'no_such_route');
   });
 
   it('is a 404 for an id longer than any store could hold', async () => {
@@ -225,26 +225,26 @@ describe('what is no HTTP that anyone could route', () => {
       `GET / HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(20_000)}\r\n\r\n`,
     ],
   ])('is answered with a problem: %s', async (_what, status, code, bytes) => {
-    const body = expectWireProblem(await wire(bytes), status, code);
+    const body = expectRawProblem(await raw(bytes), status, code);
     expect(body.request_id).toMatch(/^[0-9a-z]{20}$/);
   });
 
   it('is answered with the request id where there is one: no Host, a broken chunk', async () => {
-    const homeless = await wire(`GET /livez HTTP/1.1\r\n${sane}\r\n\r\n`);
-    const broken = await wire(
+    const homeless = await raw(`GET /livez HTTP/1.1\r\n${sane}\r\n\r\n`);
+    const broken = await raw(
       requestBytes('POST /api/threats', [KEY, JSON_TYPE, sane, 'Transfer-Encoding: chunked']),
       'zz\r\n',
     );
     for (const answer of [homeless, broken])
-      expect(expectWireProblem(answer, 400, 'malformed_request').request_id).toBe('chosen-by-the-client');
+      expect(expectRawProblem(answer, 400, 'malformed_request').request_id).toBe('chosen-by-the-client');
   });
 
   it('never cuts into the answer before it on the same connection', async () => {
-    const connection = await Wire.to(port);
+    const connection = await RawConnection.to(port);
     connection.send('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
     expect((await connection.answer())?.json()).toEqual({ status: 'alive' });
     connection.send('rubbish\r\n\r\n');
-    expectWireProblem((await connection.answer()) as WireAnswer, 400, 'malformed_request');
+    expectRawProblem((await connection.answer()) as RawAnswer, 400, 'malformed_request');
     await connection.ended();
   });
 });
@@ -268,13 +268,13 @@ describe('a body', () => {
     ['that is not UTF-8', Buffer.from([0x22, 0xff, 0xfe, 0x22])],
     ['in UTF-16', Buffer.from(JSON.stringify(report), 'utf16le')],
   ])('that is not JSON is a 400: %s', async (_what, body) => {
-    const answer = await wire(post([JSON_TYPE, `Content-Length: ${Buffer.byteLength(body)}`], body));
-    expectWireProblem(answer, 400, 'malformed_json');
+    const answer = await raw(post([JSON_TYPE, `Content-Length: ${Buffer.byteLength(body)}`], body));
+    expectRawProblem(answer, 400, 'malformed_json');
   });
 
   it.each(['[]', '"text"', '7', 'true'])('that is no object is a 422: %s', async (body) => {
-    const answer = await wire(post([JSON_TYPE, `Content-Length: ${body.length}`], body));
-    expect(expectWireProblem(answer, 422, 'invalid_request').errors).toEqual([
+    const answer = await raw(post([JSON_TYPE, `Content-Length: ${body.length}`], body));
+    expect(expectRawProblem(answer, 422, 'invalid_request').errors).toEqual([
       expect.objectContaining({ pointer: '' }),
     ]);
   });
@@ -286,27 +286,27 @@ describe('a body', () => {
     const told = (body: string): Buffer => post([JSON_TYPE, `Content-Length: ${body.length}`], body);
     const inChunks = (body: string): Buffer => post([JSON_TYPE, 'Transfer-Encoding: chunked'], chunked(body));
     for (const way of [told, inChunks]) {
-      expect((await wire(way(fits))).status).toBe(201);
-      expectWireProblem(await wire(way(over)), 413, 'body_too_large');
+      expect((await raw(way(fits))).status).toBe(201);
+      expectRawProblem(await raw(way(over)), 413, 'body_too_large');
     }
   });
 
   it('that is too large by its own word is refused before it is sent', async () => {
-    const answer = await wire(post([JSON_TYPE, 'Content-Length: 262145']));
-    expectWireProblem(answer, 413, 'body_too_large');
+    const answer = await raw(post([JSON_TYPE, 'Content-Length: 262145']));
+    expectRawProblem(answer, 413, 'body_too_large');
   });
 
   it('without an end is refused at the limit, whatever still comes', async () => {
-    const connection = await Wire.to(port);
+    const connection = await RawConnection.to(port);
     connection.send(post([JSON_TYPE, 'Transfer-Encoding: chunked']));
     const chunk = `10000\r\n${' '.repeat(65_536)}\r\n`;
     for (let sent = 0; sent < 5; sent += 1) connection.send(chunk);
-    expectWireProblem((await connection.answer()) as WireAnswer, 413, 'body_too_large');
+    expectRawProblem((await connection.answer()) as RawAnswer, 413, 'body_too_large');
     connection.close();
   });
 
   it('that was refused leaves the connection good for the next request', async () => {
-    const connection = await Wire.to(port);
+    const connection = await RawConnection.to(port);
     const over = bodyOf(MAX_BODY_BYTES + 1);
     connection.send(post([JSON_TYPE, `Content-Length: ${over.length}`], over));
     expect((await connection.answer())?.status).toBe(413);
@@ -322,7 +322,7 @@ describe('a body', () => {
     'application/merge-patch+json',
   ])('is taken as %s', async (type) => {
     const body = JSON.stringify(report);
-    const answer = await wire(post([`Content-Type: ${type}`, `Content-Length: ${body.length}`], body));
+    const answer = await raw(post([`Content-Type: ${type}`, `Content-Length: ${body.length}`], body));
     expect(answer.status).toBe(201);
   });
 
@@ -339,20 +339,20 @@ describe('a body', () => {
     ';',
   ])('is not taken as %s', async (type) => {
     const body = JSON.stringify(report);
-    const answer = await wire(
+    const answer = await raw(
       post(
         [type === undefined ? undefined : `Content-Type: ${type}`, `Content-Length: ${body.length}`],
         body,
       ),
     );
-    expectWireProblem(answer, 415, 'unsupported_content_type');
+    expectRawProblem(answer, 415, 'unsupported_content_type');
   });
 
   it.each(['gzip', 'br', 'deflate', 'identity, gzip'])(
     'is not taken in the encoding %s',
     async (encoding) => {
       const headers = [JSON_TYPE, `Content-Encoding: ${encoding}`, 'Content-Length: 2'];
-      expectWireProblem(await wire(post(headers, '{}')), 415, 'unsupported_content_encoding');
+      expectRawProblem(await raw(post(headers, '{}')), 415, 'unsupported_content_encoding');
     },
   );
 
@@ -360,21 +360,21 @@ describe('a body', () => {
     const length = `Content-Length: ${JSON.stringify(report).length}`;
 
     it('has let the request pass: the 401 does not wait for it', async () => {
-      const answer = await wire(requestBytes('POST /api/threats', [JSON_TYPE, length]));
-      expectWireProblem(answer, 401, 'unauthenticated');
+      const answer = await raw(requestBytes('POST /api/threats', [JSON_TYPE, length]));
+      expectRawProblem(answer, 401, 'unauthenticated');
     });
 
     it('has let the request pass: who asks whether to send it hears 401 and not "go on"', async () => {
-      const connection = await Wire.to(port);
+      const connection = await RawConnection.to(port);
       connection.send(requestBytes('POST /api/threats', [JSON_TYPE, length, 'Expect: 100-continue']));
-      const answer = (await connection.answer()) as WireAnswer;
-      expectWireProblem(answer, 401, 'unauthenticated');
+      const answer = (await connection.answer()) as RawAnswer;
+      expectRawProblem(answer, 401, 'unauthenticated');
       expect(answer.headers.connection).toBe('close');
       await connection.ended();
     });
 
     it('has let the request pass: who may come is told to go on, and answered after the body', async () => {
-      const connection = await Wire.to(port);
+      const connection = await RawConnection.to(port);
       connection.send(requestBytes('POST /api/threats', [KEY, JSON_TYPE, length, 'Expect: 100-continue']));
       expect((await connection.answer())?.status).toBe(100);
       expect(await connection.isSilentFor(100)).toBe(true);
@@ -387,19 +387,19 @@ describe('a body', () => {
 
     it('and one too large is not asked for either', async () => {
       const headers = [KEY, JSON_TYPE, 'Content-Length: 262145', 'Expect: 100-continue'];
-      expectWireProblem(await wire(requestBytes('POST /api/threats', headers)), 413, 'body_too_large');
+      expectRawProblem(await raw(requestBytes('POST /api/threats', headers)), 413, 'body_too_large');
     });
 
     it('while an expectation that nobody knows is passed over', async () => {
       const body = JSON.stringify(report);
       const headers = [KEY, JSON_TYPE, length, 'Expect: the-inquisition'];
-      expect((await wire(requestBytes('POST /api/threats', headers, body))).status).toBe(201);
+      expect((await raw(requestBytes('POST /api/threats', headers, body))).status).toBe(201);
     });
   });
 
   it('whose sender goes away half-way is neither a fault nor a threat', async () => {
     const before = service.logs.length;
-    const connection = await Wire.to(port);
+    const connection = await RawConnection.to(port);
     connection.send(post([JSON_TYPE, 'Content-Length: 100', 'X-Request-ID: gone-half-way'], '{"type":'));
     await sleep(50);
     connection.close();
@@ -410,7 +410,7 @@ describe('a body', () => {
 });
 
 describe('the ids of a request', () => {
-  const idOf = (answer: Answered | WireAnswer): unknown => answer.headers['x-request-id'];
+  const idOf = (answer: Answered | RawAnswer): unknown => answer.headers['x-request-id'];
 
   it.each(['a', 'x'.repeat(128), 'with spaces and / "quotes"', '~'])(
     'are taken when sane: %s',
@@ -422,7 +422,7 @@ describe('the ids of a request', () => {
   );
 
   it.each(['', 'x'.repeat(129), 'gr\xfc\xdfe', 'tab\there'])('are replaced when not: %j', async (id) => {
-    const answer = await wire(requestBytes('GET /livez', [`X-Request-ID: ${id}`]));
+    const answer = await raw(requestBytes('GET /livez', [`X-Request-ID: ${id}`]));
     expect(idOf(answer)).toMatch(/^[0-9a-z]{20}$/);
   });
 
@@ -490,7 +490,7 @@ describe('the log', () => {
     ['POST', '/api/threats', '/api/threats', 422, 'bootstrap'],
   ])('has one line for %s %s', async (method, path, route, status, principal) => {
     const id = `log-${randomUUID()}`;
-    await wire(requestBytes(`${method} ${path}`, [KEY, `X-Request-ID: ${id}`, 'X-Correlation-ID: c']));
+    await raw(requestBytes(`${method} ${path}`, [KEY, `X-Request-ID: ${id}`, 'X-Correlation-ID: c']));
     await logged((line) => line.request_id === id);
     const lines = service.logs.filter((line) => line.request_id === id && line.msg === 'request');
     expect(lines).toEqual([
@@ -620,6 +620,6 @@ describe('the explorer', () => {
     'index.html',
     'constructor',
   ])('has no file but its own: %s', async (file) => {
-    expectWireProblem(await wire(requestBytes(`GET /docs/${file}`)), 404, 'no_such_file');
+    expectRawProblem(await raw(requestBytes(`GET /docs/${file}`)), 404, 'no_such_file');
   });
 });

@@ -3,8 +3,8 @@
 import { sleep } from '../src/shared/clock.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { type RawAnswer, RawConnection, requestBytes } from './support/raw-http.js';
 import { ADMIN } from './support/service.js';
-import { requestBytes, Wire, type WireAnswer } from './support/wire.js';
 
 const report = JSON.stringify({ type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' });
 const half = report.length / 2;
@@ -13,13 +13,13 @@ const AT_ONCE_MS = 5000;
 
 let folder: ReturnType<typeof temporaryFolder>;
 const started: ServiceProcess[] = [];
-const open: Wire[] = [];
+const open: RawConnection[] = [];
 
 beforeEach(() => {
   folder = temporaryFolder();
 });
 afterEach(async () => {
-  for (const wire of open.splice(0)) wire.close();
+  for (const connection of open.splice(0)) connection.close();
   await Promise.all(started.splice(0).map((service) => service.stop('SIGKILL')));
   folder.remove();
 });
@@ -30,25 +30,25 @@ async function start(env: Record<string, string> = {}): Promise<ServiceProcess> 
   return service;
 }
 
-async function connect(service: ServiceProcess): Promise<Wire> {
-  const wire = await Wire.to(service.port);
-  open.push(wire);
-  return wire;
+async function connect(service: ServiceProcess): Promise<RawConnection> {
+  const connection = await RawConnection.to(service.port);
+  open.push(connection);
+  return connection;
 }
 
 /** A request that runs: its guard has passed, and half of its body is there. */
-async function startReport(service: ServiceProcess): Promise<Wire> {
-  const wire = await connect(service);
+async function startReport(service: ServiceProcess): Promise<RawConnection> {
+  const connection = await connect(service);
   const headers = [
     `Authorization: Bearer ${ADMIN}`,
     'Content-Type: application/json',
     `Content-Length: ${report.length}`,
     'Expect: 100-continue',
   ];
-  wire.send(requestBytes('POST /api/threats', headers));
-  expect((await wire.answer())?.status).toBe(100);
-  wire.send(report.slice(0, half));
-  return wire;
+  connection.send(requestBytes('POST /api/threats', headers));
+  expect((await connection.answer())?.status).toBe(100);
+  connection.send(report.slice(0, half));
+  return connection;
 }
 
 /** Waits until something is so; what never becomes so fails the test. */
@@ -61,9 +61,9 @@ async function until(what: string, isSo: () => Promise<boolean>): Promise<void> 
 }
 
 const refused = async (service: ServiceProcess): Promise<boolean> =>
-  Wire.to(service.port).then(
-    (wire) => {
-      wire.close();
+  RawConnection.to(service.port).then(
+    (connection) => {
+      connection.close();
       return false;
     },
     () => true,
@@ -87,7 +87,7 @@ describe('the first signal', () => {
     await until('the refusal of new connections', () => refused(service));
     expect(service.running).toBe(true);
     running.send(report.slice(half));
-    const answer = (await running.answer()) as WireAnswer;
+    const answer = (await running.answer()) as RawAnswer;
     expect(answer.status).toBe(201);
     expect(await service.ended).toEqual({ code: 0, signal: null });
     const worries = service.logs.filter(({ level }) => level === 'error' || level === 'warn');

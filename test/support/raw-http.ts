@@ -1,7 +1,7 @@
 /** HTTP byte by byte over a plain socket, for what no client library would send. */
 import { connect, type Socket } from 'node:net';
 
-export interface WireAnswer {
+export interface RawAnswer {
   status: number;
   headers: Record<string, string>;
   body: string;
@@ -11,7 +11,7 @@ export interface WireAnswer {
 /** Beyond it a test says what it waited for instead of running into the limit of the whole test. */
 const PATIENCE_MS = 10_000;
 
-export class Wire {
+export class RawConnection {
   /** Everything that came and was not taken as an answer yet. */
   private received = Buffer.alloc(0);
   private open = true;
@@ -29,14 +29,14 @@ export class Wire {
     });
   }
 
-  static async to(port: number): Promise<Wire> {
+  static async to(port: number): Promise<RawConnection> {
     const socket = connect(port, '127.0.0.1');
     await new Promise((resolve, reject) => {
       socket.once('connect', resolve);
       socket.once('error', reject);
     });
     socket.setNoDelay(true);
-    return new Wire(socket);
+    return new RawConnection(socket);
   }
 
   send(bytes: string | Buffer): void {
@@ -44,7 +44,7 @@ export class Wire {
   }
 
   /** The next answer, interim ones (100) included; undefined when the connection ends without one. */
-  async answer(patienceMs = PATIENCE_MS, ofHead = false): Promise<WireAnswer | undefined> {
+  async answer(patienceMs = PATIENCE_MS, ofHead = false): Promise<RawAnswer | undefined> {
     const endMs = Date.now() + patienceMs;
     for (;;) {
       const found = this.take(ofHead);
@@ -90,7 +90,7 @@ export class Wire {
     });
   }
 
-  private take(ofHead: boolean): WireAnswer | undefined {
+  private take(ofHead: boolean): RawAnswer | undefined {
     const end = this.received.indexOf('\r\n\r\n');
     if (end < 0) return undefined;
     const [first = '', ...lines] = this.received.subarray(0, end).toString('latin1').split('\r\n');
