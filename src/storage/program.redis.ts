@@ -1,8 +1,8 @@
 /** A transaction as the operations of `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
 
 import type { EventRecord } from './event-log.js';
+import { type AnyCollection, indexField, type RedisKeys, revisionField } from './keys.redis.js';
 import { encodeOrder } from './order.redis.js';
-import { type AnyCollection, indexField, type RedisKeys, revisionField } from './redis.js';
 import { ONCE_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from './store.js';
 import { countDeltas, indexMoves, type Outcome, type Plan, type PlannedDocument } from './transaction.js';
 

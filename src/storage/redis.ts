@@ -1,102 +1,20 @@
-/** The one connection to Redis, what becomes of a command when it breaks, and the name of every key. */
+/** The one connection to Redis, and what becomes of a command when it breaks. */
 import type { Redis } from 'ioredis';
 import type { RedisConfig } from '../config.js';
 import { type BrainError, messageOf } from '../shared/errors.js';
-import { digest, sha256 } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
 import { createClient } from './client.redis.js';
 import { explained, isMoved, LostError, unavailable } from './errors.redis.js';
 import { type RedisInfo, readInfo, warningsOf } from './health.redis.js';
+import { RedisKeys } from './keys.redis.js';
 import type { Script } from './scripts.redis.js';
-import { ALL, type PlannedDocument } from './transaction.js';
-
-/** One adapter keeps the documents of many collections. */
-export type AnyCollection = PlannedDocument['collection'];
-
-/**
- * The names of all keys. The first ones stand in the contract and are read by other programs; everything of our own is
- * under `sys`. Values that come from users are hashed, except the ids, which the contract wants as they are.
- */
-export class RedisKeys {
-  readonly stream: string;
-  /** A hash with two fields for each collection: the version of its indexes, and its revision. */
-  readonly collections: string;
-  readonly fences: string;
-
-  constructor(readonly prefix: string) {
-    this.stream = `${prefix}:events:stream`;
-    this.collections = `${prefix}:sys:collections`;
-    this.fences = `${prefix}:sys:fences`;
-  }
-
-  document({ name, item }: AnyCollection, id: string): string {
-    return `${this.prefix}:${name}:${item}:${id}`;
-  }
-
-  ids({ name }: AnyCollection): string {
-    return `${this.prefix}:${name}:index`;
-  }
-
-  entries({ name }: AnyCollection, id: string): string {
-    return `${this.prefix}:${name}:log:${id}`;
-  }
-
-  stats({ name }: AnyCollection): string {
-    return `${this.prefix}:${name}:stats`;
-  }
-
-  /** Under which all indexes, unique values and counters of a collection stand, whatever their version. */
-  indexes({ name }: AnyCollection): string {
-    return `${this.prefix}:sys:index:${name}:`;
-  }
-
-  rows(collection: AnyCollection, name: string, value: string): string {
-    const place = name === ALL ? ALL : `${name}:${digest(value)}`;
-    return `${this.indexes(collection)}${collection.indexVersion}:rows:${place}`;
-  }
-
-  unique(collection: AnyCollection, name: string, value: string): string {
-    return `${this.indexes(collection)}${collection.indexVersion}:unique:${name}:${digest(value)}`;
-  }
-
-  counts(collection: AnyCollection): string {
-    return `${this.indexes(collection)}${collection.indexVersion}:counts`;
-  }
-
-  events(key: string): string {
-    return `${this.prefix}:sys:events:${digest(key)}`;
-  }
-
-  transaction(id: string): string {
-    return `${this.prefix}:sys:tx:${id}`;
-  }
-
-  once(key: string): string {
-    return `${this.prefix}:sys:once:${sha256(key)}`;
-  }
-
-  sequence(name: string): string {
-    return `${this.prefix}:sys:sequence:${name}`;
-  }
-
-  lease(name: string): string {
-    return `${this.prefix}:sys:lease:${digest(name)}`;
-  }
-}
-
-/** The fields of `collections`. */
-export function indexField(name: string): string {
-  return `${name}.index`;
-}
-
-export function revisionField(name: string): string {
-  return `${name}.revision`;
-}
 
 export type RedisLog = Pick<Logger, 'info' | 'warn' | 'error'>;
 
 /** A caller hears within two seconds; the rest is for the answer's own way. */
-const CALL_MS = 1700;
+const CALL_MS = 1500;
+/** A command whose answer is lost again and again may be what breaks the connection. */
+const MAX_ATTEMPTS = 3;
 const SWEEP_MS = 100;
 /** What more is sent while so much is unanswered is refused: a queue that grows helps nobody. */
 const MAX_UNANSWERED = 10_000;
@@ -162,7 +80,7 @@ export class RedisLink {
   }
 
   /**
-   * Sends a command that is safe to send twice: when its answer is lost with the connection it is sent once more.
+   * Sends a command that is safe to send twice: when its answer is lost with the connection it is sent again.
    * `key` is named where Redis says that a key has the wrong type.
    */
   command(name: string, args: (string | number)[], key = String(args[0])): Promise<unknown> {
@@ -196,30 +114,33 @@ export class RedisLink {
     const now = Date.now();
     if (now - (this.toldMs.get(error.code) ?? 0) < SAME_TROUBLE_MS) return;
     this.toldMs.set(error.code, now);
-    this.log.error(`redis: ${error.detail}`, { code: error.code, cause: messageOf(error.more.cause) });
+    const { cause } = error.more;
+    this.log.error(`redis: ${error.detail}`, {
+      code: error.code,
+      ...(cause ? { cause: messageOf(cause) } : {}),
+    });
   }
 
   private async call(send: () => Promise<unknown>, key?: string): Promise<unknown> {
     const dueMs = Date.now() + CALL_MS;
-    let first: LostError | undefined;
-    for (;;) {
+    let sent: LostError | undefined;
+    for (let attempt = 1; ; attempt += 1) {
       try {
         if (this.state !== 'ready') await this.ready(dueMs);
         return await this.answer(send, dueMs);
       } catch (error) {
-        if (first === undefined && Date.now() < dueMs) {
-          first = this.again(error);
-          if (first) continue;
-        }
-        // What may have been carried out at the first attempt is not forgotten over what became of the second.
-        const told = explained(first?.sent && error instanceof LostError ? first : error, key);
+        const lost = this.again(error);
+        if (lost?.sent) sent = lost;
+        if (lost && attempt < MAX_ATTEMPTS && Date.now() < dueMs) continue;
+        // What may have been carried out at one attempt is not forgotten over what became of the next.
+        const told = explained(error instanceof LostError ? (sent ?? error) : error, key);
         if (!this.closed && told.code !== 'index_rebuilding') this.tell(told);
         throw told;
       }
     }
   }
 
-  /** Why a command is to be sent once more, if it is. */
+  /** Why a command is to be sent again, if it is. */
   private again(error: unknown): LostError | undefined {
     if (error instanceof LostError) return error.sent || this.state === 'connecting' ? error : undefined;
     return isMoved(error) && this.reconnect() ? new LostError(false, error) : undefined;
@@ -243,6 +164,7 @@ export class RedisLink {
           this.unanswered.delete(waiting);
           // The client itself refused: the command never left.
           const unsent = /enableOfflineQueue|Connection is closed/.test(messageOf(error));
+          if (unsent && this.state === 'ready') this.leave();
           reject(unsent ? new LostError(false, this.trouble ?? error) : (error as Error));
         },
       );
@@ -278,10 +200,15 @@ export class RedisLink {
     if (this.state !== 'ready') return this.state === 'connecting';
     if (Date.now() - this.reconnectedMs < RECONNECT_EVERY_MS) return false;
     this.reconnectedMs = Date.now();
-    this.state = 'connecting';
-    this.leaving = true;
+    this.leave();
     this.client.disconnect(true);
     return true;
+  }
+
+  /** The connection is of no use any more, and its end is near. */
+  private leave(): void {
+    this.state = 'connecting';
+    this.leaving = true;
   }
 
   /** The connection stands; whether Redis is ready to work, only Redis can say. */

@@ -1,5 +1,7 @@
 /** Who watches which collection, and the poll that tells them. */
-import { type RedisLink, revisionField } from './redis.js';
+
+import { revisionField } from './keys.redis.js';
+import type { RedisLink } from './redis.js';
 
 const POLL_MS = 500;
 /** What no revision is: the first poll after a watch or a connect counts as a change. */

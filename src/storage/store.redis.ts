@@ -5,10 +5,11 @@ import { readCursor, writeCursor } from './cursor.js';
 import { explained, unavailable } from './errors.redis.js';
 import type { EventLogRedis } from './event-log.redis.js';
 import { healthOf } from './health.redis.js';
+import type { AnyCollection } from './keys.redis.js';
 import { LeasesRedis } from './leases.redis.js';
 import { listPage } from './list.redis.js';
 import { programOf, removesOnly } from './program.redis.js';
-import type { AnyCollection, RedisLink } from './redis.js';
+import type { RedisLink } from './redis.js';
 import { ReplicationRedis } from './replication.redis.js';
 import { RevisionsRedis } from './revisions.redis.js';
 import { SCRIPTS, type Script } from './scripts.redis.js';
@@ -33,7 +34,7 @@ import {
 } from './transaction.js';
 
 /** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
-const TRANSACTION_MS = 1900;
+const TRANSACTION_MS = 1750;
 /** Records of transactions whose answer arrived are needed by nobody; so many are removed at once. */
 const FORGET_AT = 100;
 

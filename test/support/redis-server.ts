@@ -8,11 +8,14 @@ import { join } from 'node:path';
 const HOST = '127.0.0.1';
 const START_MS = 10_000;
 
-/** Every server that runs, so that an aborted test leaves none behind. */
+/** Every server that runs, so that a test which failed half-way leaves none behind. */
 const running = new Set<ChildProcess>();
-process.on('exit', () => {
+const endAll = (): void => {
   for (const child of running) child.kill('SIGKILL');
-});
+};
+process.on('exit', endAll);
+// Outside Jest, as in a benchmark, the end of the process is the end of them all.
+if (typeof afterAll === 'function') afterAll(endAll);
 
 let program: string | undefined;
 function serverProgram(): string {
