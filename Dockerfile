@@ -3,9 +3,9 @@ FROM node:20-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
-COPY nest-cli.json tsconfig.json tsconfig.build.json ./
+COPY nest-cli.json tsconfig.json tsconfig.build.json rolldown.config.mjs ./
 COPY src ./src
-RUN npx nest build && npm prune --omit=dev
+RUN npm run build && npm ci --omit=dev
 
 FROM node:20-bookworm-slim
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 BRAIN_DATA_DIR=/data BRAIN_LOG_FORMAT=json

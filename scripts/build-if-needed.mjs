@@ -13,5 +13,5 @@ const builtMs = statSync('dist/main.js', { throwIfNoEntry: false })?.mtimeMs ?? 
 const sourcesMs = Math.max(newest('src'), statSync('package-lock.json').mtimeMs);
 if (builtMs < sourcesMs) {
   console.log('Building (a few seconds) …');
-  execFileSync('npx', ['nest', 'build'], { stdio: 'inherit' });
+  execFileSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' });
 }

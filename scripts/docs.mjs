@@ -2,11 +2,11 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createApp } from '../dist/app.setup.js';
-import { readConfig } from '../dist/config.js';
-import { eventsPage } from '../dist/events/events-page.js';
-import { openApiDocument } from '../dist/http/openapi.js';
-import { Logger } from '../dist/shared/logger.js';
+import { createApp } from '../build/app.setup.js';
+import { readConfig } from '../build/config.js';
+import { eventsPage } from '../build/events/events-page.js';
+import { openApiDocument } from '../build/http/openapi.js';
+import { Logger } from '../build/shared/logger.js';
 
 const [what = 'all'] = process.argv.slice(2);
 const folder = mkdtempSync(join(tmpdir(), 'brain-docs-'));

@@ -13,7 +13,7 @@ const check = spawnSync('npm', ['run', '--silent', 'check'], { stdio: 'inherit' 
 if (check.status === 0) passed += 1;
 else failed += 1;
 
-const build = spawnSync('npx', ['nest', 'build'], { stdio: 'inherit' });
+const build = spawnSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' });
 if (build.status === 0) passed += 1;
 else failed += 1;
 
