@@ -5,7 +5,7 @@
 import type { OpenAPIObject } from '@nestjs/swagger';
 
 /** mulberry32: small, and the same everywhere. */
-export class Dice {
+class Dice {
   constructor(private state: number) {}
 
   next(): number {

@@ -29,7 +29,7 @@ export interface Ending {
 }
 
 /** Throws unless `dist` holds what `src` says now: a test of yesterday's service shows nothing. */
-export function requireBuild(): void {
+function requireBuild(): void {
   const builtMs = statSync(MAIN, { throwIfNoEntry: false })?.mtimeMs;
   if (builtMs === undefined)
     throw new Error('dist/main.js is missing: type `npm run build`, then test again.');

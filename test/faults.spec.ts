@@ -1,0 +1,198 @@
+/**
+ * What was answered is there, whatever is killed: the service on either store, and Redis under the service. Real
+ * processes and `kill -9`. `npm run test:faults` runs the long form.
+ */
+import { sleep } from '../src/shared/clock.js';
+import { Ledger, walk } from './faults/ledger.js';
+import { isProperlyUnavailable, Writers } from './faults/writers.js';
+import { LONG } from './support/effort.js';
+import { type ProcessAnswer, ServiceProcess, temporaryFolder } from './support/process.js';
+import { RedisServer, until } from './support/redis-server.js';
+import { STORES } from './support/stores.js';
+
+const KILLS = LONG ? 50 : 3;
+const REDIS_KILLS = LONG ? 50 : 2;
+const FREEZE_MS = LONG ? 10_000 : 4000;
+/** The promise is 2 s for an answer and 5 s for the recovery; the rest is for a machine that does other things too. */
+const ANSWER_MS = 2000 + 1000;
+const RECOVERY_MS = 5000;
+/** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
+const TOLD_MS = 15_000;
+const LIMIT_MS = LONG ? 900_000 : 90_000;
+
+const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
+
+let folder: ReturnType<typeof temporaryFolder>;
+const started: ServiceProcess[] = [];
+
+beforeEach(() => {
+  folder = temporaryFolder();
+});
+afterEach(async () => {
+  await Promise.all(started.splice(0).map((service) => service.stop('SIGKILL')));
+  folder.remove();
+});
+
+async function start(env: Record<string, string>): Promise<ServiceProcess> {
+  const service = await ServiceProcess.start({
+    BRAIN_DATA_DIR: folder.path,
+    BRAIN_LOG_REQUESTS: 'off',
+    ...env,
+  });
+  started.push(service);
+  return service;
+}
+
+interface Gap {
+  reason: string;
+  from: number;
+  to: number;
+}
+
+async function gapsOf(service: ServiceProcess): Promise<Gap[]> {
+  const events = await walk(service, '/api/events?order=asc&type=stream.gap', 'events');
+  return events.map((event) => (event as { payload: Gap }).payload);
+}
+
+/** Faults of the service itself that its log tells of. */
+function faultsIn(service: ServiceProcess): Record<string, unknown>[] {
+  return service.logs.filter(({ level, stack }) => level === 'error' && stack !== undefined);
+}
+
+const randomMs = (least: number, most: number): number => least + Math.random() * (most - least);
+
+describe.each(STORES)('kill -9 of the service on %s', (_name, startStore) => {
+  it(
+    `${KILLS} times during writes loses nothing that was answered, and each is told`,
+    async () => {
+      const store = await startStore();
+      try {
+        const ledger = new Ledger();
+        const killedAt: number[] = [];
+        let service = await start(store.env);
+        while (killedAt.length < KILLS) {
+          const before = ledger.acknowledged;
+          const writers = new Writers(service, ledger, true);
+          await sleep(randomMs(200, 800));
+          killedAt.push(Date.now() / 1000);
+          expect(await service.stop('SIGKILL')).toEqual({ code: null, signal: 'SIGKILL' });
+          await writers.stop();
+          expect(writers.wrong).toEqual([]);
+          expect(ledger.acknowledged).toBeGreaterThan(before);
+          expect(faultsIn(service)).toEqual([]);
+          service = await start(store.env);
+          await ledger.verify(service);
+          await ledger.settle(service);
+        }
+        await ledger.verify(service);
+        const told = async (): Promise<boolean> => (await gapsOf(service)).length >= KILLS;
+        await until(told, TOLD_MS, `a gap for each of ${KILLS} kills`);
+        const gaps = await gapsOf(service);
+        expect(gaps.map(({ reason }) => reason)).toEqual(killedAt.map(() => 'unclean_stop'));
+        for (const at of killedAt) expect(gaps.some(({ from, to }) => from <= at && at <= to)).toBe(true);
+        expect(await service.stop()).toEqual({ code: 0, signal: null });
+      } finally {
+        await store.stop();
+      }
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('Redis under the service', () => {
+  let redis: RedisServer;
+
+  beforeEach(async () => {
+    redis = await RedisServer.start(ALWAYS);
+  }, 20_000);
+  afterEach(() => redis.stop());
+
+  const report = { type: 'probe', source: 'probe', severity: 'LOW' };
+
+  /** The first good answer to a write, and how long it took since. */
+  async function recovery(service: ServiceProcess): Promise<number> {
+    const sinceMs = performance.now();
+    const works = async (): Promise<boolean> => (await service.get('/api/threats?limit=1')).status === 200;
+    await until(works, RECOVERY_MS, 'the recovery of the service');
+    return performance.now() - sinceMs;
+  }
+
+  it(
+    `killed with -9 and started again ${REDIS_KILLS} times during writes loses nothing that was answered`,
+    async () => {
+      const service = await start({ REDIS_URL: redis.url });
+      const ledger = new Ledger();
+      for (let kill = 0; kill < REDIS_KILLS; kill += 1) {
+        const before = ledger.acknowledged;
+        const writers = new Writers(service, ledger, false);
+        await sleep(randomMs(200, 600));
+        await redis.kill();
+        await sleep(randomMs(100, 1500));
+        await redis.run();
+        expect(await recovery(service)).toBeLessThan(RECOVERY_MS);
+        await sleep(100);
+        await writers.stop();
+        expect(writers.wrong).toEqual([]);
+        expect(writers.unavailable).toBeGreaterThan(0);
+        expect(writers.slowestMs).toBeLessThan(ANSWER_MS);
+        expect(ledger.acknowledged).toBeGreaterThan(before);
+        await ledger.settle(service);
+        await ledger.verify(service);
+      }
+      expect(service.running).toBe(true);
+      expect(faultsIn(service)).toEqual([]);
+      // Nothing is missing, and nothing says so.
+      expect(await gapsOf(service)).toEqual([]);
+      expect(await service.stop()).toEqual({ code: 0, signal: null });
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    `stopped for ${FREEZE_MS / 1000} s leaves every answer a quick 503, and the service comes back by itself`,
+    async () => {
+      const service = await start({ REDIS_URL: redis.url });
+      const ledger = new Ledger();
+      const writers = new Writers(service, ledger, false);
+      await sleep(500);
+      redis.freeze();
+      const untilMs = Date.now() + FREEZE_MS;
+      const answers: [path: string, answer: ProcessAnswer][] = [];
+      const ask = async (path: string, body?: object): Promise<void> => {
+        while (Date.now() < untilMs) {
+          const answer = await (body ? service.post(path, body) : service.get(path));
+          answers.push([path, answer]);
+          await sleep(20);
+        }
+      };
+      await Promise.all([
+        ask('/api/threats'),
+        ask('/api/threats/00000000-0000-4000-8000-000000000000'),
+        ask('/api/threats/stats/overview'),
+        ask('/api/threats/health'),
+        ask('/api/events?limit=1'),
+        ask('/api/threats', report),
+        ask('/api/keys'),
+      ]);
+      const [live, ready] = [await service.get('/livez'), await service.get('/readyz')];
+      redis.thaw();
+      expect(await recovery(service)).toBeLessThan(RECOVERY_MS);
+      await writers.stop();
+
+      expect(answers.length).toBeGreaterThan(7);
+      const strange = answers.filter(([, answer]) => !isProperlyUnavailable(answer));
+      expect(strange.map(([path, { status, body }]) => [path, status, body])).toEqual([]);
+      expect(Math.max(...answers.map(([, { ms }]) => ms))).toBeLessThan(ANSWER_MS);
+      // The process is well, and the store is within its grace: who sends work here is warned.
+      expect(live.status).toBe(200);
+      expect([ready.status, (ready.body.warnings as string[]).length]).toEqual([200, 1]);
+      expect(writers.wrong).toEqual([]);
+      expect(writers.slowestMs).toBeLessThan(ANSWER_MS);
+      expect(faultsIn(service)).toEqual([]);
+      await ledger.settle(service);
+      await ledger.verify(service);
+      expect(await gapsOf(service)).toEqual([]);
+    },
+    LIMIT_MS,
+  );
+});
