@@ -21,7 +21,7 @@ import { countDeltas, decode, indexMoves, type Outcome } from './transaction.js'
 const REQUEST_WAIT_MS = 1500;
 const LEASE_MS = 10_000;
 const RETRY_MS = 250;
-const SCAN_COUNT = 1000;
+const SCAN_COUNT = 4000;
 /** Documents per script: it must not hold up Redis for more than some milliseconds. */
 const CHUNK = 200;
 const PROGRESS_MS = 5000;

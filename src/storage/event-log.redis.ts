@@ -91,7 +91,7 @@ export class EventLogRedis extends EventLog {
 
   /** There may be something new. */
   appended(): void {
-    for (const listener of this.listeners) listener();
+    for (const listener of this.listeners) this.link.notify(listener);
   }
 
   private async readIndex(query: LogQuery, key: string, low?: string, high?: string): Promise<LoggedEvent[]> {

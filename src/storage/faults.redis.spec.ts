@@ -189,6 +189,28 @@ describe('a key that is not what it should be', () => {
   });
 });
 
+describe('what a client may send', () => {
+  it('is no cursor where its number cannot be from us, and may be a plan of many thousand documents', async () => {
+    const server = await RedisServer.start();
+    const client = await open(server.url);
+    const cursor = (text: string): string => Buffer.from(text).toString('base64url');
+    for (const text of ['[1e999,"a"]', '[null,"a"]']) {
+      const list = client.store.list(ITEMS, { cursor: cursor(text) });
+      expect(await failure(list)).toMatchObject({ kind: 'invalid', code: 'invalid_request' });
+    }
+    for (const text of ['[-1,""]', '[0.5,""]', '[1e30,""]']) {
+      const entries = client.store.entries(ITEMS, 'a', { limit: 1, cursor: cursor(text) });
+      expect(await failure(entries)).toMatchObject({ kind: 'invalid', code: 'invalid_request' });
+    }
+    await client.store.transaction((tx) => {
+      for (let i = 0; i < 9000; i += 1) tx.insert(ITEMS, item(`i${i}`));
+    });
+    expect((await client.store.list(ITEMS, { until: Number.POSITIVE_INFINITY })).total).toBe(9000);
+    await client.store.close();
+    await server.stop();
+  });
+});
+
 describe('a full Redis', () => {
   it('refuses writes whole, and goes on with reads, deletes and trims', async () => {
     const server = await RedisServer.start(['--enable-debug-command', 'yes']);

@@ -1,5 +1,5 @@
 /** A page of a list, asked of `scripts/list.lua` in one round trip. */
-import { readCursor, writeCursor } from './cursor.js';
+import { type Place, readCursor, writeCursor } from './cursor.js';
 import { decodeOrder, encodeOrder, ORDER_LENGTH } from './order.redis.js';
 import type { RedisLink } from './redis.js';
 import { SCRIPTS } from './scripts.redis.js';
@@ -27,14 +27,14 @@ export async function listPage<T>(
     if (value !== undefined) sets.push(keys.rows(collection, name, value));
   }
   if (sets.length === 0) sets.push(keys.rows(collection, ALL, ''));
-  const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
+  const after = query.cursor === undefined ? undefined : placeOf(query.cursor, Number.isFinite);
   const args = [
     collection.name,
     collection.indexVersion,
     keys.document(collection, ''),
     query.direction === 'asc' ? 'asc' : 'desc',
-    query.from === undefined ? '' : encodeOrder(query.from),
-    query.until === undefined ? '' : encodeOrder(query.until),
+    boundOf(query.from),
+    boundOf(query.until),
     after === undefined ? '' : encodeOrder(after.order) + after.id,
     Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE),
     MAX_CANDIDATES,
@@ -48,4 +48,16 @@ export async function listPage<T>(
   }
   const place = { order: decodeOrder(last), id: last.slice(ORDER_LENGTH) };
   return { rows, total: total < 0 ? null : total, next: more === 1 ? writeCursor(place) : null };
+}
+
+/** Beyond the largest number there is nothing to be found, and nothing to be cut off either. */
+function boundOf(order: number | undefined): string {
+  if (order === undefined) return '';
+  return encodeOrder(Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, order)));
+}
+
+/** A cursor whose number cannot be from us is refused like any other text that is no cursor. */
+export function placeOf(cursor: string, possible: (order: number) => boolean): Place {
+  const place = readCursor(cursor);
+  return possible(place.order) ? place : readCursor('');
 }

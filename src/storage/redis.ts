@@ -109,6 +109,15 @@ export class RedisLink {
     this.failAll(new LostError(false, 'the store is closed'));
   }
 
+  /** Calls a listener, whose own failure is not that of the commit or of the poll that calls it. */
+  notify(listener: () => void): void {
+    try {
+      listener();
+    } catch (error) {
+      this.log.error('redis: a listener failed', { cause: messageOf(error) });
+    }
+  }
+
   /** One line in the log about a failure, at most one a second about the same. */
   tell(error: BrainError): void {
     const now = Date.now();
@@ -240,7 +249,7 @@ export class RedisLink {
     this.trouble = undefined;
     for (const waiting of this.waiting) waiting.go?.();
     this.waiting.clear();
-    for (const listener of this.readyListeners) listener();
+    for (const listener of this.readyListeners) this.notify(listener);
   }
 
   private onError(error: unknown): void {

@@ -68,6 +68,6 @@ export class RevisionsRedis {
   }
 
   private tell(name: string): void {
-    for (const changed of this.watchers.get(name) ?? []) changed();
+    for (const changed of this.watchers.get(name) ?? []) this.link.notify(changed);
   }
 }

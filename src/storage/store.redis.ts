@@ -1,13 +1,13 @@
 /** `Store` on Redis: many processes, one script per commit. */
 import { isBrainError } from '../shared/errors.js';
 import { AdoptionRedis } from './adoption.redis.js';
-import { readCursor, writeCursor } from './cursor.js';
+import { writeCursor } from './cursor.js';
 import { explained, unavailable } from './errors.redis.js';
 import type { EventLogRedis } from './event-log.redis.js';
 import { healthOf } from './health.redis.js';
 import type { AnyCollection } from './keys.redis.js';
 import { LeasesRedis } from './leases.redis.js';
-import { listPage } from './list.redis.js';
+import { listPage, placeOf } from './list.redis.js';
 import { programOf, removesOnly } from './program.redis.js';
 import type { RedisLink } from './redis.js';
 import { ReplicationRedis } from './replication.redis.js';
@@ -110,7 +110,7 @@ export class StoreRedis extends Store implements TransactionBackend {
     page: { limit: number; cursor?: string },
   ): Promise<{ entries: object[]; next: string | null }> {
     const key = this.link.keys.entries(collection, id);
-    const first = page.cursor === undefined ? 0 : readCursor(page.cursor).order;
+    const first = page.cursor === undefined ? 0 : placeOf(page.cursor, isOffset).order;
     const found = (await this.link.command('lrange', [key, first, first + page.limit])) as string[];
     const more = found.length > page.limit;
     return {
@@ -221,6 +221,10 @@ export class StoreRedis extends Store implements TransactionBackend {
 function staleOf(plan: Plan, cause: unknown): AnyCollection | undefined {
   const name = /^STALEINDEX (.+)$/.exec(cause instanceof Error ? cause.message : '')?.[1];
   return [...plan.documents, ...plan.uniques].find(({ collection }) => collection.name === name)?.collection;
+}
+
+function isOffset(order: number): boolean {
+  return Number.isSafeInteger(order) && order >= 0;
 }
 
 function parseEntry(key: string, json: string): object {

@@ -60,12 +60,20 @@ for i, op in ipairs(op_of) do
   if op == 'a' then absent[#absent + 1] = KEYS[i + 1]
   elseif op == 'e' or op == 'T' then present[#present + 1] = KEYS[i + 1] end
 end
-local in_the_way = redis.call('EXISTS', unpack(absent)) > 0
+-- Lua hands no more than some thousand arguments to a call.
+local function sliced(command, keys, take)
+  for from = 1, #keys, 1000 do take(redis.call(command, unpack(keys, from, math.min(from + 999, #keys)))) end
+end
+local in_the_way = false
+sliced('EXISTS', absent, function(count) in_the_way = in_the_way or count > 0 end)
 if in_the_way then
   local recorded = redis.call('GET', KEYS[1])
   if recorded then return recorded end
 end
-local values = #present > 0 and redis.call('MGET', unpack(present)) or {}
+local values = {}
+sliced('MGET', present, function(found)
+  for i = 1, #found do values[#values + 1] = found[i] end
+end)
 
 -- The counters of a collection as numbers, or the name of one that is none.
 local function read_counters(key)

@@ -54,6 +54,7 @@ local function total()
   if #others == 0 and ARGV[5] == '' and ARGV[6] == '' then return size end
   if #others == 0 then return redis.call('ZLEXCOUNT', rows, low, high) end
   if size > tonumber(ARGV[10]) then return -1 end
+  if ARGV[5] == '' and ARGV[6] == '' then return redis.call('ZINTERCARD', #KEYS - 1, unpack(KEYS, 2)) end
   local sum, from = 0, low
   while true do
     local members = range(from, high, false, 1000)
