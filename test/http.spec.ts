@@ -239,6 +239,19 @@ describe('what is no HTTP that anyone could route', () => {
       expect(expectRawProblem(answer, 400, 'malformed_request').request_id).toBe('chosen-by-the-client');
   });
 
+  it('is answered with a problem when the head of a chunk never ends, or the request does not come to its end', async () => {
+    const head = requestBytes('POST /api/threats', [KEY, JSON_TYPE, 'Transfer-Encoding: chunked']);
+    expectRawProblem(await raw(head, `2;${'e'.repeat(20_000)}\r\n`), 413, 'body_too_large');
+    // Node raises this after a minute.
+    service.server.once('connection', (socket) => {
+      const late = Object.assign(new Error('late'), { code: 'ERR_HTTP_REQUEST_TIMEOUT' });
+      service.server.emit('clientError', late, socket);
+    });
+    const connection = await RawConnection.to(port);
+    expectRawProblem((await connection.answer()) as RawAnswer, 408, 'request_timeout');
+    await connection.ended();
+  });
+
   it('never cuts into the answer before it on the same connection', async () => {
     const connection = await RawConnection.to(port);
     connection.send('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
