@@ -11,7 +11,7 @@ import { openApiDocument } from './http/openapi.js';
 import { ProblemFilter, unreadable } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
 import { ValidationPipe } from './http/validation.pipe.js';
-import { sleep } from './shared/clock.js';
+import { atMost, sleep } from './shared/clock.js';
 import type { Logger } from './shared/logger.js';
 
 export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
@@ -47,16 +47,13 @@ export async function shutDown(app: NestExpressApplication, config: Config): Pro
   await sleep(config.shutdownDelaySeconds * 1000);
   const server = app.getHttpServer();
   const adapter = app.getHttpAdapter() as unknown as CuredExpressAdapter;
-  let closed = false;
-  server.close(() => {
-    closed = true;
-  });
-  const deadline = Date.now() + config.shutdownGraceSeconds * 1000;
-  while (!closed && server.listening === false && Date.now() < deadline) {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const letGo = setInterval(() => {
     server.closeIdleConnections();
     adapter.closeUnusedConnections();
-    if (!closed) await sleep(LOOK_EVERY_MS);
-  }
+  }, LOOK_EVERY_MS);
+  await atMost(config.shutdownGraceSeconds * 1000, closed);
+  clearInterval(letGo);
   server.closeAllConnections();
   await app.close();
 }

@@ -61,10 +61,15 @@ export class EventKeeper {
     clearTimeout(this.timer);
     await this.beating;
     if (!flushed) return;
-    await this.store.transaction(async (tx) => {
-      if (await tx.get(MARKS, this.mark.id)) tx.delete(MARKS, this.mark.id);
-    });
-    if (this.lease) await this.store.release(this.lease);
+    try {
+      await this.store.transaction(async (tx) => {
+        if (await tx.get(MARKS, this.mark.id)) tx.delete(MARKS, this.mark.id);
+      });
+      if (this.lease) await this.store.release(this.lease);
+    } catch (error) {
+      // The mark stays, and the next start tells a gap: rather one too many than one too few.
+      this.logger.warn('the mark of this process could not be taken away', { reason: messageOf(error) });
+    }
   }
 
   private beat(): void {
