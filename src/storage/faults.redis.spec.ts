@@ -435,6 +435,31 @@ describe('a Redis that is away', () => {
   });
 });
 
+describe('a Redis that loads its data', () => {
+  it('says so to those who were connected and to those who come, until it is done', async () => {
+    const server = await RedisServer.start(['--enable-debug-command', 'yes']);
+    const client = await open(server.url);
+    await insert(client, item('a'));
+    server.cli('mset', ...Array.from({ length: 200 }, (_, i) => [`filler${i}`, 'x'.repeat(100)]).flat());
+    server.cli('config', 'set', 'loading-process-events-interval-bytes', '1024');
+    server.cli('config', 'set', 'key-load-delay', '10000');
+    const loaded = server.cliLater('debug', 'reload');
+    await until(() => server.cli('info', 'persistence').includes('loading:1'), ANSWER_MS, 'the load');
+    const late = openClient({ url: server.url });
+    for (const one of [client, late]) {
+      await until(async () => (await one.store.health()).code === 'store_loading', ANSWER_MS, 'the word');
+      expect((await failure(one.store.get(ITEMS, 'a'))).code).toBe('store_loading');
+    }
+    await loaded;
+    for (const one of [client, late]) {
+      await until(async () => (await one.store.health()).ok, RECOVERY_MS, 'the recovery');
+      expect(await one.store.get(ITEMS, 'a')).toEqual(item('a'));
+      await one.store.close();
+    }
+    await server.stop();
+  });
+});
+
 describe('a wire that breaks', () => {
   it('loses answers and requests, and every commit and batch still counts once', async () => {
     const server = await RedisServer.start();

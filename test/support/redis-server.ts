@@ -1,5 +1,5 @@
 /** Real Redis servers for tests: on free ports of this machine, in folders that go with them. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -119,10 +119,12 @@ export class RedisServer {
 
   /** Runs a command; arguments are sent as they are, and the answer is that of redis-cli. */
   cli(...args: string[]): string {
-    const password = this.password === undefined ? [] : ['--no-auth-warning', '-a', this.password];
-    return execFileSync('redis-cli', ['-p', String(this.port), ...password, ...args], {
-      encoding: 'utf8',
-    }).trim();
+    return execFileSync('redis-cli', this.cliArgs(args), { encoding: 'utf8' }).trim();
+  }
+
+  /** The same without holding up this process, for a command that takes long. */
+  async cliLater(...args: string[]): Promise<void> {
+    await new Promise((resolve) => execFile('redis-cli', this.cliArgs(args), resolve));
   }
 
   /** `SIGKILL`: what `kill -9` sends. */
@@ -142,6 +144,11 @@ export class RedisServer {
   async stop(): Promise<void> {
     await this.end('SIGKILL');
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  private cliArgs(args: string[]): string[] {
+    const password = this.password === undefined ? [] : ['--no-auth-warning', '-a', this.password];
+    return ['-p', String(this.port), ...password, ...args];
   }
 
   private get password(): string | undefined {
