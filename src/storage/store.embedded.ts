@@ -42,6 +42,8 @@ export class StoreEmbedded extends Store implements TransactionBackend {
   private readonly index: EmbeddedIndex;
   private readonly leases: EmbeddedLeases;
   private readonly watchers = new Map<string, Set<() => void>>();
+  /** What the batch under way will have written, for those who queue behind it. */
+  private readonly coming = new Map<string, { value: string | undefined; plan: Plan }>();
   private readonly ready = new Map<string, Promise<void>>();
   private readonly sweeper: NodeJS.Timeout;
 
@@ -65,12 +67,13 @@ export class StoreEmbedded extends Store implements TransactionBackend {
   }
 
   async get<T>(collection: Collection<T>, id: string): Promise<T | undefined> {
-    const json = await this.read(collection, id);
+    await this.prepared(collection);
+    const json = this.db.docs.get([collection.name, id]);
     return json === undefined ? undefined : decode(collection, id, json);
   }
 
   async getUnique<T>(collection: Collection<T>, name: string, value: string): Promise<T | undefined> {
-    const id = await this.readUnique(collection, name, value);
+    const id = this.db.uniques.get([collection.name, name, digest(value)]);
     return id === undefined ? undefined : this.get(collection, id);
   }
 
@@ -142,11 +145,13 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   async read(collection: Collection<Any>, id: string): Promise<string | undefined> {
     await this.prepared(collection);
-    return this.db.docs.get([collection.name, id]);
+    const coming = this.coming.get(documentKey(collection, id));
+    return coming ? coming.value : this.db.docs.get([collection.name, id]);
   }
 
   async readUnique(collection: Collection<Any>, name: string, value: string): Promise<string | undefined> {
-    return this.db.uniques.get([collection.name, name, digest(value)]);
+    const coming = this.coming.get(uniqueKey(collection, name, value));
+    return coming ? coming.value : this.db.uniques.get([collection.name, name, digest(value)]);
   }
 
   async readOnce(key: string): Promise<string | undefined> {
@@ -160,13 +165,43 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   async commit(plan: Plan): Promise<Outcome> {
     for (const { collection } of plan.documents) await this.prepared(collection);
-    const outcome = await this.db.commit(() => this.check(plan) ?? this.apply(plan), {
-      frees: removesOnly(plan),
+    return new Promise((resolve, reject) => {
+      const change = (): Outcome => {
+        const outcome = this.check(plan) ?? this.apply(plan);
+        // Whoever waits for the same document goes on from here, without waiting for the disk, and shares the next flush.
+        if (outcome.status === 'done') {
+          this.announce(plan);
+          resolve({ status: 'done', durable: durable.then(() => this.tell(plan)) });
+        }
+        return outcome;
+      };
+      const durable = this.db.commit(change, { frees: removesOnly(plan) }).finally(() => this.settle(plan));
+      durable.then(resolve, reject);
     });
-    if (outcome.status !== 'done') return outcome;
+  }
+
+  /** What this plan writes is read by the transactions of this process before it is on disk; they are checked again. */
+  private announce(plan: Plan): void {
+    for (const { collection, id, after, written } of plan.documents) {
+      if (written) this.coming.set(documentKey(collection, id), { value: after?.json, plan });
+    }
+    for (const { collection, name, value, after, written } of plan.uniques) {
+      if (written) this.coming.set(uniqueKey(collection, name, value), { value: after, plan });
+    }
+  }
+
+  /** On disk or refused: from now on the tables tell, unless a later plan has announced something. */
+  private settle(plan: Plan): void {
+    const keys = [
+      ...plan.documents.map(({ collection, id }) => documentKey(collection, id)),
+      ...plan.uniques.map(({ collection, name, value }) => uniqueKey(collection, name, value)),
+    ];
+    for (const key of keys) if (this.coming.get(key)?.plan === plan) this.coming.delete(key);
+  }
+
+  private tell(plan: Plan): void {
     const touched = new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name));
     for (const name of touched) for (const changed of this.watchers.get(name) ?? []) changed();
-    return outcome;
   }
 
   /** All checks come before the first write. */
@@ -267,4 +302,12 @@ function parseEntry(collection: Collection<Any>, id: string, json: string): obje
   } catch (cause) {
     throw damaged(`an entry of the ${collection.item} ${id}`, cause);
   }
+}
+
+function documentKey(collection: Collection<Any>, id: string): string {
+  return `${collection.name}/${id}`;
+}
+
+function uniqueKey(collection: Collection<Any>, name: string, value: string): string {
+  return `${collection.name}.${name}=${value}`;
 }
