@@ -104,7 +104,8 @@ export class Program {
       ? [this.checks, this.removals, this.writes]
       : [this.checks, this.writes, this.removals];
     const keys = [this.recordKey];
-    const args = [parts.map((part) => part.ops).join(''), this.id, TX_SECONDS, ONCE_SECONDS];
+    const ops = parts.map((part) => part.ops).join('');
+    const args = [ops, this.id, String(this.checks.ops.length), TX_SECONDS, ONCE_SECONDS];
     for (const part of parts) {
       for (const key of part.keys) keys.push(key);
       for (const arg of part.args) args.push(arg);
@@ -220,10 +221,10 @@ function templateOf(stats: StatsTemplate): string {
 function render(stats: StatsTemplate): string {
   const fields = Object.entries(stats).map(([field, value]) => {
     if ('counter' in value && typeof value.counter === 'string') return [field, `\x01${value.counter}\x02`];
-    if ('now' in value && value.now === true) return [field, '\x01\x02'];
+    if ('now' in value && value.now === true) return [field, '\x03\x02'];
     if ('sum' in value && typeof value.sum === 'string') {
       const { sum, count, scale } = value as { sum: string; count: string; scale: number };
-      return [field, `\x01${sum}\x03${count}\x03${scale}\x02`];
+      return [field, `\x03${sum}\x04${count}\x04${scale}\x02`];
     }
     return [field, render(value as StatsTemplate)];
   });

@@ -8,9 +8,10 @@ KEYS[2…]  one key for each operation, in their order; behind them, where there
           for each index entry of each event
 ARGV[1]   the operations, one character each, checks first
 ARGV[2]   the id of the transaction, which becomes the revision of the collections it changes
-ARGV[3]   how long the record is kept, in seconds
-ARGV[4]   how long an idempotency key is kept, in seconds
-ARGV[5…]  the arguments of the operations, in their order; behind them the number of events, and for each its JSON and
+ARGV[3]   how many of the operations are checks
+ARGV[4]   how long the record is kept, in seconds
+ARGV[5]   how long an idempotency key is kept, in seconds
+ARGV[6…]  the arguments of the operations, in their order; behind them the number of events, and for each its JSON and
           how many index entries it has
 
 Checks    a                 there is no such key
@@ -24,7 +25,8 @@ Writes    S, O value        sets a string, sets one that is kept as long as an i
           P value           appends to a list
           M field value     sets a field of a hash
           H n (field delta)…  adds to counters
-          T template        sets a string, rendered from the counters of the H before it
+          T template        sets a string, rendered from the counters of the H before it: \1name\2 is a counter,
+                            \3sum\4count\4scale\2 a mean or null, \3\2 the time in seconds
 
 A script decides with its first write whether Redis is full. Removals that stand first are therefore done also when it
 is; of any other transaction the first write is refused, and then nothing of it is done.
@@ -35,34 +37,34 @@ Errors    WRONGTYPE <type> at <key>, DAMAGED <field> of <key>, STALEINDEX <colle
 ]]
 local TYPES = {
   D = 'string', U = 'string', L = 'list', R = 'set', J = 'zset', S = 'string', O = 'string', A = 'set', I = 'zset',
-  P = 'list', M = 'hash',
+  P = 'list', M = 'hash', H = 'hash', T = 'string', v = 'hash', e = 'string',
 }
 -- How many arguments an operation has, where it is not one.
 local WIDTH = { a = 0, v = 2, D = 0, L = 0, M = 2 }
 
-local ops, typed = ARGV[1], {}
-local op_of = {}
-for i = 1, #ops do op_of[i] = string.sub(ops, i, i) end
+local ops, checks, typed = ARGV[1], tonumber(ARGV[3]), {}
 
 local function wrong_type(found, key) return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. key) end
 
 -- The type that is in the way; it is asked once, because most keys are named twice.
-local function other_type(key, wanted)
+local function other_type(key, op)
   if typed[key] then return nil end
   local found = redis.call('TYPE', key).ok
-  if found ~= 'none' and found ~= wanted then return found end
+  if found ~= 'none' and found ~= TYPES[op] then return found end
   typed[key] = true
+end
+
+-- Lua hands no more than some thousand arguments to a call.
+local function sliced(command, keys, take)
+  for from = 1, #keys, 1000 do take(redis.call(command, unpack(keys, from, math.min(from + 999, #keys)))) end
 end
 
 -- The strings that must be as they were read, in one call, and whether nothing stands where nothing must be.
 local absent, present = { KEYS[1] }, {}
-for i, op in ipairs(op_of) do
+for i = 1, checks do
+  local op = string.sub(ops, i, i)
   if op == 'a' then absent[#absent + 1] = KEYS[i + 1]
-  elseif op == 'e' or op == 'T' then present[#present + 1] = KEYS[i + 1] end
-end
--- Lua hands no more than some thousand arguments to a call.
-local function sliced(command, keys, take)
-  for from = 1, #keys, 1000 do take(redis.call(command, unpack(keys, from, math.min(from + 999, #keys)))) end
+  elseif op == 'e' then present[#present + 1] = KEYS[i + 1] end
 end
 local in_the_way = false
 sliced('EXISTS', absent, function(count) in_the_way = in_the_way or count > 0 end)
@@ -70,59 +72,59 @@ if in_the_way then
   local recorded = redis.call('GET', KEYS[1])
   if recorded then return recorded end
 end
-local values = {}
+local values, value_at = {}, 0
 sliced('MGET', present, function(found)
   for i = 1, #found do values[#values + 1] = found[i] end
 end)
 
--- The counters of a collection as numbers, or the name of one that is none.
+local arg = 6
+for i = 1, checks do
+  local op, key = string.sub(ops, i, i), KEYS[i + 1]
+  if op == 'e' then
+    value_at = value_at + 1
+    if values[value_at] ~= ARGV[arg] then
+      local found = other_type(key, op)
+      if found then return wrong_type(found, key) end
+      return i
+    end
+  elseif op == 'v' then
+    local found = other_type(key, op)
+    if found then return wrong_type(found, key) end
+    if redis.call('HGET', key, ARGV[arg] .. '.index') ~= ARGV[arg + 1] then
+      return redis.error_reply('STALEINDEX ' .. ARGV[arg])
+    end
+  elseif in_the_way then
+    local found = redis.call('TYPE', key).ok
+    if found == 'string' then return i end
+    if found ~= 'none' then return wrong_type(found, key) end
+  end
+  typed[key] = true
+  arg = arg + (WIDTH[op] or 1)
+end
+
+-- The counters of a collection as they stand there, or the name of one that is no integer.
 local function read_counters(key)
   local found, counters = redis.call('HGETALL', key), {}
   for i = 1, #found, 2 do
-    local value = tonumber(found[i + 1])
-    if not value or value % 1 ~= 0 or math.abs(value) > 9007199254740991 then return nil, found[i] end
+    local value = found[i + 1]
+    if #value > 16 or not string.find(value, '^%-?%d+$') then return nil, found[i] end
     counters[found[i]] = value
   end
   return counters
 end
 
-local counters, first_write, first_arg, arg, value_at = {}, nil, nil, 5, 0
-for i, op in ipairs(op_of) do
-  local key = KEYS[i + 1]
-  if op == 'a' then
-    if in_the_way then
-      local found = redis.call('TYPE', key).ok
-      if found == 'string' then return i end
-      if found ~= 'none' then return wrong_type(found, key) end
-    end
-    typed[key] = true
-  elseif op == 'e' or op == 'T' then
-    value_at = value_at + 1
-    if not values[value_at] then
-      local found = other_type(key, 'string')
-      if found then return wrong_type(found, key) end
-    end
-    if op == 'e' and values[value_at] ~= ARGV[arg] then return i end
-    typed[key] = true
-  elseif op == 'v' then
-    local found = other_type(key, 'hash')
-    if found then return wrong_type(found, key) end
-    if redis.call('HGET', key, ARGV[arg] .. '.index') ~= ARGV[arg + 1] then
-      return redis.error_reply('STALEINDEX ' .. ARGV[arg])
-    end
+local counters, first_arg = {}, arg
+for i = checks + 1, #ops do
+  local op, key = string.sub(ops, i, i), KEYS[i + 1]
+  local found, field = other_type(key, op), nil
+  if found then return wrong_type(found, key) end
+  if op == 'H' then
+    counters[key], field = read_counters(key)
+    if field then return redis.error_reply('DAMAGED ' .. field .. ' of ' .. key) end
+    arg = arg + 1 + 2 * tonumber(ARGV[arg])
   else
-    if op == 'H' then
-      local found, field = other_type(key, 'hash'), nil
-      if found then return wrong_type(found, key) end
-      counters[key], field = read_counters(key)
-      if field then return redis.error_reply('DAMAGED ' .. field .. ' of ' .. key) end
-    else
-      local found = other_type(key, TYPES[op])
-      if found then return wrong_type(found, key) end
-    end
+    arg = arg + (WIDTH[op] or 1)
   end
-  if not first_write and string.find(op, '%u') then first_write, first_arg = i, arg end
-  arg = arg + (op == 'H' and 1 + 2 * tonumber(ARGV[arg]) or WIDTH[op] or 1)
 end
 
 -- The shortest text that means this number: %.17g alone would write 0.1 as 0.10000000000000001.
@@ -135,15 +137,17 @@ end
 
 -- cjson would cut fractions to 14 digits and write large integers as 1e+14, so the text is made here.
 local function render(template, counts)
-  return (string.gsub(template, '\1([^\2]*)\2', function(place)
+  setmetatable(counts, { __index = function() return '0' end })
+  local text = string.gsub(template, '\1([^\2]*)\2', counts)
+  return (string.gsub(text, '\3([^\2]*)\2', function(place)
     if place == '' then
       local time = redis.call('TIME')
       return time[1] .. '.' .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
     end
-    local sum, count, scale = string.match(place, '^([^\3]*)\3([^\3]*)\3(.*)$')
-    if not sum then return string.format('%.0f', counts[place] or 0) end
-    if (counts[count] or 0) == 0 then return 'null' end
-    return number_text((counts[sum] or 0) / counts[count] / tonumber(scale))
+    local sum, count, scale = string.match(place, '^([^\4]*)\4([^\4]*)\4(.*)$')
+    local divisor = tonumber(counts[count])
+    if divisor == 0 then return 'null' end
+    return number_text(tonumber(counts[sum]) / divisor / tonumber(scale))
   end))
 end
 
@@ -151,12 +155,14 @@ local function add(key, counts, from, count)
   local set, gone = {}, {}
   for at = from, from + 2 * (count - 1), 2 do
     local name = ARGV[at]
-    local sum = (counts[name] or 0) + tonumber(ARGV[at + 1])
-    counts[name] = sum
-    if sum == 0 then gone[#gone + 1] = name
+    local sum = tonumber(counts[name] or 0) + tonumber(ARGV[at + 1])
+    if sum == 0 then
+      counts[name] = nil
+      gone[#gone + 1] = name
     else
+      counts[name] = string.format('%d', sum)
       set[#set + 1] = name
-      set[#set + 1] = string.format('%.0f', sum)
+      set[#set + 1] = counts[name]
     end
   end
   if #set > 0 then redis.call('HSET', key, unpack(set)) end
@@ -164,11 +170,11 @@ local function add(key, counts, from, count)
 end
 
 local counts
-arg = first_arg or arg
-for i = first_write or #ops + 1, #ops do
-  local op, key, value = op_of[i], KEYS[i + 1], ARGV[arg]
+arg = first_arg
+for i = checks + 1, #ops do
+  local op, key, value = string.sub(ops, i, i), KEYS[i + 1], ARGV[arg]
   if op == 'S' then redis.call('SET', key, value)
-  elseif op == 'I' then redis.call('ZADD', key, 0, value)
+  elseif op == 'I' then redis.call('ZADD', key, '0', value)
   elseif op == 'J' then redis.call('ZREM', key, value)
   elseif op == 'A' then redis.call('SADD', key, value)
   elseif op == 'M' then redis.call('HSET', key, value, ARGV[arg + 1])
@@ -179,7 +185,7 @@ for i = first_write or #ops + 1, #ops do
   elseif op == 'D' or op == 'L' then redis.call('DEL', key)
   elseif op == 'R' then redis.call('SREM', key, value)
   elseif op == 'P' then redis.call('RPUSH', key, value)
-  elseif op == 'O' then redis.call('SET', key, value, 'EX', ARGV[4])
+  elseif op == 'O' then redis.call('SET', key, value, 'EX', ARGV[5])
   elseif op == 'U' and redis.call('GET', key) == value then redis.call('DEL', key)
   end
   arg = arg + (op == 'H' and 1 + 2 * tonumber(value) or WIDTH[op] or 1)
@@ -196,7 +202,7 @@ local function append(events, at)
       local ms, seq = string.match(id, '^(%d+)-(%d+)$')
       local place = string.rep('0', 15 - #ms) .. ms .. '-' .. string.rep('0', 15 - #seq) .. seq
       for i = index, index + count - 1 do
-        local added = redis.pcall('ZADD', KEYS[i], 0, place)
+        local added = redis.pcall('ZADD', KEYS[i], '0', place)
         if type(added) == 'table' then
           redis.call('XDEL', stream, id)
           for before = index, i - 1 do redis.call('ZREM', KEYS[before], place) end
@@ -214,10 +220,10 @@ local record, events = '', tonumber(ARGV[arg])
 if events > 0 then
   local last, refused = append(events, arg + 1)
   -- Where nothing was written before it, that Redis is full is not the log's own trouble.
-  if not first_write and last == '' and string.find(refused, ': OOM ', 1, true) then
+  if checks == #ops and last == '' and string.find(refused, ': OOM ', 1, true) then
     return redis.error_reply(string.match(refused, 'OOM .*'))
   end
   record = last .. '\n' .. refused
 end
-redis.call('SET', KEYS[1], record, 'EX', ARGV[3])
+redis.call('SET', KEYS[1], record, 'EX', ARGV[4])
 return record
