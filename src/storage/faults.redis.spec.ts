@@ -1,258 +1,18 @@
-/** What only Redis can do to us. Each trouble has its own code, says what to do, and leaves nothing half done. */
-import { openClient, type RedisClient } from '../../test/support/redis-clients.js';
+/** What only Redis can do to us. Each trouble has its own code and says what to do, and all comes back by itself. */
+import {
+  ANSWER_MS,
+  failure,
+  insertItem,
+  openClient,
+  openReady,
+  RECOVERY_MS,
+  type RedisClient,
+} from '../../test/support/redis-clients.js';
 import { RedisServer, until, Wire } from '../../test/support/redis-server.js';
 import { BrainError } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import { SCRIPTS } from './scripts.redis.js';
 import { ITEMS, type Item, item } from './store.contract.js';
-
-/** What is promised to callers, and how fast everything must be back. */
-const ANSWER_MS = 2000;
-const RECOVERY_MS = 5000;
-
-async function failure(promise: Promise<unknown>): Promise<BrainError> {
-  const startedMs = Date.now();
-  const error = await promise.then(
-    () => undefined,
-    (reason: unknown) => reason,
-  );
-  expect(error).toBeInstanceOf(BrainError);
-  expect(Date.now() - startedMs).toBeLessThan(ANSWER_MS);
-  return error as BrainError;
-}
-
-/** An event about x, as the index of the log finds it again. */
-const event = (what: string) => ({
-  json: JSON.stringify({ what, payload: { agent_id: 'x' }, meta: { correlation_id: null } }),
-  keys: ['s:x'],
-});
-
-const insert = (client: RedisClient, one: Item): Promise<void> =>
-  client.store.transaction((tx) => {
-    tx.insert(ITEMS, one);
-    tx.record(event(`made ${one.id}`));
-  });
-
-async function open(url: string): Promise<RedisClient> {
-  const client = openClient({ url });
-  client.store.declare(ITEMS);
-  await client.store.counts(ITEMS);
-  return client;
-}
-
-describe('a key that is not what it should be', () => {
-  let server: RedisServer;
-  let client: RedisClient;
-  const lease = { name: 'mine', fence: 0, token: '' };
-  const keys = () => client.link.keys;
-
-  /** Touches every kind of key there is. */
-  const everything = (once = randomId(8)): Promise<unknown> =>
-    client.store.transaction(
-      async (tx) => {
-        tx.demand(lease);
-        await tx.next('numbers');
-        const one = (await tx.get(ITEMS, 'a')) as Item;
-        await tx.getUnique(ITEMS, 'tag', 'looked for');
-        tx.put(ITEMS, { ...one, state: 'shut', kind: 'b', tag: 'new', at: one.at + 1 });
-        tx.insert(ITEMS, item(`made-${once}`));
-        tx.append(ITEMS, 'a', { n: 1 });
-      },
-      { once: { key: once, body: '' } },
-    );
-
-  beforeAll(async () => {
-    server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    client = await open(server.url);
-  });
-  afterAll(async () => {
-    await client.store.close();
-    await server.stop();
-  });
-  beforeEach(async () => {
-    server.cli('flushall');
-    await client.store.counts(ITEMS);
-    await insert(client, item('a', { tag: 'old' }));
-    await client.store.transaction((tx) => tx.append(ITEMS, 'a', { n: 0 }));
-    await client.store.transaction((tx) => tx.next('numbers'));
-    Object.assign(lease, await client.store.acquire('mine', 60_000));
-  });
-
-  const sequenceOnce = (): string => keys().once('used');
-  const places: [string, () => string, 'list' | 'string'][] = [
-    ['a document', () => keys().document(ITEMS, 'a'), 'list'],
-    ['the place of a new document', () => keys().document(ITEMS, 'made-used'), 'list'],
-    ['the set of ids', () => keys().ids(ITEMS), 'string'],
-    ['appended entries', () => keys().entries(ITEMS, 'a'), 'string'],
-    ['the statistics', () => keys().stats(ITEMS), 'list'],
-    ['the index of all', () => keys().rows(ITEMS, '*', ''), 'string'],
-    ['an index that is left', () => keys().rows(ITEMS, 'state', 'open'), 'string'],
-    ['an index that is entered', () => keys().rows(ITEMS, 'state', 'shut'), 'string'],
-    ['a unique value that is looked for', () => keys().unique(ITEMS, 'tag', 'looked for'), 'list'],
-    ['a unique value that is claimed', () => keys().unique(ITEMS, 'tag', 'new'), 'list'],
-    ['the counters', () => keys().counts(ITEMS), 'string'],
-    ['the hash of collections', () => keys().collections, 'string'],
-    ['an idempotency key', sequenceOnce, 'list'],
-    ['a sequence', () => keys().sequence('numbers'), 'list'],
-    ['a lease', () => keys().lease('mine'), 'list'],
-  ];
-
-  it.each(places)('of another type: %s', async (_, key, type) => {
-    server.cli('del', key());
-    if (type === 'list') server.cli('rpush', key(), 'x');
-    else server.cli('set', key(), 'x');
-    // The sequence may move, a gap in it is no harm.
-    if (key() !== keys().sequence('numbers')) server.cli('del', keys().sequence('numbers'));
-    const before = server.cli('debug', 'digest');
-    const error = await failure(everything('used'));
-    expect([error.kind, error.code]).toEqual(['unavailable', 'store_wrong_type']);
-    expect(error.detail).toContain(key());
-    server.cli('del', ...(key() === keys().sequence('numbers') ? ['none'] : [keys().sequence('numbers')]));
-    expect(server.cli('debug', 'digest')).toBe(before);
-  });
-
-  const garbage: [string, () => string, string[], () => Promise<unknown>][] = [
-    ['a document', () => keys().document(ITEMS, 'a'), ['set', '#', 'no json'], () => everything()],
-    ['a counter', () => keys().counts(ITEMS), ['hset', '#', 'sum', 'many'], () => everything()],
-    [
-      'counters that are read',
-      () => keys().counts(ITEMS),
-      ['hset', '#', 'sum', 'x'],
-      () => client.store.counts(ITEMS),
-    ],
-    ['a sequence', () => keys().sequence('numbers'), ['set', '#', 'x'], () => everything()],
-    ['the fencing numbers', () => keys().fences, ['set', '#', 'x'], () => client.store.acquire('new', 1000)],
-    [
-      'a lease without an end',
-      () => keys().lease('new'),
-      ['set', '#', 'x'],
-      () => client.store.acquire('new', 1000),
-    ],
-    [
-      'an entry',
-      () => keys().entries(ITEMS, 'a'),
-      ['rpush', '#', '{'],
-      () => client.store.entries(ITEMS, 'a', { limit: 9 }),
-    ],
-  ];
-
-  it.each(garbage)('with garbage in it: %s', async (_, key, command, act) => {
-    server.cli(...command.map((part) => (part === '#' ? key() : part)));
-    server.cli('del', keys().stats(ITEMS));
-    const before = server.cli('dbsize');
-    const error = await failure(act());
-    expect([error.kind, error.code]).toEqual(['unavailable', 'store_damaged']);
-    expect(error.detail).toContain(key().replace(/^brain:/, ''));
-    expect(server.cli('dbsize')).toBe(before);
-  });
-
-  it('an idempotency record with garbage is told as damaged', async () => {
-    server.cli('set', keys().once('used'), '{');
-    expect((await failure(everything('used'))).code).toBe('store_damaged');
-  });
-
-  it('statistics with garbage are written anew, and a version of the indexes that nobody knows is built anew', async () => {
-    server.cli('set', keys().stats(ITEMS), 'garbage');
-    server.cli('hset', keys().collections, 'items.index', 'garbage');
-    await insert(client, item('b', { state: 'shut', n: 5 }));
-    expect(JSON.parse(server.cli('get', keys().stats(ITEMS)))).toEqual({
-      total: 2,
-      by_state: { open: 1, shut: 1 },
-      mean: 2.5,
-      last_updated: expect.any(Number),
-    });
-    expect((await client.store.list(ITEMS, {})).total).toBe(2);
-  });
-
-  it.each([
-    ['the stream', () => keys().stream],
-    ['an index of events', () => keys().events('s:x')],
-  ])('the log refuses and the state stands, when it is %s', async (_, key) => {
-    server.cli('del', key());
-    server.cli('set', key(), 'x');
-    const refused: string[] = [];
-    await client.store.transaction((tx) => {
-      tx.insert(ITEMS, item('b'));
-      const event = { json: '{"n":1}', keys: ['s:y', 's:x'] };
-      tx.record({ ...event, refused: (reason) => refused.push(reason) });
-    });
-    expect(await client.store.get(ITEMS, 'b')).toBeDefined();
-    expect(refused).toHaveLength(1);
-    expect(refused[0]).toContain(key());
-    const error = await failure(client.log.append(randomId(8), [{ json: '{"n":2}', keys: ['s:y', 's:x'] }]));
-    expect([error.kind, error.code]).toEqual(['conflict', 'log_refused']);
-    expect(error.detail).toContain(key());
-    if (key() !== keys().stream) {
-      expect(server.cli('xlen', keys().stream)).toBe('1');
-      expect(server.cli('exists', keys().events('s:y'))).toBe('0');
-    } else expect((await failure(client.log.read({ order: 'asc', limit: 1 }))).code).toBe('store_wrong_type');
-  });
-});
-
-describe('what a client may send', () => {
-  it('is no cursor where its number cannot be from us, and may be a plan of many thousand documents', async () => {
-    const server = await RedisServer.start();
-    const client = await open(server.url);
-    const cursor = (text: string): string => Buffer.from(text).toString('base64url');
-    for (const text of ['[1e999,"a"]', '[null,"a"]']) {
-      const list = client.store.list(ITEMS, { cursor: cursor(text) });
-      expect(await failure(list)).toMatchObject({ kind: 'invalid', code: 'invalid_request' });
-    }
-    for (const text of ['[-1,""]', '[0.5,""]', '[1e30,""]']) {
-      const entries = client.store.entries(ITEMS, 'a', { limit: 1, cursor: cursor(text) });
-      expect(await failure(entries)).toMatchObject({ kind: 'invalid', code: 'invalid_request' });
-    }
-    await client.store.transaction((tx) => {
-      for (let i = 0; i < 9000; i += 1) tx.insert(ITEMS, item(`i${i}`));
-    });
-    expect((await client.store.list(ITEMS, { until: Number.POSITIVE_INFINITY })).total).toBe(9000);
-    await client.store.close();
-    await server.stop();
-  });
-});
-
-describe('a full Redis', () => {
-  it('refuses writes whole, and goes on with reads, deletes and trims', async () => {
-    const server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    const client = await open(server.url);
-    await insert(client, item('a', { tag: 't' }));
-    await insert(client, item('b'));
-    await client.store.transaction((tx) => tx.append(ITEMS, 'a', { n: 0 }));
-    server.cli('config', 'set', 'maxmemory', '1');
-    const before = server.cli('debug', 'digest');
-    const writes = [
-      () => insert(client, item('c', { tag: 'u' })),
-      () =>
-        client.store.transaction(async (tx) =>
-          tx.put(ITEMS, { ...((await tx.get(ITEMS, 'a')) as Item), state: 'shut', tag: null }),
-        ),
-      () => client.store.transaction((tx) => tx.append(ITEMS, 'a', { n: 1 })),
-      () => client.store.transaction((tx) => tx.record(event('never'))),
-      () => client.store.transaction((tx) => tx.next('numbers')),
-      () => client.log.append(randomId(8), [event('never')]),
-      () => client.store.acquire('name', 1000),
-    ];
-    for (const write of writes) {
-      const error = await failure(write());
-      expect([error.kind, error.code]).toEqual(['unavailable', 'storage_full']);
-    }
-    expect(server.cli('debug', 'digest')).toBe(before);
-    expect((await client.store.list(ITEMS, {})).total).toBe(2);
-    await client.store.transaction(async (tx) => {
-      await tx.get(ITEMS, 'a');
-      tx.delete(ITEMS, 'a');
-      tx.record(event('gone a'));
-    });
-    expect((await client.store.counts(ITEMS)).total).toBe(1);
-    expect((await client.log.read({ order: 'desc', limit: 1, key: 's:x' }))[0]?.json).toContain('gone a');
-    expect(await client.log.trim('999999999999999-0', 100)).toHaveLength(3);
-    expect(server.cli('exists', client.link.keys.events('s:x'))).toBe('0');
-    server.cli('config', 'set', 'maxmemory', '0');
-    await insert(client, item('c'));
-    await client.store.close();
-    await server.stop();
-  });
-});
 
 describe('a Redis that is not ours to write to', () => {
   let server: RedisServer;
@@ -264,13 +24,13 @@ describe('a Redis that is not ours to write to', () => {
 
   it('is a read-only replica: reads go on, writes and health say so, and the log too', async () => {
     const master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
-    const writer = await open(master.url);
-    await insert(writer, item('a'));
+    const writer = await openReady(master.url);
+    await insertItem(writer, item('a'));
     const replica = await RedisServer.start(['--replicaof', `127.0.0.1 ${master.port}`]);
     await until(() => replica.cli('info', 'replication').includes('link_status:up'), RECOVERY_MS, 'a sync');
     const client = openClient({ url: replica.url });
     expect(await client.store.get(ITEMS, 'a')).toEqual(item('a'));
-    expect((await failure(insert(client, item('b')))).code).toBe('store_read_only');
+    expect((await failure(insertItem(client, item('b')))).code).toBe('store_read_only');
     expect(await client.store.health()).toMatchObject({ ok: false, code: 'store_read_only' });
     expect(client.lines.map((line) => line.fields.code)).toContain('store_read_only');
     await Promise.all([client.store.close(), writer.store.close()]);
@@ -306,7 +66,7 @@ describe('a Redis that is not ours to write to', () => {
     );
     for (const login of [':right', 'app:secret']) {
       const client = openClient({ url: url(login) });
-      await insert(client, item(randomId(8)));
+      await insertItem(client, item(randomId(8)));
       expect(await client.store.health()).toEqual({ ok: true, warnings: [] });
       await client.store.close();
     }
@@ -315,13 +75,13 @@ describe('a Redis that is not ours to write to', () => {
   it('says what permission is missing', async () => {
     server.cli('acl', 'setuser', 'weak', 'on', '>secret', '~other:*', '+@all');
     const client = openClient({ url: url('weak:secret') });
-    expect((await failure(insert(client, item('a')))).code).toBe('store_auth_failed');
+    expect((await failure(insertItem(client, item('a')))).code).toBe('store_auth_failed');
     await client.store.close();
   });
 
   it('throws documents away when it is full, which is told at the start and in health', async () => {
     const lossy = await RedisServer.start(['--maxmemory-policy', 'allkeys-lru']);
-    const client = await open(lossy.url);
+    const client = await openReady(lossy.url);
     const warned = client.lines.find((line) => line.level === 'warn');
     expect(warned?.message).toContain('maxmemory-policy is allkeys-lru');
     const health = await client.store.health();
@@ -336,7 +96,7 @@ describe('a Redis that is away', () => {
   let client: RedisClient;
   beforeEach(async () => {
     server = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
-    client = await open(server.url);
+    client = await openReady(server.url);
   });
   afterEach(async () => {
     await client.store.close();
@@ -344,7 +104,7 @@ describe('a Redis that is away', () => {
   });
   const back = async (): Promise<boolean> => {
     try {
-      await insert(client, item(randomId(12)));
+      await insertItem(client, item(randomId(12)));
       return true;
     } catch {
       return false;
@@ -358,7 +118,7 @@ describe('a Redis that is away', () => {
     });
     server.freeze();
     const calls = [
-      insert(client, item('frozen')),
+      insertItem(client, item('frozen')),
       client.store.get(ITEMS, 'a'),
       client.store.list(ITEMS, {}),
       client.store.next('numbers'),
@@ -393,13 +153,13 @@ describe('a Redis that is away', () => {
   }, 20_000);
 
   it('killed: callers hear at once, what was acknowledged is there, and all comes back', async () => {
-    await insert(client, item('kept'));
+    await insertItem(client, item('kept'));
     let appended = 0;
     client.log.onAppend(() => {
       appended += 1;
     });
     await server.kill();
-    const error = await failure(insert(client, item('lost')));
+    const error = await failure(insertItem(client, item('lost')));
     expect([error.kind, error.code]).toEqual(['unavailable', 'store_unreachable']);
     expect((await client.store.health()).code).toBe('store_unreachable');
     const startedMs = Date.now();
@@ -423,14 +183,14 @@ describe('a Redis that is away', () => {
     expect(early.store.lastContactMs()).toBe(0);
     await server.run();
     await until(async () => (await early.store.health()).ok, RECOVERY_MS, 'the first connect');
-    await insert(early, item('early'));
+    await insertItem(early, item('early'));
     await early.store.close();
     expect((await failure(early.store.get(ITEMS, 'early'))).code).toBe('store_unreachable');
   }, 20_000);
 
   it('forgets its scripts: they are sent again', async () => {
     server.cli('script', 'flush');
-    await insert(client, item('a'));
+    await insertItem(client, item('a'));
     expect((await client.store.list(ITEMS, {})).total).toBe(1);
   });
 });
@@ -438,8 +198,8 @@ describe('a Redis that is away', () => {
 describe('a Redis that loads its data', () => {
   it('says so to those who were connected and to those who come, until it is done', async () => {
     const server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    const client = await open(server.url);
-    await insert(client, item('a'));
+    const client = await openReady(server.url);
+    await insertItem(client, item('a'));
     server.cli('mset', ...Array.from({ length: 200 }, (_, i) => [`filler${i}`, 'x'.repeat(100)]).flat());
     server.cli('config', 'set', 'loading-process-events-interval-bytes', '1024');
     server.cli('config', 'set', 'key-load-delay', '10000');
@@ -464,8 +224,8 @@ describe('a wire that breaks', () => {
   it('loses answers and requests, and every commit and batch still counts once', async () => {
     const server = await RedisServer.start();
     const wire = await Wire.to(server.port);
-    const client = await open(wire.url);
-    await insert(client, item('a'));
+    const client = await openReady(wire.url);
+    await insertItem(client, item('a'));
     const lengthBefore = (await client.log.bounds()).length;
     wire.cutAfter(SCRIPTS.commit.sha);
     await client.log.append(randomId(8), [{ json: '{"n":1}', keys: ['s:x'] }]);
@@ -500,12 +260,12 @@ describe('a wire that breaks', () => {
 describe('a failover that took history back', () => {
   it('is noticed by watchers and in the log, and sequences and fences go on', async () => {
     const server = await RedisServer.start();
-    const client = await open(server.url);
-    await insert(client, item('old'));
+    const client = await openReady(server.url);
+    await insertItem(client, item('old'));
     const draw = (): Promise<number> => client.store.transaction((tx) => tx.next('numbers'));
     await draw();
     server.cli('save');
-    await insert(client, item('new'));
+    await insertItem(client, item('new'));
     for (let i = 0; i < 5; i += 1) await draw();
     const highest = await draw();
     const lease = await client.store.acquire('name', 100_000);

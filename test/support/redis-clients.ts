@@ -1,9 +1,11 @@
 /** Clients of the storage on Redis, as replicas of the service have them. */
 import type { RedisConfig } from '../../src/config.js';
+import { BrainError } from '../../src/shared/errors.js';
+import type { EventRecord } from '../../src/storage/event-log.js';
 import { EventLogRedis } from '../../src/storage/event-log.redis.js';
 import { RedisLink } from '../../src/storage/redis.js';
 import { SCRIPTS } from '../../src/storage/scripts.redis.js';
-import type { Backend, Client } from '../../src/storage/store.contract.js';
+import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/store.contract.js';
 import { StoreRedis } from '../../src/storage/store.redis.js';
 import { type RedisServer, Wire } from './redis-server.js';
 
@@ -87,4 +89,41 @@ export function wiredBackendOn(server: RedisServer): Backend {
       await server.stop();
     },
   };
+}
+
+/** What is promised to callers, and how fast everything must be back. */
+export const ANSWER_MS = 2000;
+export const RECOVERY_MS = 5000;
+
+/** The error of a call that must fail, and within the time that is promised. */
+export async function failure(promise: Promise<unknown>): Promise<BrainError> {
+  const startedMs = Date.now();
+  const error = await promise.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  expect(error).toBeInstanceOf(BrainError);
+  expect(Date.now() - startedMs).toBeLessThan(ANSWER_MS);
+  return error as BrainError;
+}
+
+/** An event about x, as the index of the log finds it again. */
+export function eventOf(what: string): EventRecord {
+  const envelope = { what, payload: { agent_id: 'x' }, meta: { correlation_id: null } };
+  return { json: JSON.stringify(envelope), keys: ['s:x'] };
+}
+
+export async function insertItem(client: RedisClient, one: Item): Promise<void> {
+  await client.store.transaction((tx) => {
+    tx.insert(ITEMS, one);
+    tx.record(eventOf(`made ${one.id}`));
+  });
+}
+
+/** A client whose indexes are built. */
+export async function openReady(url: string): Promise<RedisClient> {
+  const client = openClient({ url });
+  client.store.declare(ITEMS);
+  await client.store.counts(ITEMS);
+  return client;
 }
