@@ -1,0 +1,60 @@
+/**
+ * The service's own parts in this process, put together as `main.ts` does it, for what cannot be seen over HTTP. They come
+ * from `build/`, which the one file in `dist/` is made of.
+ */
+import { join } from 'node:path';
+import { ROOT } from './processes.mjs';
+
+const part = (path) => import(join(ROOT, 'build', path));
+
+export async function openService() {
+  const [setup, { readConfig }, { Logger }] = await Promise.all(
+    ['app.setup.js', 'config.js', 'shared/logger.js'].map(part),
+  );
+  const config = readConfig({ ...process.env, BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
+  const logger = new Logger({ level: 'warn', format: 'json' });
+  const app = await setup.createApp(config, logger);
+  const [{ Store }, { EventStream }] = await Promise.all(
+    ['storage/store.js', 'events/event-stream.js'].map(part),
+  );
+  return {
+    logger,
+    store: app.get(Store),
+    events: app.get(EventStream),
+    newStream: (log) => new EventStream(log, logger),
+    close: () => app.close(),
+  };
+}
+
+export const { THREATS } = await part('threats/threats.collection.js');
+export const { threatDetected } = await part('threats/threats.events.js');
+export const { runInContext } = await part('shared/context.js');
+
+const SEVERITIES = ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'];
+const STATUSES = ['OPEN', 'INVESTIGATING', 'ESCALATED', 'RESOLVED'];
+const TYPES = 10;
+const SOURCES = 500;
+/** Newest first by number, one every ten seconds. */
+const EPOCH_SECONDS = 1_700_000_000;
+
+/** The n-th threat of a fill: every severity, status, type and source equally often, and independent of each other. */
+export function threat(n) {
+  const seconds = EPOCH_SECONDS + n * 10;
+  return {
+    id: `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`,
+    type: `type_${Math.floor(n / 16) % TYPES}`,
+    source: `agent:researcher-${n % SOURCES}`,
+    severity: SEVERITIES[n % 4],
+    status: STATUSES[Math.floor(n / 4) % 4],
+    description: 'A fetched page told the agent to reveal its keys',
+    metadata: { url: 'https://example.org/page' },
+    created_at: seconds,
+    last_seen_at: seconds,
+    occurrences: 1,
+    fingerprint: null,
+    resolution: null,
+    mitigated_at: null,
+    opened_at: seconds,
+    version: 1,
+  };
+}

@@ -1,0 +1,148 @@
+/** What the benchmarks start, each in a process of its own on 127.0.0.1; all of it ends with the run. */
+import { execFileSync, fork, spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const HERE = import.meta.dirname;
+export const ROOT = resolve(HERE, '..');
+export const KEY = 'a-key-that-only-the-benchmarks-use-0123456789';
+const START_MS = 60_000;
+
+const running = new Set();
+const folders = new Set();
+process.on('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+process.on('SIGINT', () => process.exit(130));
+process.on('SIGTERM', () => process.exit(143));
+
+export function temporaryFolder() {
+  const folder = mkdtempSync(join(tmpdir(), 'brain-bench-'));
+  folders.add(folder);
+  return folder;
+}
+
+export function remove(folder) {
+  rmSync(folder, { recursive: true, force: true });
+  folders.delete(folder);
+}
+
+function kept(child) {
+  running.add(child);
+  child.once('exit', () => running.delete(child));
+  return child;
+}
+
+export async function stop({ child }) {
+  if (!running.has(child)) return;
+  const ended = new Promise((done) => child.once('exit', done));
+  child.kill('SIGTERM');
+  await Promise.race([ended, sleep(5000, undefined, { ref: false })]);
+  child.kill('SIGKILL');
+  await ended;
+}
+
+/** The settings of whoever runs the benchmarks must not change what is measured. */
+function environment(settings) {
+  const inherited = Object.entries(process.env).filter(([name]) => !/^(BRAIN_|REDIS_URL$|PORT$)/.test(name));
+  return { ...Object.fromEntries(inherited), NODE_ENV: 'production', ...settings };
+}
+
+/** Starts a server and resolves with the first URL that it prints. */
+export async function startServer(script, settings = {}, flags = []) {
+  const args = [...flags, script];
+  const options = { env: environment({ PORT: '0', ...settings }), stdio: ['ignore', 'pipe', 'inherit'] };
+  const child = kept(spawn(process.execPath, args, options));
+  const url = await new Promise((found, failed) => {
+    const lines = createInterface({ input: child.stdout });
+    lines.on('line', (line) => {
+      const match = /http:\/\/127\.0\.0\.1:\d+/.exec(line);
+      if (match) found(match[0]);
+    });
+    child.once('exit', (code) => failed(new Error(`${script} ended with ${code} before it listened`)));
+    sleep(START_MS, undefined, { ref: false }).then(() => failed(new Error(`${script} does not start`)));
+  });
+  return { child, url };
+}
+
+/** The service as `npm start` runs it, with its request log off. */
+export function startService(settings = {}) {
+  const fixed = { BRAIN_BOOTSTRAP_KEY: KEY, BRAIN_LOG_REQUESTS: 'off', BRAIN_LOG_FORMAT: 'json' };
+  return startServer(join(ROOT, 'dist/main.js'), { ...fixed, ...settings }, ['--enable-source-maps']);
+}
+
+function redisProgram() {
+  for (const name of ['redis-server', 'valkey-server']) {
+    try {
+      execFileSync(name, ['--version'], { stdio: 'ignore' });
+      return name;
+    } catch {
+      // The next name may be the one that is installed.
+    }
+  }
+  throw new Error('Neither redis-server nor valkey-server is on the PATH: type apt-get install redis-server');
+}
+
+export function freePort() {
+  return new Promise((found) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => found(port));
+    });
+  });
+}
+
+/** A Redis of our own that keeps nothing, which is what Redis does where nobody asked for more. */
+export async function startRedis() {
+  const port = await freePort();
+  const folder = temporaryFolder();
+  const args = ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no'];
+  const child = kept(spawn(redisProgram(), args.map(String), { stdio: ['ignore', 'pipe', 'inherit'] }));
+  await new Promise((ready, failed) => {
+    createInterface({ input: child.stdout }).on('line', (line) => /eady to accept/.test(line) && ready());
+    child.once('exit', (code) => failed(new Error(`Redis ended with ${code}`)));
+  });
+  return { child, url: `redis://127.0.0.1:${port}` };
+}
+
+/** Runs one of our scripts to its end and resolves with the object that it sends. */
+export function ask(script, args = [], settings = {}, flags = []) {
+  const child = kept(
+    fork(join(HERE, script), args.map(String), { env: environment(settings), execArgv: flags }),
+  );
+  return new Promise((answered, failed) => {
+    let answer;
+    child.on('message', (message) => {
+      answer = message;
+    });
+    child.once('exit', (code) =>
+      answer && code === 0 ? answered(answer) : failed(new Error(`${script} ended with ${code}`)),
+    );
+  });
+}
+
+export function startClient() {
+  const child = kept(fork(join(HERE, 'load.mjs')));
+  const load = (job) =>
+    new Promise((done, failed) => {
+      child.once('message', (answer) => (answer.error ? failed(new Error(answer.error)) : done(answer)));
+      child.send(job);
+    });
+  return { child, load };
+}
+
+/** CPU time that a process has used, in seconds; NaN where the system does not tell (it is a hint, not the measure). */
+export function cpuSeconds({ child }) {
+  try {
+    const stat = readFileSync(`/proc/${child.pid}/stat`, 'latin1');
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return (Number(fields[11]) + Number(fields[12])) / 100;
+  } catch {
+    return Number.NaN;
+  }
+}

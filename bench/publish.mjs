@@ -1,0 +1,114 @@
+/**
+ * What an event costs: the stack of whoever calls `publish`, the CPU of the whole way into the log, and the memory of
+ * events that wait. `node --expose-gc publish.mjs`, with the settings of the service in the environment.
+ */
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
+import { openService, runInContext, threat, threatDetected } from './inside.mjs';
+
+/** So many calls are timed together: a clock that is read for each would be most of what it measures. */
+const CALLS = 20;
+const SAMPLES = 2000;
+const WARM_UP = 20_000;
+/** A steady load that leaves the process idle in between, as requests do: 20,000 events a second. */
+const BURST = 100;
+const BURST_EVERY_MS = 5;
+const PACED = 100_000;
+const IDLE_MS = 2000;
+
+const context = { requestId: 'bench', correlationId: 'a-correlation-of-20' };
+const subjects = Array.from({ length: 1000 }, (_, n) => threat(n));
+const { events, newStream, close } = await openService();
+
+/** Built anew for each call, as a service does it: what the caller pays includes making the payload. */
+function publish(stream, n) {
+  stream.publish(threatDetected(subjects[n % subjects.length]));
+}
+
+/** Microseconds of a call: the median, and what 99 of 100 samples stay under. */
+async function stackCost(stream, caughtUp) {
+  const costs = [];
+  for (let i = 0; i < SAMPLES; i += 1) {
+    const startedMs = performance.now();
+    for (let n = 0; n < CALLS; n += 1) publish(stream, i + n);
+    costs.push(((performance.now() - startedMs) * 1000) / CALLS);
+    // The timers of the stream get their turn, as they do between requests, and the buffer stays far from full.
+    await turn();
+    if (i % 100 === 0) await caughtUp();
+  }
+  costs.sort((a, b) => a - b);
+  return { medianUs: costs[costs.length >> 1], p99Us: costs[Math.floor(costs.length * 0.99)] };
+}
+
+const cpuUs = () => {
+  const { user, system } = process.cpuUsage();
+  return user + system;
+};
+
+async function pathCost(stream) {
+  await stream.flush();
+  const idleFromUs = cpuUs();
+  await sleep(IDLE_MS);
+  const idlePerMs = (cpuUs() - idleFromUs) / IDLE_MS;
+  const fromUs = cpuUs();
+  const startedMs = performance.now();
+  for (let sent = 0; sent < PACED; ) {
+    // A timer that comes late is made up for, so that the pace is the same on a busy machine.
+    const due = Math.min(PACED, Math.ceil((performance.now() - startedMs) / BURST_EVERY_MS) * BURST);
+    for (; sent < due; sent += 1) publish(stream, sent);
+    await sleep(BURST_EVERY_MS);
+  }
+  await stream.flush();
+  const ms = performance.now() - startedMs;
+  return { cpuUs: (cpuUs() - fromUs - idlePerMs * ms) / PACED, perSecond: (PACED * 1000) / ms };
+}
+
+/** What serializing the same event costs here and now, alone: a yardstick for the machine. */
+function yardstick() {
+  const { payload } = threatDetected(subjects[0]);
+  const event = {
+    id: 'evt_threat_1700000000000_abcdefgh',
+    type: 'threat.detected',
+    source: 'threat_service',
+  };
+  const meta = { correlation_id: context.correlationId, version: '1.0', schema_version: 1 };
+  const envelope = { ...event, target: null, timestamp: 1_700_000_000.123, payload, meta };
+  const fromUs = cpuUs();
+  for (let n = 0; n < PACED; n += 1) JSON.stringify(envelope);
+  return { cpuUs: (cpuUs() - fromUs) / PACED, bytes: JSON.stringify(envelope).length };
+}
+
+/** A log that never answers: the calls go on, the buffer fills up to its bound, and then events are counted. */
+async function hung() {
+  const silent = () => new Promise(() => undefined);
+  const stream = newStream({ append: silent, bounds: silent });
+  const used = () => {
+    globalThis.gc();
+    const { heapUsed, external } = process.memoryUsage();
+    return heapUsed + external;
+  };
+  const before = used();
+  const filling = await stackCost(stream, () => undefined);
+  // Past the bound of the buffer, whatever it is.
+  while (stream.lost === 0) for (let n = 0; n < 1000; n += 1) publish(stream, n);
+  await sleep(1000);
+  const mib = (used() - before) / 2 ** 20;
+  const full = await stackCost(stream, () => undefined);
+  return { filling, full, mib };
+}
+
+const result = await runInContext(context, async () => {
+  for (let n = 0; n < WARM_UP; n += 1) {
+    publish(events, n);
+    if (n % BURST === 0) await turn();
+  }
+  await events.flush();
+  return {
+    stack: await stackCost(events, () => events.flush()),
+    path: await pathCost(events),
+    hung: await hung(),
+    yardstick: yardstick(),
+  };
+});
+process.send(result);
+await close();
+process.exit(0);

@@ -1,0 +1,170 @@
+/** All benchmarks, and one table at the end. See README.md for what each line means. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { join } from 'node:path';
+import { compare } from './compare.mjs';
+import { coldStart, productionDependencies } from './footprint.mjs';
+import {
+  ask,
+  KEY,
+  ROOT,
+  remove,
+  startClient,
+  startRedis,
+  startServer,
+  startService,
+  stop,
+  temporaryFolder,
+} from './processes.mjs';
+
+const HERE = import.meta.dirname;
+const FEW = 1000;
+const MANY = process.argv.includes('--full') ? 1_000_000 : 100_000;
+const headers = { Authorization: `Bearer ${KEY}` };
+const client = startClient();
+const rows = [];
+
+function row(what, value, measured, goal, met) {
+  rows.push({ what, value, measured, goal, met });
+  console.log(`  ${what}: ${measured}`);
+}
+
+const figure = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
+const range = ({ ratio, least, most }) => `${figure(ratio)} (${figure(least)} to ${figure(most)})`;
+const rates = ({ ours, theirs }) => `${figure(ours.perSecond)}/s against ${figure(theirs.perSecond)}/s`;
+const cpu = ({ ours, theirs }) =>
+  Number.isNaN(ours.cpuUs)
+    ? ''
+    : `, CPU of the server ${figure(ours.cpuUs)} against ${figure(theirs.cpuUs)} µs`;
+
+/** The embedded store in a folder of its own, or a Redis of its own; the settings, and how to end it. */
+async function newStore(kind) {
+  const folder = temporaryFolder();
+  const redis = kind === 'Redis' ? await startRedis() : undefined;
+  const settings = { BRAIN_DATA_DIR: folder, ...(redis && { REDIS_URL: redis.url }) };
+  const end = async () => {
+    if (redis) await stop(redis);
+    remove(folder);
+  };
+  return { settings: { ...settings, BRAIN_BOOTSTRAP_KEY: KEY }, end };
+}
+
+async function trivial() {
+  const store = await newStore('embedded');
+  const ours = await startService(store.settings);
+  const theirs = await startServer(join(HERE, 'server.nest.mjs'));
+  // With a key, which the guard checks: a route that is open costs less.
+  const request = { method: 'GET', path: '/livez', headers };
+  const result = await compare(client, { server: ours, request }, { server: theirs, request });
+  await Promise.all([stop(ours), stop(theirs)]);
+  await store.end();
+  const measured = `${range(result)}; ${rates(result)}${cpu(result)}`;
+  row('A trivial route, against stock Nest 12 on Express', result, measured, '≥ 2', result.ratio >= 2);
+}
+
+async function threats() {
+  const store = await newStore('Redis');
+  const ours = await startService(store.settings);
+  const theirs = await startServer(join(HERE, 'server.express.mjs'), { REDIS_URL: store.settings.REDIS_URL });
+  const body = {
+    type: 'prompt_injection',
+    source: 'agent:researcher-7',
+    severity: 'HIGH',
+    description: 'A fetched page told the agent to reveal its keys',
+    metadata: { url: 'https://example.org/page' },
+  };
+  const request = { method: 'POST', path: '/api/threats', headers, body };
+  const side = (server) => ({ server, request, status: 201 });
+  const result = await compare(client, side(ours), side(theirs));
+  await Promise.all([stop(ours), stop(theirs)]);
+  await store.end();
+  const measured = `${range(result)}; ${rates(result)}${cpu(result)}`;
+  row('POST /api/threats on Redis, against bare Express', result, measured, '≥ 0.8', result.ratio >= 0.8);
+}
+
+async function filled(kind, count) {
+  const store = await newStore(kind);
+  const { seconds } = await ask('fill.mjs', [count], store.settings);
+  if (count > FEW) console.log(`  ${count} threats filled into ${kind} in ${figure(seconds)} s`);
+  return { store, server: await startService(store.settings) };
+}
+
+async function lists() {
+  for (const kind of ['embedded', 'Redis']) {
+    const few = await filled(kind, FEW);
+    const many = await filled(kind, MANY);
+    for (const query of ['severity=CRITICAL', 'severity=CRITICAL&status=OPEN']) {
+      const request = { method: 'GET', path: `/api/threats?${query}`, headers };
+      const side = ({ server }) => ({ server, request });
+      const result = await compare(client, side(few), side(many), { connections: 8, rounds: 5, ms: 1000 });
+      const measured = `${range(result)}; ${figure(result.theirs.p50Ms)} ms against ${figure(result.ours.p50Ms)} ms`;
+      const what = `${query.replace('&', ' and ')}, ${kind}: ${MANY} threats against ${FEW}, times`;
+      row(what, result, measured, '≤ 2', result.ratio <= 2);
+    }
+    for (const { server, store } of [few, many]) {
+      await stop(server);
+      await store.end();
+    }
+  }
+}
+
+async function publish() {
+  for (const kind of ['embedded', 'Redis']) {
+    const store = await newStore(kind);
+    const { stack, path, hung, yardstick } = await ask('publish.mjs', [], store.settings, ['--expose-gc']);
+    await store.end();
+    const costs = ({ medianUs, p99Us }) => `${figure(medianUs)} µs, 99 of 100 under ${figure(p99Us)} µs`;
+    row(`publish, the caller's stack, ${kind}`, stack, costs(stack), '< 5 µs', stack.medianUs < 5);
+    const cost = `${figure(path.cpuUs)} µs at ${figure(path.perSecond)} events/s`;
+    row(`The whole event path, CPU per event, ${kind}`, path, cost, '< 12 µs', path.cpuUs < 12);
+    if (kind !== 'embedded') continue;
+    const worst = Math.max(hung.filling.medianUs, hung.full.medianUs);
+    row('publish while the log hangs', hung.filling, costs(hung.filling), '< 5 µs', worst < 5);
+    row('publish while the log hangs, buffer full', hung.full, costs(hung.full), '< 5 µs', worst < 5);
+    row('Memory of a full buffer', hung.mib, `${figure(hung.mib)} MiB`, '', undefined);
+    const alone = `${figure(yardstick.cpuUs)} µs for ${yardstick.bytes} characters`;
+    row('JSON.stringify of the same event alone', yardstick, alone, '', undefined);
+  }
+}
+
+async function footprint() {
+  const { seconds, least, most, rss } = await coldStart();
+  const measured = `${figure(seconds)} s (${figure(least)} to ${figure(most)})`;
+  row('Cold start to /readyz', seconds, measured, '< 1.5 s', seconds < 1.5);
+  row('Resident memory after the start', rss, `${figure(rss)} MiB`, '< 150 MiB', rss < 150);
+  const mib = productionDependencies();
+  row('Production dependencies on disk', mib, `${figure(mib)} MiB`, '< 120 MiB', mib < 120);
+}
+
+function print() {
+  const table = rows.map(({ what, measured, goal, met }) => {
+    const verdict = met === undefined ? '' : met ? 'met' : 'missed';
+    return [what, measured, goal, verdict];
+  });
+  const titles = ['', 'measured', 'goal', ''];
+  const widths = titles.map((title, i) => Math.max(title.length, ...table.map((cells) => cells[i].length)));
+  const line = (cells) => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
+  const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`;
+  console.log(`\n${[line(titles), rule, ...table.map(line)].join('\n')}\n`);
+}
+
+const ALL = { trivial, threats, lists, publish, footprint };
+const wanted = process.argv.slice(2).filter((arg) => arg !== '--full');
+const unknown = wanted.filter((name) => !Object.hasOwn(ALL, name));
+if (unknown.length > 0) {
+  console.error(`${unknown.join(', ')}: no such benchmark; there are ${Object.keys(ALL).join(', ')}`);
+  process.exit(64);
+}
+
+execFileSync(process.execPath, ['scripts/build-if-needed.mjs'], { cwd: ROOT, stdio: 'inherit' });
+console.log(`Node ${process.version}, ${cpus().length} cores, ${cpus()[0]?.model ?? 'unknown'}`);
+for (const [name, benchmark] of Object.entries(ALL)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  console.log(name);
+  await benchmark();
+}
+print();
+mkdirSync(join(HERE, 'results'), { recursive: true });
+writeFileSync(join(HERE, 'results/latest.json'), `${JSON.stringify(rows, null, 2)}\n`);
+process.exit(0);
