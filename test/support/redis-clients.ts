@@ -9,7 +9,7 @@ import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/s
 import { StoreRedis } from '../../src/storage/store.redis.js';
 import { type RedisServer, Wire } from './redis-server.js';
 
-export interface LogLine {
+interface LogLine {
   level: 'info' | 'warn' | 'error';
   message: string;
   fields: Record<string, unknown>;

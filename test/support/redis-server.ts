@@ -34,6 +34,10 @@ function serverProgram(): string {
   );
 }
 
+function cliProgram(): string {
+  return serverProgram().replace('-server', '-cli');
+}
+
 /** A free port whose bus port (ten thousand above) is free too. */
 async function freePort(): Promise<number> {
   for (;;) {
@@ -119,12 +123,12 @@ export class RedisServer {
 
   /** Runs a command; arguments are sent as they are, and the answer is that of redis-cli. */
   cli(...args: string[]): string {
-    return execFileSync('redis-cli', this.cliArgs(args), { encoding: 'utf8' }).trim();
+    return execFileSync(cliProgram(), this.cliArgs(args), { encoding: 'utf8' }).trim();
   }
 
   /** The same without holding up this process, for a command that takes long. */
   async cliLater(...args: string[]): Promise<void> {
-    await new Promise((resolve) => execFile('redis-cli', this.cliArgs(args), resolve));
+    await new Promise((resolve) => execFile(cliProgram(), this.cliArgs(args), resolve));
   }
 
   /** `SIGKILL`: what `kill -9` sends. */
@@ -191,7 +195,7 @@ export async function startCluster(): Promise<Group> {
   const [first, , , spare] = servers as [RedisServer, RedisServer, RedisServer, RedisServer];
   const addresses = servers.slice(0, 3).map((server) => `${HOST}:${server.port}`);
   const create = ['--cluster', 'create', ...addresses, '--cluster-replicas', '0', '--cluster-yes'];
-  execFileSync('redis-cli', create, { stdio: 'ignore' });
+  execFileSync(cliProgram(), create, { stdio: 'ignore' });
   const ready = (one: RedisServer): boolean => one.cli('cluster', 'info').includes('cluster_state:ok');
   await until(() => servers.slice(0, 3).every(ready), START_MS, 'the cluster');
   spare.cli('cluster', 'meet', HOST, String(first.port));
