@@ -19,6 +19,8 @@ const RECOVERY_MS = 5000;
 /** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
 const TOLD_MS = 15_000;
 const FLOW_MS = 20_000;
+/** BRAIN_SHUTDOWN_GRACE_SECONDS, as it is documented. */
+const GRACE_MS = 25_000;
 const LIMIT_MS = LONG ? 900_000 : 90_000;
 
 const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
@@ -199,4 +201,18 @@ describe('Redis under the service', () => {
     },
     LIMIT_MS,
   );
+
+  it('that comes up after the service is waited for, and one that went away keeps no shutdown up', async () => {
+    await redis.kill();
+    const starting = start({ REDIS_URL: redis.url });
+    await sleep(1000);
+    await redis.run();
+    const service = await starting;
+    expect((await service.post('/api/threats', report)).status).toBe(201);
+    redis.freeze();
+    const sentMs = Date.now();
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+    expect(Date.now() - sentMs).toBeLessThan(GRACE_MS);
+    redis.thaw();
+  }, 60_000);
 });
