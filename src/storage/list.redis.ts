@@ -1,5 +1,5 @@
 /** A page of a list, asked of `scripts/list.lua` in one round trip. */
-import { type Place, readCursor, writeCursor } from './cursor.js';
+import { readCursor, writeCursor } from './cursor.js';
 import { decodeOrder, encodeOrder, ORDER_LENGTH } from './order.redis.js';
 import type { RedisLink } from './redis.js';
 import { SCRIPTS } from './scripts.redis.js';
@@ -27,7 +27,7 @@ export async function listPage<T>(
     if (value !== undefined) sets.push(keys.rows(collection, name, value));
   }
   if (sets.length === 0) sets.push(keys.rows(collection, ALL, ''));
-  const after = query.cursor === undefined ? undefined : placeOf(query.cursor, Number.isFinite);
+  const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
   const args = [
     collection.name,
     collection.indexVersion,
@@ -54,10 +54,4 @@ export async function listPage<T>(
 function boundOf(order: number | undefined): string {
   if (order === undefined) return '';
   return encodeOrder(Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, order)));
-}
-
-/** A cursor whose number cannot be from us is refused like any other text that is no cursor. */
-export function placeOf(cursor: string, possible: (order: number) => boolean): Place {
-  const place = readCursor(cursor);
-  return possible(place.order) ? place : readCursor('');
 }

@@ -194,13 +194,6 @@ function writeDocument(program: Program, names: RedisKeys, document: PlannedDocu
   program.move(collection, id, before?.doc, after?.doc);
 }
 
-/** Removals pass also when Redis is full, with the events that tell of them. */
-export function removesOnly(plan: Plan): boolean {
-  const writes = plan.once !== undefined || plan.appends.length > 0;
-  const written = plan.documents.filter((document) => document.written);
-  return !writes && written.length > 0 && written.every((document) => document.after === undefined);
-}
-
 /** How a lease stands at its key. */
 export function leaseValue(fence: number, token: string): string {
   return `${fence} ${token}`;

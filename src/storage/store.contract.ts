@@ -335,7 +335,23 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
       });
 
       it('refuse a cursor that is none of theirs', async () => {
-        expect(await codeOf(store.list(ITEMS, { cursor: 'rubbish' }))).toBe('invalid_request');
+        const cursor = (json: string): string => Buffer.from(json).toString('base64url');
+        for (const wrong of [
+          'rubbish',
+          cursor('{}'),
+          cursor('["1","a"]'),
+          cursor('[1e999,"a"]'),
+          cursor('[1]'),
+        ]) {
+          expect([wrong, await codeOf(store.list(ITEMS, { cursor: wrong }))]).toEqual([
+            wrong,
+            'invalid_request',
+          ]);
+        }
+        for (const wrong of ['rubbish', cursor('[-1,""]'), cursor('[1.5,""]')]) {
+          const read = store.entries(ITEMS, 'a', { limit: 1, cursor: wrong });
+          expect([wrong, await codeOf(read)]).toEqual([wrong, 'invalid_request']);
+        }
       });
 
       it('are complete and free of repetition while others insert, change and remove', async () => {

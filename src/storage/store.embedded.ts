@@ -1,6 +1,6 @@
 /** `Store` on a file: one process, one writer, acknowledged means on disk. */
 import { digest } from '../shared/ids.js';
-import { readCursor, writeCursor } from './cursor.js';
+import { readOffset, writeCursor } from './cursor.js';
 import { type EmbeddedDatabase, type Key } from './database.embedded.js';
 import type { EventLogEmbedded } from './event-log.embedded.js';
 import { EmbeddedIndex, under } from './index.embedded.js';
@@ -93,7 +93,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     page: { limit: number; cursor?: string },
   ): Promise<{ entries: object[]; next: string | null }> {
     const prefix = [collection.name, id];
-    const after = page.cursor === undefined ? 0 : readCursor(page.cursor).order;
+    const after = readOffset(page.cursor);
     const range = {
       start: [...prefix, after + 1],
       end: [...prefix, Number.MAX_VALUE],

@@ -1,14 +1,14 @@
 /** `Store` on Redis: many processes, one script per commit. */
 import { isBrainError } from '../shared/errors.js';
 import { AdoptionRedis } from './adoption.redis.js';
-import { writeCursor } from './cursor.js';
+import { readOffset, writeCursor } from './cursor.js';
 import { explained, unavailable } from './errors.redis.js';
 import type { EventLogRedis } from './event-log.redis.js';
 import { healthOf } from './health.redis.js';
 import type { AnyCollection } from './keys.redis.js';
 import { LeasesRedis } from './leases.redis.js';
-import { listPage, placeOf } from './list.redis.js';
-import { programOf, removesOnly } from './program.redis.js';
+import { listPage } from './list.redis.js';
+import { programOf } from './program.redis.js';
 import type { RedisLink } from './redis.js';
 import { ReplicationRedis } from './replication.redis.js';
 import { RevisionsRedis } from './revisions.redis.js';
@@ -29,6 +29,7 @@ import {
   KeyedQueues,
   type Outcome,
   type Plan,
+  removesOnly,
   runTransaction,
   type TransactionBackend,
 } from './transaction.js';
@@ -110,7 +111,7 @@ export class StoreRedis extends Store implements TransactionBackend {
     page: { limit: number; cursor?: string },
   ): Promise<{ entries: object[]; next: string | null }> {
     const key = this.link.keys.entries(collection, id);
-    const first = page.cursor === undefined ? 0 : placeOf(page.cursor, isOffset).order;
+    const first = readOffset(page.cursor);
     const found = (await this.link.command('lrange', [key, first, first + page.limit])) as string[];
     const more = found.length > page.limit;
     return {
@@ -221,10 +222,6 @@ export class StoreRedis extends Store implements TransactionBackend {
 function staleOf(plan: Plan, cause: unknown): AnyCollection | undefined {
   const name = /^STALEINDEX (.+)$/.exec(cause instanceof Error ? cause.message : '')?.[1];
   return [...plan.documents, ...plan.uniques].find(({ collection }) => collection.name === name)?.collection;
-}
-
-function isOffset(order: number): boolean {
-  return Number.isSafeInteger(order) && order >= 0;
 }
 
 function parseEntry(key: string, json: string): object {

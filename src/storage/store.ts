@@ -152,7 +152,7 @@ export abstract class Store {
 
   /**
    * Calls back within a second of any commit to the collection by any replica, and after every reconnect, when all
-   * that is cached counts as unknown. Returns the way to stop.
+   * that is cached counts as unknown. `changed` must not throw. Returns the way to stop.
    */
   abstract watch<T>(collection: Collection<T>, changed: () => void): () => void;
   /** When the store last answered, in `Date.now()` terms: what is cached is as fresh as this. */
