@@ -152,6 +152,18 @@ describe('a problem', () => {
     for (const { detail } of faults) expect(detail).toMatch(/^(must|is) /);
   });
 
+  it('is no answer to names that every object knows', async () => {
+    for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
+      const found = await service.get(`/api/events?type=${name}&source=${name}&subject=${name}`).expect(200);
+      expect(found.body).toEqual({ events: [], next_cursor: null });
+      const listed = await service.get(`/api/threats?type=${name}&source=${name}`).expect(200);
+      expect(listed.body).toEqual({ threats: [], total: 0, next_cursor: null });
+      expectProblem(await service.get(`/api/threats/${name}`), 404, 'threat_not_found');
+      expectProblem(await service.delete(`/api/keys/${name}`), 404, 'key_not_found');
+      expectProblem(await service.get(`/api/threats?${name}=1`), 422, 'invalid_request');
+    }
+  });
+
   it('names every fault of a query at once', async () => {
     const answer = await service.get('/api/threats?limit=x&status=open&colour=red&cursor=');
     const body = expectProblem(answer, 422, 'invalid_request');
@@ -437,6 +449,13 @@ describe('the ids of a request', () => {
   it.each(['', 'x'.repeat(129), 'gr\xfc\xdfe', 'tab\there'])('are replaced when not: %j', async (id) => {
     const answer = await raw(requestBytes('GET /livez', [`X-Request-ID: ${id}`]));
     expect(idOf(answer)).toMatch(/^[0-9a-z]{20}$/);
+  });
+
+  it('are one when they are sent twice, with nothing at the ends that gets lost on the way', async () => {
+    const twice = async (first: string, second: string): Promise<unknown> =>
+      idOf(await raw(requestBytes('GET /livez', [`X-Request-ID: ${first}`, `X-Request-ID: ${second}`])));
+    expect(await twice('a', 'b')).toBe('a, b');
+    expect(await twice('a', '')).toMatch(/^[0-9a-z]{20}$/);
   });
 
   it('are made anew for each request and echoed on errors of every origin', async () => {

@@ -61,16 +61,16 @@ export function priorityOf(type: string): Priority | null {
 }
 
 /** Older names that every subscription and filter understands. */
-const ALIASES: Record<string, string> = {
-  'policy.evaluated': 'policy.rule_evaluated',
-  'policy.denied': 'policy.action_denied',
-  'immune.critical_issue_detected': 'immune.critical_event',
-};
+const ALIASES = new Map([
+  ['policy.evaluated', 'policy.rule_evaluated'],
+  ['policy.denied', 'policy.action_denied'],
+  ['immune.critical_issue_detected', 'immune.critical_event'],
+]);
 
 /** Exact types, aliases, and patterns in which `*` stands for one segment or, alone, for all. */
 export function typeFilter(patterns: string[]): (type: string) => boolean {
   if (patterns.length === 0 || patterns.includes('*')) return () => true;
-  const wanted = patterns.map((pattern) => (ALIASES[pattern] ?? pattern).split('.'));
+  const wanted = patterns.map((pattern) => (ALIASES.get(pattern) ?? pattern).split('.'));
   return (type) => {
     const parts = type.split('.');
     return wanted.some(

@@ -14,6 +14,8 @@ import { refuseUnparsed } from './unparsed.js';
 const MAX_HEADER_BYTES = 16_384;
 /** A client that sends its request slower than this is holding a connection hostage. */
 const REQUEST_TIMEOUT_MS = 60_000;
+/** Longer than load balancers keep idle connections (60 s): else they send a request into one that is just closed. */
+const KEEP_ALIVE_MS = 75_000;
 
 export class CuredExpressAdapter extends ExpressAdapter {
   private readonly connections = new Set<Socket>();
@@ -41,6 +43,7 @@ export class CuredExpressAdapter extends ExpressAdapter {
         maxHeaderSize: MAX_HEADER_BYTES,
         requestTimeout: REQUEST_TIMEOUT_MS,
         keepAlive: true,
+        keepAliveTimeout: KEEP_ALIVE_MS,
         requireHostHeader: false,
       },
       handle as never,

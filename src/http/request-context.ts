@@ -4,8 +4,11 @@ import { type RequestContext, runInContext } from '../shared/context.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
 
-/** Printable ASCII, short enough for every log: anything else a client sends is replaced, not repeated. */
-const SANE = /^[\x20-\x7e]{1,128}$/;
+/**
+ * Printable ASCII, short enough for every log: anything else a client sends is replaced, not repeated. A space at an end
+ * would be lost on the way back; it comes about when the header is sent twice, once empty.
+ */
+const SANE = /^(?=.{1,128}$)[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
 
 export function requestContext(logger: Logger, logRequests: boolean) {

@@ -14,6 +14,7 @@ const READY_MS = 20_000;
 const POLL_MS = 20;
 /** No answer of the service takes longer, whatever the store does; a test that waits this long has found a hang. */
 const ANSWER_MS = 10_000;
+const IDLE_MS = 2000;
 
 export interface ProcessAnswer {
   status: number;
@@ -47,7 +48,8 @@ export class ServiceProcess {
   url = '';
   private ending?: Ending;
   private text = '';
-  private readonly agent = new Agent({ keepAlive: true });
+  /** Lets go of idle connections before the service does, so that no request meets a connection that just ends. */
+  private readonly agent = new Agent({ keepAlive: true, timeout: IDLE_MS });
 
   private constructor(private readonly child: ChildProcess) {
     this.pid = child.pid as number;
