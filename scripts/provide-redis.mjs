@@ -27,3 +27,5 @@ export function provideRedis() {
     process.exit(1);
   }
 }
+
+if (import.meta.filename === process.argv[1]) provideRedis();

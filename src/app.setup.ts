@@ -3,7 +3,7 @@ import { NestFactory, Reflector } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
-import { BodyInterceptor } from './http/body.interceptor.js';
+import { BodyGuard } from './http/body.guard.js';
 import { ApiDocument } from './http/docs.controller.js';
 import { CuredExpressAdapter } from './http/express.adapter.js';
 import { Draining } from './http/health.controller.js';
@@ -16,19 +16,18 @@ import type { Logger } from './shared/logger.js';
 
 export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
   const problems = new ProblemFilter(logger);
-  const inContext = requestContext(logger, config.logRequests);
-  const adapter = new CuredExpressAdapter((request, response) =>
-    inContext(request, response, () => problems.answer(unreadable(), request, response)),
-  );
+  const adapter = new CuredExpressAdapter({
+    inContext: requestContext(logger, config.logRequests),
+    unroutable: (request, response) => problems.answer(unreadable(), request, response),
+  });
   const app = await NestFactory.create<NestExpressApplication>(AppModule.for(config, logger), adapter, {
     logger,
     bodyParser: false,
     abortOnError: false,
   });
   if (config.trustProxy !== null) app.set('trust proxy', config.trustProxy);
-  app.use(inContext);
   app.useGlobalFilters(problems);
-  app.useGlobalInterceptors(new BodyInterceptor(app.get(Reflector)));
+  app.useGlobalGuards(new BodyGuard(app.get(Reflector)));
   app.useGlobalPipes(new ValidationPipe());
   await app.init();
   app.get(ApiDocument).json = JSON.stringify(openApiDocument(app));

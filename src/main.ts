@@ -23,9 +23,9 @@ async function start(): Promise<void> {
   const config = settings();
   const logger = new Logger({ level: config.logLevel, format: config.logFormat });
   const app = await createApp(config, logger);
+  onSignals(app, config, logger);
   const access = await adminAccess(app);
   await app.listen(config.port, config.host);
-  onSignals(app, config, logger);
   process.stdout.write(await welcome(app, config, access), () => {
     if (access?.kind === 'made') access.printed();
   });

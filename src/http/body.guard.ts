@@ -3,16 +3,9 @@
  * megabytes, and within the limit of its route. A JSON reader of its own, with the same limits as body-parser, costs a
  * fraction of it; body-parser alone cost as much as all validation.
  */
-import {
-  type CallHandler,
-  type ExecutionContext,
-  Injectable,
-  type NestInterceptor,
-  SetMetadata,
-} from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Injectable, SetMetadata } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import type { Request, Response } from 'express';
-import { from, mergeMap, type Observable } from 'rxjs';
 import { BrainError } from '../shared/errors.js';
 
 const KIB = 1024;
@@ -22,20 +15,23 @@ const LIMIT = 'body-limit';
 /** Another bound than 256 KiB for the body of a route. */
 export const BodyLimit = (bytes: number): MethodDecorator & ClassDecorator => SetMetadata(LIMIT, bytes);
 
+/**
+ * A guard by its place, not by its nature: it runs behind the one that asks for the key and before the pipes, and an
+ * interceptor at that place would wrap every request into observables.
+ */
 @Injectable()
-export class BodyInterceptor implements NestInterceptor {
+export class BodyGuard implements CanActivate {
   constructor(private readonly reflector: Reflector) {}
 
-  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+  canActivate(context: ExecutionContext): true | Promise<true> {
     const http = context.switchToHttp();
     const request = http.getRequest<Request & { rawBody?: string }>();
-    if (request.method === 'GET' || request.method === 'HEAD' || !hasBody(request)) return next.handle();
+    if (request.method === 'GET' || request.method === 'HEAD' || !hasBody(request)) return true;
     const limit = this.reflector.getAllAndOverride<number | undefined>(LIMIT, [
       context.getHandler(),
       context.getClass(),
     ]);
-    const read = readJson(request, http.getResponse<Response>(), limit ?? MAX_BODY_BYTES);
-    return from(read).pipe(mergeMap(() => next.handle()));
+    return readJson(request, http.getResponse<Response>(), limit ?? MAX_BODY_BYTES);
   }
 }
 
@@ -48,7 +44,7 @@ async function readJson(
   request: Request & { rawBody?: string },
   response: Response,
   limit: number,
-): Promise<void> {
+): Promise<true> {
   const type = request.headers['content-type'] ?? '';
   if (!/^application\/(?:json|[\w.+-]+\+json)\s*(?:;\s*charset="?utf-8"?\s*)?$/i.test(type)) {
     const detail = 'Send the body as JSON in UTF-8, with Content-Type: application/json.';
@@ -63,6 +59,7 @@ async function readJson(
   const text = decodeUtf8(await readBytes(request, limit));
   request.rawBody = text;
   request.body = parse(text);
+  return true;
 }
 
 function readBytes(request: Request, limit: number): Promise<Buffer> {
