@@ -1,5 +1,5 @@
 /** How the application is put together and taken down; `main.ts` and the tests use the same. */
-import { NestFactory, Reflector } from '@nestjs/core';
+import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
@@ -27,7 +27,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   });
   if (config.trustProxy !== null) app.set('trust proxy', config.trustProxy);
   app.useGlobalFilters(problems);
-  app.useGlobalGuards(new BodyGuard(app.get(Reflector)));
+  app.useGlobalGuards(new BodyGuard());
   app.useGlobalPipes(new ValidationPipe());
   await app.init();
   app.get(ApiDocument).json = JSON.stringify(openApiDocument(app));

@@ -1,19 +1,14 @@
 /**
  * Reads the body of a request after the guard has let it pass, so that nobody without a key can make the service read
- * megabytes, and within the limit of its route. A JSON reader of its own, with the same limits as body-parser, costs a
- * fraction of it; body-parser alone cost as much as all validation.
+ * megabytes. A JSON reader of its own, with the same limits as body-parser, costs a fraction of it; body-parser alone cost
+ * as much as all validation.
  */
-import { type CanActivate, type ExecutionContext, Injectable, SetMetadata } from '@nestjs/common';
-import { Reflector } from '@nestjs/core';
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
 
 const KIB = 1024;
 export const MAX_BODY_BYTES = 256 * KIB;
-const LIMIT = 'body-limit';
-
-/** Another bound than 256 KiB for the body of a route. */
-export const BodyLimit = (bytes: number): MethodDecorator & ClassDecorator => SetMetadata(LIMIT, bytes);
 
 /**
  * A guard by its place, not by its nature: it runs behind the one that asks for the key and before the pipes, and an
@@ -21,17 +16,11 @@ export const BodyLimit = (bytes: number): MethodDecorator & ClassDecorator => Se
  */
 @Injectable()
 export class BodyGuard implements CanActivate {
-  constructor(private readonly reflector: Reflector) {}
-
   canActivate(context: ExecutionContext): true | Promise<true> {
     const http = context.switchToHttp();
     const request = http.getRequest<Request & { rawBody?: string }>();
     if (request.method === 'GET' || request.method === 'HEAD' || !hasBody(request)) return true;
-    const limit = this.reflector.getAllAndOverride<number | undefined>(LIMIT, [
-      context.getHandler(),
-      context.getClass(),
-    ]);
-    return readJson(request, http.getResponse<Response>(), limit ?? MAX_BODY_BYTES);
+    return readJson(request, http.getResponse<Response>(), MAX_BODY_BYTES);
   }
 }
 

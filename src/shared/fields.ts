@@ -136,16 +136,6 @@ export function Num(options: NumOptions = {}): PropertyDecorator {
   };
 }
 
-export function Flag(options: Common = {}): PropertyDecorator {
-  return field(
-    'flag',
-    options,
-    { type: 'boolean' },
-    'must be true or false',
-    (value) => typeof value === 'boolean',
-  );
-}
-
 /** Any JSON object; what it means is the client's business. */
 export function JsonObject(options: Common = {}): PropertyDecorator {
   const schema = { type: 'object', additionalProperties: true } as const;
