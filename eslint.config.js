@@ -2,7 +2,9 @@ import tseslint from 'typescript-eslint';
 
 // Biome formats and finds the plain mistakes; ESLint stays for what needs types, floating promises above all.
 export default tseslint.config(
-  { ignores: ['dist/**', 'build/**', 'bench/**', 'console/**', 'data/**', '**/*.cjs', '**/*.mjs', '**/*.js'] },
+  {
+    ignores: ['dist/**', 'build/**', 'bench/**', 'console/**', 'data/**', '**/*.cjs', '**/*.mjs', '**/*.js'],
+  },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

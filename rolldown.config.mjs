@@ -12,7 +12,14 @@ export default defineConfig({
   platform: 'node',
   external: (id) => OUTSIDE.test(id) || ABSENT.test(id),
   // Nest and the OpenAPI document know classes by their names.
-  output: { dir: 'dist', cleanDir: true, format: 'esm', sourcemap: true, keepNames: true, entryFileNames: 'main.js' },
+  output: {
+    dir: 'dist',
+    cleanDir: true,
+    format: 'esm',
+    sourcemap: true,
+    keepNames: true,
+    entryFileNames: 'main.js',
+  },
   plugins: [
     {
       name: 'lua-scripts',

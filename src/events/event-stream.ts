@@ -155,18 +155,18 @@ export class EventStream {
       payload,
       meta: { correlation_id: correlation, version: '1.0', schema_version: definition.schemaVersion },
     };
-    return { ...this.recordOf(envelope), type: definition.type, timestamp };
+    return this.serialized(envelope);
   }
 
-  private recordOf(envelope: Envelope): EventRecord {
+  private serialized(envelope: Envelope): Ready {
+    const { type, timestamp } = envelope;
     try {
       envelope.payload = this.mask(envelope.payload as object);
-      return { json: JSON.stringify(envelope), keys: indexKeys(envelope) };
+      return { json: JSON.stringify(envelope), keys: indexKeys(envelope), type, timestamp };
     } catch (error) {
-      const reason = messageOf(error);
-      this.trouble(`the payload of a ${envelope.type} could not be serialized`, error);
-      const kept = { ...envelope, payload: { unserializable: reason } };
-      return { json: JSON.stringify(kept), keys: indexKeys(kept) };
+      this.trouble(`the payload of a ${type} could not be serialized`, error);
+      envelope.payload = { unserializable: messageOf(error) };
+      return { json: JSON.stringify(envelope), keys: indexKeys(envelope), type, timestamp };
     }
   }
 

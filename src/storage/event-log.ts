@@ -69,12 +69,14 @@ export const POSITION = /^\d{1,15}-\d{1,15}$/;
 const SUBJECT_FIELDS = ['threat_id', 'mission_id', 'policy_id', 'agent_id', 'event_id'];
 
 export function indexKeys(event: { payload: unknown; meta: { correlation_id: string | null } }): string[] {
-  const keys = new Set<string>();
+  const keys: string[] = [];
   const payload = event.payload as Record<string, unknown> | null;
   for (const field of SUBJECT_FIELDS) {
     const value = payload?.[field];
-    if (typeof value === 'string' || typeof value === 'number') keys.add(`s:${value}`);
+    if (typeof value !== 'string' && typeof value !== 'number') continue;
+    const key = `s:${value}`;
+    if (!keys.includes(key)) keys.push(key);
   }
-  if (event.meta.correlation_id !== null) keys.add(`c:${event.meta.correlation_id}`);
-  return [...keys];
+  if (event.meta.correlation_id !== null) keys.push(`c:${event.meta.correlation_id}`);
+  return keys;
 }

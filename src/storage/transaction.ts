@@ -297,8 +297,9 @@ export function countDeltas<T>(
   return deltas;
 }
 
+/** The version is put before the text: copying each document into an object with one more field takes longer than the rest. */
 export function encode<T>(collection: Collection<T>, doc: T): string {
-  return JSON.stringify({ v: collection.version, ...doc });
+  return `{"v":${collection.version},${JSON.stringify(doc).slice(1)}`;
 }
 
 export function decode<T>(collection: Collection<T>, id: string, json: string): T {

@@ -59,13 +59,17 @@ class ThreatMitigated extends ThreatSubject {
   @Num() mitigated_at!: number;
 }
 
-const subject = ({ id, type, source }: Threat): ThreatSubject => ({ threat_id: id, type, source });
 const example: ThreatSubject = {
   threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
   type: 'prompt_injection',
   source: 'agent:researcher-7',
 };
 const at = 1735424567.89;
+
+/*
+ * The three fields of the subject stand in each payload by themselves: an object that begins as a copy of another is many
+ * times as slow to make, and this is the part of publishing that its caller waits for.
+ */
 
 export const threatDetected = defineEvent({
   type: 'threat.detected',
@@ -82,7 +86,9 @@ export const threatDetected = defineEvent({
   },
   consumers: ['Security operations: open a case', 'Dashboard: show it at once'],
   of: (threat: Threat): ThreatDetected => ({
-    ...subject(threat),
+    threat_id: threat.id,
+    type: threat.type,
+    source: threat.source,
     severity: threat.severity,
     status: threat.status,
     description: threat.description ?? undefined,
@@ -100,7 +106,9 @@ export const threatSeenAgain = defineEvent({
   example: { ...example, severity: 'HIGH', occurrences: 2, seen_at: at },
   consumers: ['Metrics: how often it strikes', 'Security operations: what is growing'],
   of: (threat: Threat): ThreatSeenAgain => ({
-    ...subject(threat),
+    threat_id: threat.id,
+    type: threat.type,
+    source: threat.source,
     severity: threat.severity,
     occurrences: threat.occurrences,
     seen_at: threat.last_seen_at,
@@ -116,7 +124,9 @@ export const threatStatusChanged = defineEvent({
   example: { ...example, severity: 'HIGH', old_status: 'OPEN', new_status: 'INVESTIGATING', changed_at: at },
   consumers: ['Dashboard: move the card', 'Audit: who moved it and why, by the correlation'],
   of: (threat: Threat, from: ThreatStatus, reason?: string): ThreatStatusChanged => ({
-    ...subject(threat),
+    threat_id: threat.id,
+    type: threat.type,
+    source: threat.source,
     severity: threat.severity,
     old_status: from,
     new_status: threat.status,
@@ -134,7 +144,9 @@ export const threatSeverityChanged = defineEvent({
   example: { ...example, old_severity: 'MEDIUM', new_severity: 'HIGH', changed_at: at },
   consumers: ['Dashboard: recolour the card', 'Metrics: how estimates hold'],
   of: (threat: Threat, from: ThreatSeverity, reason?: string): ThreatSeverityChanged => ({
-    ...subject(threat),
+    threat_id: threat.id,
+    type: threat.type,
+    source: threat.source,
     old_severity: from,
     new_severity: threat.severity,
     reason,
@@ -162,7 +174,9 @@ export const threatEscalated = defineEvent({
     from: { status?: ThreatStatus; severity?: ThreatSeverity },
     reason?: string,
   ): ThreatEscalated => ({
-    ...subject(threat),
+    threat_id: threat.id,
+    type: threat.type,
+    source: threat.source,
     severity: threat.severity,
     old_status: from.status,
     old_severity: from.severity,
@@ -188,7 +202,9 @@ export const threatMitigated = defineEvent({
   },
   consumers: ['Metrics: time to mitigate', 'Incident response: close the bridge'],
   of: (threat: Threat, from: ThreatStatus, durationSeconds: number): ThreatMitigated => ({
-    ...subject(threat),
+    threat_id: threat.id,
+    type: threat.type,
+    source: threat.source,
     severity: threat.severity,
     old_status: from,
     resolution: threat.resolution ?? undefined,
