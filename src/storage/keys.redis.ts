@@ -55,8 +55,13 @@ export class RedisKeys {
     return `${this.indexes(collection)}${collection.indexVersion}:counts`;
   }
 
+  /** What the keys of the events' index begin with; the digest of what they are found by follows. */
+  get eventIndex(): string {
+    return `${this.prefix}:sys:events:`;
+  }
+
   events(key: string): string {
-    return `${this.prefix}:sys:events:${digest(key)}`;
+    return this.eventIndex + digest(key);
   }
 
   transaction(id: string): string {

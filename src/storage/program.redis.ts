@@ -1,5 +1,6 @@
 /** A transaction as the operations of `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
 
+import { digest } from '../shared/ids.js';
 import type { EventRecord } from './event-log.js';
 import { type AnyCollection, indexField, type RedisKeys, revisionField } from './keys.redis.js';
 import { encodeOrder } from './order.redis.js';
@@ -111,11 +112,9 @@ export class Program {
       for (const arg of part.args) args.push(arg);
     }
     args.push(String(this.events.length));
-    if (this.events.length > 0) keys.push(this.names.stream);
-    for (const event of this.events) {
-      args.push(event.json, String(event.keys.length));
-      for (const key of event.keys) keys.push(this.names.events(key));
-    }
+    if (this.events.length > 0) keys.push(this.names.stream, this.names.eventIndex);
+    // Arguments are what a batch costs this process, so an event has two, however many index entries it has.
+    for (const event of this.events) args.push(event.json, event.keys.map(digest).join(' '));
     return { keys, args };
   }
 }

@@ -4,15 +4,15 @@ back, so whatever could fail is looked at before the first write. A call costs f
 looked at together where a command allows it.
 
 KEYS[1]   the record of this transaction: one that is sent twice is applied once
-KEYS[2…]  one key for each operation, in their order; behind them, where there are events, the stream and then one key
-          for each index entry of each event
+KEYS[2…]  one key for each operation, in their order; behind them, where there are events, the stream, and what the keys
+          of its index begin with (they are in the same slot, and too many to be named one by one)
 ARGV[1]   the operations, one character each, checks first
 ARGV[2]   the id of the transaction, which becomes the revision of the collections it changes
 ARGV[3]   how many of the operations are checks
 ARGV[4]   how long the record is kept, in seconds
 ARGV[5]   how long an idempotency key is kept, in seconds
 ARGV[6…]  the arguments of the operations, in their order; behind them the number of events, and for each its JSON and
-          how many index entries it has
+          the digests of what it is found by, with spaces between
 
 Checks    a                 there is no such key
           e value           the string at the key is this
@@ -193,23 +193,21 @@ end
 
 -- The state stands whatever the log says. What the log refuses is told, and a gap will say so.
 local function append(events, at)
-  local stream, index, last = KEYS[#ops + 2], #ops + 3, ''
+  local stream, index, last = KEYS[#ops + 2], KEYS[#ops + 3], ''
   for _ = 1, events do
     local id = redis.pcall('XADD', stream, '*', 'event', ARGV[at])
     if type(id) == 'table' then return last, stream .. ': ' .. id.err end
-    local count = tonumber(ARGV[at + 1])
-    if count > 0 then
-      local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-      local place = string.rep('0', 15 - #ms) .. ms .. '-' .. string.rep('0', 15 - #seq) .. seq
-      for i = index, index + count - 1 do
-        local added = redis.pcall('ZADD', KEYS[i], '0', place)
-        if type(added) == 'table' then
-          redis.call('XDEL', stream, id)
-          for before = index, i - 1 do redis.call('ZREM', KEYS[before], place) end
-          return last, KEYS[i] .. ': ' .. added.err
-        end
+    local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+    local place = string.rep('0', 15 - #ms) .. ms .. '-' .. string.rep('0', 15 - #seq) .. seq
+    local done = {}
+    for mark in string.gmatch(ARGV[at + 1], '%S+') do
+      local added = redis.pcall('ZADD', index .. mark, '0', place)
+      if type(added) == 'table' then
+        redis.call('XDEL', stream, id)
+        for _, key in ipairs(done) do redis.call('ZREM', key, place) end
+        return last, index .. mark .. ': ' .. added.err
       end
-      index = index + count
+      done[#done + 1] = index .. mark
     end
     last, at = id, at + 2
   end
