@@ -112,9 +112,12 @@ export class Program {
       for (const arg of part.args) args.push(arg);
     }
     args.push(String(this.events.length));
-    if (this.events.length > 0) keys.push(this.names.stream, this.names.eventIndex);
-    // Arguments are what a batch costs this process, so an event has two, however many index entries it has.
-    for (const event of this.events) args.push(event.json, event.keys.map(digest).join(' '));
+    if (this.events.length > 0) {
+      keys.push(this.names.stream, this.names.eventIndex);
+      // Arguments are what a batch costs this process, so it is one, however many events there are: a line of JSON, which
+      // has no line breaks, and a line of digests for each.
+      args.push(this.events.map(({ json, keys }) => `${json}\n${keys.map(digest).join(' ')}\n`).join(''));
+    }
     return { keys, args };
   }
 }

@@ -11,8 +11,8 @@ ARGV[2]   the id of the transaction, which becomes the revision of the collectio
 ARGV[3]   how many of the operations are checks
 ARGV[4]   how long the record is kept, in seconds
 ARGV[5]   how long an idempotency key is kept, in seconds
-ARGV[6…]  the arguments of the operations, in their order; behind them the number of events, and for each its JSON and
-          the digests of what it is found by, with spaces between
+ARGV[6…]  the arguments of the operations, in their order; behind them the number of events, and as one text for each
+          a line with its JSON and a line with the digests of what it is found by
 
 Checks    a                 there is no such key
           e value           the string at the key is this
@@ -192,15 +192,15 @@ for i = checks + 1, #ops do
 end
 
 -- The state stands whatever the log says. What the log refuses is told, and a gap will say so.
-local function append(events, at)
+local function append(events)
   local stream, index, last = KEYS[#ops + 2], KEYS[#ops + 3], ''
-  for _ = 1, events do
-    local id = redis.pcall('XADD', stream, '*', 'event', ARGV[at])
+  for event, marks in string.gmatch(events, '([^\n]*)\n([^\n]*)\n') do
+    local id = redis.pcall('XADD', stream, '*', 'event', event)
     if type(id) == 'table' then return last, stream .. ': ' .. id.err end
     local ms, seq = string.match(id, '^(%d+)-(%d+)$')
     local place = string.rep('0', 15 - #ms) .. ms .. '-' .. string.rep('0', 15 - #seq) .. seq
     local done = {}
-    for mark in string.gmatch(ARGV[at + 1], '%S+') do
+    for mark in string.gmatch(marks, '%S+') do
       local added = redis.pcall('ZADD', index .. mark, '0', place)
       if type(added) == 'table' then
         redis.call('XDEL', stream, id)
@@ -209,14 +209,14 @@ local function append(events, at)
       end
       done[#done + 1] = index .. mark
     end
-    last, at = id, at + 2
+    last = id
   end
   return last, ''
 end
 
 local record, events = '', tonumber(ARGV[arg])
 if events > 0 then
-  local last, refused = append(events, arg + 1)
+  local last, refused = append(ARGV[arg + 1])
   -- Where nothing was written before it, that Redis is full is not the log's own trouble.
   if checks == #ops and last == '' and string.find(refused, ': OOM ', 1, true) then
     return redis.error_reply(string.match(refused, 'OOM .*'))
