@@ -47,7 +47,9 @@ a page may be short and still have a \`next_cursor\`.
 
 const COST = `## What it costs
 
-Measured with \`npm run bench\` (its README says on what), as it stands in docs/measurements.md.
+Measured with \`npm run bench\` (docs/measurements.md says on what, and how): \`publish\` takes 0.2 to 0.4 µs of its caller's
+stack, 0.1 to 0.3 µs while the log hangs. On its whole way into Redis an event costs the service 17 µs of CPU, into the embedded
+store 36 µs. A full buffer, 50,000 events of 500 bytes, takes 49 MiB.
 `;
 
 export function eventsPage(): string {
