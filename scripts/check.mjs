@@ -1,0 +1,35 @@
+// `npm run check`, the fast part of the tests: types, lint, dead code, OpenAPI, architecture; two at a time.
+import { execFile } from 'node:child_process';
+
+const CHECKS = [
+  ['eslint', 'src', 'test'],
+  ['tsc'],
+  ['biome', 'ci', '.'],
+  ['knip'],
+  ['node', 'scripts/lint-openapi.mjs'],
+  ['jest', '--silent', 'test/architecture'],
+];
+const AT_ONCE = 2;
+let failed = 0;
+
+function run([command, ...args]) {
+  return new Promise((resolve) => {
+    const startedMs = performance.now();
+    execFile('npx', [command, ...args], { maxBuffer: 2 ** 26 }, (error, out, err) => {
+      const seconds = ((performance.now() - startedMs) / 1000).toFixed(1);
+      console.log(`${error ? 'FAILED' : 'ok    '} ${command} ${args.join(' ')} (${seconds} s)`);
+      if (error) {
+        failed += 1;
+        console.log(out, err);
+      }
+      resolve();
+    });
+  });
+}
+
+const waiting = [...CHECKS];
+const worker = async () => {
+  for (let next = waiting.shift(); next; next = waiting.shift()) await run(next);
+};
+await Promise.all(Array.from({ length: AT_ONCE }, worker));
+process.exit(failed === 0 ? 0 : 1);
