@@ -3,7 +3,13 @@ import { runInContext } from '../shared/context.js';
 import { BrainError } from '../shared/errors.js';
 import { Num, Text } from '../shared/fields.js';
 import { Logger } from '../shared/logger.js';
-import { EventLog, type EventRecord, type LogBounds, type LoggedEvent } from '../storage/event-log.js';
+import {
+  EventLog,
+  type EventRecord,
+  type LogBounds,
+  type LoggedEvent,
+  type LogTail,
+} from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
 import { defineEvent, type Envelope } from './event.js';
 import { EventStream } from './event-stream.js';
@@ -52,7 +58,7 @@ class SwitchableLog extends EventLog {
   }
   async bounds(): Promise<LogBounds> {
     await this.answer();
-    return { first: null, last: null, length: this.written.length };
+    return { first: null, last: null, length: this.written.length, trimmed: null };
   }
   has(): Promise<boolean> {
     return Promise.resolve(true);
@@ -60,8 +66,8 @@ class SwitchableLog extends EventLog {
   trim(): Promise<LoggedEvent[]> {
     return Promise.resolve([]);
   }
-  onAppend(): () => void {
-    return () => undefined;
+  next(): Promise<LogTail> {
+    return Promise.resolve({ events: [], anchored: true });
   }
   /** Lets those that hang come to an end, as the time-out of a client does, and works from now on. */
   wake(): void {

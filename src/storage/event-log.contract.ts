@@ -1,4 +1,5 @@
 /** The one suite that every `EventLog` passes. */
+import { sleep } from '../shared/clock.js';
 import { randomId } from '../shared/ids.js';
 import { comparePositions, type EventLog, type EventRecord, type LoggedEvent } from './event-log.js';
 import type { Backend } from './store.contract.js';
@@ -29,7 +30,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
     });
 
     it('starts empty', async () => {
-      expect(await log.bounds()).toEqual({ first: null, last: null, length: 0 });
+      expect(await log.bounds()).toEqual({ first: null, last: null, length: 0, trimmed: null });
       expect(await log.read({ order: 'asc', limit: 10 })).toEqual([]);
     });
 
@@ -119,14 +120,41 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(comparePositions(await log.append(randomId(8), [event(2)]), last)).toBeGreaterThan(0);
     });
 
-    it('tells listeners that there may be something new', async () => {
-      let told = 0;
-      const stop = log.onAppend(() => {
-        told += 1;
-      });
-      await log.append(randomId(8), [event(1)]);
-      stop();
-      expect(told).toBeGreaterThan(0);
+    it('hands out what comes next, oldest first, and says whether anything may be missing before it', async () => {
+      await log.append(randomId(8), [event(0), event(1), event(2)]);
+      const [first, second, third] = await log.read({ order: 'asc', limit: 9 });
+      const next = await log.next(first.position, 1);
+      expect([numbers(next.events), next.anchored]).toEqual([[1], true]);
+      expect((await log.next(third.position, 9)).events).toEqual([]);
+      await log.trim(third.position, 9);
+      expect((await log.next(second.position, 9)).anchored).toBe(false);
+      expect(await log.next(third.position, 9)).toEqual({ events: [], anchored: true });
+    });
+
+    it('waits for what comes next, whoever writes it, and no longer than it was told', async () => {
+      const after = await log.append(randomId(8), [event(0)]);
+      const other = (await backend.client()).log;
+      const waiting = log.next(after, 9, { ms: 10_000 });
+      await sleep(50);
+      await other.append(randomId(8), [event(1)]);
+      expect(numbers((await waiting).events)).toEqual([1]);
+      const { last } = await log.bounds();
+      expect((await log.next(last as string, 9, { ms: 50 })).events).toEqual([]);
+      const abort = new AbortController();
+      const ended = log.next(last as string, 9, { ms: 60_000, signal: abort.signal });
+      abort.abort();
+      expect((await ended).events).toEqual([]);
+    });
+
+    it('tells of a trim in its own commit, and keeps in mind what was trimmed', async () => {
+      await log.append(randomId(8), [event(0, 's:x'), event(1, 's:x'), event(2, 's:x')]);
+      const all = await log.read({ order: 'asc', limit: 9 });
+      const tell = (gone: LoggedEvent[]): EventRecord => event(100 + gone.length);
+      expect(numbers(await log.trim(all[2].position, 9, tell))).toEqual([0, 1]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9 }))).toEqual([2, 102]);
+      expect(await log.bounds()).toMatchObject({ trimmed: all[1].position, length: 2 });
+      expect(await log.trim(all[2].position, 9, tell)).toEqual([]);
+      expect((await log.bounds()).length).toBe(2);
     });
   });
 }

@@ -8,7 +8,9 @@ import {
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
+  type LogTail,
   splitPosition,
+  type Wait,
 } from './event-log.js';
 
 const LAST = Number.MAX_SAFE_INTEGER;
@@ -18,12 +20,19 @@ const BATCHES_KEPT = 1000;
 export class EventLogEmbedded extends EventLog {
   private readonly batches = new Map<string, string>();
   private last: [ms: number, seq: number];
+  /** Up to where the log is on disk: nobody is told of an event that a loss of power could still take back. */
+  private durable: [ms: number, seq: number];
 
   constructor(private readonly db: EmbeddedDatabase) {
     super();
     const [key] = [...db.log.getKeys({ reverse: true, limit: 1 })];
     const trimmed = db.meta.get(['log-last']);
     this.last = key ? [Number(key[0]), Number(key[1])] : trimmed ? splitPosition(trimmed) : [0, 0];
+    this.durable = this.last;
+    // One batch at a time is under way, so whatever was written when a flush ends is on disk.
+    db.onFlush(() => {
+      this.durable = this.last;
+    });
   }
 
   async append(batchId: string, events: EventRecord[]): Promise<string> {
@@ -71,30 +80,69 @@ export class EventLogEmbedded extends EventLog {
     const [first] = [...this.db.log.getKeys({ limit: 1 })];
     const [last] = [...this.db.log.getKeys({ reverse: true, limit: 1 })];
     const length = Number((this.db.log.getStats() as { entryCount: number }).entryCount);
-    return { first: first?.join('-') ?? null, last: last?.join('-') ?? null, length };
+    const trimmed = this.db.meta.get(['log-trimmed']) ?? null;
+    return { first: first?.join('-') ?? null, last: last?.join('-') ?? null, length, trimmed };
   }
 
   async has(position: string): Promise<boolean> {
     return this.db.log.doesExist(splitPosition(position));
   }
 
-  async trim(position: string, limit: number): Promise<LoggedEvent[]> {
-    const trimmed = (): { key: Key; value: string }[] => {
+  async next(after: string, limit: number, wait?: Wait): Promise<LogTail> {
+    let events = this.behind(after, limit);
+    if (events.length === 0 && wait) {
+      await this.flushed(wait);
+      if (wait.signal?.aborted) return { events, anchored: true };
+      events = this.behind(after, limit);
+    }
+    return { events, anchored: this.db.log.doesExist(splitPosition(after)) };
+  }
+
+  async trim(
+    position: string,
+    limit: number,
+    tell?: (gone: LoggedEvent[]) => EventRecord,
+  ): Promise<LoggedEvent[]> {
+    const trimmed = (): LoggedEvent[] => {
       const range = { start: [0, 0], end: splitPosition(position), limit };
-      const gone = [...this.db.log.getRange(range)].map(({ key, value }) => ({ key, value }));
-      for (const { key, value } of gone) {
+      const rows = [...this.db.log.getRange(range)];
+      const gone = rows.map(({ key, value }) => ({ position: key.join('-'), json: value }));
+      if (gone.length === 0) return gone;
+      for (const { key, value } of rows) {
         this.db.log.removeSync(key);
         for (const entry of keysOf(value)) this.db.logIndex.removeSync([digest(entry), ...key]);
       }
+      if (tell) this.write([tell(gone)]);
       this.db.meta.putSync(['log-last'], this.last.join('-'));
+      this.db.meta.putSync(['log-trimmed'], gone[gone.length - 1].position);
       return gone;
     };
-    const gone = await this.db.commit(trimmed, { frees: true });
-    return gone.map(({ key, value }) => ({ position: key.join('-'), json: value }));
+    return this.db.commit(trimmed, { frees: true });
   }
 
-  onAppend(listener: () => void): () => void {
-    return this.db.onFlush(listener);
+  private behind(after: string, limit: number): LoggedEvent[] {
+    const start = splitPosition(after);
+    const range = { start, end: this.durable, exclusiveStart: true, inclusiveEnd: true, limit };
+    return [...this.db.log.getRange(range)].map(({ key, value }) => ({
+      position: key.join('-'),
+      json: value,
+    }));
+  }
+
+  /** Resolves with the next flush, or when the waiting is over. */
+  private flushed({ ms, signal }: Wait): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        stop();
+        signal?.removeEventListener('abort', done);
+        resolve();
+      };
+      const stop = this.db.onFlush(done);
+      const timer = setTimeout(done, ms);
+      signal?.addEventListener('abort', done);
+      if (signal?.aborted) done();
+    });
   }
 }
 

@@ -7,7 +7,9 @@ import {
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
+  type LogTail,
   splitPosition,
+  type Wait,
 } from './event-log.js';
 import { Program } from './program.redis.js';
 import type { RedisLink } from './redis.js';
@@ -16,11 +18,8 @@ import { SCRIPTS } from './scripts.redis.js';
 type Entry = [position: string, fields: string[]];
 
 export class EventLogRedis extends EventLog {
-  private readonly listeners = new Set<() => void>();
-
   constructor(private readonly link: RedisLink) {
     super();
-    link.onConnect(() => this.appended());
   }
 
   async append(batchId: string, events: EventRecord[]): Promise<string> {
@@ -33,7 +32,6 @@ export class EventLogRedis extends EventLog {
       const detail = `The event log refuses events: ${refused}. Rename or remove that key.`;
       throw new BrainError('conflict', 'log_refused', detail);
     }
-    this.appended();
     return position;
   }
 
@@ -50,17 +48,9 @@ export class EventLogRedis extends EventLog {
   }
 
   async bounds(): Promise<LogBounds> {
-    const { stream } = this.link.keys;
-    const [length, first, last] = await Promise.all([
-      this.link.command('xlen', [stream]),
-      this.link.command('xrange', [stream, '-', '+', 'COUNT', 1]),
-      this.link.command('xrevrange', [stream, '+', '-', 'COUNT', 1]),
-    ]);
-    return {
-      first: (first as Entry[])[0]?.[0] ?? null,
-      last: (last as Entry[])[0]?.[0] ?? null,
-      length: Number(length),
-    };
+    const found = await this.link.script(SCRIPTS.logBounds, [this.link.keys.stream], []);
+    const [length, first, last, trimmed] = found as [number, string, string, string];
+    return { first: first || null, last: last || null, length, trimmed: trimmed || null };
   }
 
   async has(position: string): Promise<boolean> {
@@ -68,30 +58,41 @@ export class EventLogRedis extends EventLog {
     return (found as Entry[]).length > 0;
   }
 
-  async trim(position: string, limit: number): Promise<LoggedEvent[]> {
+  /** On a connection of its own, because a command that waits would hold up all others. */
+  async next(after: string, limit: number, wait?: Wait): Promise<LogTail> {
+    const link = this.link.twin();
+    const { stream } = this.link.keys;
+    const block = wait ? ['BLOCK', wait.ms] : [];
+    const args = ['COUNT', limit, ...block, 'STREAMS', stream, after];
+    const answers = Promise.all([
+      link.command('xread', args, stream),
+      // Asked behind it on the same connection: what was there then was there while the events were read.
+      link.command('xrange', [stream, after, after]),
+    ]);
+    const answer = await (wait?.signal ? Promise.race([answers, aborted(wait.signal)]) : answers);
+    if (!answer) return { events: [], anchored: true };
+    const [found, anchor] = answer as [[stream: string, entries: Entry[]][] | null, Entry[]];
+    return { events: (found?.[0]?.[1] ?? []).map(loggedOf), anchored: anchor.length > 0 };
+  }
+
+  async trim(
+    position: string,
+    limit: number,
+    tell?: (gone: LoggedEvent[]) => EventRecord,
+  ): Promise<LoggedEvent[]> {
     const { keys } = this.link;
-    const args = [keys.stream, '-', `(${position}`, 'COUNT', limit];
-    const events = ((await this.link.command('xrange', args)) as Entry[]).map(loggedOf);
+    const range = [keys.stream, '-', `(${position}`, 'COUNT', limit];
+    const events = ((await this.link.command('xrange', range)) as Entry[]).map(loggedOf);
     if (events.length === 0) return [];
     const indexes: string[] = [];
-    const what: (string | number)[] = [];
+    const args: (string | number)[] = [tell ? tell(events).json : ''];
     for (const event of events) {
       const under = keysOf(event.json);
       for (const key of under) indexes.push(keys.events(key));
-      what.push(event.position, placeOf(event.position), under.length);
+      args.push(event.position, placeOf(event.position), under.length);
     }
-    await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], what);
+    await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], args);
     return events;
-  }
-
-  onAppend(listener: () => void): () => void {
-    this.listeners.add(listener);
-    return () => this.listeners.delete(listener);
-  }
-
-  /** There may be something new. */
-  appended(): void {
-    for (const listener of this.listeners) this.link.notify(listener);
   }
 
   private async readIndex(query: LogQuery, key: string, low?: string, high?: string): Promise<LoggedEvent[]> {
@@ -104,6 +105,13 @@ export class EventLogRedis extends EventLog {
     }
     return events;
   }
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
 }
 
 function loggedOf([position, fields]: Entry): LoggedEvent {

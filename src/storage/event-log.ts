@@ -37,6 +37,14 @@ export interface LogBounds {
   first: string | null;
   last: string | null;
   length: number;
+  /** The latest event that was ever trimmed: what a reader has missed whose place is before it. */
+  trimmed: string | null;
+}
+
+export interface LogTail {
+  events: LoggedEvent[];
+  /** The event behind which was read is still there, so nothing is missing between it and these. */
+  anchored: boolean;
 }
 
 export abstract class EventLog {
@@ -46,11 +54,32 @@ export abstract class EventLog {
   abstract bounds(): Promise<LogBounds>;
   /** Whether the event at this position is (still) there. */
   abstract has(position: string): Promise<boolean>;
-  /** Removes every event before `position`, at most `limit` at once, with its index entries; returns what was removed. */
-  abstract trim(position: string, limit: number): Promise<LoggedEvent[]>;
-  /** Calls back when there may be something new: after a commit here, and after the log was away. */
-  abstract onAppend(listener: () => void): () => void;
+  /**
+   * What comes behind `after`, oldest first; where there is nothing yet it waits for the first of any replica, until
+   * `wait` is over. What is returned is durable as far as the store can tell.
+   */
+  abstract next(after: string, limit: number, wait?: Wait): Promise<LogTail>;
+  /**
+   * Removes every event before `position`, at most `limit` at once, with its index entries; returns what was removed.
+   * The event that `tell` makes of them is appended in the same commit; it stands under no index key.
+   */
+  abstract trim(
+    position: string,
+    limit: number,
+    tell?: (gone: LoggedEvent[]) => EventRecord,
+  ): Promise<LoggedEvent[]>;
 }
+
+export interface Wait {
+  ms: number;
+  /** Ends the waiting at once, with nothing. */
+  signal?: AbortSignal;
+}
+
+/** Before every event. */
+export const LOG_START = '0-0';
+/** Behind every event. */
+export const LOG_END = '999999999999999-0';
 
 export function comparePositions(a: string, b: string): number {
   const [aMs, aSeq] = splitPosition(a);

@@ -23,6 +23,8 @@ const RECONNECT_EVERY_MS = 1000;
 const SAME_TROUBLE_MS = 1000;
 const REOPEN_MS = 250;
 
+const SILENT: RedisLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
+
 interface Waiting {
   dueMs: number;
   fail(error: Error): void;
@@ -43,6 +45,7 @@ export class RedisLink {
   private reconnectedMs = 0;
   private leaving = false;
   private gathering: Redis['stream'] | undefined;
+  private other: RedisLink | undefined;
   /** Sentinel or Cluster: then another connect may find another instance. */
   private readonly finds: boolean;
   private readonly unanswered = new Set<Waiting>();
@@ -52,8 +55,8 @@ export class RedisLink {
   private readonly sweeper: NodeJS.Timeout;
 
   constructor(
-    config: RedisConfig,
-    keyPrefix: string,
+    private readonly config: RedisConfig,
+    private readonly keyPrefix: string,
     readonly log: RedisLog,
   ) {
     this.keys = new RedisKeys(config.cluster.length > 0 ? `{${keyPrefix}}` : keyPrefix);
@@ -99,7 +102,14 @@ export class RedisLink {
     );
   }
 
+  /** A second connection to the same Redis, for commands that wait; what troubles it the first one tells. */
+  twin(): RedisLink {
+    this.other ??= new RedisLink(this.config, this.keyPrefix, SILENT);
+    return this.other;
+  }
+
   async close(): Promise<void> {
+    await this.other?.close();
     const state = this.state;
     this.state = 'closed';
     clearInterval(this.sweeper);

@@ -16,6 +16,7 @@ export const SCRIPTS = {
   acquire: load('acquire'),
   renew: load('renew'),
   readLog: load('log-read'),
+  logBounds: load('log-bounds'),
   trimLog: load('log-trim'),
 };
 

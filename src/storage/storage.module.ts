@@ -21,7 +21,7 @@ async function open(config: Config, logger: Logger): Promise<Backend> {
   if (config.redis) {
     const link = new RedisLink(config.redis, config.keyPrefix, logger);
     const log = new EventLogRedis(link);
-    return { log, store: new StoreRedis(link, log) };
+    return { log, store: new StoreRedis(link) };
   }
   const db = await EmbeddedDatabase.open(config.dataDir, { maxBytes: config.embeddedMaxGib * 2 ** 30 });
   const log = new EventLogEmbedded(db);

@@ -3,7 +3,6 @@ import { isBrainError } from '../shared/errors.js';
 import { AdoptionRedis } from './adoption.redis.js';
 import { readOffset, writeCursor } from './cursor.js';
 import { explained, unavailable } from './errors.redis.js';
-import type { EventLogRedis } from './event-log.redis.js';
 import { healthOf } from './health.redis.js';
 import type { AnyCollection } from './keys.redis.js';
 import { LeasesRedis } from './leases.redis.js';
@@ -48,10 +47,7 @@ export class StoreRedis extends Store implements TransactionBackend {
   private readonly replication: ReplicationRedis;
   private answered: string[] = [];
 
-  constructor(
-    private readonly link: RedisLink,
-    private readonly log: EventLogRedis,
-  ) {
+  constructor(private readonly link: RedisLink) {
     super();
     this.leases = new LeasesRedis(link);
     this.adoption = new AdoptionRedis(link, this.leases);
@@ -188,7 +184,6 @@ export class StoreRedis extends Store implements TransactionBackend {
       this.revisions.committed(name, plan.id);
     }
     const refused = String(answer).split('\n')[1];
-    if (plan.events.length > 0) this.log.appended();
     return { status: 'done', refused: refused || undefined, durable: this.replication.reached() };
   }
 

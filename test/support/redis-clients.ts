@@ -33,7 +33,7 @@ export function openClient(config: Partial<RedisConfig>, prefix = 'brain'): Redi
   const none = { url: null, sentinels: [], master: null, cluster: [], wait: 0 };
   const link = new RedisLink({ ...none, ...config }, prefix, logger);
   const log = new EventLogRedis(link);
-  return { link, log, store: new StoreRedis(link, log), lines };
+  return { link, log, store: new StoreRedis(link), lines };
 }
 
 /** A backend for the contract suites; `stop` also ends what it runs on. */

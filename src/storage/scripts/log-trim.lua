@@ -1,9 +1,10 @@
 --[[
-Removes events with their index entries. It only removes, so it runs also when Redis is full.
+Removes events with their index entries, and tells it. The removals come first, so it runs also when Redis is full.
 
 KEYS[1]   the stream
 KEYS[2…]  the keys of the index entries, in the order of the events
-ARGV      for each event its position, its place in the index, and how many index entries it has
+ARGV[1]   the event that tells of it, or nothing
+ARGV[2…]  for each event its position, its place in the index, and how many index entries it has
 
 Returns   nothing
 Errors    WRONGTYPE <type> at <key>
@@ -14,11 +15,13 @@ for i = 2, #KEYS do
     return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. KEYS[i])
   end
 end
-local key = 2
-for i = 1, #ARGV, 3 do
-  redis.call('XDEL', KEYS[1], ARGV[i])
+local key, gone = 2, 0
+for i = 2, #ARGV, 3 do
+  gone = gone + redis.call('XDEL', KEYS[1], ARGV[i])
   for _ = 1, tonumber(ARGV[i + 2]) do
     redis.call('ZREM', KEYS[key], ARGV[i + 1])
     key = key + 1
   end
 end
+-- Somebody else may have been faster, and has told it.
+if gone > 0 and ARGV[1] ~= '' then redis.call('XADD', KEYS[1], '*', 'event', ARGV[1]) end
