@@ -5,8 +5,8 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
 import { BodyGuard } from './http/body.guard.js';
 import { ApiDocument } from './http/docs.controller.js';
+import { Draining } from './http/draining.js';
 import { CuredExpressAdapter } from './http/express.adapter.js';
-import { Draining } from './http/health.controller.js';
 import { openApiDocument } from './http/openapi.js';
 import { ProblemFilter, unreadable } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
@@ -42,11 +42,13 @@ const LOOK_EVERY_MS = 50;
  * the events, and closes the store: in this order, so that nothing that was answered gets lost.
  */
 export async function shutDown(app: NestExpressApplication, config: Config): Promise<void> {
-  app.get(Draining).active = true;
+  const draining = app.get(Draining);
+  draining.active = true;
   await sleep(config.shutdownDelaySeconds * 1000);
   const server = app.getHttpServer();
   const adapter = app.getHttpAdapter() as unknown as CuredExpressAdapter;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  draining.leave();
   const letGo = setInterval(() => {
     server.closeIdleConnections();
     adapter.closeUnusedConnections();

@@ -25,6 +25,8 @@ export interface Config {
   /** Null leaves the choice to the store: a million on Redis, ten on the embedded one. */
   eventsMaxLength: number | null;
   eventsRetentionDays: number;
+  streamMaxClients: number;
+  streamMaxClientsPerKey: number;
   threatsRetentionDays: number;
   maxStaleSeconds: number;
   mask: string[];
@@ -188,6 +190,16 @@ export const SETTINGS = {
     fallback: '90',
     parse: number(0.01, 36_500),
   },
+  BRAIN_STREAM_MAX_CLIENTS: {
+    about: 'How many live streams of events a replica serves at one time',
+    fallback: '2000',
+    parse: integer(1, 100_000),
+  },
+  BRAIN_STREAM_MAX_CLIENTS_PER_KEY: {
+    about: 'How many of them one API key may have',
+    fallback: '100',
+    parse: integer(1, 100_000),
+  },
   BRAIN_THREATS_RETENTION_DAYS: {
     about: 'How long closed threats are kept',
     fallback: '90',
@@ -272,6 +284,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     events: need('BRAIN_EVENTS'),
     eventsMaxLength: read('BRAIN_EVENTS_MAX_LENGTH'),
     eventsRetentionDays: need('BRAIN_EVENTS_RETENTION_DAYS'),
+    streamMaxClients: need('BRAIN_STREAM_MAX_CLIENTS'),
+    streamMaxClientsPerKey: need('BRAIN_STREAM_MAX_CLIENTS_PER_KEY'),
     threatsRetentionDays: need('BRAIN_THREATS_RETENTION_DAYS'),
     maxStaleSeconds: need('BRAIN_MAX_STALE_SECONDS'),
     mask: read('BRAIN_MASK') ?? [],

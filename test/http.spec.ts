@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Response } from 'supertest';
 import { MAX_BODY_BYTES } from '../src/http/body.guard.js';
-import { Draining } from '../src/http/health.controller.js';
+import { Draining } from '../src/http/draining.js';
 import { STATUS } from '../src/http/problem.filter.js';
 import { makeKey } from '../src/security/api-key.js';
 import { sleep } from '../src/shared/clock.js';

@@ -5,6 +5,7 @@ import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/database.embedded.js';
 import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { LOG_END, splitPosition } from '../storage/event-log.js';
 import { StoreEmbedded } from '../storage/store.embedded.js';
 import { EventKeeper } from './event-keeper.js';
 import { EventStream } from './event-stream.js';
@@ -29,7 +30,7 @@ describe('the keeper', () => {
     const store = new StoreEmbedded(db, log);
     const stream = new EventStream(log, logger);
     close = () => store.close();
-    return { log, stream, store, keeper: new EventKeeper(store, log, stream, logger) };
+    return { db, log, stream, store, keeper: new EventKeeper(store, log, stream, logger) };
   };
   const gaps = async (log: EventLogEmbedded): Promise<Record<string, unknown>[]> =>
     (await log.read({ order: 'asc', limit: 100 })).map(
@@ -59,18 +60,30 @@ describe('the keeper', () => {
   });
 
   it('tells when the end of the log is gone', async () => {
-    const { log, stream, keeper } = await open();
+    const { db, log, stream, keeper } = await open();
     const last = await log.append('batch-1', [
       { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] },
     ]);
     keeper.start();
     await sleep(200);
     // What a failover does to a log that was not replicated.
-    await log.trim('999999999999999-0', 10);
+    await db.commit(() => db.log.removeSync(splitPosition(last)));
     await sleep(2500);
     await stream.flush();
     const to = Number(last.split('-')[0]) / 1000;
     expect(await gaps(log)).toEqual([expect.objectContaining({ reason: 'rollback', to })]);
+    await keeper.stop(true);
+  });
+
+  it('takes a trim for no rollback', async () => {
+    const { log, stream, keeper } = await open();
+    await log.append('batch-1', [{ json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] }]);
+    keeper.start();
+    await sleep(200);
+    await log.trim(LOG_END, 10);
+    await sleep(2500);
+    await stream.flush();
+    expect(await gaps(log)).toEqual([]);
     await keeper.stop(true);
   });
 });

@@ -8,9 +8,10 @@ import { nowSeconds } from '../shared/clock.js';
 import { messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
-import { comparePositions, type EventLog, splitPosition } from '../storage/event-log.js';
+import { type EventLog, LOG_START, splitPosition } from '../storage/event-log.js';
 import type { Collection, Lease, Store } from '../storage/store.js';
 import type { EventStream } from './event-stream.js';
+import { resume } from './resume.js';
 import { streamGap } from './stream.events.js';
 
 interface Mark {
@@ -93,7 +94,7 @@ export class EventKeeper {
   private async renewMark(): Promise<void> {
     const held = this.lease && (await this.store.renew(this.lease, ALIVE_MS));
     if (!held) this.lease = await this.store.acquire(leaseOf(this.mark.id), ALIVE_MS);
-    this.mark.seen_at = nowSeconds();
+    this.mark.seen_at = this.events.completeUntil();
     await this.store.transaction(async (tx) => {
       if (await tx.get(MARKS, this.mark.id)) tx.put(MARKS, this.mark);
       else tx.insert(MARKS, this.mark);
@@ -124,22 +125,24 @@ export class EventKeeper {
   private async tellRollback(): Promise<void> {
     const { last } = await this.log.bounds();
     const seen = this.tail;
+    this.tail = last ?? seen;
+    if (seen === null) return;
+    const { gap } = await resume(this.log, seen);
+    if (gap?.reason !== 'rollback') return;
     this.tail = last;
-    if (seen === null || (last !== null && comparePositions(last, seen) >= 0 && (await this.log.has(seen))))
-      return;
-    const { first } = await this.log.bounds();
-    if (first !== null && comparePositions(seen, first) < 0) return;
     // Every replica notices; the one that takes the lease tells.
     if (!(await this.store.acquire(`rollback:${seen}`, 60_000))) return;
-    const from = last === null ? this.mark.started_at : splitPosition(last)[0] / 1000;
-    const to = splitPosition(seen)[0] / 1000;
-    this.events.publish(
-      streamGap({ reason: 'rollback', from: Math.min(from, to), to, detected_at: nowSeconds() }),
-    );
+    const to = secondsOf(seen);
+    const from = gap.from === LOG_START ? Math.min(this.mark.started_at, to) : secondsOf(gap.from);
+    this.events.publish(streamGap({ reason: 'rollback', from, to, detected_at: nowSeconds() }));
     this.logger.error('the event log lost its end: a failover took history back; a gap tells it', {
       position: seen,
     });
   }
+}
+
+function secondsOf(position: string): number {
+  return splitPosition(position)[0] / 1000;
 }
 
 function leaseOf(id: string): string {

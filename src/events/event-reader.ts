@@ -1,15 +1,11 @@
 /** Reads the log for `GET /api/events`: by index where there is one, else along the log, a bounded way per page. */
 import { invalid } from '../shared/errors.js';
-import { type EventLog, type LoggedEvent, type LogQuery, POSITION } from '../storage/event-log.js';
+import { type EventLog, type LogQuery, POSITION } from '../storage/event-log.js';
 import { MAX_CANDIDATES } from '../storage/store.js';
-import { type Envelope, priorityOf, typeFilter } from './event.js';
+import { acceptsOf, type EventFilter, indexKeyOf } from './event-filter.js';
+import { type ReadEvent, StoredEvent } from './stored-event.js';
 
-export interface EventFilter {
-  types: string[];
-  priority?: string;
-  source?: string;
-  correlationId?: string;
-  subject?: string;
+export interface EventListing extends EventFilter {
   since?: number;
   until?: number;
   order: 'asc' | 'desc';
@@ -17,27 +13,25 @@ export interface EventFilter {
   cursor?: string;
 }
 
-export type ReadEvent = Envelope & { position: string };
-
 /** So many events are read from the log at once; few where most of them are wanted, more where few are. */
 const MAX_CHUNK = 500;
 
 export class EventReader {
   constructor(private readonly log: EventLog) {}
 
-  async read(filter: EventFilter): Promise<{ events: ReadEvent[]; next_cursor: string | null }> {
-    const accepts = acceptsOf(filter);
+  async read(listing: EventListing): Promise<{ events: ReadEvent[]; next_cursor: string | null }> {
+    const accepts = acceptsOf(listing);
     const events: ReadEvent[] = [];
-    const query: LogQuery = { ...rangeOf(filter), limit: Math.min(MAX_CHUNK, filter.limit + 1) };
+    const query: LogQuery = { ...rangeOf(listing), limit: Math.min(MAX_CHUNK, listing.limit + 1) };
     let read = 0;
     while (read < MAX_CANDIDATES) {
       const chunk = await this.log.read(query);
       for (const logged of chunk) {
-        if (events.length === filter.limit) return { events, next_cursor: cursorOf(query.after) };
+        if (events.length === listing.limit) return { events, next_cursor: cursorOf(query.after) };
         read += 1;
         query.after = logged.position;
-        const event = parse(logged);
-        if (event && accepts(event)) events.push(event);
+        const event = new StoredEvent(logged);
+        if (accepts(event) && event.read) events.push(event.read);
       }
       if (chunk.length < query.limit) return { events, next_cursor: null };
       query.limit = MAX_CHUNK;
@@ -46,44 +40,15 @@ export class EventReader {
   }
 }
 
-function rangeOf({
-  order,
-  subject,
-  correlationId,
-  since,
-  until,
-  cursor,
-}: EventFilter): Omit<LogQuery, 'limit'> {
-  const key =
-    subject !== undefined ? `s:${subject}` : correlationId !== undefined ? `c:${correlationId}` : undefined;
+function rangeOf(listing: EventListing): Omit<LogQuery, 'limit'> {
+  const { order, since, until, cursor } = listing;
   return {
     order,
-    key,
+    key: indexKeyOf(listing),
     after: cursor === undefined ? undefined : positionOf(cursor),
     from: since === undefined ? undefined : `${Math.ceil(since * 1000)}-0`,
     until: until === undefined ? undefined : `${Math.floor(until * 1000)}-${Number.MAX_SAFE_INTEGER}`,
   };
-}
-
-function acceptsOf({ types, priority, source, correlationId }: EventFilter): (event: ReadEvent) => boolean {
-  const typed = typeFilter(types);
-  return (event) =>
-    typed(event.type) &&
-    (priority === undefined || priorityOf(event.type) === priority) &&
-    (source === undefined || event.source === source) &&
-    (correlationId === undefined || event.meta.correlation_id === correlationId);
-}
-
-/** What another program wrote into the log and is no envelope is passed over: it has no type that anyone asked for. */
-function parse({ position, json }: LoggedEvent): ReadEvent | undefined {
-  try {
-    const event = JSON.parse(json) as Envelope;
-    if (typeof event.type !== 'string' || typeof event.meta !== 'object' || event.meta === null)
-      return undefined;
-    return { ...event, position };
-  } catch {
-    return undefined;
-  }
 }
 
 function cursorOf(position: string | undefined): string | null {

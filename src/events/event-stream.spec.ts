@@ -29,6 +29,7 @@ const noise = defineEvent({
   when: 'The tests say so.',
   example: { agent_id: 'a', n: 1 },
   consumers: [],
+  noise: (payload) => (payload as { harmless?: boolean }).harmless === true,
   of: (n: number, more: object = {}): Noise => ({ agent_id: 'agent-1', n, ...more }),
 });
 
@@ -170,6 +171,25 @@ describe('publishing without a transaction', () => {
     expect(kept.length).toBeGreaterThan(60);
     expect(kept.length).toBeLessThan(65);
     expect(gap?.payload).toMatchObject({ counts: { 'test.noise': 80 - kept.length } });
+  });
+
+  it('only counts what is noise while the log is nearly full, and tells how much of it there was', async () => {
+    const { log, stream } = start();
+    stream.condensing = true;
+    const beforeS = Date.now() / 1000;
+    for (let n = 0; n < 10; n += 1) stream.publish(noise(n, { harmless: n % 2 === 0 }));
+    await stream.flush();
+    expect(numbers(log)).toEqual([1, 3, 5, 7, 9]);
+    // Until it is told, nobody may believe that the log is complete.
+    expect(stream.completeUntil()).toBeLessThanOrEqual(beforeS + 1);
+    stream.condensing = false;
+    stream.publish(noise(10, { harmless: true }));
+    expect(await stream.close()).toBe(true);
+    const gap = log.written.find(({ type }) => type === 'stream.gap');
+    expect(gap?.payload).toMatchObject({ reason: 'overflow', counts: { 'test.noise': 5 } });
+    expect((gap?.payload as { from: number }).from).toBeGreaterThanOrEqual(beforeS);
+    expect(numbers(log)).toContain(10);
+    expect(stream.lost).toBe(0);
   });
 
   it('replaces a payload that cannot be serialized by the reason', async () => {

@@ -31,6 +31,8 @@ const MAX_RETRY_MS = 1000;
 const CLOSE_MS = 5000;
 /** The same trouble is logged at most so often. */
 const LOG_EVERY_MS = 1000;
+/** What was only counted is told so often. */
+const SUMMARY_MS = 60_000;
 
 interface Waiting {
   definition: EventDefinition;
@@ -52,17 +54,21 @@ interface Loss {
 
 interface Batch {
   id: string;
-  events: EventRecord[];
+  events: Ready[];
   bytes: number;
 }
 
 export class EventStream {
   /** How many events were lost since the start, for whatever reason; each loss is told by a gap as well. */
   lost = 0;
+  /** The log is nearly full: what its definition calls noise is counted, and told by a gap every minute. */
+  condensing = false;
   private waiting: Waiting[] = [];
   private ready: Ready[] = [];
   private readyBytes = 0;
   private losses = new Map<GapReason, Loss>();
+  private summary?: Loss;
+  private summaryTimer?: NodeJS.Timeout;
   /** What was sent and may have arrived: it is sent again as it is, under the same id. */
   private outbox: Batch[] = [];
   private timer?: NodeJS.Timeout;
@@ -96,8 +102,22 @@ export class EventStream {
     await this.pump();
   }
 
+  /** The event as it stands in the log, for what the log writes by itself. */
+  seal({ definition, payload }: NewEvent): EventRecord {
+    const correlation = currentContext()?.correlationId ?? null;
+    return this.readyOf({ definition, payload, timestamp: nowSeconds(), correlation });
+  }
+
+  /** All that was published before this time is in the log. */
+  completeUntil(): number {
+    const queues = [this.outbox[0]?.events ?? [], this.ready, this.waiting];
+    const waiting = queues.flatMap(([first]) => (first ? [first.timestamp] : []));
+    return Math.min(nowSeconds(), this.summary?.from ?? nowSeconds(), ...waiting);
+  }
+
   /** True when everything was written. */
   async close(): Promise<boolean> {
+    this.summarize();
     await atMost(CLOSE_MS, this.flush());
     return this.unwritten() === 0;
   }
@@ -113,8 +133,14 @@ export class EventStream {
   }
 
   private buffer(waiting: Waiting): void {
+    const { definition, payload, timestamp } = waiting;
+    if (this.condensing && definition.noise?.(payload)) {
+      this.summary = counted(this.summary, definition.type, timestamp);
+      this.summaryTimer ??= setTimeout(() => this.summarize(), SUMMARY_MS).unref();
+      return;
+    }
     if (this.unwritten() >= MAX_WAITING) {
-      this.lose('overflow', waiting.definition.type, waiting.timestamp);
+      this.lose('overflow', definition.type, timestamp);
       return;
     }
     this.waiting.push(waiting);
@@ -221,7 +247,7 @@ export class EventStream {
     return { id: randomId(16), events, bytes: 0 };
   }
 
-  private gapOf(reason: GapReason, loss: Loss): EventRecord {
+  private gapOf(reason: GapReason, loss: Loss): Ready {
     const event = streamGap({ reason, ...loss, detected_at: nowSeconds() });
     return this.readyOf({ ...event, timestamp: nowSeconds(), correlation: null });
   }
@@ -233,10 +259,16 @@ export class EventStream {
 
   private lose(reason: GapReason, type: string, timestamp: number): void {
     this.lost += 1;
-    const loss = this.losses.get(reason) ?? { counts: {}, from: timestamp, to: timestamp };
-    this.losses.set(reason, loss);
-    loss.counts[type] = (loss.counts[type] ?? 0) + 1;
-    loss.to = timestamp;
+    this.losses.set(reason, counted(this.losses.get(reason), type, timestamp));
+  }
+
+  private summarize(): void {
+    clearTimeout(this.summaryTimer);
+    this.summaryTimer = undefined;
+    if (!this.summary) return;
+    const { counts, from, to } = this.summary;
+    this.summary = undefined;
+    this.publish(streamGap({ reason: 'overflow', counts, from, to, detected_at: nowSeconds() }));
   }
 
   private trouble(what: string, error: unknown): void {
@@ -244,4 +276,11 @@ export class EventStream {
     this.loggedMs = Date.now();
     this.logger.warn(what, { reason: messageOf(error), lost: this.lost });
   }
+}
+
+function counted(before: Loss | undefined, type: string, timestamp: number): Loss {
+  const loss = before ?? { counts: {}, from: timestamp, to: timestamp };
+  loss.counts[type] = (loss.counts[type] ?? 0) + 1;
+  loss.to = timestamp;
+  return loss;
 }

@@ -28,6 +28,8 @@ export interface EventDefinition<P extends object = object> {
   example: P;
   /** Who would listen, and what for. */
   consumers: string[];
+  /** Whether this one is noise, which is only counted while the log is nearly full; nothing is where it is left out. */
+  noise?(payload: P): boolean;
 }
 
 /** What a service publishes; the stream makes the envelope. */

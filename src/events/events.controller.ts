@@ -17,11 +17,13 @@ export class EventsController {
   @ApiOkResponse({ type: EventPage })
   @Problems(404, 422)
   async list(@Query() query: EventQuery): Promise<EventPage> {
-    if (!this.reader) {
-      const detail = 'This installation runs with BRAIN_EVENTS=off and keeps no events.';
-      throw new BrainError('not_found', 'events_off', detail);
-    }
+    if (!this.reader) throw eventsOff();
     const { type, correlation_id, ...rest } = query;
     return (await this.reader.read({ ...rest, types: type, correlationId: correlation_id })) as EventPage;
   }
+}
+
+export function eventsOff(): BrainError {
+  const detail = 'This installation runs with BRAIN_EVENTS=off and keeps no events.';
+  return new BrainError('not_found', 'events_off', detail);
 }

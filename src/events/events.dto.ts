@@ -9,7 +9,7 @@ const MAX_TYPES = 50;
 const ORDERS = ['desc', 'asc'] as const;
 
 /** One pattern or several: `?type=threat.*&type=policy.denied`. */
-function Patterns(): PropertyDecorator {
+export function Patterns(): PropertyDecorator {
   const good = (value: unknown): boolean =>
     Array.isArray(value) &&
     value.length <= MAX_TYPES &&

@@ -7,15 +7,21 @@ import {
   type OnApplicationBootstrap,
   Optional,
 } from '@nestjs/common';
+import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
 import type { Config } from '../config.js';
+import { Draining } from '../http/draining.js';
 import { Logger } from '../shared/logger.js';
 import { EventLog } from '../storage/event-log.js';
 import { Store } from '../storage/store.js';
+import { EventChannel } from './event-channel.js';
+import { EventFollower } from './event-follower.js';
 import { EventKeeper } from './event-keeper.js';
 import { EventReader } from './event-reader.js';
 import { EventStream } from './event-stream.js';
+import { EventTrimmer } from './event-trimmer.js';
 import { EventsController } from './events.controller.js';
 import { compileMask } from './mask.js';
+import { StreamController } from './stream.controller.js';
 
 /** With events off nobody provides the stream, and whoever asks for it as `@Optional()` works on silently. */
 @Global()
@@ -27,10 +33,12 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
   ) {}
 
   static for(config: Config): DynamicModule {
-    if (!config.events) return { module: EventsModule, controllers: [EventsController] };
+    const controllers = [StreamController, EventsController];
+    if (!config.events) return { module: EventsModule, controllers };
     return {
       module: EventsModule,
-      controllers: [EventsController],
+      imports: [EventEmitterModule.forRoot({ wildcard: true, maxListeners: 0 })],
+      controllers,
       providers: [
         {
           provide: EventStream,
@@ -44,9 +52,35 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
           useFactory: (store: Store, log: EventLog, stream: EventStream, logger: Logger) =>
             new EventKeeper(store, log, stream, logger),
         },
+        {
+          provide: EventFollower,
+          inject: [EventLog, EventEmitter2, Logger],
+          useFactory: (log: EventLog, emitter: EventEmitter2, logger: Logger) =>
+            new EventFollower(log, emitter, logger),
+        },
+        {
+          provide: EventChannel,
+          inject: [EventLog, EventFollower, EventEmitter2, Draining],
+          useFactory: (
+            log: EventLog,
+            follower: EventFollower,
+            emitter: EventEmitter2,
+            draining: Draining,
+          ) => {
+            const channel = new EventChannel(log, follower, emitter, config);
+            draining.onLeave(() => channel.end());
+            return channel;
+          },
+        },
+        {
+          provide: EventTrimmer,
+          inject: [Store, EventLog, EventStream, Logger],
+          useFactory: (store: Store, log: EventLog, stream: EventStream, logger: Logger) =>
+            new EventTrimmer(store, log, stream, logger, config),
+        },
         { provide: EventReader, inject: [EventLog], useFactory: (log: EventLog) => new EventReader(log) },
       ],
-      exports: [EventStream],
+      exports: [EventStream, EventTrimmer],
     };
   }
 

@@ -1,16 +1,13 @@
-import { Controller, Get, Inject } from '@nestjs/common';
+import { Controller, Get, Inject, Optional } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../config.js';
+import { EventTrimmer } from '../events/event-trimmer.js';
 import { Public } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
 import { OneOf } from '../shared/fields.js';
 import { Store } from '../storage/store.js';
+import { Draining } from './draining.js';
 import { Problems } from './request.js';
-
-/** Set at the beginning of a shutdown: from then on nobody should send new work here. */
-export class Draining {
-  active = false;
-}
 
 class LiveAnswer {
   @OneOf(['alive'] as const, { name: 'Liveness', example: 'alive' })
@@ -40,6 +37,7 @@ export class HealthController {
     @Inject(Store) private readonly store: Store,
     @Inject(CONFIG) private readonly config: Config,
     private readonly draining: Draining,
+    @Optional() @Inject(EventTrimmer) private readonly trimmer?: EventTrimmer,
   ) {}
 
   @Get('livez')
@@ -59,7 +57,8 @@ export class HealthController {
     if (this.draining.active) {
       throw new BrainError('unavailable', 'draining', 'This replica is shutting down; send work to another.');
     }
-    const { ok, code, detail, warnings } = await this.store.health();
+    const { ok, code, detail, warnings: ofStore } = await this.store.health();
+    const warnings = [...ofStore, ...(this.trimmer?.warnings() ?? [])];
     if (ok) return { status: 'ready', store: this.store.kind, warnings };
     // Decisions and key checks go on from memory for a while; after it this replica is of no use.
     const awaySeconds = (Date.now() - this.store.lastContactMs()) / 1000;

@@ -1,6 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { ApiDocument, DocsController } from './docs.controller.js';
-import { Draining, HealthController } from './health.controller.js';
+import { Draining } from './draining.js';
+import { HealthController } from './health.controller.js';
 
 @Global()
 @Module({

@@ -35,6 +35,17 @@ export class AccessGuard implements CanActivate {
     return this.resolve(request, key).then((principal) => admit(request, principal, permission));
   }
 
+  /** Whether who was let in would be let in again: asked for answers that outlast a revocation. */
+  stands(request: PrincipalRequest, permission: Permission): boolean {
+    try {
+      const known = this.keys.recall(presentedKey(request));
+      return known !== undefined && permits(known.role, permission);
+    } catch {
+      // Expired, or the store is away for longer than memory may answer: closed is closed.
+      return false;
+    }
+  }
+
   private accessTo(context: ExecutionContext): Access {
     const handler = context.getHandler();
     const access = this.declared.get(handler) ?? accessOf(handler);

@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
 import type { Config } from '../config.js';
 import { Logger } from '../shared/logger.js';
@@ -11,6 +11,7 @@ import { KeysController } from './keys.controller.js';
 import { Throttle } from './throttle.js';
 
 /** Who may come in. Its guard stands before every route of the application. */
+@Global()
 @Module({})
 export class SecurityModule {
   static with(config: Config): DynamicModule {
@@ -35,8 +36,10 @@ export class SecurityModule {
           inject: [Store, ApiKeys, KeyRing],
           useFactory: (store: Store, keys: ApiKeys, ring: KeyRing) => new AdminKey(store, keys, ring, config),
         },
-        { provide: APP_GUARD, useClass: AccessGuard },
+        AccessGuard,
+        { provide: APP_GUARD, useExisting: AccessGuard },
       ],
+      exports: [AccessGuard],
     };
   }
 }

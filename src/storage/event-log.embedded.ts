@@ -58,7 +58,6 @@ export class EventLogEmbedded extends EventLog {
 
   async read(query: LogQuery): Promise<LoggedEvent[]> {
     const prefix: Key = query.key === undefined ? [] : [digest(query.key)];
-    const table = query.key === undefined ? this.db.log : this.db.logIndex;
     const low: Key = [...prefix, ...(query.from === undefined ? [0, 0] : splitPosition(query.from))];
     const high: Key = [...prefix, ...(query.until === undefined ? [LAST, LAST] : splitPosition(query.until))];
     const after = query.after === undefined ? undefined : [...prefix, ...splitPosition(query.after)];
@@ -67,8 +66,10 @@ export class EventLogEmbedded extends EventLog {
       query.order === 'asc'
         ? { start: after ?? low, end: high, inclusiveEnd: true, exclusiveStart }
         : { start: after ?? high, end: low, reverse: true, inclusiveEnd: true, exclusiveStart };
+    if (query.key === undefined)
+      return [...this.db.log.getRange({ ...range, limit: query.limit })].map(loggedOf);
     const found: LoggedEvent[] = [];
-    for (const key of table.getKeys({ ...range, limit: query.limit })) {
+    for (const key of this.db.logIndex.getKeys({ ...range, limit: query.limit })) {
       const place = key.slice(-2);
       const json = this.db.log.get(place);
       if (json !== undefined) found.push({ position: place.join('-'), json });
@@ -106,7 +107,7 @@ export class EventLogEmbedded extends EventLog {
     const trimmed = (): LoggedEvent[] => {
       const range = { start: [0, 0], end: splitPosition(position), limit };
       const rows = [...this.db.log.getRange(range)];
-      const gone = rows.map(({ key, value }) => ({ position: key.join('-'), json: value }));
+      const gone = rows.map(loggedOf);
       if (gone.length === 0) return gone;
       for (const { key, value } of rows) {
         this.db.log.removeSync(key);
@@ -123,10 +124,7 @@ export class EventLogEmbedded extends EventLog {
   private behind(after: string, limit: number): LoggedEvent[] {
     const start = splitPosition(after);
     const range = { start, end: this.durable, exclusiveStart: true, inclusiveEnd: true, limit };
-    return [...this.db.log.getRange(range)].map(({ key, value }) => ({
-      position: key.join('-'),
-      json: value,
-    }));
+    return [...this.db.log.getRange(range)].map(loggedOf);
   }
 
   /** Resolves with the next flush, or when the waiting is over. */
@@ -144,6 +142,10 @@ export class EventLogEmbedded extends EventLog {
       if (signal?.aborted) done();
     });
   }
+}
+
+function loggedOf({ key, value }: { key: Key; value: string }): LoggedEvent {
+  return { position: key.join('-'), json: value };
 }
 
 function keysOf(json: string): string[] {

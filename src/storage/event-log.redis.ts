@@ -69,7 +69,7 @@ export class EventLogRedis extends EventLog {
       // Asked behind it on the same connection: what was there then was there while the events were read.
       link.command('xrange', [stream, after, after]),
     ]);
-    const answer = await (wait?.signal ? Promise.race([answers, aborted(wait.signal)]) : answers);
+    const answer = await unlessAborted(answers, wait?.signal);
     if (!answer) return { events: [], anchored: true };
     const [found, anchor] = answer as [[stream: string, entries: Entry[]][] | null, Entry[]];
     return { events: (found?.[0]?.[1] ?? []).map(loggedOf), anchored: anchor.length > 0 };
@@ -107,10 +107,14 @@ export class EventLogRedis extends EventLog {
   }
 }
 
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve(undefined);
-    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+/** Nothing where the signal came first; what is under way then ends with its connection. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const stop = (): void => resolve(undefined);
+    signal.addEventListener('abort', stop);
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+    if (signal.aborted) stop();
   });
 }
 

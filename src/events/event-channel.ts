@@ -1,0 +1,248 @@
+/**
+ * The live stream of this replica: everybody who reads it, and how what the follower hands out gets to them.
+ *
+ * A reader that was somewhere before gets history from the log up to the place where the follower is, joins there, and
+ * from then on gets what the follower hands out: no hole and no repetition between the two, because joining and asking for
+ * the follower's place are one step of the event loop.
+ */
+import { setImmediate as turn } from 'node:timers/promises';
+import type { OnApplicationBootstrap } from '@nestjs/common';
+import type { EventEmitter2 } from '@nestjs/event-emitter';
+import type { Response } from 'express';
+import type { Config } from '../config.js';
+import { nowSeconds } from '../shared/clock.js';
+import { BrainError } from '../shared/errors.js';
+import type { EventLog } from '../storage/event-log.js';
+import { EventClient, type EventFormat, type Reader } from './event-client.js';
+import { indexKeyOf } from './event-filter.js';
+import type { EventFollower } from './event-follower.js';
+import type { MissedGap, Resumption } from './resume.js';
+import { type Frame, frame, heartbeat, retry } from './sse.js';
+import { StoredEvent } from './stored-event.js';
+
+/** History is read and sent so many events at a time. */
+const PAGE = 500;
+const HEARTBEAT_MS = 15_000;
+/** A revoked key is refused within two seconds, and its streams end within them. */
+const RECHECK_MS = 1000;
+/** Under load writes are gathered, but nobody waits longer for it than this. */
+const MAX_GATHER_MS = 50;
+/** So many readers are written to in one piece. */
+const SLICE = 200;
+/** A replica that has just started reaches the log within this, or it is away. */
+const FIRST_MS = 1000;
+/** Clients come back spread over this time, not all at once. */
+const RETRY_MS = [1000, 3000] as const;
+
+export class EventChannel implements OnApplicationBootstrap {
+  private readonly clients = new Set<EventClient>();
+  private readonly slots = new Map<string, number>();
+  private readonly timers: NodeJS.Timeout[] = [];
+  private taken = 0;
+  private asked = false;
+  private flushing = false;
+  private flushedMs = 0;
+  private flushCostMs = 0;
+  private ended = false;
+
+  constructor(
+    private readonly log: EventLog,
+    private readonly follower: EventFollower,
+    private readonly emitter: EventEmitter2,
+    private readonly limits: Pick<Config, 'streamMaxClients' | 'streamMaxClientsPerKey'>,
+  ) {}
+
+  /** How many connections there are. */
+  get connections(): number {
+    return this.taken;
+  }
+
+  onApplicationBootstrap(): void {
+    this.emitter.onAny((_type, _event, stored) => {
+      if (stored instanceof StoredEvent) this.tell(stored);
+    });
+    this.follower.onGap((gap) => this.tellAll(gapFrame(gap)));
+    this.timers.push(setInterval(() => this.beat(), HEARTBEAT_MS).unref());
+    this.timers.push(setInterval(() => this.recheck(), RECHECK_MS).unref());
+  }
+
+  /** Ends all connections, so that clients come back somewhere else. */
+  end(): void {
+    this.ended = true;
+    for (const timer of this.timers) clearInterval(timer);
+    for (const client of this.clients) client.end(retry(spread()));
+  }
+
+  /** Resolves once the reader is live, or gone. Whatever is refused is refused before the first byte. */
+  async serve(
+    reader: Reader,
+    response: Response,
+    start: () => Promise<Resumption | undefined>,
+  ): Promise<void> {
+    this.take(reader.principal);
+    const client = new EventClient(reader, response);
+    response.once('close', () => {
+      this.clients.delete(client);
+      this.giveBack(reader.principal);
+    });
+    const from = await start();
+    if (!(await this.follower.reached(FIRST_MS))) throw notYet();
+    if (!client.open) return;
+    this.clients.add(client);
+    client.begin(retry(spread()));
+    if (from) await this.replay(client, from);
+    else client.joined = true;
+    client.release();
+    this.schedule();
+  }
+
+  private async replay(client: EventClient, { from, gap }: Resumption): Promise<void> {
+    if (gap) await client.send(gapFrame(gap).text);
+    let at = from;
+    let joint: string | undefined;
+    let sentMs = performance.now();
+    while (client.open) {
+      const until = joint ?? (this.follower.position as string);
+      const page = await this.page(client.reader, client.wants, at, until);
+      await client.send(page.text);
+      at = page.at;
+      if (page.text !== '') sentMs = performance.now();
+      else if (performance.now() - sentMs > HEARTBEAT_MS) {
+        await client.send(heartbeat(at).text);
+        sentMs = performance.now();
+      }
+      if (page.more) continue;
+      // From this step on what comes is kept for this client; what came since the page was asked for is still history.
+      client.joined = true;
+      if (joint !== undefined || this.follower.position === until) return;
+      joint = this.follower.position;
+    }
+  }
+
+  private async page(
+    { filter, format }: Reader,
+    wants: (event: StoredEvent) => boolean,
+    after: string,
+    until: string,
+  ): Promise<{ text: string; at: string; more: boolean }> {
+    const key = indexKeyOf(filter);
+    const events = await this.log.read({ order: 'asc', after, until, key, limit: PAGE });
+    let text = '';
+    for (const logged of events) {
+      const event = new StoredEvent(logged);
+      if (wants(event)) text += frameOf(event, format).text;
+    }
+    const more = events.length === PAGE;
+    return { text, more, at: more ? events[PAGE - 1].position : until };
+  }
+
+  /** Serialized once for all who want it. */
+  private tell(event: StoredEvent): void {
+    const frames: Partial<Record<EventFormat, Frame>> = {};
+    for (const client of this.clients) {
+      if (!client.joined || !client.wants(event)) continue;
+      const { format } = client.reader;
+      frames[format] ??= frameOf(event, format);
+      client.offer(frames[format]);
+    }
+    this.schedule();
+  }
+
+  private tellAll(what: Frame): void {
+    for (const client of this.clients) client.offer(what);
+    this.schedule();
+  }
+
+  private beat(): void {
+    const { position } = this.follower;
+    if (position === undefined) return;
+    const beat = heartbeat(position);
+    for (const client of this.clients) if (client.joined) client.offer(beat);
+    this.schedule();
+  }
+
+  private recheck(): void {
+    for (const client of this.clients) if (!client.reader.admitted()) client.end();
+  }
+
+  /** At once where little is to do; where writing takes its time, so seldom that it takes no more than a third of it. */
+  private schedule(): void {
+    this.asked = true;
+    if (this.flushing || this.clients.size === 0) return;
+    this.flushing = true;
+    const gatherMs = Math.min(MAX_GATHER_MS, 2 * this.flushCostMs);
+    const waitMs = this.flushedMs + gatherMs - performance.now();
+    if (waitMs < 1) setImmediate(() => void this.flush());
+    else setTimeout(() => void this.flush(), waitMs);
+  }
+
+  private async flush(): Promise<void> {
+    this.asked = false;
+    let written = 0;
+    let costMs = 0;
+    let sinceMs = performance.now();
+    for (const client of [...this.clients]) {
+      client.flush();
+      written += 1;
+      if (written % SLICE > 0) continue;
+      costMs += performance.now() - sinceMs;
+      await turn();
+      sinceMs = performance.now();
+    }
+    this.flushedMs = performance.now();
+    this.flushCostMs = costMs + this.flushedMs - sinceMs;
+    this.flushing = false;
+    if (this.asked) this.schedule();
+  }
+
+  private take(principal: string): void {
+    if (this.ended) throw refused('draining', 'This replica is shutting down; connect again.');
+    const own = this.slots.get(principal) ?? 0;
+    const { streamMaxClients, streamMaxClientsPerKey } = this.limits;
+    if (own >= streamMaxClientsPerKey) {
+      const detail = `This key has ${own} streams open on this replica; close one, or raise BRAIN_STREAM_MAX_CLIENTS_PER_KEY.`;
+      throw tooMany(detail);
+    }
+    if (this.taken >= streamMaxClients) {
+      throw tooMany(
+        'This replica serves as many streams as BRAIN_STREAM_MAX_CLIENTS allows; try again later.',
+      );
+    }
+    this.taken += 1;
+    this.slots.set(principal, own + 1);
+  }
+
+  private giveBack(principal: string): void {
+    this.taken -= 1;
+    const own = (this.slots.get(principal) ?? 1) - 1;
+    if (own > 0) this.slots.set(principal, own);
+    else this.slots.delete(principal);
+  }
+}
+
+function frameOf(event: StoredEvent, _format: EventFormat): Frame {
+  return frame(event.type as string, event.position, event.json);
+}
+
+/** Its id is where the reader goes on, so that one that comes back is not told twice. */
+function gapFrame({ reason, from, to }: MissedGap): Frame {
+  const id = reason === 'rollback' ? from : to;
+  return frame('gap', id, JSON.stringify({ reason, from, to, detected_at: nowSeconds() }));
+}
+
+function spread(): number {
+  const [least, most] = RETRY_MS;
+  return least + Math.random() * (most - least);
+}
+
+function notYet(): BrainError {
+  return refused('log_unreachable', 'The event log was not reached yet; connect again in a moment.');
+}
+
+function refused(code: string, detail: string): BrainError {
+  return new BrainError('unavailable', code, detail, { retryAfterSeconds: 1 });
+}
+
+function tooMany(detail: string): BrainError {
+  return new BrainError('too_many', 'too_many_streams', detail, { retryAfterSeconds: 5 });
+}

@@ -1,0 +1,53 @@
+/** Which events a reader wants: the same for the list and for the live stream. */
+import { indexKeys } from '../storage/event-log.js';
+import { priorityOf, typeFilter } from './event.js';
+import type { StoredEvent } from './stored-event.js';
+
+export interface EventFilter {
+  types: string[];
+  priority?: string;
+  source?: string;
+  correlationId?: string;
+  subject?: string;
+}
+
+/** So many types are remembered by a filter; there are fewer, unless another program writes into the log. */
+const TYPES_KEPT = 200;
+
+/** The type is asked first, because it is known without parsing the event. */
+export function acceptsOf(filter: EventFilter): (event: StoredEvent) => boolean {
+  const { source, correlationId, subject } = filter;
+  const typed = typesOf(filter);
+  const deep = source !== undefined || correlationId !== undefined || subject !== undefined;
+  return (event) => {
+    const { type } = event;
+    if (type === undefined || !typed(type)) return false;
+    if (!deep) return true;
+    const { envelope } = event;
+    return (
+      envelope !== undefined &&
+      (source === undefined || envelope.source === source) &&
+      (correlationId === undefined || envelope.meta.correlation_id === correlationId) &&
+      (subject === undefined || indexKeys(envelope).includes(`s:${subject}`))
+    );
+  };
+}
+
+/** The index key that holds all that the filter wants, if there is one. */
+export function indexKeyOf({ subject, correlationId }: EventFilter): string | undefined {
+  if (subject !== undefined) return `s:${subject}`;
+  return correlationId === undefined ? undefined : `c:${correlationId}`;
+}
+
+function typesOf({ types, priority }: EventFilter): (type: string) => boolean {
+  const matches = typeFilter(types);
+  const known = new Map<string, boolean>();
+  return (type) => {
+    let wanted = known.get(type);
+    if (wanted === undefined) {
+      wanted = matches(type) && (priority === undefined || priorityOf(type) === priority);
+      if (known.size < TYPES_KEPT) known.set(type, wanted);
+    }
+    return wanted;
+  };
+}

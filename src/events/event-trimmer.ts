@@ -1,0 +1,128 @@
+/**
+ * Keeps the log within its bounds: what is older than the retention goes first, the length is the hard cap. What goes is
+ * told by an event in the same commit. One replica at a time removes; every replica looks, because each has to know when
+ * its own allowed decisions are no longer stored one by one (`EventStream.condensing`), so that noise does not push
+ * evidence out.
+ */
+import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
+import type { Config } from '../config.js';
+import { DAY_SECONDS, nowSeconds, pause } from '../shared/clock.js';
+import { messageOf } from '../shared/errors.js';
+import type { Logger } from '../shared/logger.js';
+import { type EventLog, LOG_END, type LoggedEvent, splitPosition } from '../storage/event-log.js';
+import type { Lease, Store } from '../storage/store.js';
+import type { EventStream } from './event-stream.js';
+import { StoredEvent } from './stored-event.js';
+import { streamTrimmed, type TrimReason } from './stream.events.js';
+
+const EVERY_MS = 1000;
+const LEASE_MS = 30_000;
+/** Removed in one commit; each takes several writes, and the embedded store is in this process. */
+const CHUNK = 250;
+/** Redis holds the log in memory, about a kilobyte an event; the embedded store has it on disk. */
+const MAX_LENGTH = { redis: 1_000_000, embedded: 10_000_000 };
+/** From here on noise is only counted, if nothing is old enough to go. */
+const NEARLY_FULL = 0.9;
+/** So much at once, because each removal is told by an event, and one event for each would never come to an end. */
+const STEP = 0.01;
+const MAX_STEP_SECONDS = 3600;
+
+export class EventTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
+  private readonly stopping = new AbortController();
+  private readonly maxLength: number;
+  private readonly retentionSeconds: number;
+  private running?: Promise<void>;
+  private used = 0;
+
+  constructor(
+    private readonly store: Store,
+    private readonly log: EventLog,
+    private readonly stream: EventStream,
+    private readonly logger: Logger,
+    settings: Pick<Config, 'eventsMaxLength' | 'eventsRetentionDays'>,
+  ) {
+    this.maxLength = settings.eventsMaxLength ?? MAX_LENGTH[store.kind];
+    this.retentionSeconds = settings.eventsRetentionDays * DAY_SECONDS;
+  }
+
+  onApplicationBootstrap(): void {
+    this.running = this.run();
+  }
+
+  async onModuleDestroy(): Promise<void> {
+    this.stopping.abort();
+    await this.running;
+  }
+
+  /** What an operator should look at while all still works. */
+  warnings(): string[] {
+    if (!this.stream.condensing) return [];
+    const percent = Math.floor(this.used * 100);
+    return [
+      `events_nearly_full: ${percent} % of BRAIN_EVENTS_MAX_LENGTH are used and nothing is older than ` +
+        'BRAIN_EVENTS_RETENTION_DAYS; allowed decisions are only counted. Raise the one or lower the other.',
+    ];
+  }
+
+  /** Looks how full the log is, and removes what is too old or too much; returns how many events went. */
+  async sweep(): Promise<number> {
+    const { first, length } = await this.log.bounds();
+    const oldest = first === null ? nowSeconds() : splitPosition(first)[0] / 1000;
+    const expiry = nowSeconds() - this.retentionSeconds;
+    this.used = length / this.maxLength;
+    this.stream.condensing = this.used >= NEARLY_FULL && oldest > expiry;
+    const slackSeconds = Math.min(MAX_STEP_SECONDS, this.retentionSeconds * STEP);
+    const tooOld = oldest < expiry - slackSeconds;
+    if (!tooOld && length <= this.maxLength) return 0;
+    const lease = await this.store.acquire('events-trimmer', LEASE_MS);
+    if (!lease) return 0;
+    try {
+      const old = tooOld ? await this.trim(lease, 'age', `${Math.floor(expiry * 1000)}-0`) : 0;
+      const most = Math.floor(this.maxLength * (1 - STEP));
+      const excess = length - old > this.maxLength ? length - old - most : 0;
+      return old + (await this.trim(lease, 'length', LOG_END, excess));
+    } finally {
+      await this.store.release(lease);
+    }
+  }
+
+  private async run(): Promise<void> {
+    const { signal } = this.stopping;
+    while (!signal.aborted) {
+      try {
+        const removed = await this.sweep();
+        if (removed > 0) this.logger.info('events were trimmed', { removed });
+      } catch (error) {
+        this.logger.debug('the event log could not be trimmed', { reason: messageOf(error) });
+      }
+      await pause(EVERY_MS, signal);
+    }
+  }
+
+  private async trim(
+    lease: Lease,
+    reason: TrimReason,
+    before: string,
+    most = Number.POSITIVE_INFINITY,
+  ): Promise<number> {
+    const tell = (gone: LoggedEvent[]) => this.stream.seal(streamTrimmed(summaryOf(gone, reason)));
+    let removed = 0;
+    while (removed < most && !this.stopping.signal.aborted) {
+      const limit = Math.min(CHUNK, most - removed);
+      const gone = await this.log.trim(before, limit, tell);
+      removed += gone.length;
+      if (gone.length < limit || !(await this.store.renew(lease, LEASE_MS))) break;
+    }
+    return removed;
+  }
+}
+
+function summaryOf(gone: LoggedEvent[], reason: TrimReason): Parameters<typeof streamTrimmed>[0] {
+  const counts: Record<string, number> = {};
+  for (const logged of gone) {
+    const type = new StoredEvent(logged).type ?? 'unknown';
+    counts[type] = (counts[type] ?? 0) + 1;
+  }
+  const [first, last] = [gone[0].position, gone[gone.length - 1].position];
+  return { counts, first, last, reason, trimmed_at: nowSeconds() };
+}

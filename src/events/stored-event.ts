@@ -1,0 +1,50 @@
+/** An event as it stands in the log; what is in it is looked at no further than somebody asks. */
+import type { LoggedEvent } from '../storage/event-log.js';
+import type { Envelope } from './event.js';
+
+/** The envelopes of this service begin like this, so the type of most events is known without parsing them. */
+const OURS = /^\{"id":"[\w-]+","type":"([\w.]{1,128})",/;
+/** What may stand as a type in a line of a stream of events, whoever wrote it. */
+const CLEAN = /^[\x21-\x7e]{1,128}$/;
+
+export type ReadEvent = Envelope & { position: string };
+
+export class StoredEvent {
+  readonly position: string;
+  readonly json: string;
+  private parsed?: Envelope | null;
+
+  constructor({ position, json }: LoggedEvent) {
+    this.position = position;
+    this.json = json;
+  }
+
+  /** Nothing where another program wrote what is no envelope: it has no type that anyone could ask for. */
+  get type(): string | undefined {
+    return OURS.exec(this.json)?.[1] ?? this.envelope?.type;
+  }
+
+  get envelope(): Envelope | undefined {
+    if (this.parsed === undefined) this.parsed = parse(this.json);
+    return this.parsed ?? undefined;
+  }
+
+  /** As readers of the API get it. */
+  get read(): ReadEvent | undefined {
+    return this.envelope && Object.assign(this.envelope, { position: this.position });
+  }
+}
+
+function parse(json: string): Envelope | null {
+  try {
+    const event = JSON.parse(json) as Envelope;
+    const sound =
+      typeof event.type === 'string' &&
+      CLEAN.test(event.type) &&
+      typeof event.meta === 'object' &&
+      event.meta !== null;
+    return sound ? event : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,91 @@
+import { Controller, Get, Headers, Inject, Optional, Query, Req, Res } from '@nestjs/common';
+import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import type { Response } from 'express';
+import { Problems } from '../http/request.js';
+import { Access, type PrincipalRequest } from '../security/access.decorator.js';
+import { AccessGuard } from '../security/access.guard.js';
+import { invalid } from '../shared/errors.js';
+import { comparePositions, EventLog, LOG_START, POSITION } from '../storage/event-log.js';
+import { EventChannel } from './event-channel.js';
+import { eventsOff } from './events.controller.js';
+import { type Resumption, resume } from './resume.js';
+import { StreamQuery } from './stream.dto.js';
+
+const PERMISSION = 'events:read';
+const EXAMPLE = `id: 1735424567893-0
+event: threat.detected
+data: {"id":"evt_threat_1735424567890_k3v9x2ab","type":"threat.detected",…}
+
+`;
+
+@ApiTags('events')
+@Controller('api/events/stream')
+export class StreamController {
+  constructor(
+    @Inject(EventLog) private readonly log: EventLog,
+    private readonly guard: AccessGuard,
+    @Optional() @Inject(EventChannel) private readonly channel?: EventChannel,
+  ) {}
+
+  @Get()
+  @Access(PERMISSION)
+  @ApiOperation({
+    summary: 'Follow the events live, as Server-Sent Events, after a replay of what was missed',
+  })
+  @ApiHeader({
+    name: 'Last-Event-ID',
+    required: false,
+    description: 'The `id` of the last event that was received: what came after it is replayed first',
+    schema: { type: 'string', examples: ['1735424567893-0'] },
+  })
+  @ApiOkResponse({
+    description:
+      '`id` is the position, `event` the type, `data` the envelope. A `gap` event tells where history is missing',
+    content: { 'text/event-stream': { schema: { type: 'string', examples: [EXAMPLE] } } },
+  })
+  @Problems(404, 422)
+  async follow(
+    @Query() query: StreamQuery,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @Req() request: PrincipalRequest,
+    @Res() response: Response,
+  ): Promise<void> {
+    if (!this.channel) throw eventsOff();
+    if (request.method === 'HEAD') {
+      response.type('text/event-stream').end();
+      return;
+    }
+    const { type, correlation_id, priority, source, subject, format } = query;
+    const reader = {
+      principal: request.principal?.id ?? '',
+      filter: { types: type, correlationId: correlation_id, priority, source, subject },
+      format,
+      admitted: () => this.guard.stands(request, PERMISSION),
+    };
+    // The header is what a client sends by itself when it comes back; the query is still that of its first time.
+    const last = lastEventId || query.last_event_id;
+    await this.channel.serve(reader, response, () => this.start(last, query.since));
+  }
+
+  /** Nothing where only what comes is wanted. */
+  private async start(last: string | undefined, since: number | undefined): Promise<Resumption | undefined> {
+    if (last !== undefined) return resume(this.log, positionOf(last));
+    if (since === undefined) return undefined;
+    const from = placeBefore(since);
+    const { trimmed } = await this.log.bounds();
+    if (trimmed === null || comparePositions(trimmed, from) < 0) return { from };
+    return { from: trimmed, gap: { reason: 'trimmed', from, to: trimmed } };
+  }
+}
+
+/** The last place at which nothing of this time can stand yet. */
+function placeBefore(seconds: number): string {
+  const ms = Math.ceil(seconds * 1000);
+  return ms === 0 ? LOG_START : `${ms - 1}-999999999999999`;
+}
+
+function positionOf(id: string): string {
+  if (POSITION.test(id)) return id;
+  const detail = 'must be the id of an event of this stream, as it was sent, or 0-0 for the beginning';
+  throw invalid('Last-Event-ID is no position.', [{ pointer: '/last_event_id', detail, code: 'position' }]);
+}

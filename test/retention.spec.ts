@@ -1,0 +1,142 @@
+/** That the log stays within its bounds, tells what it lost by it, and keeps evidence rather than noise; on both stores. */
+import { defineEvent } from '../src/events/event.js';
+import { EventStream } from '../src/events/event-stream.js';
+import { EventTrimmer } from '../src/events/event-trimmer.js';
+import { StoredEvent } from '../src/events/stored-event.js';
+import { Num, Text } from '../src/shared/fields.js';
+import { EventLog } from '../src/storage/event-log.js';
+import { until } from './support/redis-server.js';
+import { type Service, startService } from './support/service.js';
+import { STORES } from './support/stores.js';
+
+class Decision {
+  @Text({ max: 64 })
+  agent_id!: string;
+
+  @Num()
+  n!: number;
+}
+
+const decision = (name: string, noise: boolean) =>
+  defineEvent({
+    type: `test.${name}`,
+    module: 'test',
+    payload: Decision,
+    priority: 'LOW',
+    when: 'In the tests.',
+    example: { agent_id: 'agent-1', n: 1 },
+    consumers: [],
+    noise: () => noise,
+    of: (n: number): Decision => ({ agent_id: `agent-${n % 10}`, n }),
+  });
+const allowed = decision('allowed', true);
+const denied = decision('denied', false);
+
+const MAX = 1000;
+/** Where the trimmer stops: below the cap, so that it has not to begin again at once. */
+const KEPT = 990;
+
+type Counts = Record<string, number>;
+
+describe.each(STORES)('retention on %s', (_name, startStore) => {
+  let store: Awaited<ReturnType<typeof startStore>>;
+  let service: Service;
+  let stream: EventStream;
+  let log: EventLog;
+
+  beforeEach(async () => {
+    store = await startStore();
+    service = await startService({ ...store.env, BRAIN_EVENTS_MAX_LENGTH: String(MAX) });
+    stream = service.app.get(EventStream);
+    log = service.app.get(EventLog);
+  }, 60_000);
+  afterEach(async () => {
+    await service.stop();
+    await store.stop();
+  });
+
+  const sum = (all: Counts[]): number =>
+    all.flatMap((counts) => Object.values(counts)).reduce((a, b) => a + b, 0);
+  const told = async (type: string): Promise<{ counts: Counts; reason: string }[]> =>
+    (await service.events({ type })).map(({ payload }) => payload as { counts: Counts; reason: string });
+  const warnings = async (): Promise<string[]> =>
+    (await service.get('/readyz').expect(200)).body.warnings as string[];
+
+  it('cuts the log at its length, with its index, and tells what went', async () => {
+    for (let n = 0; n < 3000; n += 1) stream.publish(denied(n));
+    await stream.flush();
+    await until(async () => (await log.bounds()).length <= MAX, 10_000, 'the trim');
+    const { length, first, trimmed } = await log.bounds();
+    expect(length).toBeGreaterThan(KEPT - 50);
+    const trims = await told('stream.trimmed');
+    expect(trims.map(({ reason }) => reason)).toEqual(trims.map(() => 'length'));
+    const left = await service.events({ type: 'test.denied' });
+    expect(sum(trims.map(({ counts }) => counts)) + left.length).toBe(3000);
+    expect(left.map(({ payload }) => (payload as Decision).n)).toEqual(
+      Array.from({ length: left.length }, (_, i) => 3000 - left.length + i),
+    );
+    const ofOne = await service.events({ subject: 'agent-3' });
+    expect(ofOne).toHaveLength(
+      left.filter(({ payload }) => (payload as Decision).agent_id === 'agent-3').length,
+    );
+    expect(trims.at(-1)).toMatchObject({ last: trimmed });
+    expect(left[0]?.position).toBe(first);
+  });
+
+  it('only counts noise while nothing is old enough to go, stores the rest, and warns', async () => {
+    expect(await warnings()).toEqual([]);
+    for (let n = 0; n < 920; n += 1) stream.publish(allowed(n));
+    await stream.flush();
+    await until(() => stream.condensing, 5000, 'the look at the log');
+    expect(await warnings()).toEqual([expect.stringContaining('events_nearly_full')]);
+    for (let n = 0; n < 500; n += 1) stream.publish(allowed(n));
+    for (let n = 0; n < 50; n += 1) stream.publish(denied(n));
+    await stream.flush();
+    expect((await service.events({ type: 'test.denied' })).length).toBe(50);
+    expect((await service.events({ type: 'test.allowed' })).length).toBe(920);
+    await stream.close();
+    expect(await told('stream.gap')).toEqual([
+      expect.objectContaining({ reason: 'overflow', counts: { 'test.allowed': 500 } }),
+    ]);
+    expect(await told('stream.trimmed')).toEqual([]);
+  });
+
+  it('removes nothing that is neither old nor too much', async () => {
+    for (let n = 0; n < 100; n += 1) stream.publish(denied(n));
+    await stream.flush();
+    expect(await service.app.get(EventTrimmer).sweep()).toBe(0);
+    expect((await log.bounds()).length).toBe(100);
+  });
+});
+
+describe('retention by age', () => {
+  it('removes what is older than it should be, whatever the length, and tells it', async () => {
+    const service = await startService({ BRAIN_EVENTS_RETENTION_DAYS: '1' });
+    const stream = service.app.get(EventStream);
+    const log = service.app.get(EventLog);
+    const now = Date.now();
+    const write = async (from: number, count: number, agoMs: number): Promise<void> => {
+      const clock = jest.spyOn(Date, 'now').mockReturnValue(now - agoMs);
+      for (let n = from; n < from + count; n += 1) stream.publish(denied(n));
+      await stream.flush();
+      clock.mockRestore();
+    };
+    const day = 86_400_000;
+    await write(0, 600, 2 * day);
+    await write(600, 5, 0.5 * day);
+    await write(605, 5, 0);
+    await until(async () => (await log.bounds()).length <= 20, 10_000, 'the trim');
+    const events = await log.read({ order: 'asc', limit: 100 });
+    expect(events.map((event) => new StoredEvent(event).type).sort()).toEqual([
+      ...Array.from({ length: 3 }, () => 'stream.trimmed'),
+      ...Array.from({ length: 10 }, () => 'test.denied'),
+    ]);
+    const trims = await service.events({ type: 'stream.trimmed' });
+    expect(trims.map(({ payload }) => payload)).toEqual(
+      [250, 250, 100].map((gone) =>
+        expect.objectContaining({ reason: 'age', counts: { 'test.denied': gone } }),
+      ),
+    );
+    await service.stop();
+  });
+});
