@@ -1,6 +1,7 @@
 /** EVENTS.md, made from the definitions of the loaded domains, so that it cannot say what the code does not do. */
-import { type FieldDoc, fieldsOf } from '../shared/fields.js';
+import type { JsonSchema } from '../shared/fields.js';
 import { catalog, type EventDefinition } from './event.js';
+import { exampleOf, schemaOf } from './event-schema.js';
 
 const HEAD = `# Events
 
@@ -62,16 +63,6 @@ export function eventsPage(): string {
 }
 
 function section(event: EventDefinition): string {
-  const fields = fieldsOf(event.payload).map(fieldRow);
-  const envelope = {
-    id: `evt_${event.module}_1735424567890_k3v9x2ab`,
-    type: event.type,
-    source: `${event.module}_service`,
-    target: null,
-    timestamp: 1735424567.89,
-    payload: event.example,
-    meta: { correlation_id: 'k3v9x2abq8w1z4m7p0t5', version: '1.0', schema_version: event.schemaVersion },
-  };
   return [
     `### ${event.type}`,
     '',
@@ -79,10 +70,10 @@ function section(event: EventDefinition): string {
     '',
     '| Field | Type | |',
     '|---|---|---|',
-    ...fields,
+    ...rowsOf(schemaOf(event)),
     '',
     '```json',
-    JSON.stringify(envelope, null, 2),
+    JSON.stringify(exampleOf(event), null, 2),
     '```',
     '',
     ...event.consumers.map((consumer) => `- ${consumer}`),
@@ -90,15 +81,22 @@ function section(event: EventDefinition): string {
   ].join('\n');
 }
 
-function fieldRow({ name, schema, required }: FieldDoc): string {
-  const type = Array.isArray(schema.enum)
-    ? schema.enum.map((value) => `\`${value}\``).join(' ')
-    : String(schema.type);
-  const notes = [
-    required ? '' : 'only if known',
-    typeof schema.description === 'string' ? schema.description : '',
-  ].filter((note) => note !== '');
-  return `| \`${name}\` | ${type} | ${notes.join('; ')} |`;
+/** The fields of an object, those of an object in it right after it. */
+function rowsOf({ properties = {}, required = [] }: JsonSchema, prefix = ''): string[] {
+  return Object.entries(properties).flatMap(([name, schema]) => {
+    const notes = [required.includes(name) ? '' : 'only if known', schema.description ?? ''];
+    const row = `| \`${prefix}${name}\` | ${typeOf(schema)} | ${notes.filter(Boolean).join('; ')} |`;
+    return [row, ...rowsOf(schema, `${prefix}${name}.`)];
+  });
+}
+
+function typeOf(schema: JsonSchema): string {
+  if (schema.enum) return schema.enum.map((value) => `\`${String(value)}\``).join(' ');
+  if (schema.anyOf) return schema.anyOf.map(typeOf).join(' or ');
+  const type = [schema.type].flat().join(' or ');
+  if (schema.items) return `${type} of ${typeOf(schema.items)}`;
+  if (schema.maxLength !== undefined) return `${type}, at most ${schema.maxLength} characters`;
+  return schema.minimum === undefined ? type : `${type} ≥ ${schema.minimum}`;
 }
 
 function anchor(type: string): string {

@@ -2,6 +2,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ValidateBy } from 'class-validator';
 import { isCleanText, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { POSITION } from '../storage/event-log.js';
 import { DEFAULT_PAGE, MAX_PAGE } from '../storage/store.js';
 import { PRIORITIES, type Priority } from './event.js';
 
@@ -80,10 +81,10 @@ class EventMeta {
   })
   correlation_id!: string | null;
 
-  @Text({ max: 8, description: 'Of the envelope', example: '1.0' })
-  version!: string;
+  @OneOf(['1.0'], { name: 'EnvelopeVersion', description: 'Of the envelope', example: '1.0' })
+  version!: '1.0';
 
-  @Num({ integer: true, description: 'Of the payload', example: 1 })
+  @Num({ integer: true, min: 1, description: 'Of the payload', example: 1 })
   schema_version!: number;
 }
 
@@ -112,7 +113,12 @@ export class EventAnswer {
   @Nested(() => EventMeta)
   meta!: EventMeta;
 
-  @Text({ max: 64, description: 'Its place in the log: what orders', example: '1735424567893-0' })
+  @Text({
+    max: 64,
+    pattern: POSITION,
+    description: 'Its place in the log: what orders',
+    example: '1735424567893-0',
+  })
   position!: string;
 }
 

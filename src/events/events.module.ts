@@ -11,6 +11,7 @@ import type { Config } from '../config.js';
 import { Logger } from '../shared/logger.js';
 import { EventLog } from '../storage/event-log.js';
 import { Store } from '../storage/store.js';
+import { CatalogController } from './catalog.controller.js';
 import { EventKeeper } from './event-keeper.js';
 import { EventReader } from './event-reader.js';
 import { EventStream } from './event-stream.js';
@@ -27,10 +28,10 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
   ) {}
 
   static for(config: Config): DynamicModule {
-    if (!config.events) return { module: EventsModule, controllers: [EventsController] };
+    if (!config.events) return { module: EventsModule, controllers: [EventsController, CatalogController] };
     return {
       module: EventsModule,
-      controllers: [EventsController],
+      controllers: [EventsController, CatalogController],
       providers: [
         {
           provide: EventStream,
