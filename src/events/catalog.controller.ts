@@ -2,6 +2,7 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Access } from '../security/access.decorator.js';
+import { asyncApiDocument } from './asyncapi.js';
 import { Catalog } from './catalog.dto.js';
 import { aliasesOf, catalog } from './event.js';
 import { envelopeSchema, exampleOf, schemaOf } from './event-schema.js';
@@ -24,6 +25,7 @@ export class CatalogController {
       example: exampleOf(definition),
     })),
   };
+  private readonly asyncApi = asyncApiDocument();
 
   @Get('api/events/catalog')
   @Access('events:read')
@@ -31,5 +33,19 @@ export class CatalogController {
   @ApiOkResponse({ type: Catalog })
   types(): Catalog {
     return this.catalog;
+  }
+
+  @Get('asyncapi.json')
+  @Access('events:read')
+  @ApiOperation({ summary: 'Describe the live stream as AsyncAPI 3.0' })
+  @ApiOkResponse({
+    description: 'An AsyncAPI document',
+    schema: {
+      type: 'object',
+      example: { asyncapi: '3.0.0', info: { title: 'BRAiN Control Plane: events' } },
+    },
+  })
+  asyncapi(): object {
+    return this.asyncApi;
   }
 }

@@ -60,6 +60,7 @@ export interface JsonSchema {
   allOf?: JsonSchema[];
   minLength?: number;
   maxLength?: number;
+  pattern?: string;
   minimum?: number;
   maximum?: number;
 }
