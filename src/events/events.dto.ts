@@ -7,6 +7,7 @@ import { DEFAULT_PAGE, MAX_PAGE } from '../storage/store.js';
 import { PRIORITIES, type Priority } from './event.js';
 
 const MAX_TYPES = 50;
+const FORMATS = ['envelope', 'cloudevents'] as const;
 const ORDERS = ['desc', 'asc'] as const;
 
 /** One pattern or several: `?type=threat.*&type=policy.denied`. */
@@ -70,6 +71,13 @@ export class EventQuery {
 
   @Text({ optional: true, max: 1024, description: '`next_cursor` of the page before' })
   cursor?: string;
+
+  @OneOf(FORMATS, {
+    name: 'EventFormat',
+    optional: true,
+    description: 'The envelope of the Charter, or CloudEvents 1.0; else `Accept` decides',
+  })
+  format?: (typeof FORMATS)[number];
 }
 
 class EventMeta {
@@ -133,4 +141,59 @@ export class EventPage {
     example: null,
   })
   next_cursor!: string | null;
+}
+
+export class CloudEvent {
+  @OneOf(['1.0'], { name: 'CloudEventsVersion', example: '1.0' })
+  specversion!: '1.0';
+
+  @Text({ max: 128, example: 'evt_threat_1735424567890_k3v9x2ab' })
+  id!: string;
+
+  @Text({ max: 512, format: 'uri', example: 'urn:brain:threat_service' })
+  source!: string;
+
+  @Text({ max: 128, example: 'threat.detected' })
+  type!: string;
+
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'The first of the ids by which `subject` finds it',
+    example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
+  })
+  subject?: string;
+
+  @Text({ max: 32, optional: true, format: 'date-time', example: '2024-12-28T22:22:47.890Z' })
+  time?: string;
+
+  @OneOf(['application/json'], { name: 'DataContentType', example: 'application/json' })
+  datacontenttype!: 'application/json';
+
+  @Text({
+    max: 256,
+    optional: true,
+    format: 'uri',
+    description: 'The `$id` of the schema in the catalog',
+    example: 'urn:brain:schema:threat.detected:1',
+  })
+  dataschema?: string;
+
+  @Text({ max: 128, optional: true, example: 'k3v9x2abq8w1z4m7p0t5' })
+  correlationid?: string;
+
+  @OneOf(PRIORITIES, { name: 'EventPriority', optional: true, example: 'CRITICAL' })
+  priority?: Priority;
+
+  @Num({ integer: true, min: 1, optional: true, example: 1 })
+  schemaversion?: number;
+
+  @Text({ max: 128, optional: true, example: 'audit_service' })
+  target?: string;
+
+  @Text({ max: 64, pattern: POSITION, example: '1735424567893-0' })
+  position!: string;
+
+  @JsonObject({ description: 'The payload', example: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' } })
+  data!: object;
 }
