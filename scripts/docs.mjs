@@ -1,18 +1,26 @@
-// Writes what is made from the code: `npm run docs` both files, `npm run docs:events` EVENTS.md, `npm run docs:openapi` openapi.json.
+// Writes what is made from the code: `npm run docs` all of it, `npm run docs:events` EVENTS.md, `npm run docs:openapi`
+// openapi.json, `npm run docs:asyncapi` asyncapi.json.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApp } from '../build/app.setup.js';
 import { readConfig } from '../build/config.js';
+import { asyncApiDocument } from '../build/events/asyncapi.js';
 import { eventsPage } from '../build/events/events-page.js';
 import { openApiDocument } from '../build/http/openapi.js';
 import { Logger } from '../build/shared/logger.js';
 
-const [what = 'all'] = process.argv.slice(2);
+const json = (document) => `${JSON.stringify(document, null, 2)}\n`;
+const DOCUMENTS = {
+  events: ['EVENTS.md', () => eventsPage()],
+  openapi: ['openapi.json', (app) => json(openApiDocument(app))],
+  asyncapi: ['asyncapi.json', () => json(asyncApiDocument())],
+};
+
+const wanted = process.argv.length > 2 ? process.argv.slice(2) : Object.keys(DOCUMENTS);
 const folder = mkdtempSync(join(tmpdir(), 'brain-docs-'));
 const config = readConfig({ BRAIN_DATA_DIR: folder, BRAIN_EVENTS: 'on' });
 const app = await createApp(config, new Logger({ level: 'error', format: 'pretty' }));
-if (what !== 'openapi') writeFileSync('EVENTS.md', eventsPage());
-if (what !== 'events') writeFileSync('openapi.json', `${JSON.stringify(openApiDocument(app), null, 2)}\n`);
+for (const [file, write] of wanted.map((name) => DOCUMENTS[name])) writeFileSync(file, write(app));
 await app.close();
 rmSync(folder, { recursive: true, force: true });

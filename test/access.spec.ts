@@ -24,7 +24,6 @@ const PUBLIC = [
   'GET /api/missions/health',
   'GET /api/policy/health',
   'GET /api/threats/health',
-  'GET /asyncapi.json',
   'GET /docs',
   'GET /docs/:file',
   'GET /docs/start.js',

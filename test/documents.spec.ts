@@ -1,10 +1,15 @@
 /** That what is made from the code is fresh, and that the README, `.env.example` and the lock file keep up with it. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { Parser } from '@asyncapi/parser';
+import { Ajv2020 } from 'ajv/dist/2020.js';
 import { SETTINGS } from '../src/config.js';
+import { asyncApiDocument } from '../src/events/asyncapi.js';
 import { catalog } from '../src/events/event.js';
+import { exampleOf } from '../src/events/event-schema.js';
 import { eventsPage } from '../src/events/events-page.js';
 import { openApiDocument } from '../src/http/openapi.js';
+import { faultsOf } from './support/charter.js';
 import { type Service, startService } from './support/service.js';
 
 const read = (file: string): string => readFileSync(resolve(__dirname, '..', file), 'utf8');
@@ -41,6 +46,44 @@ describe('documents', () => {
     expect(JSON.parse(read('openapi.json'))).toEqual(
       JSON.parse(JSON.stringify(openApiDocument(service.app))),
     );
+  });
+
+  it('asyncapi.json is fresh (npm run docs:asyncapi), and what the service answers', async () => {
+    const document = JSON.parse(read('asyncapi.json')) as object;
+    expect(document).toEqual(JSON.parse(JSON.stringify(asyncApiDocument())));
+    expect((await service.get('/asyncapi.json').expect(200)).body).toEqual(document);
+  });
+
+  it('asyncapi.json is valid by the parser of AsyncAPI', async () => {
+    const { document, diagnostics } = await new Parser().parse(read('asyncapi.json'));
+    // That 3.1 exists is no fault of a document that says 3.0.
+    expect(diagnostics.filter(({ code }) => code !== 'asyncapi-latest-version')).toEqual([]);
+    const [operation, ...others] = document?.operations().all() ?? [];
+    expect([operation?.action(), others]).toEqual(['send', []]);
+    const names = operation
+      ?.messages()
+      .all()
+      .map((message) => message.name());
+    expect(names).toEqual([...catalog().map(({ type }) => type), 'gap']);
+  });
+
+  it('asyncapi.json has a valid example for each message', () => {
+    interface Message {
+      headers: object;
+      payload: object;
+      examples: { headers: object; payload: object }[];
+    }
+    const { components } = JSON.parse(read('asyncapi.json')) as {
+      components: { messages: Record<string, Message> };
+    };
+    const ajv = new Ajv2020({ allErrors: true, allowUnionTypes: true, keywords: ['components'] });
+    for (const [name, message] of Object.entries(components.messages)) {
+      for (const part of ['headers', 'payload'] as const) {
+        const validate = ajv.compile({ ...message[part], components });
+        const faults = message.examples.map((example) => validate(example[part]) || validate.errors);
+        expect([name, part, faults]).toEqual([name, part, [true]]);
+      }
+    }
   });
 
   it('every route has a summary, and every body and answer a schema with an example for each field', () => {
@@ -83,17 +126,14 @@ describe('documents', () => {
     expect(Object.keys(document.paths).length).toBeGreaterThan(8);
   });
 
-  it('every event type has an example that its payload class accepts as it stands', () => {
+  it('every event type has an example that its schema accepts as it stands', () => {
     expect(catalog().map(({ type }) => type)).toEqual(
       expect.arrayContaining(['threat.detected', 'stream.gap']),
     );
-    for (const { type, example, consumers, when } of catalog()) {
-      expect([type, Object.keys(example).length > 0, consumers.length > 0, when.endsWith('.')]).toEqual([
-        type,
-        true,
-        true,
-        true,
-      ]);
+    for (const definition of catalog()) {
+      const { type, consumers, when } = definition;
+      expect([type, faultsOf(exampleOf(definition))]).toEqual([type, []]);
+      expect([type, consumers.length > 0, when.endsWith('.')]).toEqual([type, true, true]);
     }
   });
 

@@ -93,6 +93,38 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     expect((await list(`since=${ms / 1000 + 3600}`)).events).toHaveLength(0);
   });
 
+  it('is a list of CloudEvents on request, page by page', async () => {
+    const ask = (query: string, accept = '*/*') => service.get(`/api/events${query}`).set('Accept', accept);
+    const batch = 'application/cloudevents-batch+json';
+    for (const plain of [
+      ask(''),
+      ask('?format=envelope', batch),
+      ask('', `application/json, ${batch};q=0.5`),
+    ]) {
+      const answer = await plain.expect(200).expect('Content-Type', 'application/json; charset=utf-8');
+      expect(answer.body.events).toHaveLength(8);
+      expect(answer.headers.link).toBeUndefined();
+    }
+    for (const asked of [ask('', batch), ask('?format=cloudevents')]) {
+      const { body, headers } = await asked.expect(200).expect('Content-Type', `${batch}; charset=utf-8`);
+      expect(body).toHaveLength(8);
+      expect([headers.link, headers.vary]).toEqual([undefined, 'Accept']);
+    }
+    const { events } = await list('order=asc');
+    const positions: string[] = [];
+    let next: string | undefined = '?format=cloudevents&order=asc&limit=3&type=threat.*';
+    while (next !== undefined) {
+      const { body, headers }: { body: { position: string; data: object }[]; headers: { link?: string } } =
+        await ask(next).expect(200);
+      for (const { position, data } of body) {
+        expect(data).toEqual(events[positions.length]?.payload);
+        positions.push(position);
+      }
+      next = /^<\/api\/events(\?[^>]+)>; rel="next"$/.exec(headers.link ?? '')?.[1];
+    }
+    expect(positions).toEqual(events.map(({ position }) => position));
+  });
+
   it('refuses what it does not know', async () => {
     for (const query of [
       'order=up',
@@ -101,6 +133,7 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
       'cursor=x',
       'since=yesterday',
       'colour=red',
+      'format=xml',
     ]) {
       const answer = await service.get(`/api/events?${query}`);
       expect([query, answer.status, answer.body.code]).toEqual([query, 422, 'invalid_request']);

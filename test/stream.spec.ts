@@ -89,8 +89,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     const { body } = await service.post('/api/threats', report).set('X-Correlation-ID', 'why').expect(201);
     const [event] = await client.received(1);
     const [logged] = await service.events({ subject: body.id as string });
-    const { position, ...envelope } = logged;
-    expect(event).toEqual({ id: position, event: 'threat.detected', data: envelope });
+    expect(event).toEqual({ id: logged.position, event: 'threat.detected', data: logged });
     expect(client.retryMs).toBeGreaterThanOrEqual(1000);
   });
 
@@ -161,6 +160,21 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
       expect(readers.map(({ events }) => events.length)).toEqual([3, 2, 9, 2, 1, 0]);
       expect(numbersOf(readers[0].events)).toEqual(numbers.filter((n) => n % 3 === 1));
     }
+  });
+
+  it('speaks CloudEvents on request, live and in the replay', async () => {
+    const start = await lastPosition();
+    const live = await open('?type=test.*&format=cloudevents');
+    publish(2);
+    await live.received(2);
+    const replayed = await open('?type=test.*&format=cloudevents', start);
+    expect(await replayed.received(2)).toEqual(live.events);
+    const { body } = await service.get('/api/events?type=test.*&format=cloudevents&limit=1').expect(200);
+    expect(live.events[1]).toEqual({
+      id: (body as { position: string }[])[0].position,
+      event: 'test.tick',
+      data: body[0],
+    });
   });
 
   it('replays from a time, from the beginning, and after an id in the query', async () => {

@@ -13,9 +13,11 @@ import type { Config } from '../config.js';
 import { nowSeconds } from '../shared/clock.js';
 import { BrainError } from '../shared/errors.js';
 import type { EventLog } from '../storage/event-log.js';
-import { EventClient, type EventFormat, type Reader } from './event-client.js';
+import { cloudEvent } from './cloud-event.js';
+import { EventClient, type Reader } from './event-client.js';
 import { indexKeyOf } from './event-filter.js';
 import type { EventFollower } from './event-follower.js';
+import type { EventFormat } from './events.dto.js';
 import type { MissedGap, Resumption } from './resume.js';
 import { type Frame, frame, heartbeat, retry } from './sse.js';
 import { StoredEvent } from './stored-event.js';
@@ -102,7 +104,7 @@ export class EventChannel implements OnApplicationBootstrap {
     let joint: string | undefined;
     let sentMs = performance.now();
     while (client.open) {
-      const until = joint ?? (this.follower.position as string);
+      const until = joint ?? (this.follower.position);
       const page = await this.page(client.reader, client.wants, at, until);
       await client.send(page.text);
       at = page.at;
@@ -220,8 +222,16 @@ export class EventChannel implements OnApplicationBootstrap {
   }
 }
 
-function frameOf(event: StoredEvent, _format: EventFormat): Frame {
-  return frame(event.type as string, event.position, event.json);
+function frameOf(event: StoredEvent, format: EventFormat): Frame {
+  return frame(
+    event.type as string,
+    event.position,
+    format === 'envelope' ? event.text : asCloudEvent(event),
+  );
+}
+
+function asCloudEvent({ read }: StoredEvent): string {
+  return JSON.stringify(read && cloudEvent(read));
 }
 
 /** Its id is where the reader goes on, so that one that comes back is not told twice. */

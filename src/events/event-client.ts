@@ -2,6 +2,7 @@
 import type { Response } from 'express';
 import { atMost } from '../shared/clock.js';
 import { acceptsOf, type EventFilter } from './event-filter.js';
+import type { EventFormat } from './events.dto.js';
 import type { Frame } from './sse.js';
 import type { StoredEvent } from './stored-event.js';
 
@@ -10,8 +11,6 @@ const MAX_BACKLOG_BYTES = 1024 * 1024;
 /** A reader that takes nothing at all for so long, while history waits for it, is gone. */
 const STALL_MS = 60_000;
 const LAST_WORDS_MS = 2000;
-
-export type EventFormat = 'envelope' | 'cloudevents';
 
 export interface Reader {
   principal: string;

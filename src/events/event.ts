@@ -69,6 +69,10 @@ const ALIASES = new Map([
   ['immune.critical_issue_detected', 'immune.critical_event'],
 ]);
 
+export function aliasesOf(type: string): string[] {
+  return [...ALIASES].filter(([, real]) => real === type).map(([alias]) => alias);
+}
+
 /** Exact types, aliases, and patterns in which `*` stands for one segment or, alone, for all. */
 export function typeFilter(patterns: string[]): (type: string) => boolean {
   if (patterns.length === 0 || patterns.includes('*')) return () => true;

@@ -1,10 +1,12 @@
-import { Controller, Get, Inject, Optional, Query } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Controller, Get, Inject, Optional, Query, Req, Res } from '@nestjs/common';
+import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
+import type { Request, Response } from 'express';
 import { Problems } from '../http/request.js';
 import { Access } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
+import { CLOUD_EVENTS, cloudEvent } from './cloud-event.js';
 import { EventReader } from './event-reader.js';
-import { EventPage, EventQuery } from './events.dto.js';
+import { CloudEvent, EventPage, EventQuery } from './events.dto.js';
 
 @ApiTags('events')
 @Controller('api/events')
@@ -14,13 +16,42 @@ export class EventsController {
   @Get()
   @Access('events:read')
   @ApiOperation({ summary: 'Read the event log, filtered, in the order in which it was written' })
-  @ApiOkResponse({ type: EventPage })
+  @ApiExtraModels(EventPage, CloudEvent)
+  @ApiOkResponse({
+    description: 'A page of envelopes; or a list of CloudEvents 1.0, and the next page in `Link`',
+    headers: { Link: { description: 'The next page of CloudEvents', schema: { type: 'string' } } },
+    content: {
+      'application/json': { schema: { $ref: getSchemaPath(EventPage) } },
+      [CLOUD_EVENTS]: { schema: { type: 'array', items: { $ref: getSchemaPath(CloudEvent) } } },
+    },
+  })
   @Problems(404, 422)
-  async list(@Query() query: EventQuery): Promise<EventPage> {
+  async list(
+    @Query() query: EventQuery,
+    @Req() request: Request,
+    @Res({ passthrough: true }) response: Response,
+  ): Promise<EventPage | CloudEvent[]> {
     if (!this.reader) throw eventsOff();
-    const { type, correlation_id, ...rest } = query;
-    return (await this.reader.read({ ...rest, types: type, correlationId: correlation_id })) as EventPage;
+    const { type, correlation_id, format = formatOf(request), ...rest } = query;
+    const page = await this.reader.read({ ...rest, types: type, correlationId: correlation_id });
+    response.setHeader('Vary', 'Accept');
+    if (format === 'envelope') return page as EventPage;
+    response.setHeader('Content-Type', CLOUD_EVENTS);
+    if (page.next_cursor !== null) response.setHeader('Link', linkTo(request, page.next_cursor));
+    return page.events.map(cloudEvent);
   }
+}
+
+/** Only who asks for CloudEvents by name gets them: whoever takes anything gets the envelope. */
+function formatOf(request: Request): 'envelope' | 'cloudevents' {
+  return request.accepts('application/json', CLOUD_EVENTS) === CLOUD_EVENTS ? 'cloudevents' : 'envelope';
+}
+
+function linkTo({ originalUrl }: Request, cursor: string): string {
+  const [path = '', query] = originalUrl.split('?');
+  const next = new URLSearchParams(query);
+  next.set('cursor', cursor);
+  return `<${path}?${next.toString()}>; rel="next"`;
 }
 
 export function eventsOff(): BrainError {

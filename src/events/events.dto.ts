@@ -2,14 +2,17 @@ import { ApiProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ValidateBy } from 'class-validator';
 import { isCleanText, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { POSITION } from '../storage/event-log.js';
 import { DEFAULT_PAGE, MAX_PAGE } from '../storage/store.js';
 import { PRIORITIES, type Priority } from './event.js';
 
 const MAX_TYPES = 50;
+const FORMATS = ['envelope', 'cloudevents'] as const;
+export type EventFormat = (typeof FORMATS)[number];
 const ORDERS = ['desc', 'asc'] as const;
 
 /** One pattern or several: `?type=threat.*&type=policy.denied`. */
-export function Patterns(): PropertyDecorator {
+function Patterns(): PropertyDecorator {
   const good = (value: unknown): boolean =>
     Array.isArray(value) &&
     value.length <= MAX_TYPES &&
@@ -35,7 +38,8 @@ export function Patterns(): PropertyDecorator {
   };
 }
 
-export class EventQuery {
+/** What the list and the live stream filter by. */
+export class EventFilterQuery {
   @Patterns()
   type: string[] = [];
 
@@ -58,6 +62,15 @@ export class EventQuery {
   @Num({ optional: true, min: 0, max: 253_402_300_799, description: 'Written at or after, in Unix seconds' })
   since?: number;
 
+  @OneOf(FORMATS, {
+    name: 'EventFormat',
+    optional: true,
+    description: 'The envelope of the Charter, or CloudEvents 1.0; in the list else `Accept` decides',
+  })
+  format?: EventFormat;
+}
+
+export class EventQuery extends EventFilterQuery {
   @Num({ optional: true, min: 0, max: 253_402_300_799, description: 'Written at or before, in Unix seconds' })
   until?: number;
 
@@ -71,6 +84,17 @@ export class EventQuery {
   cursor?: string;
 }
 
+export class StreamQuery extends EventFilterQuery {
+  @Text({
+    optional: true,
+    max: 64,
+    description:
+      'Replays what came behind this position, `0-0` is the beginning; the header Last-Event-ID goes before it, and it before `since`',
+    example: '1735424567893-0',
+  })
+  last_event_id?: string;
+}
+
 class EventMeta {
   @Text({
     max: 128,
@@ -80,10 +104,10 @@ class EventMeta {
   })
   correlation_id!: string | null;
 
-  @Text({ max: 8, description: 'Of the envelope', example: '1.0' })
-  version!: string;
+  @OneOf(['1.0'], { name: 'EnvelopeVersion', description: 'Of the envelope', example: '1.0' })
+  version!: '1.0';
 
-  @Num({ integer: true, description: 'Of the payload', example: 1 })
+  @Num({ integer: true, min: 1, description: 'Of the payload', example: 1 })
   schema_version!: number;
 }
 
@@ -112,7 +136,12 @@ export class EventAnswer {
   @Nested(() => EventMeta)
   meta!: EventMeta;
 
-  @Text({ max: 64, description: 'Its place in the log: what orders', example: '1735424567893-0' })
+  @Text({
+    max: 64,
+    pattern: POSITION,
+    description: 'Its place in the log: what orders',
+    example: '1735424567893-0',
+  })
   position!: string;
 }
 
@@ -127,4 +156,59 @@ export class EventPage {
     example: null,
   })
   next_cursor!: string | null;
+}
+
+export class CloudEvent {
+  @OneOf(['1.0'], { name: 'CloudEventsVersion', example: '1.0' })
+  specversion!: '1.0';
+
+  @Text({ max: 128, example: 'evt_threat_1735424567890_k3v9x2ab' })
+  id!: string;
+
+  @Text({ max: 512, format: 'uri', example: 'urn:brain:threat_service' })
+  source!: string;
+
+  @Text({ max: 128, example: 'threat.detected' })
+  type!: string;
+
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'The first of the ids by which `subject` finds it',
+    example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
+  })
+  subject?: string;
+
+  @Text({ max: 32, optional: true, format: 'date-time', example: '2024-12-28T22:22:47.890Z' })
+  time?: string;
+
+  @OneOf(['application/json'], { name: 'DataContentType', example: 'application/json' })
+  datacontenttype!: 'application/json';
+
+  @Text({
+    max: 256,
+    optional: true,
+    format: 'uri',
+    description: 'The `$id` of the schema in the catalog',
+    example: 'urn:brain:schema:threat.detected:1',
+  })
+  dataschema?: string;
+
+  @Text({ max: 128, optional: true, example: 'k3v9x2abq8w1z4m7p0t5' })
+  correlationid?: string;
+
+  @OneOf(PRIORITIES, { name: 'EventPriority', optional: true, example: 'CRITICAL' })
+  priority?: Priority;
+
+  @Num({ integer: true, min: 1, optional: true, example: 1 })
+  schemaversion?: number;
+
+  @Text({ max: 128, optional: true, example: 'audit_service' })
+  target?: string;
+
+  @Text({ max: 64, pattern: POSITION, example: '1735424567893-0' })
+  position!: string;
+
+  @JsonObject({ description: 'The payload', example: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' } })
+  data!: object;
 }

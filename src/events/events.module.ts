@@ -13,6 +13,7 @@ import { Draining } from '../http/draining.js';
 import { Logger } from '../shared/logger.js';
 import { EventLog } from '../storage/event-log.js';
 import { Store } from '../storage/store.js';
+import { CatalogController } from './catalog.controller.js';
 import { EventChannel } from './event-channel.js';
 import { EventFollower } from './event-follower.js';
 import { EventKeeper } from './event-keeper.js';
@@ -33,7 +34,7 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
   ) {}
 
   static for(config: Config): DynamicModule {
-    const controllers = [StreamController, EventsController];
+    const controllers = [StreamController, EventsController, CatalogController];
     if (!config.events) return { module: EventsModule, controllers };
     return {
       module: EventsModule,

@@ -8,8 +8,8 @@ import { invalid } from '../shared/errors.js';
 import { comparePositions, EventLog, LOG_START, POSITION } from '../storage/event-log.js';
 import { EventChannel } from './event-channel.js';
 import { eventsOff } from './events.controller.js';
+import { StreamQuery } from './events.dto.js';
 import { type Resumption, resume } from './resume.js';
-import { StreamQuery } from './stream.dto.js';
 
 const PERMISSION = 'events:read';
 const EXAMPLE = `id: 1735424567893-0
@@ -41,7 +41,7 @@ export class StreamController {
   @ApiOkResponse({
     description:
       '`id` is the position, `event` the type, `data` the envelope. A `gap` event tells where history is missing',
-    content: { 'text/event-stream': { schema: { type: 'string', examples: [EXAMPLE] } } },
+    content: { 'text/event-stream': { schema: { type: 'string', example: EXAMPLE } } },
   })
   @Problems(404, 422)
   async follow(
@@ -55,7 +55,7 @@ export class StreamController {
       response.type('text/event-stream').end();
       return;
     }
-    const { type, correlation_id, priority, source, subject, format } = query;
+    const { type, correlation_id, priority, source, subject, format = 'envelope' } = query;
     const reader = {
       principal: request.principal?.id ?? '',
       filter: { types: type, correlationId: correlation_id, priority, source, subject },

@@ -36,7 +36,7 @@ function field(
   const check = ValidateBy({ name, validator: { validate: accepts, defaultMessage: () => what } });
   return (target, key) => {
     ApiProperty(documented)(target, key);
-    remember(target, key, { name: String(key), schema: jsonSchema(schema, common), required: !optional });
+    remember(target, key, common, () => jsonSchema(schema, common));
     if (optional && nullable) IsOptional()(target, key);
     else if (optional) ValidateIf((_object, value) => value !== undefined)(target, key);
     else if (nullable) ValidateIf((_object, value) => value !== null)(target, key);
@@ -44,29 +44,67 @@ function field(
   };
 }
 
-/** A field as JSON Schema, for what is documented outside OpenAPI: the payloads of events. */
-export interface FieldDoc {
+export interface JsonSchema {
+  $id?: string;
+  $ref?: string;
+  title?: string;
+  description?: string;
+  type?: string | string[];
+  enum?: unknown[];
+  const?: unknown;
+  properties?: Record<string, JsonSchema>;
+  required?: string[];
+  additionalProperties?: boolean;
+  items?: JsonSchema;
+  anyOf?: JsonSchema[];
+  allOf?: JsonSchema[];
+  minLength?: number;
+  maxLength?: number;
+  pattern?: string;
+  minimum?: number;
+  maximum?: number;
+}
+
+interface Field {
   name: string;
-  schema: Record<string, unknown>;
   required: boolean;
+  /** Asked for late: a class may name another that is declared after it. */
+  schema: () => JsonSchema;
 }
 
 const FIELDS = Symbol('fields');
 
-/** The fields of a class and of those it extends, in the order of their declaration. */
-export function fieldsOf(type: abstract new (...args: never[]) => object): FieldDoc[] {
-  return (Reflect.getMetadata(FIELDS, type.prototype as object) as FieldDoc[] | undefined) ?? [];
+/**
+ * A class as JSON Schema, for what is documented outside OpenAPI: the fields of the class and of those it extends, and no
+ * others. Only keywords that mean the same in every draft since 7 are used.
+ */
+export function schemaOfClass(type: abstract new (...args: never[]) => object): JsonSchema {
+  const fields = (Reflect.getMetadata(FIELDS, type.prototype as object) as Field[] | undefined) ?? [];
+  return {
+    type: 'object',
+    properties: Object.fromEntries(fields.map(({ name, schema }) => [name, schema()])),
+    required: fields.filter(({ required }) => required).map(({ name }) => name),
+    additionalProperties: false,
+  };
 }
 
-function remember(target: object, key: string | symbol, doc: FieldDoc): void {
-  const inherited = (Reflect.getMetadata(FIELDS, target) as FieldDoc[] | undefined) ?? [];
-  Reflect.defineMetadata(FIELDS, [...inherited.filter(({ name }) => name !== key), doc], target);
+function remember(target: object, key: string | symbol, common: Common, schema: () => JsonSchema): void {
+  const name = String(key);
+  const others = ((Reflect.getMetadata(FIELDS, target) as Field[] | undefined) ?? []).filter(
+    (field) => field.name !== name,
+  );
+  Reflect.defineMetadata(FIELDS, [...others, { name, required: !common.optional, schema }], target);
 }
 
-function jsonSchema(schema: ApiPropertyOptions, { description, nullable }: Common): Record<string, unknown> {
-  const { enumName: _name, ...rest } = schema as Record<string, unknown>;
-  const type = rest.type ?? 'string';
-  const plain = { ...rest, type: nullable ? [type, 'null'] : type, ...(description && { description }) };
+function jsonSchema(schema: ApiPropertyOptions, { description, nullable }: Common): JsonSchema {
+  const { enumName: _name, type, enum: values, ...rest } = schema as JsonSchema & { enumName?: string };
+  const named = type ?? 'string';
+  const plain = {
+    type: nullable ? [named, 'null'].flat() : named,
+    enum: nullable && values ? [...values, null] : values,
+    ...rest,
+    description,
+  };
   return Object.fromEntries(Object.entries(plain).filter(([, value]) => value !== undefined));
 }
 
@@ -150,27 +188,55 @@ export function JsonObject(options: Common = {}): PropertyDecorator {
   });
 }
 
-/** A list of another class, for answers. */
-export function ListOf(item: () => new () => object, options: Common = {}): PropertyDecorator {
-  const { optional, nullable, ...docs } = options;
-  return ApiProperty({
-    type: () => item(),
-    isArray: true,
-    required: !optional,
-    ...(nullable && { nullable }),
-    ...docs,
+/** A list of texts. */
+export function Texts(options: Common & { max: number; most: number }): PropertyDecorator {
+  const { max, most, ...common } = options;
+  const schema = {
+    type: 'array',
+    items: { type: 'string', minLength: 1, maxLength: max },
+    maxItems: most,
+  } as const;
+  const what = `must be a list of up to ${most} texts of 1 to ${max} characters`;
+  return field('texts', common, schema, what, (value) => {
+    if (!Array.isArray(value) || value.length > most) return false;
+    return value.every(
+      (one) => typeof one === 'string' && one !== '' && one.length <= max && isCleanText(one),
+    );
   });
 }
 
-/** Another class, for answers. */
+/** A list of another class, for answers and events. */
+export function ListOf(item: () => new () => object, options: Common = {}): PropertyDecorator {
+  return ofClass(item, options, { isArray: true }, (items) => ({ type: 'array', items }));
+}
+
+/** Another class, for answers and events. */
 export function Nested(item: () => new () => object, options: Common = {}): PropertyDecorator {
-  const { optional, nullable, ...docs } = options;
-  return ApiProperty({
+  return ofClass(item, options, {}, (schema) => schema);
+}
+
+function ofClass(
+  item: () => new () => object,
+  options: Common,
+  shape: { isArray?: true },
+  wrap: (schema: JsonSchema) => JsonSchema,
+): PropertyDecorator {
+  const { optional, nullable, description, ...docs } = options;
+  const documented = {
     type: () => item(),
+    ...shape,
     required: !optional,
     ...(nullable && { nullable }),
+    ...(description && { description }),
     ...docs,
-  });
+  };
+  return (target, key) => {
+    ApiProperty(documented)(target, key);
+    remember(target, key, options, () => {
+      const schema = { ...wrap(schemaOfClass(item())), ...(description && { description }) };
+      return nullable ? { anyOf: [schema, { type: 'null' }] } : schema;
+    });
+  };
 }
 
 function isPlainJson(value: unknown, depth: number): boolean {

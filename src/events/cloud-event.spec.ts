@@ -1,0 +1,111 @@
+import { cloudEvent } from './cloud-event.js';
+import type { ReadEvent } from './stored-event.js';
+import { streamGap } from './stream.events.js';
+
+const event: ReadEvent = {
+  id: 'evt_threat_1735424567890_k3v9x2ab',
+  type: 'threat.detected',
+  source: 'threat_service',
+  target: null,
+  timestamp: 1735424567.89,
+  payload: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11', severity: 'HIGH' },
+  meta: { correlation_id: 'cause-1', version: '1.0', schema_version: 2 },
+  position: '1735424567893-0',
+};
+const json = (one: ReadEvent): Record<string, unknown> =>
+  JSON.parse(JSON.stringify(cloudEvent(one))) as Record<string, unknown>;
+
+/** The attributes that the specification defines; every other one is an extension. */
+const DEFINED = [
+  'specversion',
+  'id',
+  'source',
+  'type',
+  'subject',
+  'time',
+  'datacontenttype',
+  'dataschema',
+  'data',
+];
+
+describe('an event as CloudEvent', () => {
+  it('has every attribute at its place', () => {
+    expect(json(event)).toEqual({
+      specversion: '1.0',
+      id: 'evt_threat_1735424567890_k3v9x2ab',
+      source: 'urn:brain:threat_service',
+      type: 'threat.detected',
+      subject: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
+      time: '2024-12-28T22:22:47.890Z',
+      datacontenttype: 'application/json',
+      dataschema: 'urn:brain:schema:threat.detected:2',
+      correlationid: 'cause-1',
+      schemaversion: 2,
+      position: '1735424567893-0',
+      data: event.payload,
+    });
+    const gap = json({ ...event, type: streamGap.type, target: 'audit' });
+    expect(gap).toMatchObject({ priority: 'CRITICAL', target: 'audit' });
+  });
+
+  it('leaves out what is not known, instead of null or nothing', () => {
+    const bare = json({ ...event, payload: {}, meta: { ...event.meta, correlation_id: null } });
+    expect(Object.keys(bare)).not.toEqual(expect.arrayContaining(['subject']));
+    expect(Object.keys(bare)).not.toEqual(expect.arrayContaining(['correlationid']));
+    expect(Object.values(bare)).not.toContain(null);
+    expect(Object.values(bare)).not.toContain('');
+  });
+
+  it('names attributes in lower-case letters and digits, and gives them types that there are', () => {
+    for (const [name, value] of Object.entries(json({ ...event, target: 'audit' }))) {
+      expect(name).toMatch(/^[a-z0-9]{1,20}$/);
+      if (name === 'data') continue;
+      // Strings, and integers of 32 bits; objects and lists are no attributes.
+      expect([
+        name,
+        typeof value === 'string' || (Number.isInteger(value) && value === ~~Number(value)),
+      ]).toEqual([name, true]);
+      if (!DEFINED.includes(name)) expect(name).not.toMatch(/^data/);
+    }
+  });
+
+  it('has URIs for source and schema, and the time as RFC 3339', () => {
+    const made = json({ ...event, source: 'another service/ü', timestamp: 0.0004 });
+    expect(made.source).toBe('urn:brain:another%20service%2F%C3%BC');
+    expect(new URL(made.source as string).protocol).toBe('urn:');
+    expect(new URL(made.dataschema as string).protocol).toBe('urn:');
+    expect(made.time).toBe('1970-01-01T00:00:00.000Z');
+  });
+
+  it('has no time where there is none to tell', () => {
+    for (const timestamp of [Number.NaN, undefined, 1e300, 253_402_300_800, -62_167_219_201]) {
+      expect(json({ ...event, timestamp: timestamp as number }).time).toBeUndefined();
+    }
+  });
+
+  it('is made of what another program wrote less carefully, too', () => {
+    const foreign = {
+      ...event,
+      source: 'half \ud800',
+      timestamp: undefined,
+      meta: {},
+    } as unknown as ReadEvent;
+    const { id, type, position, data, specversion, datacontenttype, subject } = json(event);
+    expect(json(foreign)).toEqual({
+      ...{ id, type, position, data, specversion, datacontenttype, subject },
+      source: 'urn:brain:half%20%EF%BF%BD',
+    });
+  });
+
+  it.each([
+    [{ threat_id: 't', agent_id: 'a' }, 't'],
+    [{ agent_id: 'a' }, 'a'],
+    [{ event_id: 17 }, '17'],
+    [{ agent_id: 'a\nb' }, undefined],
+    [{ agent_id: 'a\uffff' }, undefined],
+    [{ agent_id: '' }, undefined],
+    [{ other: 'x' }, undefined],
+  ])('%j has the subject %s', (payload, subject) => {
+    expect(json({ ...event, payload }).subject).toBe(subject);
+  });
+});

@@ -1,0 +1,53 @@
+/**
+ * An event as a CloudEvent 1.0 in its JSON format, for tools that speak it. Nothing is lost but the Charter's version.
+ * Another program may have written into the log too, and less carefully: what it left out is left out here.
+ */
+import { indexKeys } from '../storage/event-log.js';
+import { priorityOf } from './event.js';
+import { schemaIdOf } from './event-schema.js';
+import type { CloudEvent } from './events.dto.js';
+import type { ReadEvent } from './stored-event.js';
+
+/** The media type of a list of CloudEvents. */
+export const CLOUD_EVENTS = 'application/cloudevents-batch+json';
+
+/** No attribute may hold a control character or what Unicode says is none; such a subject is left to the payload. */
+const FORBIDDEN = /[\p{Control}\p{Noncharacter_Code_Point}]/u;
+
+export function cloudEvent(event: ReadEvent): CloudEvent {
+  const { correlation_id, schema_version } = event.meta as Partial<ReadEvent['meta']>;
+  return {
+    specversion: '1.0',
+    id: event.id,
+    source: sourceOf(event),
+    type: event.type,
+    subject: subjectOf(event),
+    time: timeOf(event),
+    datacontenttype: 'application/json',
+    dataschema: schema_version === undefined ? undefined : schemaIdOf(event.type, schema_version),
+    correlationid: correlation_id ?? undefined,
+    priority: priorityOf(event.type) ?? undefined,
+    schemaversion: schema_version,
+    target: event.target ?? undefined,
+    position: event.position,
+    data: event.payload as object,
+  };
+}
+
+/** A URI; halves of characters, which cannot be encoded, become U+FFFD on the way through the buffer. */
+function sourceOf({ source }: ReadEvent): string {
+  return `urn:brain:${encodeURIComponent(Buffer.from(String(source)).toString())}`;
+}
+
+/** The first of the ids under which the index knows the event, as `?subject=` takes them. */
+function subjectOf(event: ReadEvent): string | undefined {
+  const [key = ''] = indexKeys(event);
+  return key.startsWith('s:') && key.length > 2 && !FORBIDDEN.test(key) ? key.slice(2) : undefined;
+}
+
+/** RFC 3339, which ends with the year 9999. */
+function timeOf({ timestamp }: ReadEvent): string | undefined {
+  const date = new Date(Math.round(timestamp * 1000));
+  const year = date.getUTCFullYear();
+  return year >= 0 && year <= 9999 ? date.toISOString() : undefined;
+}

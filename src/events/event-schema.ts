@@ -1,0 +1,46 @@
+/** What an event of a type looks like: one schema and one example for the catalog, AsyncAPI, EVENTS.md and the tests. */
+import { type JsonSchema, schemaOfClass } from '../shared/fields.js';
+import type { EventDefinition } from './event.js';
+import { EventAnswer } from './events.dto.js';
+
+/** Names the schema of a payload; another schema version is another schema. */
+export function schemaIdOf(type: string, schemaVersion: number): string {
+  return `urn:brain:schema:${type}:${schemaVersion}`;
+}
+
+/** The payload: these fields and no others. A change of it raises the schema version. */
+export function schemaOf({ type, schemaVersion, payload }: EventDefinition): JsonSchema {
+  return { $id: schemaIdOf(type, schemaVersion), title: type, ...schemaOfClass(payload) };
+}
+
+/** The envelope of any event, as readers of the API get it. */
+export function envelopeSchema(): JsonSchema {
+  return { $id: 'urn:brain:schema:envelope:1.0', title: 'envelope', ...schemaOfClass(EventAnswer) };
+}
+
+/** What the envelope of one type must hold besides. */
+export function constraintsOf(definition: EventDefinition, payload: JsonSchema): JsonSchema {
+  return {
+    type: 'object',
+    properties: {
+      type: { const: definition.type },
+      source: { const: `${definition.module}_service` },
+      payload,
+      meta: { type: 'object', properties: { schema_version: { const: definition.schemaVersion } } },
+    },
+  };
+}
+
+/** An event of this type as readers of the API get it. */
+export function exampleOf({ type, module, schemaVersion, example }: EventDefinition): EventAnswer {
+  return {
+    id: `evt_${module}_1735424567890_k3v9x2ab`,
+    type,
+    source: `${module}_service`,
+    target: null,
+    timestamp: 1735424567.89,
+    payload: example,
+    meta: { correlation_id: 'k3v9x2abq8w1z4m7p0t5', version: '1.0', schema_version: schemaVersion },
+    position: '1735424567893-0',
+  };
+}

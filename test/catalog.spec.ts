@@ -1,0 +1,186 @@
+/** What the service tells about its events, in the catalog and in EVENTS.md, against what it does. */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Catalog } from '../src/events/catalog.dto.js';
+import { aliasesOf, catalog as definitions } from '../src/events/event.js';
+import { FLOWS } from '../src/events/flows.js';
+import type { Threat } from '../src/threats/threats.dto.js';
+import { faultsOf } from './support/charter.js';
+import { type CurlRequest, curlRequests } from './support/curl.js';
+import { ADMIN, type Service, startService } from './support/service.js';
+import { SseClient } from './support/sse-client.js';
+
+describe('the catalog', () => {
+  let service: Service;
+  let catalog: Catalog;
+
+  beforeAll(async () => {
+    service = await startService();
+    catalog = (await service.get('/api/events/catalog').expect(200)).body as Catalog;
+  });
+  afterAll(() => service.stop());
+
+  it('has every type with schema, example, priority and consumers', () => {
+    expect(catalog.types.map(({ type }) => type)).toEqual(
+      expect.arrayContaining(['stream.gap', 'threat.detected', 'threat.escalated', 'threat.mitigated']),
+    );
+    expect(catalog.types.find(({ type }) => type === 'threat.seen_again')).toEqual({
+      type: 'threat.seen_again',
+      module: 'threat',
+      priority: 'MEDIUM',
+      schema_version: 1,
+      when: expect.stringMatching(/\.$/),
+      aliases: [],
+      consumers: expect.arrayContaining([expect.stringContaining('Metrics')]),
+      schema: {
+        $id: 'urn:brain:schema:threat.seen_again:1',
+        title: 'threat.seen_again',
+        type: 'object',
+        properties: {
+          threat_id: { type: 'string', minLength: 1, maxLength: 128 },
+          type: { type: 'string', minLength: 1, maxLength: 128 },
+          source: { type: 'string', minLength: 1, maxLength: 256 },
+          severity: { type: 'string', enum: ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'] },
+          occurrences: { type: 'integer', minimum: 2 },
+          seen_at: { type: 'number' },
+        },
+        required: ['threat_id', 'type', 'source', 'severity', 'occurrences', 'seen_at'],
+        additionalProperties: false,
+      },
+      example: expect.objectContaining({ type: 'threat.seen_again', source: 'threat_service' }),
+    });
+  });
+
+  it('has schemas that its examples keep to, and that refuse what is not theirs', () => {
+    for (const { type, example } of catalog.types) {
+      expect([type, faultsOf(example)]).toEqual([type, []]);
+      const [first = ''] = Object.keys(example.payload);
+      const { [first]: _, ...without } = example.payload as Record<string, unknown>;
+      const wrong = [
+        { ...example, payload: { ...example.payload, extra: 1 } },
+        { ...example, payload: without },
+        { ...example, meta: { ...example.meta, schema_version: 99 } },
+        { ...example, source: 'another_service' },
+        { ...example, position: 'first' },
+      ];
+      for (const event of wrong) expect([type, faultsOf(event).length]).not.toEqual([type, 0]);
+    }
+  });
+
+  it('is there when events are off', async () => {
+    const silent = await startService({ BRAIN_EVENTS: 'off' });
+    expect((await silent.get('/api/events/catalog').expect(200)).body).toEqual(catalog);
+    await silent.stop();
+  });
+});
+
+/** Every type that the contract of the product names, with its aliases. */
+const CONTRACT: Record<string, string[]> = {
+  'policy.rule_evaluated': ['policy.evaluated'],
+  'policy.action_denied': ['policy.denied'],
+  'policy.warning_triggered': [],
+  'policy.audit_required': [],
+  'policy.created': [],
+  'policy.updated': [],
+  'policy.deleted': [],
+  'policy.rule_created': [],
+  'policy.rule_updated': [],
+  'policy.rule_deleted': [],
+  'policy.rule_enabled': [],
+  'policy.rule_disabled': [],
+  'threat.detected': [],
+  'threat.seen_again': [],
+  'threat.status_changed': [],
+  'threat.severity_changed': [],
+  'threat.escalated': [],
+  'threat.mitigated': [],
+  'immune.event_published': [],
+  'immune.critical_event': ['immune.critical_issue_detected'],
+  'mission.created': [],
+  'mission.status_changed': [],
+  'mission.log_appended': [],
+  'stream.gap': [],
+  'stream.trimmed': [],
+};
+
+describe('the names of events', () => {
+  it('are those of the contract, aliases included', () => {
+    const types = definitions().map(({ type }) => type);
+    expect(types.filter((type) => CONTRACT[type] === undefined)).toEqual([]);
+    for (const [type, aliases] of Object.entries(CONTRACT)) expect(aliasesOf(type)).toEqual(aliases);
+  });
+
+  it('are the same in every flow', () => {
+    for (const { title, steps } of FLOWS) {
+      expect([title, steps.filter(({ type }) => CONTRACT[type] === undefined)]).toEqual([title, []]);
+    }
+  });
+});
+
+describe('EVENTS.md', () => {
+  const page = readFileSync(resolve(__dirname, '../EVENTS.md'), 'utf8');
+  let service: Service;
+
+  beforeAll(async () => {
+    service = await startService();
+  });
+  afterAll(() => service.stop());
+
+  const report = {
+    type: 'prompt_injection',
+    source: 'agent:researcher-7',
+    severity: 'MEDIUM',
+    fingerprint: 'f',
+  };
+  const make = async (over: object = {}): Promise<string> =>
+    ((await service.post('/api/threats', { ...report, ...over })).body as Threat).id;
+  const stepsOf = (title: string): string[] =>
+    FLOWS.find((flow) => flow.title === title)?.steps.map(({ type }) => type) ?? [];
+  const typesOf = async (id: string): Promise<string[]> =>
+    (await service.events({ subject: id })).map(({ type }) => type);
+
+  it('tells the flows whose types are all there, and no other', () => {
+    const told = FLOWS.filter(({ title }) => page.includes(`### ${title}\n`));
+    const types = definitions().map(({ type }) => type);
+    const real = FLOWS.filter(({ steps }) => steps.every(({ type }) => types.includes(type)));
+    expect(told).toEqual(real);
+    expect(told.map(({ title }) => title)).toEqual(
+      expect.arrayContaining(['The life of a threat', 'An escalation']),
+    );
+  });
+
+  it('tells the life of a threat as it happens', async () => {
+    const id = await make();
+    expect(await make()).toBe(id);
+    for (const status of ['INVESTIGATING', 'MITIGATED', 'RESOLVED']) {
+      await service.post(`/api/threats/${id}/status`, { status }).expect(200);
+    }
+    expect(await typesOf(id)).toEqual(stepsOf('The life of a threat'));
+  });
+
+  it('tells an escalation as it happens', async () => {
+    const id = await make({ fingerprint: undefined });
+    await service.post(`/api/threats/${id}/severity`, { severity: 'HIGH' }).expect(200);
+    expect(await typesOf(id)).toEqual(stepsOf('An escalation'));
+  });
+
+  it('has requests that are answered', async () => {
+    const [{ position }] = await service.events();
+    const { next_cursor } = (await service.get('/api/events?order=asc&limit=1')).body;
+    const given = { KEY: ADMIN, THREAT: 'any', AGENT: 'any', CORRELATION: 'any' };
+    const requests = curlRequests(page, { ...given, POSITION: position, CURSOR: next_cursor });
+    const live = ({ path }: CurlRequest): boolean => path.startsWith('/api/events/stream');
+    expect(requests.filter(live).length).toBeGreaterThan(3);
+    expect(requests.filter((request) => !live(request)).length).toBeGreaterThan(10);
+    for (const { line, path, headers } of requests.filter((request) => !live(request))) {
+      const answer = await service.get(path, '').set(headers);
+      expect([line, answer.status]).toEqual([line, 200]);
+    }
+    for (const { line, path, headers } of requests.filter(live)) {
+      const { Authorization: _, ...more } = headers;
+      const client = await SseClient.open((await service.app.getUrl()) + path, ADMIN, more['Last-Event-ID']);
+      expect([line, client.status]).toEqual([line, 200]);
+      client.close();
+    }
+  });
+});
