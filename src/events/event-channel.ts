@@ -12,7 +12,7 @@ import type { Response } from 'express';
 import type { Config } from '../config.js';
 import { nowSeconds } from '../shared/clock.js';
 import { BrainError } from '../shared/errors.js';
-import type { EventLog } from '../storage/event-log.js';
+import { type EventLog, LOG_START } from '../storage/event-log.js';
 import { cloudEvent } from './cloud-event.js';
 import { EventClient, type Reader } from './event-client.js';
 import { indexKeyOf } from './event-filter.js';
@@ -104,7 +104,7 @@ export class EventChannel implements OnApplicationBootstrap {
     let joint: string | undefined;
     let sentMs = performance.now();
     while (client.open) {
-      const until = joint ?? (this.follower.position);
+      const until = joint ?? this.place();
       const page = await this.page(client.reader, client.wants, at, until);
       await client.send(page.text);
       at = page.at;
@@ -116,9 +116,13 @@ export class EventChannel implements OnApplicationBootstrap {
       if (page.more) continue;
       // From this step on what comes is kept for this client; what came since the page was asked for is still history.
       client.joined = true;
-      if (joint !== undefined || this.follower.position === until) return;
-      joint = this.follower.position;
+      if (joint !== undefined || this.place() === until) return;
+      joint = this.place();
     }
+  }
+
+  private place(): string {
+    return this.follower.position ?? LOG_START;
   }
 
   private async page(

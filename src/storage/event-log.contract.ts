@@ -30,7 +30,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
     });
 
     it('starts empty', async () => {
-      expect(await log.bounds()).toEqual({ first: null, last: null, length: 0, trimmed: null });
+      expect(await log.bounds()).toMatchObject({ first: null, last: null, length: 0 });
       expect(await log.read({ order: 'asc', limit: 10 })).toEqual([]);
     });
 

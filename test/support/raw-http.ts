@@ -99,7 +99,9 @@ export class RawConnection {
       lines.map((line) => [line.split(':')[0]?.toLowerCase(), line.slice(line.indexOf(':') + 1).trim()]),
     ) as Record<string, string>;
     const rest = this.received.subarray(end + 4);
-    const none = status < 200 || status === 204 || status === 304 || ofHead;
+    // A stream of events has no end; that it began is the answer.
+    const endless = status === 200 && headers['content-type']?.startsWith('text/event-stream');
+    const none = status < 200 || status === 204 || status === 304 || ofHead || endless;
     const length = none ? 0 : Number(headers['content-length'] ?? Number.NaN);
     // What has no length ends with the connection.
     if (Number.isNaN(length) ? this.open : rest.length < length) return undefined;
