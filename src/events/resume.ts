@@ -1,5 +1,5 @@
 /** Where a reader of the log goes on that was somewhere before, and what it has missed meanwhile. */
-import { comparePositions, type EventLog, LOG_START } from '../storage/event-log.js';
+import { comparePositions, type EventLog, LOG_START, positionBefore } from '../storage/event-log.js';
 
 export interface MissedGap {
   /** The history was cut at its beginning, or a failover took its end back. */
@@ -19,11 +19,12 @@ export async function resume(log: EventLog, position: string): Promise<Resumptio
   if (await log.has(position)) return { from: position };
   const { first, trimmed } = await log.bounds();
   const behindTrim = trimmed !== null && comparePositions(position, trimmed) <= 0;
-  const beforeFirst = first !== null && comparePositions(position, first) < 0;
-  if (behindTrim || (beforeFirst && position !== LOG_START)) {
-    const to = behindTrim ? trimmed : (first as string);
+  // Somebody else may have cut off more than we did. Where nothing was ever cut off, what is gone was taken back.
+  const beforeFirst = trimmed !== null && first !== null && comparePositions(position, first) < 0;
+  if (behindTrim || beforeFirst) {
+    const to = behindTrim ? trimmed : positionBefore(first as string);
     if (position === to) return { from: position };
-    return { from: behindTrim ? to : position, gap: { reason: 'trimmed', from: position, to } };
+    return { from: to, gap: { reason: 'trimmed', from: position, to } };
   }
   if (position === LOG_START) return { from: position };
   const [older] = await log.read({ order: 'desc', limit: 1, after: position });

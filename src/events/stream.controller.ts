@@ -5,7 +5,7 @@ import { Problems } from '../http/request.js';
 import { Access, type PrincipalRequest } from '../security/access.decorator.js';
 import { AccessGuard } from '../security/access.guard.js';
 import { invalid } from '../shared/errors.js';
-import { comparePositions, EventLog, LOG_START, POSITION } from '../storage/event-log.js';
+import { comparePositions, EventLog, LOG_START, POSITION, positionBefore } from '../storage/event-log.js';
 import { EventChannel } from './event-channel.js';
 import { eventsOff } from './events.controller.js';
 import { StreamQuery } from './events.dto.js';
@@ -81,7 +81,7 @@ export class StreamController {
 /** The last place at which nothing of this time can stand yet. */
 function placeBefore(seconds: number): string {
   const ms = Math.ceil(seconds * 1000);
-  return ms === 0 ? LOG_START : `${ms - 1}-999999999999999`;
+  return ms === 0 ? LOG_START : positionBefore(`${ms}-0`);
 }
 
 function positionOf(id: string): string {

@@ -8,6 +8,7 @@ import {
   type LoggedEvent,
   type LogQuery,
   type LogTail,
+  positionBefore,
   splitPosition,
   type Wait,
 } from './event-log.js';
@@ -49,8 +50,10 @@ export class EventLogRedis extends EventLog {
 
   async bounds(): Promise<LogBounds> {
     const found = await this.link.script(SCRIPTS.logBounds, [this.link.keys.stream], []);
-    const [length, first, last, trimmed] = found as [number, string, string, string];
-    return { first: first || null, last: last || null, length, trimmed: trimmed || null };
+    const [length, first, last, deleted, removed] = found as [number, string, string, string, number];
+    // XTRIM leaves no mark, so what another program cut off is told by what is left.
+    const cut = removed > 0 && first !== '' ? positionBefore(first) : null;
+    return { first: first || null, last: last || null, length, trimmed: deleted || cut };
   }
 
   async has(position: string): Promise<boolean> {

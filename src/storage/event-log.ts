@@ -37,7 +37,10 @@ export interface LogBounds {
   first: string | null;
   last: string | null;
   length: number;
-  /** The latest event that was ever trimmed: what a reader has missed whose place is before it. */
+  /**
+   * The latest event that was ever trimmed: what a reader has missed whose place is before it. Nothing where the log still
+   * has all that was ever written to it.
+   */
   trimmed: string | null;
 }
 
@@ -90,6 +93,12 @@ export function comparePositions(a: string, b: string): number {
 export function splitPosition(position: string): [ms: number, seq: number] {
   const dash = position.indexOf('-');
   return [Number(position.slice(0, dash)), Number(position.slice(dash + 1))];
+}
+
+/** The last place before this one, whether or not an event ever stood there. */
+export function positionBefore(position: string): string {
+  const [ms, seq] = splitPosition(position);
+  return seq > 0 ? `${ms}-${seq - 1}` : `${ms - 1}-999999999999999`;
 }
 
 export const POSITION = /^\d{1,15}-\d{1,15}$/;
