@@ -75,6 +75,24 @@ describe('the keeper', () => {
     await keeper.stop(true);
   });
 
+  it('tells what another reader missed, also where it could not be told at first', async () => {
+    const { db, log, stream, store, keeper } = await open();
+    const event = { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] };
+    const first = await log.append('batch-1', [event]);
+    keeper.start();
+    await sleep(200);
+    // Written and gone between two looks of the keeper.
+    const last = await log.append('batch-2', [event]);
+    await db.commit(() => db.log.removeSync(splitPosition(last)));
+    keeper.missed({ reason: 'rollback', from: first, to: last });
+    jest.spyOn(store, 'acquire').mockRejectedValueOnce(new Error('the store is away'));
+    await sleep(4500);
+    await stream.flush();
+    const to = Number(last.split('-')[0]) / 1000;
+    expect((await gaps(log)).slice(1)).toEqual([expect.objectContaining({ reason: 'rollback', to })]);
+    await keeper.stop(true);
+  });
+
   it('takes a trim for no rollback', async () => {
     const { log, stream, keeper } = await open();
     await log.append('batch-1', [{ json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] }]);

@@ -8,10 +8,10 @@ import { nowSeconds } from '../shared/clock.js';
 import { messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
-import { type EventLog, LOG_START, splitPosition } from '../storage/event-log.js';
+import { comparePositions, type EventLog, LOG_START, splitPosition } from '../storage/event-log.js';
 import type { Collection, Lease, Store } from '../storage/store.js';
 import type { EventStream } from './event-stream.js';
-import { resume } from './resume.js';
+import { type MissedGap, resume } from './resume.js';
 import { streamGap } from './stream.events.js';
 
 interface Mark {
@@ -57,6 +57,12 @@ export class EventKeeper {
   }
 
   /** Called after the stream was flushed; an unflushed one leaves its mark, and the next start tells the gap. */
+  /** What another reader of the log missed: it saw more of the end than a look every two seconds does. */
+  missed({ reason, to }: MissedGap): void {
+    if (reason !== 'rollback') return;
+    if (this.tail === null || comparePositions(this.tail, to) < 0) this.tail = to;
+  }
+
   async stop(flushed: boolean): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
@@ -125,11 +131,14 @@ export class EventKeeper {
   private async tellRollback(): Promise<void> {
     const { last } = await this.log.bounds();
     const seen = this.tail;
-    this.tail = last ?? seen;
-    if (seen === null) return;
+    if (seen !== null) await this.tellIfGone(seen);
+    // What was missed meanwhile is looked at with the next beat; so is what could not be told.
+    if (this.tail === seen) this.tail = last;
+  }
+
+  private async tellIfGone(seen: string): Promise<void> {
     const { gap } = await resume(this.log, seen);
     if (gap?.reason !== 'rollback') return;
-    this.tail = last;
     // Every replica notices; the one that takes the lease tells.
     if (!(await this.store.acquire(`rollback:${seen}`, 60_000))) return;
     const to = secondsOf(seen);

@@ -49,9 +49,18 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
         },
         {
           provide: EventKeeper,
-          inject: [Store, EventLog, EventStream, Logger],
-          useFactory: (store: Store, log: EventLog, stream: EventStream, logger: Logger) =>
-            new EventKeeper(store, log, stream, logger),
+          inject: [Store, EventLog, EventStream, EventFollower, Logger],
+          useFactory: (
+            store: Store,
+            log: EventLog,
+            stream: EventStream,
+            follower: EventFollower,
+            logger: Logger,
+          ) => {
+            const keeper = new EventKeeper(store, log, stream, logger);
+            follower.onGap((gap) => keeper.missed(gap));
+            return keeper;
+          },
         },
         {
           provide: EventFollower,
