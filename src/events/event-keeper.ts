@@ -40,6 +40,7 @@ export class EventKeeper {
   private beating?: Promise<void>;
   private stopped = false;
   private tail: string | null = null;
+  private awayMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly store: Store,
@@ -56,13 +57,13 @@ export class EventKeeper {
     this.beat();
   }
 
-  /** Called after the stream was flushed; an unflushed one leaves its mark, and the next start tells the gap. */
   /** What another reader of the log missed: it saw more of the end than a look every two seconds does. */
   missed({ reason, to }: MissedGap): void {
     if (reason !== 'rollback') return;
     if (this.tail === null || comparePositions(this.tail, to) < 0) this.tail = to;
   }
 
+  /** Called after the stream was flushed; an unflushed one leaves its mark, and the next start tells the gap. */
   async stop(flushed: boolean): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
@@ -81,9 +82,10 @@ export class EventKeeper {
 
   private beat(): void {
     this.beating = this.once()
-      .catch((error: unknown) =>
-        this.logger.debug('the mark of this process waits', { reason: messageOf(error) }),
-      )
+      .catch((error: unknown) => {
+        this.awayMs = performance.now();
+        this.logger.debug('the mark of this process waits', { reason: messageOf(error) });
+      })
       .finally(() => {
         if (this.stopped) return;
         this.timer = setTimeout(() => this.beat(), BEAT_MS);
@@ -108,6 +110,8 @@ export class EventKeeper {
   }
 
   private async tellUncleanStops(): Promise<void> {
+    // While the store was away nobody could say that it lives; so they get as long as a lease to say it.
+    if (performance.now() - this.awayMs < ALIVE_MS) return;
     const { rows } = await this.store.list(MARKS, { direction: 'asc' });
     for (const { id } of rows) {
       if (id === this.mark.id) continue;
