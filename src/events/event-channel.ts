@@ -81,6 +81,8 @@ export class EventChannel implements OnApplicationBootstrap {
     response: Response,
     start: () => Promise<Resumption | undefined>,
   ): Promise<void> {
+    // One that left while its key was looked up says so no second time, and would keep its place for ever.
+    if (response.destroyed) return;
     this.take(reader.principal);
     const client = new EventClient(reader, response);
     response.once('close', () => {
