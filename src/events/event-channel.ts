@@ -12,13 +12,13 @@ import type { Response } from 'express';
 import type { Config } from '../config.js';
 import { nowSeconds } from '../shared/clock.js';
 import { BrainError } from '../shared/errors.js';
-import { type EventLog, LOG_START } from '../storage/event-log.js';
+import { comparePositions, type EventLog, LOG_START } from '../storage/event-log.js';
 import { cloudEvent } from './cloud-event.js';
 import { EventClient, type Reader } from './event-client.js';
 import { indexKeyOf } from './event-filter.js';
 import type { EventFollower } from './event-follower.js';
 import type { EventFormat } from './events.dto.js';
-import type { MissedGap, Resumption } from './resume.js';
+import { type MissedGap, type Resumption, resume } from './resume.js';
 import { type Frame, frame, heartbeat, retry } from './sse.js';
 import { StoredEvent } from './stored-event.js';
 
@@ -108,6 +108,8 @@ export class EventChannel implements OnApplicationBootstrap {
     while (client.open) {
       const until = joint ?? this.place();
       const page = await this.page(client.reader, client.wants, at, until);
+      // Where it began was looked at before; from there on what was read last must still be there.
+      if (at !== from) await this.tellCut(client, at, page.first);
       await client.send(page.text);
       at = page.at;
       if (page.text !== '') sentMs = performance.now();
@@ -132,7 +134,9 @@ export class EventChannel implements OnApplicationBootstrap {
     wants: (event: StoredEvent) => boolean,
     after: string,
     until: string,
-  ): Promise<{ text: string; at: string; more: boolean }> {
+  ): Promise<{ text: string; at: string; more: boolean; first?: string }> {
+    // A reader that comes from another replica may be further than this one is.
+    if (comparePositions(after, until) >= 0) return { text: '', more: false, at: after };
     const key = indexKeyOf(filter);
     const events = await this.log.read({ order: 'asc', after, until, key, limit: PAGE });
     let text = '';
@@ -141,7 +145,15 @@ export class EventChannel implements OnApplicationBootstrap {
       if (wants(event)) text += frameOf(event, format).text;
     }
     const more = events.length === PAGE;
-    return { text, more, at: more ? events[PAGE - 1].position : until };
+    return { text, more, at: more ? events[PAGE - 1].position : until, first: events[0]?.position };
+  }
+
+  /** What was trimmed behind this place before the next was read; what a failover took back the follower tells. */
+  private async tellCut(client: EventClient, after: string, next: string | undefined): Promise<void> {
+    const { gap } = await resume(this.log, after);
+    if (gap?.reason !== 'trimmed') return;
+    if (next !== undefined && comparePositions(next, gap.to) <= 0) return;
+    await client.send(gapFrame(gap).text);
   }
 
   /** Serialized once for all who want it. */
