@@ -63,7 +63,7 @@ export class EventChannel implements OnApplicationBootstrap {
     this.emitter.onAny((_type, _event, stored) => {
       if (stored instanceof StoredEvent) this.tell(stored);
     });
-    this.follower.onGap((gap) => this.tellAll(gapFrame(gap)));
+    this.follower.onGap((gap) => this.tellGap(gap));
     this.timers.push(setInterval(() => this.beat(), HEARTBEAT_MS).unref());
     this.timers.push(setInterval(() => this.recheck(), RECHECK_MS).unref());
   }
@@ -95,7 +95,7 @@ export class EventChannel implements OnApplicationBootstrap {
     this.clients.add(client);
     client.begin(retry(spread()));
     if (from) await this.replay(client, from);
-    else client.joined = true;
+    else client.join();
     client.release();
     this.schedule();
   }
@@ -118,10 +118,11 @@ export class EventChannel implements OnApplicationBootstrap {
         sentMs = performance.now();
       }
       if (page.more) continue;
+      if (joint !== undefined) return;
       // From this step on what comes is kept for this client; what came since the page was asked for is still history.
-      client.joined = true;
-      if (joint !== undefined || this.place() === until) return;
+      client.join(at);
       joint = this.place();
+      if (comparePositions(joint, at) <= 0) return;
     }
   }
 
@@ -160,7 +161,7 @@ export class EventChannel implements OnApplicationBootstrap {
   private tell(event: StoredEvent): void {
     const frames: Partial<Record<EventFormat, Frame>> = {};
     for (const client of this.clients) {
-      if (!client.joined || !client.wants(event)) continue;
+      if (!client.joined || client.hasSeen(event.position) || !client.wants(event)) continue;
       const { format } = client.reader;
       frames[format] ??= frameOf(event, format);
       client.offer(frames[format]);
@@ -168,8 +169,12 @@ export class EventChannel implements OnApplicationBootstrap {
     this.schedule();
   }
 
-  private tellAll(what: Frame): void {
-    for (const client of this.clients) client.offer(what);
+  private tellGap(gap: MissedGap): void {
+    const told = gapFrame(gap);
+    for (const client of this.clients) {
+      if (gap.reason === 'rollback') client.forget();
+      client.offer(told);
+    }
     this.schedule();
   }
 
@@ -177,7 +182,10 @@ export class EventChannel implements OnApplicationBootstrap {
     const { position } = this.follower;
     if (position === undefined) return;
     const beat = heartbeat(position);
-    for (const client of this.clients) if (client.joined) client.offer(beat);
+    for (const client of this.clients) {
+      // The id must never go back: what lies between would come again.
+      if (client.joined) client.offer(client.hasSeen(position) ? heartbeat() : beat);
+    }
     this.schedule();
   }
 

@@ -13,11 +13,11 @@ export function frame(type: string, id: string, data: string): Frame {
 }
 
 /**
- * A comment that keeps the connection from looking idle. The id without data makes no event, but it is what the client
+ * A comment that keeps the connection from looking idle. An id without data makes no event, but it is what the client
  * comes back with: so one whose filter lets little through needs no long replay.
  */
-export function heartbeat(id: string): Frame {
-  return frameOf(`: still here\nid: ${id}\n\n`);
+export function heartbeat(id?: string): Frame {
+  return frameOf(`: still here\n${id === undefined ? '' : `id: ${id}\n`}\n`);
 }
 
 /** When a client that lost the connection comes back. */
