@@ -1,43 +1,16 @@
 /** The live stream as its readers meet it, on both stores: real HTTP, real connections. */
 
-import { defineEvent } from '../src/events/event.js';
 import { EventChannel } from '../src/events/event-channel.js';
 import { EventStream } from '../src/events/event-stream.js';
 import { sleep } from '../src/shared/clock.js';
-import { Num, Text } from '../src/shared/fields.js';
 import { comparePositions, EventLog, LOG_END } from '../src/storage/event-log.js';
 import { until } from './support/redis-server.js';
 import { ADMIN, type Service, startService } from './support/service.js';
-import { type Received, SseClient } from './support/sse-client.js';
+import { SseClient } from './support/sse-client.js';
 import { STORES } from './support/stores.js';
-
-class Tick {
-  @Text({ max: 64 })
-  agent_id!: string;
-
-  @Num()
-  n!: number;
-
-  @Text({ max: 1_000_000 })
-  padding!: string;
-}
-
-/** What a decision is to the stream: an event without a transaction, in numbers. */
-const tick = defineEvent({
-  type: 'test.tick',
-  module: 'test',
-  payload: Tick,
-  priority: 'LOW',
-  when: 'In the tests.',
-  example: { agent_id: 'agent-1', n: 1, padding: '' },
-  consumers: [],
-  of: (n: number, agent: string, padding: string): Tick => ({ agent_id: agent, n, padding }),
-});
+import { count, numbersOf, tick } from './support/ticks.js';
 
 const report = { type: 't', source: 's', severity: 'LOW' };
-const numbersOf = (events: Received[]): number[] =>
-  events.filter(({ event }) => event === 'test.tick').map(({ data }) => (data.payload as Tick).n);
-const count = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i);
 
 describe.each(STORES)('the live stream on %s', (_name, startStore) => {
   let store: Awaited<ReturnType<typeof startStore>>;

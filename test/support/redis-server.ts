@@ -239,6 +239,7 @@ async function stopAll(servers: RedisServer[]): Promise<void> {
 export class Wire {
   private readonly sockets = new Set<Socket>();
   private mark: string | undefined;
+  private torn = false;
   private readonly server = createServer((client) => this.join(client));
 
   private constructor(private readonly target: number) {}
@@ -263,12 +264,26 @@ export class Wire {
     for (const socket of this.sockets) socket.destroy();
   }
 
+  /** Cut for as long as it is not mended: who connects meanwhile is cut off again. */
+  tear(): void {
+    this.torn = true;
+    this.cut();
+  }
+
+  mend(): void {
+    this.torn = false;
+  }
+
   async close(): Promise<void> {
     this.cut();
     await new Promise((resolve) => this.server.close(resolve));
   }
 
   private join(client: Socket): void {
+    if (this.torn) {
+      client.destroy();
+      return;
+    }
     const server = connect(this.target, HOST);
     let doomed = false;
     for (const socket of [client, server]) {
