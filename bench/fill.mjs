@@ -1,32 +1,50 @@
 /**
- * Puts threats into a store, through the port that the service itself uses, so that documents, indexes and counters are
- * what they would be. A thousand to a transaction, because the way of one transaction costs more than one threat, and
- * two under way at once, so that one is planned while the other is written.
+ * Puts threats into a store, or events into its log, through the ports that the service itself uses, so that documents,
+ * indexes and counters are what they would be. A thousand at once, because the way of one transaction costs more than
+ * one threat, and two of them under way, so that one is planned while the other is written.
  */
-import { openService, THREATS, threat } from './inside.mjs';
+import { openService, runInContext, THREATS, threat, threatDetected } from './inside.mjs';
 
-const PER_TRANSACTION = 1000;
-const AT_ONCE = 2;
+const AT_ONCE = 1000;
+const UNDER_WAY = 2;
 
-const count = Number(process.argv[2]);
-const { store, close } = await openService();
+const [what, count, subjects] = [process.argv[2], ...process.argv.slice(3).map(Number)];
+const { store, log, events, close } = await openService();
+
+function sealed(n) {
+  const context = { requestId: 'bench', correlationId: `correlation-${n}` };
+  return runInContext(context, () => events.seal(threatDetected(threat(n % subjects))));
+}
+
+const kinds = {
+  threats: {
+    add: (numbers) =>
+      store.transaction((tx) => {
+        for (const n of numbers) tx.insert(THREATS, threat(n));
+      }),
+    total: async () => (await store.counts(THREATS)).total,
+  },
+  events: {
+    add: (numbers) => log.append(`fill-${numbers[0]}`, numbers.map(sealed)),
+    total: async () => (await log.bounds()).length,
+  },
+};
+
+const { add, total } = kinds[what];
 const startedMs = performance.now();
 let next = 0;
 
 async function worker() {
   while (next < count) {
     const from = next;
-    const until = Math.min(count, from + PER_TRANSACTION);
-    next = until;
-    await store.transaction((tx) => {
-      for (let n = from; n < until; n += 1) tx.insert(THREATS, threat(n));
-    });
+    next = Math.min(count, from + AT_ONCE);
+    await add(Array.from({ length: next - from }, (_, i) => from + i));
   }
 }
 
-await Promise.all(Array.from({ length: AT_ONCE }, worker));
-const { total } = await store.counts(THREATS);
-if (total !== count) throw new Error(`${total} of ${count} threats are in the store`);
+await Promise.all(Array.from({ length: UNDER_WAY }, worker));
+const found = await total();
+if (found !== count) throw new Error(`${found} of ${count} ${what} are in the store`);
 process.send({ seconds: (performance.now() - startedMs) / 1000 });
 await close();
 process.exit(0);

@@ -14,14 +14,22 @@ export async function openService() {
   const config = readConfig({ ...process.env, BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
   const logger = new Logger({ level: 'warn', format: 'json' });
   const app = await setup.createApp(config, logger);
-  const [{ Store }, { EventStream }] = await Promise.all(
-    ['storage/store.js', 'events/event-stream.js'].map(part),
+  const [{ Store }, { EventLog }, { EventStream }, { EventFollower }] = await Promise.all(
+    ['storage/store.js', 'storage/event-log.js', 'events/event-stream.js', 'events/event-follower.js'].map(
+      part,
+    ),
   );
   return {
     logger,
     store: app.get(Store),
+    log: app.get(EventLog),
     events: app.get(EventStream),
     newStream: (log) => new EventStream(log, logger),
+    follower: app.get(EventFollower),
+    listen: async () => {
+      await app.listen(0, '127.0.0.1');
+      return app.getUrl();
+    },
     close: () => app.close(),
   };
 }
@@ -29,6 +37,7 @@ export async function openService() {
 export const { THREATS } = await part('threats/threats.collection.js');
 export const { threatDetected } = await part('threats/threats.events.js');
 export const { runInContext } = await part('shared/context.js');
+export const { digest } = await part('shared/ids.js');
 
 const SEVERITIES = ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'];
 const STATUSES = ['OPEN', 'INVESTIGATING', 'ESCALATED', 'RESOLVED'];

@@ -7,9 +7,10 @@ import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const HERE = import.meta.dirname;
+export const HERE = import.meta.dirname;
 export const ROOT = resolve(HERE, '..');
-export const KEY = 'a-key-that-only-the-benchmarks-use-0123456789';
+const KEY = 'a-key-that-only-the-benchmarks-use-0123456789';
+export const headers = { Authorization: `Bearer ${KEY}` };
 const START_MS = 60_000;
 
 const running = new Set();
@@ -110,6 +111,20 @@ export async function startRedis() {
   return { child, url: `redis://127.0.0.1:${port}` };
 }
 
+/** The embedded store in a folder of its own, or a Redis of its own; the settings, and how to end it. */
+export async function newStore(kind) {
+  const folder = temporaryFolder();
+  const redis = kind === 'Redis' ? await startRedis() : undefined;
+  // The threats of a fill are years old, and half of them closed: retention would forget those while they are measured.
+  const fixed = { BRAIN_DATA_DIR: folder, BRAIN_THREATS_RETENTION_DAYS: '36500' };
+  const settings = { ...fixed, ...(redis && { REDIS_URL: redis.url }) };
+  const end = async () => {
+    if (redis) await stop(redis);
+    remove(folder);
+  };
+  return { settings: { ...settings, BRAIN_BOOTSTRAP_KEY: KEY }, end };
+}
+
 /** Runs one of our scripts to its end and resolves with the object that it sends. */
 export function ask(script, args = [], settings = {}, flags = []) {
   const child = kept(
@@ -126,14 +141,26 @@ export function ask(script, args = [], settings = {}, flags = []) {
   });
 }
 
-export function startClient() {
-  const child = kept(fork(join(HERE, 'load.mjs')));
-  const load = (job) =>
+/** One of our scripts that stays and answers one message after the other. */
+export function startWorker(script, settings = {}) {
+  const child = kept(fork(join(HERE, script), { env: environment(settings) }));
+  const answer = (begin) =>
     new Promise((done, failed) => {
-      child.once('message', (answer) => (answer.error ? failed(new Error(answer.error)) : done(answer)));
-      child.send(job);
+      const ended = (code) => failed(new Error(`${script} ended with ${code}`));
+      child.once('exit', ended);
+      child.once('message', (message) => {
+        child.off('exit', ended);
+        if (message.error) failed(new Error(message.error));
+        else done(message);
+      });
+      begin();
     });
-  return { child, load };
+  return { child, ready: () => answer(() => undefined), tell: (job) => answer(() => child.send(job)) };
+}
+
+export function startClient() {
+  const { child, tell } = startWorker('load.mjs');
+  return { child, load: tell };
 }
 
 /** CPU time that a process has used, in seconds; NaN where the system does not tell (it is a hint, not the measure). */

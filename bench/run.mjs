@@ -1,58 +1,34 @@
 /** All benchmarks, and one table at the end. See README.md for what each line means. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { compare } from './compare.mjs';
 import { coldStart, productionDependencies } from './footprint.mjs';
 import {
   ask,
-  KEY,
+  HERE,
+  headers,
+  newStore,
   ROOT,
-  remove,
   startClient,
-  startRedis,
   startServer,
   startService,
   stop,
-  temporaryFolder,
 } from './processes.mjs';
+import { stream } from './stream.mjs';
+import { figure, print, range, row, save } from './table.mjs';
 
-const HERE = import.meta.dirname;
 const FEW = 1000;
 const MANY = process.argv.includes('--full') ? 1_000_000 : 100_000;
 /** Each of the two filters then selects 10,000: the most that are counted one by one. */
 const COUNTED = 40_000;
-const headers = { Authorization: `Bearer ${KEY}` };
 const client = startClient();
-const rows = [];
 
-function row(what, value, measured, goal, met) {
-  rows.push({ what, value, measured, goal, met });
-  console.log(`  ${what}: ${measured}`);
-}
-
-const figure = (value) => (value >= 100 ? value.toFixed(0) : value.toPrecision(3));
-const range = ({ ratio, least, most }) => `${figure(ratio)} (${figure(least)} to ${figure(most)})`;
 const rates = ({ ours, theirs }) => `${figure(ours.perSecond)}/s against ${figure(theirs.perSecond)}/s`;
 const cpu = ({ ours, theirs }) =>
   Number.isNaN(ours.cpuUs)
     ? ''
     : `, CPU of the server ${figure(ours.cpuUs)} against ${figure(theirs.cpuUs)} µs`;
-
-/** The embedded store in a folder of its own, or a Redis of its own; the settings, and how to end it. */
-async function newStore(kind) {
-  const folder = temporaryFolder();
-  const redis = kind === 'Redis' ? await startRedis() : undefined;
-  // The threats of a fill are years old, and half of them closed: retention would forget those while they are measured.
-  const kept = { BRAIN_DATA_DIR: folder, BRAIN_THREATS_RETENTION_DAYS: '36500' };
-  const settings = { ...kept, ...(redis && { REDIS_URL: redis.url }) };
-  const end = async () => {
-    if (redis) await stop(redis);
-    remove(folder);
-  };
-  return { settings: { ...settings, BRAIN_BOOTSTRAP_KEY: KEY }, end };
-}
 
 async function trivial() {
   const store = await newStore('embedded');
@@ -89,7 +65,7 @@ async function threats() {
 
 async function filled(kind, count) {
   const store = await newStore(kind);
-  const { seconds } = await ask('fill.mjs', [count], store.settings);
+  const { seconds } = await ask('fill.mjs', ['threats', count], store.settings);
   if (count > FEW) console.log(`  ${count} threats filled into ${kind} in ${figure(seconds)} s`);
   const server = await startService(store.settings);
   const end = async () => {
@@ -134,8 +110,9 @@ async function publish() {
     const costs = ({ medianUs, p99Us }) => `${figure(medianUs)} µs, 99 of 100 under ${figure(p99Us)} µs`;
     row(`publish, the caller's stack, ${kind}`, stack, costs(stack), '< 5 µs', stack.medianUs < 5);
     const cost = ({ cpuUs, perSecond }) => `${figure(cpuUs)} µs at ${figure(perSecond)} events/s`;
-    const path = { full, paced };
-    const both = `${cost(full)}; ${cost(paced)} in steps`;
+    const path = { full, paced, yardstick };
+    const times = `${figure(full.cpuUs / yardstick.cpuUs)} times JSON.stringify of the same event`;
+    const both = `${cost(full)}, ${times}; ${cost(paced)} in steps`;
     row(`The whole event path, CPU per event, ${kind}`, path, both, '< 12 µs', full.cpuUs < 12);
     if (kind !== 'embedded') continue;
     const worst = Math.max(hung.filling.medianUs, hung.full.medianUs);
@@ -156,19 +133,7 @@ async function footprint() {
   row('Production dependencies on disk', mib, `${figure(mib)} MiB`, '< 120 MiB', mib < 120);
 }
 
-function print() {
-  const table = rows.map(({ what, measured, goal, met }) => {
-    const verdict = met === undefined ? '' : met ? 'met' : 'missed';
-    return [what, measured, goal, verdict];
-  });
-  const titles = ['', 'measured', 'goal', ''];
-  const widths = titles.map((title, i) => Math.max(title.length, ...table.map((cells) => cells[i].length)));
-  const line = (cells) => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
-  const rule = `|${widths.map((width) => '-'.repeat(width + 2)).join('|')}|`;
-  console.log(`\n${[line(titles), rule, ...table.map(line)].join('\n')}\n`);
-}
-
-const ALL = { trivial, threats, lists, publish, footprint };
+const ALL = { trivial, threats, lists, publish, stream: () => stream(client, MANY), footprint };
 const wanted = process.argv.slice(2).filter((arg) => arg !== '--full');
 const unknown = wanted.filter((name) => !Object.hasOwn(ALL, name));
 if (unknown.length > 0) {
@@ -184,6 +149,5 @@ for (const [name, benchmark] of Object.entries(ALL)) {
   await benchmark();
 }
 print();
-mkdirSync(join(HERE, 'results'), { recursive: true });
-writeFileSync(join(HERE, 'results/latest.json'), `${JSON.stringify(rows, null, 2)}\n`);
+save();
 process.exit(0);

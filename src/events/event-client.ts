@@ -114,9 +114,15 @@ export class EventClient {
   }
 }
 
+/** Takes its listeners away again: a long replay waits thousands of times. */
 function drained(response: Response): Promise<void> {
   return new Promise((resolve) => {
-    response.once('drain', resolve);
-    response.once('close', resolve);
+    const done = (): void => {
+      response.off('drain', done);
+      response.off('close', done);
+      resolve();
+    };
+    response.on('drain', done);
+    response.on('close', done);
   });
 }
