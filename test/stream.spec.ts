@@ -70,7 +70,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
   it('hands events to code that listens, by type, by pattern, or to all of them', async () => {
     const emitter = service.app.get(EventEmitter2);
     const heard: string[] = [];
-    const listener = (by: string) => (event: { position: string; payload: Tick }) =>
+    const listener = (by: string) => (event: { position: string; payload: { n: number } }) =>
       heard.push(`${by} ${event.payload.n} ${/^\d+-\d+$/.test(event.position)}`);
     const [exact, pattern] = [listener('type'), listener('pattern')];
     const any = (type: string | string[], event: Parameters<typeof exact>[0]) => {
