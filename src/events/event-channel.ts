@@ -40,6 +40,7 @@ export class EventChannel implements OnApplicationBootstrap {
   private readonly slots = new Map<string, number>();
   private readonly timers: NodeJS.Timeout[] = [];
   private taken = 0;
+  private stopListening?: () => void;
   private asked = false;
   private flushing = false;
   private flushedMs = 0;
@@ -58,7 +59,6 @@ export class EventChannel implements OnApplicationBootstrap {
   }
 
   onApplicationBootstrap(): void {
-    this.follower.onEvent((event) => this.tell(event));
     this.follower.onGap((gap) => this.tellGap(gap));
     this.timers.push(setInterval(() => this.beat(), HEARTBEAT_MS).unref());
     this.timers.push(setInterval(() => this.recheck(), RECHECK_MS).unref());
@@ -81,19 +81,25 @@ export class EventChannel implements OnApplicationBootstrap {
     if (response.destroyed) return;
     this.take(reader.principal);
     const client = new EventClient(reader, response);
-    response.once('close', () => {
-      this.clients.delete(client);
-      this.giveBack(reader.principal);
-    });
+    response.once('close', () => this.left(client));
     const from = await start();
     if (!(await this.follower.reached(FIRST_MS))) throw notYet();
     if (!client.open) return;
     this.clients.add(client);
+    this.stopListening ??= this.follower.onEvent((event) => this.tell(event));
     client.begin(retry(spread()));
     if (from) await this.replay(client, from);
     else client.join();
     client.release();
     this.schedule();
+  }
+
+  private left(client: EventClient): void {
+    this.clients.delete(client);
+    this.giveBack(client.reader.principal);
+    if (this.clients.size > 0) return;
+    this.stopListening?.();
+    this.stopListening = undefined;
   }
 
   private async replay(client: EventClient, { from, gap }: Resumption): Promise<void> {

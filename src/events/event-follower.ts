@@ -19,8 +19,12 @@ import { StoredEvent } from './stored-event.js';
 
 /** Handed out in one piece: listeners take a few microseconds for an event, and others wait for their turn. */
 const BATCH = 200;
+/** Large events are handed out in smaller pieces: an eighth of what a reader may be behind. */
+const PIECE_CHARACTERS = 128 * 1024;
 /** Shorter than the silence after which a connection to Redis is given up. */
 const WAIT_MS = 500;
+/** So often the end of the log is looked at while nobody listens; a failover that takes back less is not noticed. */
+const SKIP_MS = 50;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 1000;
 /** The same trouble is logged at most so often. */
@@ -64,9 +68,10 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
     await this.running;
   }
 
-  /** The event as it is stored, read no further than the listener asks. */
-  onEvent(listener: (event: StoredEvent) => void): void {
+  /** The event as it is stored, read no further than the listener asks. Returns the way to stop. */
+  onEvent(listener: (event: StoredEvent) => void): () => void {
     this.eventListeners.add(listener);
+    return () => this.eventListeners.delete(listener);
   }
 
   onGap(listener: (gap: MissedGap) => void): void {
@@ -80,7 +85,8 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
       try {
         this.place ??= await this.end();
         this.tellFound();
-        await this.step(this.place, signal);
+        if (this.isHeard()) await this.step(this.place, signal);
+        else await this.skip(this.place, signal);
         retryMs = FIRST_RETRY_MS;
       } catch (error) {
         if (signal.aborted) return;
@@ -93,17 +99,47 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
 
   private async step(place: string, signal: AbortSignal): Promise<void> {
     const { events, anchored } = await this.log.next(place, BATCH, { ms: WAIT_MS, signal });
-    if (!anchored) {
-      const { from, gap } = await resume(this.log, place);
-      if (gap) {
-        this.place = from;
-        this.logger.warn('events are missing for those who follow', { ...gap });
-        for (const listener of this.gapListeners) listener(gap);
-        return;
-      }
+    if (!anchored && (await this.wentMissing(place))) return;
+    let size = 0;
+    for (const logged of events) {
+      this.handOut(new StoredEvent(logged));
+      size += logged.json.length;
+      if (size < PIECE_CHARACTERS) continue;
+      // Those who read as fast as they can must get to it before more is put behind what waits for them.
+      await turn();
+      size = 0;
     }
-    for (const logged of events) this.handOut(new StoredEvent(logged));
     if (events.length === BATCH) await turn();
+  }
+
+  /**
+   * While nobody listens the events are not read, since reading back what it has just written costs a replica as much as
+   * writing it: only the end of the log is looked at, and whether it is still the same log.
+   */
+  private async skip(place: string, signal: AbortSignal): Promise<void> {
+    if (await this.wentMissing(place)) return;
+    const end = await this.end();
+    // Whoever began to listen meanwhile joined at the place as it was.
+    if (this.isHeard()) return;
+    this.place = end;
+    await pause(SKIP_MS, signal);
+  }
+
+  /** True where something is missing behind this place; then it goes on elsewhere, and those who want to know are told. */
+  private async wentMissing(place: string): Promise<boolean> {
+    const { from, gap } = await resume(this.log, place);
+    if (!gap) return false;
+    this.place = from;
+    // What was trimmed while nobody listened nobody has missed.
+    if (gap.reason === 'trimmed' && !this.isHeard()) return true;
+    this.logger.warn('events are missing for those who follow', { ...gap });
+    for (const listener of this.gapListeners) listener(gap);
+    return true;
+  }
+
+  private isHeard(): boolean {
+    const { emitter } = this;
+    return this.eventListeners.size + emitter.eventNames().length + emitter.listenersAny().length > 0;
   }
 
   private handOut(event: StoredEvent): void {
