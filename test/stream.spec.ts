@@ -1,5 +1,6 @@
 /** The live stream as its readers meet it, on both stores: real HTTP, real connections. */
 
+import { EventEmitter2 } from '@nestjs/event-emitter';
 import { defineEvent } from '../src/events/event.js';
 import { EventChannel } from '../src/events/event-channel.js';
 import { EventStream } from '../src/events/event-stream.js';
@@ -91,6 +92,30 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     const [logged] = await service.events({ subject: body.id as string });
     expect(event).toEqual({ id: logged.position, event: 'threat.detected', data: logged });
     expect(client.retryMs).toBeGreaterThanOrEqual(1000);
+  });
+
+  it('hands events to code that listens, by type, by pattern, or to all of them', async () => {
+    const emitter = service.app.get(EventEmitter2);
+    const heard: string[] = [];
+    const listener = (by: string) => (event: { position: string; payload: Tick }) =>
+      heard.push(`${by} ${event.payload.n} ${/^\d+-\d+$/.test(event.position)}`);
+    const [exact, pattern] = [listener('type'), listener('pattern')];
+    const any = (type: string | string[], event: Parameters<typeof exact>[0]) => {
+      if (String(type) === 'test.tick') listener('any')(event);
+    };
+    emitter.on('test.tick', exact);
+    emitter.on('test.*', pattern);
+    emitter.onAny(any);
+    const [first] = publish(1);
+    await until(() => heard.length === 3, 5000, 'every listener to be told');
+    expect([...heard].sort()).toEqual([`any ${first} true`, `pattern ${first} true`, `type ${first} true`]);
+    emitter.off('test.tick', exact);
+    emitter.off('test.*', pattern);
+    // Who listens to everything is told also where nobody listens for the type.
+    const [second] = publish(1);
+    await until(() => heard.length === 4, 5000, 'the last listener to be told');
+    expect(heard[3]).toBe(`any ${second} true`);
+    emitter.offAny(any);
   });
 
   it('replays what was missed and goes on live, without a hole or a repetition, under load', async () => {

@@ -7,7 +7,6 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap } from '@nestjs/common';
-import type { EventEmitter2 } from '@nestjs/event-emitter';
 import type { Response } from 'express';
 import type { Config } from '../config.js';
 import { nowSeconds } from '../shared/clock.js';
@@ -50,7 +49,6 @@ export class EventChannel implements OnApplicationBootstrap {
   constructor(
     private readonly log: EventLog,
     private readonly follower: EventFollower,
-    private readonly emitter: EventEmitter2,
     private readonly limits: Pick<Config, 'streamMaxClients' | 'streamMaxClientsPerKey'>,
   ) {}
 
@@ -60,9 +58,7 @@ export class EventChannel implements OnApplicationBootstrap {
   }
 
   onApplicationBootstrap(): void {
-    this.emitter.onAny((_type, _event, stored) => {
-      if (stored instanceof StoredEvent) this.tell(stored);
-    });
+    this.follower.onEvent((event) => this.tell(event));
     this.follower.onGap((gap) => this.tellAll(gapFrame(gap)));
     this.timers.push(setInterval(() => this.beat(), HEARTBEAT_MS).unref());
     this.timers.push(setInterval(() => this.recheck(), RECHECK_MS).unref());
@@ -235,7 +231,7 @@ function frameOf(event: StoredEvent, format: EventFormat): Frame {
 }
 
 function asCloudEvent({ read }: StoredEvent): string {
-  return JSON.stringify(read && cloudEvent(read));
+  return JSON.stringify(read ? cloudEvent(read) : null);
 }
 
 /** Its id is where the reader goes on, so that one that comes back is not told twice. */

@@ -1,6 +1,7 @@
 /**
- * Reads the log and hands every event of every replica, in log order, to the emitter of this process, so that code
- * listens with `@OnEvent('threat.*')`. A listener gets the envelope with its position, and behind it the event as it is stored.
+ * Reads the log and hands every event of every replica, in log order, to those who asked for it with `onEvent`, and to the
+ * emitter of this process, so that code listens with `@OnEvent('threat.*')`. A listener there gets the envelope with its
+ * position, and behind it the event as it is stored.
  *
  * It begins at the end of the log as it first sees it, and from there on misses and repeats nothing: while the log is away
  * it waits, and then goes on where it was. What it cannot hand out, because it was trimmed meanwhile or a failover took it
@@ -34,6 +35,7 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
     this.tellFound = resolve;
   });
   private tellFound!: () => void;
+  private readonly eventListeners = new Set<(event: StoredEvent) => void>();
   private readonly gapListeners = new Set<(gap: MissedGap) => void>();
 
   constructor(
@@ -60,6 +62,11 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
   async onModuleDestroy(): Promise<void> {
     this.stopping.abort();
     await this.running;
+  }
+
+  /** The event as it is stored, read no further than the listener asks. */
+  onEvent(listener: (event: StoredEvent) => void): void {
+    this.eventListeners.add(listener);
   }
 
   onGap(listener: (gap: MissedGap) => void): void {
@@ -101,13 +108,20 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
 
   private handOut(event: StoredEvent): void {
     this.place = event.position;
-    const { read } = event;
-    if (!read) return;
+    const { type } = event;
+    if (type === undefined) return;
     try {
-      this.emitter.emit(read.type, read, event);
+      for (const listener of this.eventListeners) listener(event);
+      // Most of what handing out costs is to parse the event, which nobody needs who does not listen.
+      if (this.listened(type) && event.read) this.emitter.emit(type, event.read, event);
     } catch (error) {
-      this.trouble(`a listener failed at a ${read.type}`, error);
+      this.trouble(`a listener failed at a ${type}`, error);
     }
+  }
+
+  /** With wildcards the emitter does not count those who listen to anything. */
+  private listened(type: string): boolean {
+    return Boolean(this.emitter.hasListeners(type)) || this.emitter.listenersAny().length > 0;
   }
 
   private async end(): Promise<string> {

@@ -61,14 +61,9 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
         },
         {
           provide: EventChannel,
-          inject: [EventLog, EventFollower, EventEmitter2, Draining],
-          useFactory: (
-            log: EventLog,
-            follower: EventFollower,
-            emitter: EventEmitter2,
-            draining: Draining,
-          ) => {
-            const channel = new EventChannel(log, follower, emitter, config);
+          inject: [EventLog, EventFollower, Draining],
+          useFactory: (log: EventLog, follower: EventFollower, draining: Draining) => {
+            const channel = new EventChannel(log, follower, config);
             draining.onLeave(() => channel.end());
             return channel;
           },

@@ -21,7 +21,7 @@ export class StoredEvent {
 
   /** Nothing where another program wrote what is no envelope: it has no type that anyone could ask for. */
   get type(): string | undefined {
-    return OURS.exec(this.json)?.[1] ?? this.envelope?.type;
+    return this.ours?.[1] ?? this.envelope?.type;
   }
 
   get envelope(): Envelope | undefined {
@@ -31,10 +31,14 @@ export class StoredEvent {
 
   /** The JSON that readers of the API get. Ours needs no parsing for it: the position is put behind the last field. */
   get text(): string {
-    if (OURS.test(this.json) && this.json.endsWith('}}')) {
+    if (this.ours) {
       return `${this.json.slice(0, -1)},"position":"${this.position}"}`;
     }
     return JSON.stringify(this.read);
+  }
+
+  private get ours(): RegExpExecArray | null {
+    return this.json.endsWith('}}') ? OURS.exec(this.json) : null;
   }
 
   /** As readers of the API get it. */
