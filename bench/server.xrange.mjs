@@ -7,11 +7,12 @@ const PAGE = 500;
 const redis = new Redis(process.env.REDIS_URL);
 
 const server = createServer(async (_request, response) => {
+  response.on('error', () => undefined);
   response.writeHead(200, { 'Content-Type': 'text/event-stream' });
   for (let after = '-'; !response.destroyed; ) {
     const entries = await redis.xrange('brain:events:stream', after, '+', 'COUNT', PAGE);
     const text = entries.map(([id, [, json]]) => `id: ${id}\ndata: ${json}\n\n`).join('');
-    if (!response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+    if (!response.write(text)) await once(response, 'drain');
     if (entries.length < PAGE) break;
     after = `(${entries[PAGE - 1][0]}`;
   }
