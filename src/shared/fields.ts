@@ -65,7 +65,7 @@ function remember(target: object, key: string | symbol, doc: FieldDoc): void {
 
 function jsonSchema(schema: ApiPropertyOptions, { description, nullable }: Common): Record<string, unknown> {
   const { enumName: _name, ...rest } = schema as Record<string, unknown>;
-  const type = rest.type ?? 'string';
+  const type = rest.type ?? (rest.enum ? 'string' : undefined);
   const plain = { ...rest, type: nullable ? [type, 'null'] : type, ...(description && { description }) };
   return Object.fromEntries(Object.entries(plain).filter(([, value]) => value !== undefined));
 }
@@ -96,6 +96,12 @@ export function Text(options: TextOptions): PropertyDecorator {
   });
 }
 
+/** A list of texts, for answers. */
+export function Texts(options: Common = {}): PropertyDecorator {
+  const { optional, nullable: _nullable, ...docs } = options;
+  return ApiProperty({ type: String, isArray: true, required: !optional, ...docs });
+}
+
 export function isCleanText(value: string): boolean {
   return !value.includes('\0') && isWellFormed(value);
 }
@@ -108,6 +114,11 @@ export function OneOf<T extends string>(
   const schema = { enum: [...values], enumName: name } as const;
   const what = `must be one of ${values.join(', ')}`;
   return field('one_of', common, schema, what, (value) => values.includes(value as T));
+}
+
+export function Flag(options: Common = {}): PropertyDecorator {
+  const what = 'must be true or false';
+  return field('boolean', options, { type: 'boolean' }, what, (value) => typeof value === 'boolean');
 }
 
 interface NumOptions extends Common {
@@ -148,6 +159,17 @@ export function JsonObject(options: Common = {}): PropertyDecorator {
       isPlainJson(value, MAX_JSON_DEPTH)
     );
   });
+}
+
+/** Any JSON value, null included; what it means is the client's business. */
+export function JsonValue(options: Common = {}): PropertyDecorator {
+  const what = `must be a JSON value, at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
+  return field('json_value', options, {}, what, isJson);
+}
+
+/** Whether a value is JSON that can be kept and sent on unchanged. */
+export function isJson(value: unknown): boolean {
+  return value !== undefined && isPlainJson(value, MAX_JSON_DEPTH);
 }
 
 /** A list of another class, for answers. */
