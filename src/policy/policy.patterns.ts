@@ -63,3 +63,31 @@ function literalStart(source: string): { text: string; rest: string } {
 function isWellFormed(text: string): boolean {
   return (text as string & { isWellFormed(): boolean }).isWellFormed();
 }
+
+const TOKENS =
+  /\\[pP](?:\{[^}]*\}|.)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\{(\d+)(?:,(\d*))?\}|\(|\)|./gsu;
+/** A class of Unicode is a table of its own each time. */
+const TABLE_WEIGHT = 20;
+
+/** About how many states the machine for a pattern has: what is repeated counts as often as it may occur. */
+export function weightOf(source: string): number {
+  const groups = [{ sum: 0, last: 0 }];
+  const put = (weight: number): void => {
+    const group = groups[groups.length - 1];
+    group.sum += weight;
+    group.last = weight;
+  };
+  for (const [token, least, most] of source.matchAll(TOKENS)) {
+    if (token === '(') groups.push({ sum: 0, last: 0 });
+    else if (token === ')' && groups.length > 1) put(1 + (groups.pop()?.sum ?? 0));
+    else if (least !== undefined)
+      repeat(groups[groups.length - 1], Math.max(Number(least), Number(most || 0)));
+    else put(/\\[pP]/.test(token) ? TABLE_WEIGHT : 1);
+  }
+  return groups.reduce((sum, group) => sum + group.sum, 0);
+}
+
+function repeat(group: { sum: number; last: number }, times: number): void {
+  group.sum += group.last * (times - 1);
+  group.last *= times;
+}

@@ -1,4 +1,5 @@
 /** Rules compiled: conditions that are functions, in the order in which rules decide. */
+import { isJson } from '../shared/fields.js';
 import {
   type Condition,
   EFFECTS,
@@ -92,7 +93,8 @@ export function compileCondition(
   const { operator, value } = condition;
   const field = fieldOf(condition.field);
   if (!field) throw new Unusable(`there is no field '${condition.field}'`);
-  if (value === undefined) throw new Unusable(`a condition on '${condition.field}' has no value`);
+  if (!isJson(value))
+    throw new Unusable(`the value for '${condition.field}' is missing, too deep, or not JSON`);
   const test = testOf(operator, value, patternOf);
   return {
     field: field.name,

@@ -36,7 +36,13 @@ function field(
   const check = ValidateBy({ name, validator: { validate: accepts, defaultMessage: () => what } });
   return (target, key) => {
     ApiProperty(documented)(target, key);
-    remember(target, key, { name: String(key), schema: jsonSchema(schema, common), required: !optional });
+    const allows = (value: unknown): boolean => (value === null && nullable === true) || accepts(value);
+    remember(target, key, {
+      name: String(key),
+      schema: jsonSchema(schema, common),
+      required: !optional,
+      check: { code: name, what, allows },
+    });
     if (optional && nullable) IsOptional()(target, key);
     else if (optional) ValidateIf((_object, value) => value !== undefined)(target, key);
     else if (nullable) ValidateIf((_object, value) => value !== null)(target, key);
@@ -49,6 +55,8 @@ export interface FieldDoc {
   name: string;
   schema: Record<string, unknown>;
   required: boolean;
+  /** The same check that class-validator makes, for what is checked without it. */
+  check: { code: string; what: string; allows: (value: unknown) => boolean };
 }
 
 const FIELDS = Symbol('fields');
