@@ -1,4 +1,4 @@
-import { Flag, JsonObject, JsonValue, ListOf, Num, OneOf, Text, Texts } from '../shared/fields.js';
+import { Flag, JsonObject, JsonValue, ListOf, Nested, Num, OneOf, Text, Texts } from '../shared/fields.js';
 
 /** From the most cautious to the least: this is also their order at the same priority. */
 export const EFFECTS = ['deny', 'audit', 'warn', 'allow'] as const;
@@ -161,4 +161,76 @@ export class Verdict {
 
   @Texts({ optional: true, description: 'Rules that could not be evaluated, and why', example: [] })
   errors?: readonly string[];
+}
+
+export class ExplainedCondition {
+  @Text({ max: 256, example: 'environment.stage' })
+  field!: string;
+
+  @Text({ max: 64, example: '==' })
+  operator!: string;
+
+  @JsonValue({ description: 'The value of the condition', example: 'production' })
+  expected!: unknown;
+
+  @JsonValue({
+    optional: true,
+    description: 'The value in the request; left out where it has none',
+    example: 'test',
+  })
+  actual?: unknown;
+
+  @OneOf(['holds', 'fails', 'error'], { name: 'ConditionVerdict', example: 'fails' })
+  verdict!: 'holds' | 'fails' | 'error';
+
+  @Text({ max: 1024, optional: true, description: 'Why it cannot be evaluated' })
+  error?: string;
+}
+
+export class ExplainedRule {
+  @Text({ max: 64, example: 'production_deployment' })
+  policy_id!: string;
+
+  @Text({ max: 64, example: 'no_deploy_on_friday' })
+  rule_id!: string;
+
+  @Text({ max: 256, example: 'No deployment on a Friday' })
+  name!: string;
+
+  @OneOf(EFFECTS, { name: 'PolicyEffect', example: 'deny' })
+  effect!: Effect;
+
+  @Num({ integer: true, example: 100 })
+  priority!: number;
+
+  @OneOf(['matches', 'fails', 'error'], { name: 'RuleVerdict', example: 'fails' })
+  verdict!: 'matches' | 'fails' | 'error';
+
+  @Flag({ description: 'Whether this rule decided', example: false })
+  decided!: boolean;
+
+  @ListOf(() => ExplainedCondition)
+  conditions!: ExplainedCondition[];
+}
+
+export class Explanation {
+  @Text({
+    max: 1024,
+    description: 'Why the winner won',
+    example: "Rule 'Guests may read' decided: its conditions hold, and no rule before it matches.",
+  })
+  why!: string;
+
+  @Nested(() => ExplainedRule, {
+    nullable: true,
+    description:
+      'Of the rules that missed by exactly one condition the one of which the most conditions hold',
+  })
+  near_miss!: ExplainedRule | null;
+
+  @ListOf(() => ExplainedRule, { description: 'All that can decide, in order of precedence, up to a limit' })
+  rules!: ExplainedRule[];
+
+  @Num({ integer: true, description: 'How many there are', example: 2 })
+  total_rules!: number;
 }

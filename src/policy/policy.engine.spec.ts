@@ -12,6 +12,7 @@ import {
   type Verdict,
 } from './policy.dto.js';
 import { decide } from './policy.engine.js';
+import { explain } from './policy.explain.js';
 import type { Compilable } from './policy.snapshot.js';
 
 const RUNS = LONG ? 100_000 : 3000;
@@ -262,6 +263,26 @@ describe('the engine', () => {
     expect(step.value.units.get('a')).toBe(previous.units.get('a'));
     expect([previous.revision, step.value.revision]).toEqual([1, 2]);
     expect([previous.rules.length, step.value.rules.length]).toEqual([1000, 500]);
+  });
+
+  it('explains what it decides', () => {
+    fc.assert(
+      fc.property(policies(20), requests, (set, asked) => {
+        const snapshot = compile(set);
+        for (const each of asked) {
+          const { matched_rule, matched_policy } = decide(snapshot, each);
+          const { rules, total_rules } = explain(snapshot, each);
+          const winner = rules.find(({ decided }) => decided);
+          expect([winner?.policy_id ?? null, winner?.rule_id ?? null]).toEqual([
+            matched_policy,
+            matched_rule,
+          ]);
+          expect(rules.map(({ rule_id }) => rule_id)).toEqual(snapshot.rules.map(({ ruleId }) => ruleId));
+          expect(total_rules).toBe(rules.length);
+        }
+      }),
+      { numRuns: FEWER_RUNS },
+    );
   });
 
   it('never throws and never allows by accident, whatever is sent', () => {

@@ -1,6 +1,6 @@
 /** May this agent do this? Pure and in memory; whatever goes wrong on the way, nothing is allowed by it. */
 import type { EvaluateRequest, Verdict } from './policy.dto.js';
-import type { CompiledCondition, CompiledRule } from './policy.rules.js';
+import { type CompiledRule, conditionsOf } from './policy.rules.js';
 import type { Snapshot } from './policy.snapshot.js';
 import { withErrors } from './policy.verdicts.js';
 
@@ -39,20 +39,14 @@ function decideCarefully(
 /** One condition that does not hold is enough: then it does not matter that another cannot be evaluated. */
 function ruleHolds(rule: CompiledRule, request: EvaluateRequest): { holds: boolean; error?: string } {
   let error = rule.broken;
-  for (const conditions of [rule.onAction, rule.onRole, rule.others]) {
-    for (const condition of conditions) {
-      try {
-        if (!holds(condition, request)) return { holds: false };
-      } catch (thrown) {
-        error ??= thrown instanceof Error ? thrown.message : String(thrown);
-      }
+  for (const { test, read } of conditionsOf(rule)) {
+    try {
+      if (!test(read(request))) return { holds: false };
+    } catch (thrown) {
+      error ??= thrown instanceof Error ? thrown.message : String(thrown);
     }
   }
   return error === undefined ? { holds: true } : { holds: false, error };
-}
-
-function holds({ read, test }: CompiledCondition, request: EvaluateRequest): boolean {
-  return test(read(request));
 }
 
 function errorOf({ ruleId, policyId }: CompiledRule, error: string): string {

@@ -2,7 +2,13 @@
 import type { Fault } from '../shared/errors.js';
 import type { PolicyContent } from './policy.dto.js';
 import { patternOf } from './policy.patterns.js';
-import { byPrecedence, type CompiledCondition, type CompiledRule, compileRule } from './policy.rules.js';
+import {
+  byPrecedence,
+  type CompiledCondition,
+  type CompiledRule,
+  compileRule,
+  conditionsOf,
+} from './policy.rules.js';
 
 /** Rules that can be reached, each filed under the one of its conditions that the fewest others have. */
 type Before = Map<string, { rule: CompiledRule; keys: string[] }[]>;
@@ -116,8 +122,4 @@ function keysOf(rule: CompiledRule): string[] {
   return conditionsOf(rule)
     .map(({ field, source: { operator, value } }) => `${field} ${operator} ${JSON.stringify(value)}`)
     .sort();
-}
-
-function conditionsOf({ onAction, onRole, others }: CompiledRule): CompiledCondition[] {
-  return [...onAction, ...onRole, ...others];
 }

@@ -105,6 +105,11 @@ export function compileCondition(
   };
 }
 
+/** Those that can be evaluated. */
+export function conditionsOf({ onAction, onRole, others }: CompiledRule): CompiledCondition[] {
+  return [...onAction, ...onRole, ...others];
+}
+
 /** The order in which rules decide. It is total, so that the order of creation never matters. */
 export function byPrecedence(one: CompiledRule, other: CompiledRule): number {
   if (one.priority !== other.priority) return other.priority - one.priority;
