@@ -41,7 +41,7 @@ export function* compileInSlices(
   const rules = inOrder(units, previous);
   yield;
   const fallback = fallbackVerdict([...units.values()].map(({ policy }) => policy));
-  return new Snapshot({ revision, units, rules, fallback, remembered });
+  return yield* Snapshot.build({ revision, units, rules, fallback, remembered });
 }
 
 function* compilePolicy(
@@ -54,7 +54,8 @@ function* compilePolicy(
     if (i % RULES_PER_SLICE === 0) yield;
     rules.push(compileRule(policy, rule, patterns));
   }
-  return { policy, rules };
+  // Whole runs that are in order are merged much faster than rules in any order are sorted.
+  return { policy, rules: rules.sort(byPrecedence) };
 }
 
 /** A policy that was deleted and made anew may have the revision of the old one, but not its times. */

@@ -11,6 +11,12 @@ import type { CompiledCondition } from './policy.rules.js';
 /** These hold or not by which value it is, and by nothing else about it. */
 const BY_VALUE = ['==', '!=', 'in', 'not_in', 'exists'];
 
+/**
+ * So many values that no condition names are remembered, then it starts over. Actions that are all different would only fill
+ * the memory: to test one more costs less than to keep a great many.
+ */
+const MAX_SEEN = 2048;
+
 export class Kinds<Kind> {
   /** Each value that some condition names, and the missing one; null until it is asked for. */
   private readonly named = new Map<unknown, Kind | null>([[undefined, null]]);
@@ -18,29 +24,23 @@ export class Kinds<Kind> {
   private readonly alike = new Map<string, Kind>();
   private readonly seen = new Map<string, Kind>();
 
-  /**
-   * @param conditions all on this field
-   * @param make what is known of all values of a kind, from one of them
-   * @param limit so many values that no condition names are remembered; then it starts over
-   */
-  constructor(
-    conditions: Iterable<CompiledCondition>,
-    private readonly make: (value: unknown) => Kind,
-    private readonly limit: number,
-  ) {
-    const keys = new Set<string>();
-    for (const condition of conditions) {
-      const { operator, value } = condition.source;
-      if (BY_VALUE.includes(operator)) {
-        for (const one of Array.isArray(value) ? (value as unknown[]) : [value])
-          if (isScalar(one)) this.named.set(one, null);
-        continue;
-      }
-      const key = `${operator} ${JSON.stringify(value)}`;
-      if (keys.has(key)) continue;
-      this.tests.add({ id: keys.size, condition }, condition);
-      keys.add(key);
+  private readonly keys = new Set<string>();
+
+  /** @param make what is known of all values of a kind, from one of them */
+  constructor(private readonly make: (value: unknown) => Kind) {}
+
+  /** To be told of every condition on the field before the first value is asked for. */
+  add(condition: CompiledCondition): void {
+    const { operator, value } = condition.source;
+    if (BY_VALUE.includes(operator)) {
+      for (const one of Array.isArray(value) ? (value as unknown[]) : [value])
+        if (isScalar(one)) this.named.set(one, null);
+      return;
     }
+    const key = `${operator} ${JSON.stringify(value)}`;
+    if (this.keys.has(key)) return;
+    this.tests.add({ id: this.keys.size, condition }, condition);
+    this.keys.add(key);
   }
 
   of(value: unknown): Kind {
@@ -59,16 +59,25 @@ export class Kinds<Kind> {
   }
 
   private ofText(value: string): Kind {
-    let kind = this.seen.get(value);
-    if (kind) return kind;
-    const holding = this.tests.candidates(value).filter(({ condition }) => condition.test(value));
-    const signature = holding.map(({ id }) => id).join();
-    kind = this.alike.get(signature) ?? this.make(value);
-    this.alike.set(signature, kind);
     // Where no test looks at it, the value is found as fast without being remembered.
-    if (this.tests.isEmpty) return kind;
-    if (this.seen.size >= this.limit) this.seen.clear();
+    if (this.keys.size === 0) return this.ofSignature('', value);
+    const known = this.seen.get(value);
+    if (known) return known;
+    let signature = '';
+    for (const { id, condition } of this.tests.candidates(value)) {
+      if (condition.test(value)) signature += `${id},`;
+    }
+    const kind = this.ofSignature(signature, value);
+    if (this.seen.size >= MAX_SEEN) this.seen.clear();
     this.seen.set(value, kind);
+    return kind;
+  }
+
+  private ofSignature(signature: string, value: string): Kind {
+    const known = this.alike.get(signature);
+    if (known) return known;
+    const kind = this.make(value);
+    this.alike.set(signature, kind);
     return kind;
   }
 }
@@ -79,10 +88,6 @@ export class Filed<Thing> {
   private readonly byPrefix = new Map<string, Thing[]>();
   private readonly lengths = new Set<number>();
   private readonly others: Thing[] = [];
-
-  get isEmpty(): boolean {
-    return this.byValue.size === 0 && this.byPrefix.size === 0 && this.others.length === 0;
-  }
 
   add(thing: Thing, { hint }: CompiledCondition): void {
     if (hint?.by === 'values') {
@@ -95,13 +100,15 @@ export class Filed<Thing> {
     }
   }
 
-  candidates(value: unknown): Thing[] {
-    const found = [...this.others];
-    for (const thing of this.byValue.get(value) ?? []) found.push(thing);
+  candidates(value: unknown): readonly Thing[] {
+    let found = this.others;
+    const same = this.byValue.get(value);
+    if (same) found = found.concat(same);
     if (typeof value !== 'string') return found;
     for (const length of this.lengths) {
       if (length > value.length) continue;
-      for (const thing of this.byPrefix.get(value.slice(0, length)) ?? []) found.push(thing);
+      const begun = this.byPrefix.get(value.slice(0, length));
+      if (begun) found = found.concat(begun);
     }
     return found;
   }

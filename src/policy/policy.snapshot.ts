@@ -1,7 +1,7 @@
 /** All enabled rules of all enabled policies, compiled and in order of precedence, ready to be asked. */
 import type { EvaluateRequest, Policy, PolicyContent, Verdict } from './policy.dto.js';
 import { Filed, Kinds } from './policy.kinds.js';
-import { type Entry, type Lookup, lookupOf } from './policy.lookup.js';
+import { type Entry, type Lookup, lookupOf, NOTHING } from './policy.lookup.js';
 import type { CompiledCondition, CompiledRule } from './policy.rules.js';
 
 /** A policy of the store, or a draft that never was there. */
@@ -41,6 +41,9 @@ interface RoleKind {
 const onAction: ConditionsOf = (rule) => rule.onAction;
 const onRole: ConditionsOf = (rule) => rule.onRole;
 
+/** So many rules are put into the indexes at once. */
+const ENTRIES_PER_SLICE = 512;
+
 /**
  * Nothing in it changes but what it remembers: for each kind of action, each kind of role and each pair of them that was
  * seen, the rules whose conditions on action and role hold, with only their other conditions left to ask.
@@ -53,35 +56,40 @@ export class Snapshot {
   /** Ranks of the rules that cannot be evaluated. They are in no index. */
   readonly broken: readonly number[];
 
-  private readonly actions: Kinds<ActionKind>;
-  private readonly roles: Kinds<RoleKind>;
-  private readonly anything: Lookup;
+  private readonly actions = new Kinds<ActionKind>((action) => this.actionKind(action));
+  private readonly roles = new Kinds<RoleKind>((role) => this.roleKind(role));
+  private readonly byAction = new Filed<Entry>();
+  private readonly byRole = new Filed<Entry>();
+  private anything: Lookup = NOTHING;
   private readonly limit: number;
   private remembered = 0;
 
-  constructor({ revision, units, rules, fallback, remembered }: SnapshotParts) {
+  private constructor({ revision, units, rules, fallback, remembered }: SnapshotParts) {
     this.revision = revision;
     this.units = units;
     this.rules = rules;
     this.fallback = fallback;
     this.limit = remembered;
-    const entries = rules.map((rule, rank): Entry => ({ rank, rule, open: rule.others }));
-    this.broken = entries.filter(({ rule }) => rule.broken !== undefined).map(({ rank }) => rank);
-    const sound =
-      this.broken.length === 0 ? entries : entries.filter(({ rule }) => rule.broken === undefined);
-    const askingAction = sound.filter(({ rule }) => rule.onAction.length > 0);
-    const askingRoleOnly = sound.filter(({ rule }) => rule.onAction.length === 0 && rule.onRole.length > 0);
-    const byAction = filed(askingAction, onAction);
-    const byRole = filed(askingRoleOnly, onRole);
-    this.actions = new Kinds(
-      conditions(sound, onAction),
-      (action) => this.actionKind(action, byAction),
-      remembered,
-    );
-    this.roles = new Kinds(conditions(sound, onRole), (role) => this.roleKind(role, byRole), remembered);
-    this.anything = lookupOf(
-      sound.filter(({ rule }) => rule.onAction.length === 0 && rule.onRole.length === 0),
-    );
+    this.broken = [...rules.keys()].filter((rank) => rules[rank].broken !== undefined);
+  }
+
+  /** In steps, for who has other things to do meanwhile. */
+  static *build(parts: SnapshotParts): Generator<void, Snapshot, void> {
+    const snapshot = new Snapshot(parts);
+    const anything: Entry[] = [];
+    for (const [rank, rule] of parts.rules.entries()) {
+      if (rank % ENTRIES_PER_SLICE === 0) yield;
+      if (rule.broken !== undefined) continue;
+      const entry: Entry = { rank, rule, open: rule.others };
+      for (const condition of rule.onAction) snapshot.actions.add(condition);
+      for (const condition of rule.onRole) snapshot.roles.add(condition);
+      if (rule.onAction.length > 0) put(snapshot.byAction, entry, onAction);
+      else if (rule.onRole.length > 0) put(snapshot.byRole, entry, onRole);
+      else anything.push(entry);
+    }
+    yield;
+    snapshot.anything = lookupOf(anything);
+    return snapshot;
   }
 
   /** The rank of the first rule that matches and can be evaluated; `rules.length` when none does. */
@@ -96,20 +104,20 @@ export class Snapshot {
     return pair.first(request, best);
   }
 
-  private actionKind(action: unknown, byAction: Filed<Entry>): ActionKind {
+  private actionKind(action: unknown): ActionKind {
     this.remember();
-    const entries = holding(byAction, action, onAction);
+    const entries = holding(this.byAction, action, onAction);
+    const alone = lookupOf(entries.filter(({ rule }) => rule.onRole.length === 0));
     const paired = entries.filter(({ rule }) => rule.onRole.length > 0);
-    return {
-      alone: lookupOf(entries.filter(({ rule }) => rule.onRole.length === 0)),
-      paired: paired.length === 0 ? undefined : filed(paired, onRole),
-      pairs: new Map(),
-    };
+    if (paired.length === 0) return { alone, paired: undefined, pairs: new Map() };
+    const files = new Filed<Entry>();
+    for (const entry of paired) put(files, entry, onRole);
+    return { alone, paired: files, pairs: new Map() };
   }
 
-  private roleKind(role: unknown, byRole: Filed<Entry>): RoleKind {
+  private roleKind(role: unknown): RoleKind {
     this.remember();
-    return { role, alone: lookupOf(holding(byRole, role, onRole)) };
+    return { role, alone: lookupOf(holding(this.byRole, role, onRole)) };
   }
 
   private pair(action: ActionKind, paired: Filed<Entry>, role: RoleKind): Lookup {
@@ -128,22 +136,11 @@ export class Snapshot {
   }
 }
 
-function* conditions(entries: readonly Entry[], of: ConditionsOf): Iterable<CompiledCondition> {
-  for (const { rule } of entries) yield* of(rule);
-}
-
-/** Each under the condition that leaves the fewest candidates. */
-function filed(entries: readonly Entry[], of: ConditionsOf): Filed<Entry> {
-  const files = new Filed<Entry>();
-  for (const entry of entries) {
-    const all = of(entry.rule);
-    const best =
-      all.find(({ hint }) => hint?.by === 'values') ??
-      all.find(({ hint }) => hint?.by === 'prefix') ??
-      all[0];
-    files.add(entry, best);
-  }
-  return files;
+/** Filed under the one of its conditions that leaves the fewest candidates. */
+function put(files: Filed<Entry>, entry: Entry, of: ConditionsOf): void {
+  const all = of(entry.rule);
+  const byValue = all.find(({ hint }) => hint?.by === 'values');
+  files.add(entry, byValue ?? all.find(({ hint }) => hint?.by === 'prefix') ?? all[0]);
 }
 
 /** Those whose conditions all hold for the value, in order of precedence. */
