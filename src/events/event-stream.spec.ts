@@ -13,7 +13,7 @@ import {
 import type { Tx } from '../storage/store.js';
 import { defineEvent, type Envelope } from './event.js';
 import { EventStream } from './event-stream.js';
-import { compileMask } from './mask.js';
+import { compileMask } from '../shared/mask.js';
 
 class Noise {
   @Text({ max: 64 }) agent_id!: string;

@@ -21,7 +21,7 @@ import { EventReader } from './event-reader.js';
 import { EventStream } from './event-stream.js';
 import { EventTrimmer } from './event-trimmer.js';
 import { EventsController } from './events.controller.js';
-import { compileMask } from './mask.js';
+import { compileMask } from '../shared/mask.js';
 import { StreamController } from './stream.controller.js';
 
 /** With events off nobody provides the stream, and whoever asks for it as `@Optional()` works on silently. */

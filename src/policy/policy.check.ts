@@ -58,8 +58,20 @@ const SHAPES = {
 
 /** @returns all that is wrong with a policy as somebody sent it */
 export function checkPolicy(policy: unknown, options: CheckOptions = {}): Fault[] {
+  const slices = checkPolicyInSlices(policy, options);
+  for (;;) {
+    const { done, value } = slices.next();
+    if (done) return value;
+  }
+}
+
+/** The same in steps, for who has other things to do meanwhile. */
+export function* checkPolicyInSlices(
+  policy: unknown,
+  options: CheckOptions = {},
+): Generator<void, Fault[], void> {
   const check = new Check(options);
-  for (const _slice of policyFaults(check, policy, options.pointer ?? ''));
+  yield* policyFaults(check, policy, options.pointer ?? '');
   const rules = rulesOf(policy).length + (options.otherRules ?? 0);
   if (rules > check.limits.rules) tooManyRules(check, `${options.pointer ?? ''}/rules`, rules);
   return check.faults;
@@ -71,7 +83,7 @@ export function checkRule(rule: unknown, options: CheckOptions = {}): Fault[] {
   return check.faults;
 }
 
-/** Of many policies at once, in steps, for who has other things to do meanwhile. */
+/** Of many policies at once, in steps as well. */
 export function* checkInSlices(
   policies: readonly unknown[],
   options: CheckOptions = {},

@@ -118,7 +118,7 @@ describe('an explanation', () => {
 
   it('lists so many rules and no more, and tells how many there are', () => {
     const snapshot = compile([policyOf({ rules: [{ rule_id: 'a' }, { rule_id: 'b' }, readers] })]);
-    const { rules, total_rules } = explain(snapshot, requestOf(), 2);
+    const { rules, total_rules } = explain(snapshot, requestOf(), { maxRules: 2 });
     expect([rules.length, total_rules]).toEqual([2, 3]);
   });
 });

@@ -13,13 +13,23 @@ import type { Snapshot } from './policy.snapshot.js';
 /** More rules than anybody reads, and about as many as an answer should carry. */
 const MAX_RULES = 1000;
 
-/** @param maxRules so many are listed; the near miss is sought among all */
-export function explain(snapshot: Snapshot, request: EvaluateRequest, maxRules = MAX_RULES): Explanation {
+export interface ExplainOptions {
+  /** So many are listed; the near miss is sought among all. */
+  maxRules?: number;
+  /** The request as it may be shown: its values stand in the explanation. */
+  shown?: EvaluateRequest;
+}
+
+export function explain(
+  snapshot: Snapshot,
+  request: EvaluateRequest,
+  { maxRules = MAX_RULES, shown = request }: ExplainOptions = {},
+): Explanation {
   const rules: ExplainedRule[] = [];
   const matching: CompiledRule[] = [];
   let near: { rule: ExplainedRule; holding: number } | undefined;
   for (const rule of snapshot.rules) {
-    const explained = explainRule(rule, request);
+    const explained = explainRule(rule, request, shown);
     const decides =
       explained.verdict === 'matches' || (explained.verdict === 'error' && rule.effect === 'deny');
     explained.decided = decides && matching.length === 0;
@@ -34,12 +44,12 @@ export function explain(snapshot: Snapshot, request: EvaluateRequest, maxRules =
   return { why, near_miss: near?.rule ?? null, rules, total_rules: snapshot.rules.length };
 }
 
-function explainRule(rule: CompiledRule, request: EvaluateRequest): ExplainedRule {
+function explainRule(rule: CompiledRule, request: EvaluateRequest, shown: EvaluateRequest): ExplainedRule {
   const { policyId, ruleId, source, effect, priority, broken } = rule;
   const compiled = new Map(conditionsOf(rule).map((one) => [one.source, one]));
   const given: unknown = source.conditions;
   const conditions = (Array.isArray(given) ? (given as Condition[]) : []).map((one) =>
-    explainCondition(one, compiled.get(one), request, broken),
+    explainCondition(one, compiled.get(one), request, shown, broken),
   );
   const verdicts = conditions.map(({ verdict }) => verdict);
   const isError = broken !== undefined || verdicts.includes('error');
@@ -59,13 +69,14 @@ function explainCondition(
   { field, operator, value }: Condition,
   compiled: CompiledCondition | undefined,
   request: EvaluateRequest,
+  shown: EvaluateRequest,
   broken = 'it is not a condition',
 ): ExplainedCondition {
   const explained: ExplainedCondition = { field, operator, expected: value, verdict: 'error' };
   if (compiled === undefined) return { ...explained, error: broken };
   try {
     const actual = compiled.read(request);
-    if (actual !== undefined) explained.actual = actual;
+    if (actual !== undefined) explained.actual = compiled.read(shown);
     explained.verdict = compiled.test(actual) ? 'holds' : 'fails';
   } catch (error) {
     explained.error = error instanceof Error ? error.message : String(error);

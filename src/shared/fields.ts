@@ -3,7 +3,7 @@
  * and cannot drift apart. The same classes describe answers, where only the documentation counts.
  */
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
+import { Transform, Type } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
 
 interface Common {
@@ -172,6 +172,24 @@ export function OneOf<T extends string>(
 export function Flag(options: Common = {}): PropertyDecorator {
   const what = 'must be true or false';
   return field('boolean', options, { type: 'boolean' }, what, (value) => typeof value === 'boolean');
+}
+
+/** A switch in a query: `?explain=true`. */
+export function Switch(options: { description: string }): PropertyDecorator {
+  const check = field(
+    'switch',
+    { optional: true, default: false, ...options },
+    { type: 'boolean' },
+    'must be true or false',
+    (value) => typeof value === 'boolean',
+  );
+  return (target, key) => {
+    Transform(({ value }: { value: unknown }) => (value === 'true' ? true : value === 'false' ? false : value))(
+      target,
+      key,
+    );
+    check(target, key);
+  };
 }
 
 interface NumOptions extends Common {
