@@ -56,12 +56,13 @@ export class Kinds<Kind> {
   }
 
   private ofText(value: string): Kind {
+    const tests = this.tests.candidates(value);
     // Where no test looks at it, the value is found as fast without being remembered.
-    if (this.keys.size === 0) return this.ofSignature('', value);
+    if (tests.length === 0) return this.ofSignature('', value);
     const known = this.seen.get(value);
     if (known) return known;
     let signature = '';
-    for (const { id, condition } of this.tests.candidates(value)) {
+    for (const { id, condition } of tests) {
       if (condition.test(value)) signature += `${id},`;
     }
     const kind = this.ofSignature(signature, value);
