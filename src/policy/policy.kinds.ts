@@ -8,9 +8,6 @@
 import { isScalar } from './policy.operators.js';
 import type { CompiledCondition } from './policy.rules.js';
 
-/** These hold or not by which value it is, and by nothing else about it. */
-const BY_VALUE = ['==', '!=', 'in', 'not_in', 'exists'];
-
 /**
  * So many values that no condition names are remembered, then it starts over. Actions that are all different would only fill
  * the memory: to test one more costs less than to keep a great many.
@@ -31,13 +28,13 @@ export class Kinds<Kind> {
 
   /** To be told of every condition on the field before the first value is asked for. */
   add(condition: CompiledCondition): void {
-    const { operator, value } = condition.source;
-    if (BY_VALUE.includes(operator)) {
-      for (const one of Array.isArray(value) ? (value as unknown[]) : [value])
-        if (isScalar(one)) this.named.set(one, null);
+    const { key, source } = condition;
+    if (key === undefined) {
+      const value: unknown = source.value;
+      if (!Array.isArray(value)) this.named.set(value, null);
+      else for (const one of value) if (isScalar(one)) this.named.set(one, null);
       return;
     }
-    const key = `${operator} ${JSON.stringify(value)}`;
     if (this.keys.has(key)) return;
     this.tests.add({ id: this.keys.size, condition }, condition);
     this.keys.add(key);
@@ -59,12 +56,13 @@ export class Kinds<Kind> {
   }
 
   private ofText(value: string): Kind {
+    const tests = this.tests.candidates(value);
     // Where no test looks at it, the value is found as fast without being remembered.
-    if (this.keys.size === 0) return this.ofSignature('', value);
+    if (tests.length === 0) return this.ofSignature('', value);
     const known = this.seen.get(value);
     if (known) return known;
     let signature = '';
-    for (const { id, condition } of this.tests.candidates(value)) {
+    for (const { id, condition } of tests) {
       if (condition.test(value)) signature += `${id},`;
     }
     const kind = this.ofSignature(signature, value);

@@ -269,7 +269,7 @@ function without({ rank, rule, open }: Entry, condition: CompiledCondition): Ent
 
 /** The condition must still be asked, but has led as far as it can. */
 function unhinted({ rank, rule, open }: Entry, condition: CompiledCondition): Entry {
-  const { field, read, test, source } = condition;
-  const asked: CompiledCondition = { field, read, test, source, hint: undefined };
+  const { field, read, test, source, key } = condition;
+  const asked: CompiledCondition = { field, read, test, source, key, hint: undefined };
   return { rank, rule, open: open.map((one) => (one === condition ? asked : one)) };
 }

@@ -18,6 +18,11 @@ export interface CompiledCondition {
   read: Read;
   test: Test;
   source: Condition;
+  /**
+   * The same for tests that hold for the same values. Undefined where it matters which value it is and nothing else about
+   * it, and on fields where nobody asks.
+   */
+  key: string | undefined;
   hint: Hint | undefined;
 }
 
@@ -49,6 +54,7 @@ export interface CompiledRule {
 
 /** With more values than these an index would repeat a rule too often. */
 const MAX_VALUES = 64;
+const BY_VALUE = new Set(['==', '!=', 'in', 'not_in', 'exists']);
 const NONE: readonly CompiledCondition[] = [];
 
 export function compileRule(
@@ -78,7 +84,7 @@ export function compileRule(
     priority: Number.isFinite(rule.priority) ? rule.priority : Number.MAX_SAFE_INTEGER,
     onAction: only(sound, (field) => field === 'action'),
     onRole: only(sound, (field) => field === 'agent_role'),
-    others: only(sound, (field) => field !== 'action' && field !== 'agent_role'),
+    others: only(sound, (field) => !isWord(field)),
     broken: faults[0],
     source: rule,
     verdict: ruleVerdict(policy.policy_id, rule, effect),
@@ -101,6 +107,7 @@ export function compileCondition(
     read: field.read,
     test,
     source: condition,
+    key: isWord(field.name) && !BY_VALUE.has(operator) ? `${operator} ${JSON.stringify(value)}` : undefined,
     hint: hintOf(condition, patternOf),
   };
 }
@@ -117,6 +124,11 @@ export function byPrecedence(one: CompiledRule, other: CompiledRule): number {
   if (one.policyId !== other.policyId) return one.policyId < other.policyId ? -1 : 1;
   if (one.ruleId !== other.ruleId) return one.ruleId < other.ruleId ? -1 : 1;
   return 0;
+}
+
+/** Fields whose values come from a vocabulary. */
+function isWord(field: string): boolean {
+  return field === 'action' || field === 'agent_role';
 }
 
 function only(

@@ -77,19 +77,23 @@ export class Snapshot {
   static *build(parts: SnapshotParts): Generator<void, Snapshot, void> {
     const snapshot = new Snapshot(parts);
     const anything: Entry[] = [];
-    for (const [rank, rule] of parts.rules.entries()) {
+    for (let rank = 0; rank < parts.rules.length; rank++) {
       if (rank % ENTRIES_PER_SLICE === 0) yield;
-      if (rule.broken !== undefined) continue;
-      const entry: Entry = { rank, rule, open: rule.others };
-      for (const condition of rule.onAction) snapshot.actions.add(condition);
-      for (const condition of rule.onRole) snapshot.roles.add(condition);
-      if (rule.onAction.length > 0) put(snapshot.byAction, entry, onAction);
-      else if (rule.onRole.length > 0) put(snapshot.byRole, entry, onRole);
-      else anything.push(entry);
+      snapshot.add(rank, parts.rules[rank], anything);
     }
     yield;
     snapshot.anything = lookupOf(anything);
     return snapshot;
+  }
+
+  private add(rank: number, rule: CompiledRule, anything: Entry[]): void {
+    if (rule.broken !== undefined) return;
+    const entry: Entry = { rank, rule, open: rule.others };
+    for (const condition of rule.onAction) this.actions.add(condition);
+    for (const condition of rule.onRole) this.roles.add(condition);
+    if (rule.onAction.length > 0) put(this.byAction, entry, onAction);
+    else if (rule.onRole.length > 0) put(this.byRole, entry, onRole);
+    else anything.push(entry);
   }
 
   /** The rank of the first rule that matches and can be evaluated; `rules.length` when none does. */
@@ -139,8 +143,12 @@ export class Snapshot {
 /** Filed under the one of its conditions that leaves the fewest candidates. */
 function put(files: Filed<Entry>, entry: Entry, of: ConditionsOf): void {
   const all = of(entry.rule);
-  const byValue = all.find(({ hint }) => hint?.by === 'values');
-  files.add(entry, byValue ?? all.find(({ hint }) => hint?.by === 'prefix') ?? all[0]);
+  let best = all[0];
+  for (const condition of all) {
+    const by = condition.hint?.by;
+    if (by === 'values' || (by === 'prefix' && best.hint?.by !== 'values')) best = condition;
+  }
+  files.add(entry, best);
 }
 
 /** Those whose conditions all hold for the value, in order of precedence. */
