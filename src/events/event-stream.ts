@@ -11,10 +11,10 @@ import { currentContext } from '../shared/context.js';
 import { messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
+import type { Mask } from '../shared/mask.js';
 import { type EventLog, type EventRecord, indexKeys } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
 import type { Envelope, EventDefinition, NewEvent } from './event.js';
-import type { Mask } from '../shared/mask.js';
 import { type GapReason, streamGap } from './stream.events.js';
 
 /** Decisions are in the log at the latest after this. */

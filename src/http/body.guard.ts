@@ -3,33 +3,12 @@
  * megabytes. A JSON reader of its own, with the same limits as body-parser, costs a fraction of it; body-parser alone cost
  * as much as all validation.
  */
-import { type CanActivate, type ExecutionContext, Injectable, SetMetadata } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
+import { type BodyRules, bodyRulesOf } from './request.js';
 
 const KIB = 1024;
-const MIB = 1024 * KIB;
-export const MAX_BODY_BYTES = 256 * KIB;
-
-interface BodyOptions {
-  maxMib?: number;
-  /** `application/yaml` is taken as well, and left as text to whoever takes it: reading it takes its time. */
-  yaml?: boolean;
-}
-
-interface BodyRules {
-  maxBytes: number;
-  yaml: boolean;
-}
-
-const RULES = 'body';
-const USUAL: BodyRules = { maxBytes: MAX_BODY_BYTES, yaml: false };
-
-/** Says that the body of a route may be larger, or something else than JSON. */
-export const BodyOf = ({ maxMib, yaml = false }: BodyOptions): MethodDecorator => {
-  const maxBytes = maxMib === undefined ? MAX_BODY_BYTES : maxMib * MIB;
-  return SetMetadata(RULES, { maxBytes, yaml } satisfies BodyRules);
-};
 
 /**
  * A guard by its place, not by its nature: it runs behind the one that asks for the key and before the pipes, and an
@@ -50,7 +29,7 @@ export class BodyGuard implements CanActivate {
   private rulesOf(handler: object): BodyRules {
     const known = this.rules.get(handler);
     if (known) return known;
-    const rules = (Reflect.getMetadata(RULES, handler) as BodyRules | undefined) ?? USUAL;
+    const rules = bodyRulesOf(handler);
     this.rules.set(handler, rules);
     return rules;
   }

@@ -3,6 +3,7 @@ import type { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import { randomId } from '../shared/ids.js';
 import type { Tx } from '../storage/store.js';
+import { policyCreated, policyDeleted, policyUpdated, ruleEvent } from './policy.changes.events.js';
 import {
   CURRENT,
   POLICIES,
@@ -15,7 +16,6 @@ import { DEFAULT_POLICIES } from './policy.defaults.js';
 import { difference, isUnchanged } from './policy.difference.js';
 import type { Policy, PolicyContent } from './policy.dto.js';
 import { noSuchPolicy, policyExists, tooManyPolicies } from './policy.errors.js';
-import { policyCreated, policyDeleted, policyUpdated, ruleEvent } from './policy.events.js';
 
 /** What writes when nobody asked for it: the first start. */
 const SYSTEM = 'system';
@@ -134,7 +134,9 @@ export class PolicyBook {
     else if (after) this.events?.publish(policyUpdated(after, changes.fields, by, this.at), this.tx);
     else if (before) this.events?.publish(policyDeleted(before, by, this.at), this.tx);
     for (const one of changes.rules) {
-      const rule = [...(after?.rules ?? []), ...(before?.rules ?? [])].find(({ rule_id }) => rule_id === one.rule_id);
+      const rule = [...(after?.rules ?? []), ...(before?.rules ?? [])].find(
+        ({ rule_id }) => rule_id === one.rule_id,
+      );
       if (rule) this.events?.publish(ruleEvent(policy_id, rule, one, this.at), this.tx);
     }
   }

@@ -1,8 +1,7 @@
 import { Body, Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../config.js';
-import { BodyOf } from '../http/body.guard.js';
-import { Problems } from '../http/request.js';
+import { BodyOf, Problems } from '../http/request.js';
 import { Access, Public } from '../security/access.decorator.js';
 import { nowSeconds } from '../shared/clock.js';
 import { inSlices } from '../shared/slices.js';
@@ -66,7 +65,9 @@ export class PolicyController {
 
   @Get('stats')
   @Access('policy:read')
-  @ApiOperation({ summary: 'How many policies there are, and how many decisions were made, over all replicas' })
+  @ApiOperation({
+    summary: 'How many policies there are, and how many decisions were made, over all replicas',
+  })
   @ApiOkResponse({ type: PolicyStats })
   stats(): Promise<PolicyStats> {
     return this.policy.stats();
@@ -88,7 +89,8 @@ export class PolicyController {
   @Problems(400, 413, 415, 422)
   evaluate(@Body() body: EvaluateRequest, @Query() query: EvaluateQuery): Decision | Promise<Decision> {
     // Most ask for nothing more, and theirs is the hot path.
-    if (!query.enforce && !query.explain && query.min_revision === undefined) return this.policy.evaluate(body);
+    if (!query.enforce && !query.explain && query.min_revision === undefined)
+      return this.policy.evaluate(body);
     return this.evaluateAs(body, query);
   }
 
@@ -99,7 +101,10 @@ export class PolicyController {
   @ApiOperation({ summary: 'Up to 1,000 decisions at once, all by the same revision of the policies' })
   @ApiOkResponse({ type: DecisionList })
   @Problems(400, 413, 415, 422)
-  async batch(@Body() { evaluations }: EvaluateBatch, @Query() { min_revision }: BatchQuery): Promise<DecisionList> {
+  async batch(
+    @Body() { evaluations }: EvaluateBatch,
+    @Query() { min_revision }: BatchQuery,
+  ): Promise<DecisionList> {
     const faults = requestFaults(evaluations);
     if (faults.length > 0) throw faulty(faults);
     if (min_revision !== undefined) await this.policy.atLeast(min_revision);
@@ -127,10 +132,7 @@ export class PolicyController {
     return decision;
   }
 
-  private async draftsOf(policies: unknown): Promise<ReturnType<typeof contentOf>[]> {
-    if (!Array.isArray(policies)) {
-      throw faulty([{ pointer: '/policies', detail: 'must be a list of policies', code: 'list' }]);
-    }
+  private async draftsOf(policies: readonly unknown[]): Promise<ReturnType<typeof contentOf>[]> {
     const faults = await inSlices(
       checkInSlices(policies, { limits: this.config.policyLimits, pointer: '/policies' }),
     );

@@ -71,7 +71,10 @@ export class PolicyEditor {
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
     this.limits = config.policyLimits;
-    for (const collection of [POLICY_SET, POLICIES, POLICY_REVISIONS, POLICY_GRAVES]) store.declare<never>(collection as never);
+    store.declare(POLICY_SET);
+    store.declare(POLICIES);
+    store.declare(POLICY_REVISIONS);
+    store.declare(POLICY_GRAVES);
   }
 
   /** The policies that a new installation starts with; does nothing where there is a set already. */
@@ -104,7 +107,7 @@ export class PolicyEditor {
       const sent = membersOf(input);
       await this.check(book, old, { ...old, ...sent });
       sameId(sent.policy_id, policyId, 'policy_id');
-      return book.update(old, contentOf({ ...contentIn(old), ...sent } as PolicyInput), by);
+      return book.update(old, contentOf({ ...contentIn(old), ...sent }), by);
     });
   }
 
@@ -116,7 +119,11 @@ export class PolicyEditor {
     return revision;
   }
 
-  async addRule(policyId: string, input: unknown, { by, version, once }: Change): Promise<Written & { rule: Rule }> {
+  async addRule(
+    policyId: string,
+    input: unknown,
+    { by, version, once }: Change,
+  ): Promise<Written & { rule: Rule }> {
     return this.write(async (book) => {
       const old = await book.get(policyId);
       expectVersion(old.revision, version);
@@ -131,7 +138,12 @@ export class PolicyEditor {
   }
 
   /** Only the fields that were sent change. */
-  async updateRule(policyId: string, ruleId: string, input: unknown, { by, version }: Change): Promise<Written & { rule: Rule }> {
+  async updateRule(
+    policyId: string,
+    ruleId: string,
+    input: unknown,
+    { by, version }: Change,
+  ): Promise<Written & { rule: Rule }> {
     const done = await this.edit(policyId, version, (book, old) => {
       const sent = membersOf(input);
       const rule = ruleIn(old, ruleId);
@@ -142,20 +154,33 @@ export class PolicyEditor {
     return { ...done, rule: ruleIn(done.policy, ruleId) };
   }
 
-  async enableRule(policyId: string, ruleId: string, enabled: boolean, change: Change): Promise<Written & { rule: Rule }> {
+  async enableRule(
+    policyId: string,
+    ruleId: string,
+    enabled: boolean,
+    change: Change,
+  ): Promise<Written & { rule: Rule }> {
     return this.updateRule(policyId, ruleId, { enabled }, change);
   }
 
   async removeRule(policyId: string, ruleId: string, { by, version }: Change): Promise<number> {
     const { revision } = await this.edit(policyId, version, (book, old) => {
       ruleIn(old, ruleId);
-      return this.withRules(book, old, old.rules.filter(({ rule_id }) => rule_id !== ruleId), by);
+      return this.withRules(
+        book,
+        old,
+        old.rules.filter(({ rule_id }) => rule_id !== ruleId),
+        by,
+      );
     });
     return revision;
   }
 
   /** Of a policy that is there or was, the latest first. */
-  async revisions(policyId: string, page: { limit?: number; cursor?: string }): Promise<Page<PolicyRevision>> {
+  async revisions(
+    policyId: string,
+    page: { limit?: number; cursor?: string },
+  ): Promise<Page<PolicyRevision>> {
     const found = await this.store.list(POLICY_REVISIONS, { ...page, where: { policy: policyId } });
     if (found.rows.length === 0 && page.cursor === undefined) throw noSuchPolicy(policyId);
     return found;
@@ -262,7 +287,7 @@ export class PolicyEditor {
       async (tx) => {
         const book = await PolicyBook.open(tx, this.events);
         const done = await work(book);
-        return { ...done, revision: book.close() } as T & { revision: number };
+        return { ...done, revision: book.close() };
       },
       { once },
     );

@@ -31,7 +31,8 @@ export function tooManyPolicies(most: number): BrainError {
 }
 
 export function changedMeanwhile(): BrainError {
-  const detail = 'The policies were changed while they were replaced; nothing was changed by this request. Try again.';
+  const detail =
+    'The policies were changed while they were replaced; nothing was changed by this request. Try again.';
   return new BrainError('unavailable', 'policies_changed', detail, { retryAfterSeconds: 1 });
 }
 
@@ -57,7 +58,8 @@ export function revisionNotReached(wanted: number, revision: number): BrainError
 }
 
 export function notRecorded(): BrainError {
-  const detail = 'The decision could not be recorded in time, and BRAIN_DECISIONS=durable demands it; try again.';
+  const detail =
+    'The decision could not be recorded in time, and BRAIN_DECISIONS=durable demands it; try again.';
   return new BrainError('unavailable', 'decision_not_recorded', detail, { retryAfterSeconds: 1 });
 }
 

@@ -1,5 +1,18 @@
 import { Readable } from 'node:stream';
-import { Body, Controller, Delete, Get, Header, HttpCode, Param, Post, Put, Query, Res, StreamableFile } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  Header,
+  HttpCode,
+  Param,
+  Post,
+  Put,
+  Query,
+  Res,
+  StreamableFile,
+} from '@nestjs/common';
 import {
   ApiBody,
   ApiConsumes,
@@ -11,8 +24,15 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { BodyOf } from '../http/body.guard.js';
-import { Conditional, Idempotency, Idempotent, IfMatch, PageQuery, Problems } from '../http/request.js';
+import {
+  BodyOf,
+  Conditional,
+  Idempotency,
+  Idempotent,
+  IfMatch,
+  PageQuery,
+  Problems,
+} from '../http/request.js';
 import { Access, CurrentPrincipal } from '../security/access.decorator.js';
 import type { Principal } from '../security/principal.js';
 import type { Once } from '../storage/store.js';
@@ -60,7 +80,9 @@ export class PoliciesController {
   @Access('policy:write')
   @BodyOf({ maxMib: MAX_MIB })
   @Idempotent()
-  @ApiOperation({ summary: 'Make a policy; its id and those of its rules are made from the names where they are left out' })
+  @ApiOperation({
+    summary: 'Make a policy; its id and those of its rules are made from the names where they are left out',
+  })
   @ApiBody({ type: PolicyContent })
   @ApiCreatedResponse({ type: WrittenPolicy })
   @Problems(400, 409, 413, 415, 422)
@@ -125,7 +147,13 @@ export class PoliciesController {
   @Problems(404, 422)
   async revisions(@Param('policy_id') id: string, @Query() query: PageQuery): Promise<RevisionPage> {
     const { rows, next } = await this.editor.revisions(id, query);
-    const revisions = rows.map(({ revision, at, by, policy, changes }) => ({ revision, at, by, policy, changes }));
+    const revisions = rows.map(({ revision, at, by, policy, changes }) => ({
+      revision,
+      at,
+      by,
+      policy,
+      changes,
+    }));
     return { revisions, next_cursor: next };
   }
 
@@ -241,7 +269,9 @@ export class PoliciesController {
   @Header('Content-Type', `${YAML}; charset=utf-8`)
   @ApiOperation({ summary: 'All policies as YAML, as the import takes them' })
   @ApiProduces(YAML)
-  @ApiOkResponse({ schema: { type: 'string', example: 'policies:\n  - policy_id: "production_deployment"\n' } })
+  @ApiOkResponse({
+    schema: { type: 'string', example: 'policies:\n  - policy_id: "production_deployment"\n' },
+  })
   export(): StreamableFile {
     return new StreamableFile(Readable.from(this.lines()), { type: `${YAML}; charset=utf-8` });
   }
@@ -277,7 +307,10 @@ export class PoliciesController {
     if (!any) yield 'policies: []\n';
   }
 
-  private async policyOf(response: Response, { policy, revision, warnings }: Written): Promise<WrittenPolicy> {
+  private async policyOf(
+    response: Response,
+    { policy, revision, warnings }: Written,
+  ): Promise<WrittenPolicy> {
     await this.told(response, revision, policy);
     return { ...policy, policy_revision: revision, warnings };
   }
@@ -301,5 +334,7 @@ export class PoliciesController {
 function policiesIn(body: unknown): unknown[] {
   const policies = (body as { policies?: unknown } | null | undefined)?.policies;
   if (Array.isArray(policies)) return policies;
-  throw faulty([{ pointer: '/policies', detail: 'is required and must be a list of policies', code: 'required' }]);
+  throw faulty([
+    { pointer: '/policies', detail: 'is required and must be a list of policies', code: 'required' },
+  ]);
 }

@@ -33,11 +33,12 @@ function faultsOf(request: unknown, pointer: string, faults: Fault[]): void {
     const detail = `is not known here; known are ${[...KNOWN].join(', ')}`;
     faults.push({ pointer: at, detail, code: 'unknown_field' });
   }
-  for (const { name, code, what, allows } of FIELDS) {
+  for (const field of FIELDS) {
+    const { name, code, what } = field;
     const value = members[name];
     if (value === undefined && REQUIRED.has(name)) {
       faults.push({ pointer: `${pointer}/${name}`, detail: `is required and ${what}`, code: 'required' });
-    } else if (value !== undefined && !allows(value)) {
+    } else if (value !== undefined && !field.allows(value)) {
       faults.push({ pointer: `${pointer}/${name}`, detail: what, code });
     }
   }

@@ -1,6 +1,17 @@
 /** What the routes of the domain take and answer, besides the policies themselves. */
 
-import { Flag, JsonObject, ListOf, Nested, Num, OneOf, Switch, Text, Texts } from '../shared/fields.js';
+import {
+  Flag,
+  JsonObject,
+  ListIn,
+  ListOf,
+  Nested,
+  Num,
+  OneOf,
+  Switch,
+  Text,
+  Texts,
+} from '../shared/fields.js';
 import { EvaluateRequest, Explanation, Policy, PolicyContent, Rule, Verdict } from './policy.dto.js';
 
 export class Decision extends Verdict {
@@ -32,7 +43,8 @@ export class EvaluateQuery {
     optional: true,
     integer: true,
     min: 1,
-    description: 'Waits up to a second until this replica decides by at least this `policy_revision`, else 503',
+    description:
+      'Waits up to a second until this replica decides by at least this `policy_revision`, else 503',
   })
   min_revision?: number;
 }
@@ -42,13 +54,14 @@ export class BatchQuery {
     optional: true,
     integer: true,
     min: 1,
-    description: 'Waits up to a second until this replica decides by at least this `policy_revision`, else 503',
+    description:
+      'Waits up to a second until this replica decides by at least this `policy_revision`, else 503',
   })
   min_revision?: number;
 }
 
 export class EvaluateBatch {
-  @ListOf(() => EvaluateRequest, { description: '1 to 1,000 requests' })
+  @ListIn(() => EvaluateRequest, { description: '1 to 1,000 requests' })
   evaluations!: EvaluateRequest[];
 }
 
@@ -58,7 +71,7 @@ export class DecisionList {
 }
 
 export class TestRule extends EvaluateRequest {
-  @ListOf(() => PolicyContent, {
+  @ListIn(() => PolicyContent, {
     optional: true,
     description: 'Drafts that are tried instead of the policies that hold; they are not stored',
   })
@@ -161,7 +174,12 @@ export class PolicyPage {
   @ListOf(() => Policy)
   policies!: Policy[];
 
-  @Text({ max: 1024, nullable: true, description: 'The `cursor` of the next page; null at the end', example: null })
+  @Text({
+    max: 1024,
+    nullable: true,
+    description: 'The `cursor` of the next page; null at the end',
+    example: null,
+  })
   next_cursor!: string | null;
 }
 
@@ -189,7 +207,12 @@ export class RevisionPage {
   @ListOf(() => RevisionAnswer)
   revisions!: RevisionAnswer[];
 
-  @Text({ max: 1024, nullable: true, description: 'The `cursor` of the next page; null at the end', example: null })
+  @Text({
+    max: 1024,
+    nullable: true,
+    description: 'The `cursor` of the next page; null at the end',
+    example: null,
+  })
   next_cursor!: string | null;
 }
 
@@ -243,4 +266,3 @@ export class ImportAnswer {
   @Warnings()
   warnings!: WriteWarning[];
 }
-

@@ -11,7 +11,13 @@ import { compileInSlices } from './policy.compile.js';
 import type { EvaluateRequest, Explanation, PolicyContent, Verdict } from './policy.dto.js';
 import { decide } from './policy.engine.js';
 import { notRecorded, revisionNotReached } from './policy.errors.js';
-import { actionDenied, auditRequired, type Decided, ruleEvaluated, warningTriggered } from './policy.events.js';
+import {
+  actionDenied,
+  auditRequired,
+  type Decided,
+  ruleEvaluated,
+  warningTriggered,
+} from './policy.events.js';
 import { explain } from './policy.explain.js';
 import type { Decision, PolicyStats } from './policy.routes.dto.js';
 import type { Snapshot } from './policy.snapshot.js';
@@ -67,7 +73,10 @@ export class PolicyService {
   }
 
   /** Counts nothing and tells nothing; drafts are tried instead of the policies that hold. */
-  async test(request: EvaluateRequest, drafts?: readonly PolicyContent[]): Promise<Decision & { explain: Explanation }> {
+  async test(
+    request: EvaluateRequest,
+    drafts?: readonly PolicyContent[],
+  ): Promise<Decision & { explain: Explanation }> {
     const { snapshot, stale } = drafts
       ? { snapshot: await inSlices(compileInSlices(drafts)), stale: false }
       : this.snapshots.current();

@@ -78,7 +78,8 @@ export class PolicySnapshots implements OnModuleInit, OnModuleDestroy {
   /** What decisions are made by now. Throws where memory may not answer any more, or cannot yet. */
   current(): { snapshot: Snapshot; stale: boolean } {
     if (!this.held) throw notRead();
-    const staleMs = Date.now() - Math.min(this.behindSinceMs ?? Number.POSITIVE_INFINITY, this.store.lastContactMs());
+    const staleMs =
+      Date.now() - Math.min(this.behindSinceMs ?? Number.POSITIVE_INFINITY, this.store.lastContactMs());
     if (staleMs > this.graceMs) throw stalePolicies();
     return { snapshot: this.held.snapshot, stale: staleMs > FRESH_MS };
   }

@@ -89,7 +89,7 @@ export class DecisionTally implements OnModuleInit, BeforeApplicationShutdown {
   async sums(): Promise<Tally> {
     await this.flush();
     const counts = await this.store.counts(TALLIES);
-    return combined(NONE, counts as Partial<Tally>, 1);
+    return combined(NONE, counts, 1);
   }
 
   /** Adds up the tallies of processes that are gone, so that there are never more of them than a day leaves. */

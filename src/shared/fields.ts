@@ -184,10 +184,9 @@ export function Switch(options: { description: string }): PropertyDecorator {
     (value) => typeof value === 'boolean',
   );
   return (target, key) => {
-    Transform(({ value }: { value: unknown }) => (value === 'true' ? true : value === 'false' ? false : value))(
-      target,
-      key,
-    );
+    Transform(({ value }: { value: unknown }) =>
+      value === 'true' ? true : value === 'false' ? false : value,
+    )(target, key);
     check(target, key);
   };
 }
@@ -263,6 +262,20 @@ export function Texts(options: Common & { max: number; most: number }): Property
 /** A list of another class, for answers and events. */
 export function ListOf(item: () => new () => object, options: Common = {}): PropertyDecorator {
   return ofClass(item, options, { isArray: true }, (items) => ({ type: 'array', items }));
+}
+
+/** A list in a body. That it is one is checked here, what is in it by whoever takes it: it may be long. */
+export function ListIn(item: () => new () => object, options: Common = {}): PropertyDecorator {
+  const documented = ListOf(item, options);
+  const check = ValidateBy({
+    name: 'list',
+    validator: { validate: Array.isArray, defaultMessage: () => 'must be a list' },
+  });
+  return (target, key) => {
+    documented(target, key);
+    if (options.optional) ValidateIf((_object, value) => value !== undefined)(target, key);
+    check(target, key);
+  };
 }
 
 /** Another class, for answers and events. */
