@@ -124,6 +124,30 @@ async function publish() {
   }
 }
 
+async function engine() {
+  const flags = ['--expose-gc', '--no-turbo-inline-js-wasm-calls'];
+  const { known, fresh, snapshot } = await ask('engine.mjs', [], {}, flags);
+  const least = { 10: 2, 100: undefined, 1000: 20, 10000: 60 };
+  const against = ({ size, newActions, perSecond }) => {
+    const { ours, ...peers } = perSecond;
+    const [[name, best], ...others] = Object.entries(peers).sort((a, b) => b[1] - a[1]);
+    const ratio = ours / best;
+    const rest = others.map(([other, rate]) => `${other} ${figure(rate)}/s`).join(', ');
+    const measured = `${figure(ratio)}; ${figure(ours)}/s against ${name} ${figure(best)}/s, ${rest}`;
+    const goal = newActions ? 2 : least[size];
+    const what = `decide, ${size} rules${newActions ? ', every action new' : ''}, against the best peer`;
+    row(what, { ratio, perSecond }, measured, goal ? `≥ ${goal}` : '', goal ? ratio >= goal : undefined);
+  };
+  known.forEach(against);
+  fresh.forEach(against);
+  const { wholeMs, mib, changeMs, longestDelayMs } = snapshot;
+  row('Snapshot of 10,000 rules', wholeMs, `${figure(wholeMs)} ms`, '< 300 ms', wholeMs < 300);
+  row('Snapshot of 10,000 rules, memory', mib, `${figure(mib)} MiB`, '< 40 MiB', mib < 40);
+  row('Snapshot, one policy of ten changed', changeMs, `${figure(changeMs)} ms`, '< 30 ms', changeMs < 30);
+  const met = longestDelayMs < 20;
+  row('Event loop meanwhile, longest delay', longestDelayMs, `${figure(longestDelayMs)} ms`, '< 20 ms', met);
+}
+
 async function footprint() {
   const { seconds, least, most, rss } = await coldStart();
   const measured = `${figure(seconds)} s (${figure(least)} to ${figure(most)})`;
@@ -133,7 +157,15 @@ async function footprint() {
   row('Production dependencies on disk', mib, `${figure(mib)} MiB`, '< 120 MiB', mib < 120);
 }
 
-const ALL = { trivial, threats, lists, publish, stream: () => stream(client, MANY), footprint };
+const ALL = {
+  trivial,
+  threats,
+  lists,
+  publish,
+  stream: () => stream(client, MANY),
+  engine,
+  footprint,
+};
 const wanted = process.argv.slice(2).filter((arg) => arg !== '--full');
 const unknown = wanted.filter((name) => !Object.hasOwn(ALL, name));
 if (unknown.length > 0) {

@@ -29,6 +29,9 @@ export interface Config {
   streamMaxClientsPerKey: number;
   threatsRetentionDays: number;
   maxStaleSeconds: number;
+  /** True where a decision waits until its events are in the log. */
+  durableDecisions: boolean;
+  policyLimits: PolicyLimits;
   mask: string[];
   bootstrapKey: string | null;
   trustProxy: string[] | number | null;
@@ -38,6 +41,13 @@ export interface Config {
   shutdownGraceSeconds: number;
   shutdownDelaySeconds: number;
   embeddedMaxGib: number;
+}
+
+export interface PolicyLimits {
+  rules: number;
+  rulesPerPolicy: number;
+  conditionsPerRule: number;
+  patternCharacters: number;
 }
 
 export interface RedisConfig {
@@ -210,9 +220,34 @@ export const SETTINGS = {
     fallback: '30',
     parse: integer(0, 3600),
   },
+  BRAIN_DECISIONS: {
+    about: 'buffered, or durable: a decision then waits until its events are in the log',
+    fallback: 'buffered',
+    parse: (text) => oneOf('buffered', 'durable')(text) === 'durable',
+  },
+  BRAIN_POLICY_MAX_RULES: {
+    about: 'The most rules of all policies together',
+    fallback: '10000',
+    parse: integer(1, 100_000),
+  },
+  BRAIN_POLICY_MAX_RULES_PER_POLICY: {
+    about: 'The most rules of one policy',
+    fallback: '1000',
+    parse: integer(1, 100_000),
+  },
+  BRAIN_POLICY_MAX_CONDITIONS: {
+    about: 'The most conditions of one rule',
+    fallback: '64',
+    parse: integer(1, 1000),
+  },
+  BRAIN_POLICY_MAX_PATTERN: {
+    about: 'The most characters of a regular expression in a condition',
+    fallback: '512',
+    parse: integer(1, 4096),
+  },
   BRAIN_MASK: {
     about:
-      'JSON pointers into the payload of events whose values are replaced before anything is written; * stands for any one segment',
+      'JSON pointers into the payload of events, and into the request of a decision, whose values are replaced before anything is written or explained; * stands for any one segment',
     parse: pointers,
   },
   BRAIN_BOOTSTRAP_KEY: {
@@ -288,6 +323,13 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     streamMaxClientsPerKey: need('BRAIN_STREAM_MAX_CLIENTS_PER_KEY'),
     threatsRetentionDays: need('BRAIN_THREATS_RETENTION_DAYS'),
     maxStaleSeconds: need('BRAIN_MAX_STALE_SECONDS'),
+    durableDecisions: need('BRAIN_DECISIONS'),
+    policyLimits: {
+      rules: need('BRAIN_POLICY_MAX_RULES'),
+      rulesPerPolicy: need('BRAIN_POLICY_MAX_RULES_PER_POLICY'),
+      conditionsPerRule: need('BRAIN_POLICY_MAX_CONDITIONS'),
+      patternCharacters: need('BRAIN_POLICY_MAX_PATTERN'),
+    },
     mask: read('BRAIN_MASK') ?? [],
     bootstrapKey: read('BRAIN_BOOTSTRAP_KEY'),
     trustProxy: read('BRAIN_TRUST_PROXY'),

@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Response } from 'supertest';
-import { MAX_BODY_BYTES } from '../src/http/body.guard.js';
 import { Draining } from '../src/http/draining.js';
 import { STATUS } from '../src/http/problem.filter.js';
+import { USUAL_BODY_BYTES } from '../src/http/request.js';
 import { makeKey } from '../src/security/api-key.js';
 import { sleep } from '../src/shared/clock.js';
 import type { ErrorKind } from '../src/shared/errors.js';
@@ -107,7 +107,7 @@ describe('a problem', () => {
         return change.set('If-Match', '"2"');
       },
     ],
-    too_large: ['body_too_large', () => service.post('/api/threats', { type: 'x'.repeat(MAX_BODY_BYTES) })],
+    too_large: ['body_too_large', () => service.post('/api/threats', { type: 'x'.repeat(USUAL_BODY_BYTES) })],
     unsupported: [
       'unsupported_content_type',
       () => service.post('/api/threats').set('Content-Type', 'text/plain').send(JSON.stringify(report)),
@@ -305,8 +305,8 @@ describe('a body', () => {
   });
 
   it('may have 256 KiB and not one byte more, with its length told or in chunks', async () => {
-    const fits = bodyOf(MAX_BODY_BYTES);
-    const over = bodyOf(MAX_BODY_BYTES + 1);
+    const fits = bodyOf(USUAL_BODY_BYTES);
+    const over = bodyOf(USUAL_BODY_BYTES + 1);
     expect([fits.length, over.length]).toEqual([262_144, 262_145]);
     const told = (body: string): Buffer => post([JSON_TYPE, `Content-Length: ${body.length}`], body);
     const inChunks = (body: string): Buffer => post([JSON_TYPE, 'Transfer-Encoding: chunked'], chunked(body));
@@ -332,7 +332,7 @@ describe('a body', () => {
 
   it('that was refused leaves the connection good for the next request', async () => {
     const connection = await RawConnection.to(port);
-    const over = bodyOf(MAX_BODY_BYTES + 1);
+    const over = bodyOf(USUAL_BODY_BYTES + 1);
     connection.send(post([JSON_TYPE, `Content-Length: ${over.length}`], over));
     expect((await connection.answer())?.status).toBe(413);
     connection.send(requestBytes('GET /livez'));

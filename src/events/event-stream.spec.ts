@@ -3,6 +3,7 @@ import { runInContext } from '../shared/context.js';
 import { BrainError } from '../shared/errors.js';
 import { Num, Text } from '../shared/fields.js';
 import { Logger } from '../shared/logger.js';
+import { compileMask } from '../shared/mask.js';
 import {
   EventLog,
   type EventRecord,
@@ -13,7 +14,6 @@ import {
 import type { Tx } from '../storage/store.js';
 import { defineEvent, type Envelope } from './event.js';
 import { EventStream } from './event-stream.js';
-import { compileMask } from './mask.js';
 
 class Noise {
   @Text({ max: 64 }) agent_id!: string;

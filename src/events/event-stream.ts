@@ -11,10 +11,10 @@ import { currentContext } from '../shared/context.js';
 import { messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
+import type { Mask } from '../shared/mask.js';
 import { type EventLog, type EventRecord, indexKeys } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
 import type { Envelope, EventDefinition, NewEvent } from './event.js';
-import type { Mask } from './mask.js';
 import { type GapReason, streamGap } from './stream.events.js';
 
 /** Decisions are in the log at the latest after this. */
@@ -56,6 +56,8 @@ interface Batch {
   id: string;
   events: Ready[];
   bytes: number;
+  /** How many of them came through the buffer. */
+  buffered: number;
 }
 
 export class EventStream {
@@ -71,6 +73,10 @@ export class EventStream {
   private summaryTimer?: NodeJS.Timeout;
   /** What was sent and may have arrived: it is sent again as it is, under the same id. */
   private outbox: Batch[] = [];
+  /** How many were buffered, and how many of them were written or given up; what waits for the one waits for the other. */
+  private buffered = 0;
+  private settled = 0;
+  private waiters: { until: number; resolve: () => void }[] = [];
   private timer?: NodeJS.Timeout;
   private pumping?: Promise<void>;
   private away = false;
@@ -100,6 +106,16 @@ export class EventStream {
     this.timer = undefined;
     this.serialize(Number.POSITIVE_INFINITY);
     await this.pump();
+  }
+
+  /** Waits until everything published so far is in the log, or was told to be missing; false where that takes longer. */
+  async written(ms: number): Promise<boolean> {
+    const until = this.buffered;
+    if (this.settled < until) {
+      const settled = new Promise<void>((resolve) => this.waiters.push({ until, resolve }));
+      await atMost(ms, settled);
+    }
+    return this.settled >= until;
   }
 
   /** The event as it stands in the log, for what the log writes by itself. */
@@ -144,6 +160,7 @@ export class EventStream {
       return;
     }
     this.waiting.push(waiting);
+    this.buffered += 1;
     this.schedule();
   }
 
@@ -164,6 +181,7 @@ export class EventStream {
       const ready = this.readyOf(waiting);
       if (this.readyBytes + ready.json.length > MAX_WAITING_BYTES) {
         this.lose('overflow', ready.type, ready.timestamp);
+        this.settle(1);
         continue;
       }
       this.readyBytes += ready.json.length;
@@ -216,6 +234,7 @@ export class EventStream {
         await this.log.append(batch.id, batch.events);
         this.outbox.shift();
         this.readyBytes -= batch.bytes;
+        this.settle(batch.buffered);
         this.away = false;
         retryMs = FIRST_RETRY_MS;
         this.serialize(BATCH);
@@ -235,16 +254,23 @@ export class EventStream {
       bytes += this.ready[count].json.length;
       count += 1;
     }
-    const batch = { id: randomId(16), events: this.ready.slice(0, count), bytes };
+    const batch = { id: randomId(16), events: this.ready.slice(0, count), bytes, buffered: count };
     this.ready = this.ready.slice(count);
     this.outbox.push(batch);
     return batch;
   }
 
+  private settle(count: number): void {
+    this.settled += count;
+    if (this.waiters.length === 0) return;
+    for (const { until, resolve } of this.waiters) if (until <= this.settled) resolve();
+    this.waiters = this.waiters.filter(({ until }) => until > this.settled);
+  }
+
   private gapBatch(): Batch {
     const events = [...this.losses].map(([reason, loss]) => this.gapOf(reason, loss));
     this.losses.clear();
-    return { id: randomId(16), events, bytes: 0 };
+    return { id: randomId(16), events, bytes: 0, buffered: 0 };
   }
 
   private gapOf(reason: GapReason, loss: Loss): Ready {

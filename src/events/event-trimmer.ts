@@ -39,7 +39,7 @@ export class EventTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly log: EventLog,
     private readonly stream: EventStream,
     private readonly logger: Logger,
-    settings: Pick<Config, 'eventsMaxLength' | 'eventsRetentionDays'>,
+    private readonly settings: Pick<Config, 'eventsMaxLength' | 'eventsRetentionDays' | 'durableDecisions'>,
   ) {
     this.maxLength = settings.eventsMaxLength ?? MAX_LENGTH[store.kind];
     this.retentionSeconds = settings.eventsRetentionDays * DAY_SECONDS;
@@ -70,7 +70,9 @@ export class EventTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
     const oldest = first === null ? nowSeconds() : splitPosition(first)[0] / 1000;
     const expiry = nowSeconds() - this.retentionSeconds;
     this.used = length / this.maxLength;
-    this.stream.condensing = this.used >= NEARLY_FULL && oldest > expiry;
+    const full = this.used >= NEARLY_FULL && oldest > expiry;
+    // Who demands that each decision is in the log demands it of every one.
+    this.stream.condensing = full && !this.settings.durableDecisions;
     const slackSeconds = Math.min(MAX_STEP_SECONDS, this.retentionSeconds * STEP);
     const tooOld = oldest < expiry - slackSeconds;
     if (!tooOld && length <= this.maxLength) return 0;

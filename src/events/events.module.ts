@@ -11,6 +11,7 @@ import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
 import type { Config } from '../config.js';
 import { Draining } from '../http/draining.js';
 import { Logger } from '../shared/logger.js';
+import { compileMask } from '../shared/mask.js';
 import { EventLog } from '../storage/event-log.js';
 import { Store } from '../storage/store.js';
 import { CatalogController } from './catalog.controller.js';
@@ -21,7 +22,6 @@ import { EventReader } from './event-reader.js';
 import { EventStream } from './event-stream.js';
 import { EventTrimmer } from './event-trimmer.js';
 import { EventsController } from './events.controller.js';
-import { compileMask } from './mask.js';
 import { StreamController } from './stream.controller.js';
 
 /** With events off nobody provides the stream, and whoever asks for it as `@Optional()` works on silently. */

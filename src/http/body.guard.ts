@@ -6,9 +6,9 @@
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
+import { type BodyRules, bodyRulesOf } from './request.js';
 
 const KIB = 1024;
-export const MAX_BODY_BYTES = 256 * KIB;
 
 /**
  * A guard by its place, not by its nature: it runs behind the one that asks for the key and before the pipes, and an
@@ -16,11 +16,22 @@ export const MAX_BODY_BYTES = 256 * KIB;
  */
 @Injectable()
 export class BodyGuard implements CanActivate {
+  /** Reading metadata by reflection for each request would cost more than most bodies. */
+  private readonly rules = new WeakMap<object, BodyRules>();
+
   canActivate(context: ExecutionContext): true | Promise<true> {
     const http = context.switchToHttp();
     const request = http.getRequest<Request & { rawBody?: string }>();
     if (request.method === 'GET' || request.method === 'HEAD' || !hasBody(request)) return true;
-    return readJson(request, http.getResponse<Response>(), MAX_BODY_BYTES);
+    return readBody(request, http.getResponse<Response>(), this.rulesOf(context.getHandler()));
+  }
+
+  private rulesOf(handler: object): BodyRules {
+    const known = this.rules.get(handler);
+    if (known) return known;
+    const rules = bodyRulesOf(handler);
+    this.rules.set(handler, rules);
+    return rules;
   }
 }
 
@@ -29,14 +40,19 @@ function hasBody(request: Request): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 }
 
-async function readJson(
+const JSON_TYPE = /^application\/(?:json|[\w.+-]+\+json)\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
+const YAML_TYPE = /^(?:application|text)\/(?:x-)?yaml\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
+
+async function readBody(
   request: Request & { rawBody?: string },
   response: Response,
-  limit: number,
+  { maxBytes: limit, yaml }: BodyRules,
 ): Promise<true> {
   const type = request.headers['content-type'] ?? '';
-  if (!/^application\/(?:json|[\w.+-]+\+json)\s*(?:;\s*charset="?utf-8"?\s*)?$/i.test(type)) {
-    const detail = 'Send the body as JSON in UTF-8, with Content-Type: application/json.';
+  const isYaml = yaml && YAML_TYPE.test(type);
+  if (!isYaml && !JSON_TYPE.test(type)) {
+    const types = yaml ? 'application/json or application/yaml' : 'application/json';
+    const detail = `Send the body as ${yaml ? 'JSON or YAML' : 'JSON'} in UTF-8, with Content-Type: ${types}.`;
     throw new BrainError('unsupported', 'unsupported_content_type', detail);
   }
   if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') {
@@ -47,7 +63,7 @@ async function readJson(
   if (request.headers.expect?.toLowerCase() === '100-continue') response.writeContinue();
   const text = decodeUtf8(await readBytes(request, limit));
   request.rawBody = text;
-  request.body = parse(text);
+  request.body = isYaml ? text : parse(text);
   return true;
 }
 

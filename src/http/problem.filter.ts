@@ -86,7 +86,7 @@ export class ProblemFilter implements ExceptionFilter {
       return { problem: problem(500, 'internal_error', detail) };
     }
     const status = STATUS[known.kind];
-    const made = problem(status, known.code, known.detail);
+    const made = Object.assign(problem(status, known.code, known.detail), known.more.members);
     if (known.more.errors) made.errors = known.more.errors;
     if (status !== 429 && status !== 503) return { problem: made };
     if (status === 503) this.logger.warn(known.detail, { code: known.code, cause: causeOf(known) });

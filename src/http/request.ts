@@ -1,5 +1,5 @@
 /** What controllers take from a request besides its body and path, and how they say so in OpenAPI. */
-import { applyDecorators, createParamDecorator, type ExecutionContext } from '@nestjs/common';
+import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import { ApiExtraModels, ApiHeader, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
@@ -138,4 +138,24 @@ export const Conditional = (): MethodDecorator =>
 export function withETag<T extends { version: number }>(response: Response, resource: T): T {
   response.setHeader('ETag', `"${resource.version}"`);
   return resource;
+}
+
+const MIB = 1024 * 1024;
+
+export interface BodyRules {
+  maxBytes: number;
+  /** `application/yaml` is taken as well, and left as text to whoever takes it: reading it takes its time. */
+  yaml: boolean;
+}
+
+const BODY = 'body';
+export const USUAL_BODY_BYTES = MIB / 4;
+const USUAL: BodyRules = { maxBytes: USUAL_BODY_BYTES, yaml: false };
+
+/** Says that the body of a route may be larger, or something else than JSON. */
+export const BodyOf = ({ maxMib, yaml = false }: { maxMib: number; yaml?: boolean }): MethodDecorator =>
+  SetMetadata(BODY, { maxBytes: maxMib * MIB, yaml } satisfies BodyRules);
+
+export function bodyRulesOf(handler: object): BodyRules {
+  return (Reflect.getMetadata(BODY, handler) as BodyRules | undefined) ?? USUAL;
 }

@@ -31,7 +31,13 @@ export class BrainError extends Error {
     readonly kind: ErrorKind,
     readonly code: string,
     readonly detail: string,
-    readonly more: { errors?: Fault[]; retryAfterSeconds?: number; cause?: unknown } = {},
+    readonly more: {
+      errors?: Fault[];
+      retryAfterSeconds?: number;
+      cause?: unknown;
+      /** What the answer carries besides. */
+      members?: Record<string, unknown>;
+    } = {},
   ) {
     super(`${code}: ${detail}`, more.cause === undefined ? undefined : { cause: more.cause });
     this.name = 'BrainError';

@@ -3,7 +3,7 @@
  * and cannot drift apart. The same classes describe answers, where only the documentation counts.
  */
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
-import { Type } from 'class-transformer';
+import { Transform, Type } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
 
 interface Common {
@@ -36,7 +36,12 @@ function field(
   const check = ValidateBy({ name, validator: { validate: accepts, defaultMessage: () => what } });
   return (target, key) => {
     ApiProperty(documented)(target, key);
-    remember(target, key, common, () => jsonSchema(schema, common));
+    const allows = (value: unknown): boolean => (value === null && nullable === true) || accepts(value);
+    remember(target, key, {
+      required: !optional,
+      schema: () => jsonSchema(schema, common),
+      check: { code: name, what, allows },
+    });
     if (optional && nullable) IsOptional()(target, key);
     else if (optional) ValidateIf((_object, value) => value !== undefined)(target, key);
     else if (nullable) ValidateIf((_object, value) => value !== null)(target, key);
@@ -70,6 +75,16 @@ interface Field {
   required: boolean;
   /** Asked for late: a class may name another that is declared after it. */
   schema: () => JsonSchema;
+  /** The same check that class-validator makes; a field of another class has none of its own. */
+  check?: { code: string; what: string; allows: (value: unknown) => boolean };
+}
+
+/** A field as it is checked without class-validator. */
+export interface FieldCheck {
+  name: string;
+  code: string;
+  what: string;
+  allows(value: unknown): boolean;
 }
 
 const FIELDS = Symbol('fields');
@@ -88,19 +103,25 @@ export function schemaOfClass(type: abstract new (...args: never[]) => object): 
   };
 }
 
-function remember(target: object, key: string | symbol, common: Common, schema: () => JsonSchema): void {
+/** The checks of a class, for what is too large or too deep for the pipe; fields of other classes are not among them. */
+export function checksOf(type: abstract new (...args: never[]) => object): FieldCheck[] {
+  const fields = (Reflect.getMetadata(FIELDS, type.prototype as object) as Field[] | undefined) ?? [];
+  return fields.flatMap(({ name, check }) => (check ? [{ name, ...check }] : []));
+}
+
+function remember(target: object, key: string | symbol, field: Omit<Field, 'name'>): void {
   const name = String(key);
   const others = ((Reflect.getMetadata(FIELDS, target) as Field[] | undefined) ?? []).filter(
-    (field) => field.name !== name,
+    (other) => other.name !== name,
   );
-  Reflect.defineMetadata(FIELDS, [...others, { name, required: !common.optional, schema }], target);
+  Reflect.defineMetadata(FIELDS, [...others, { name, ...field }], target);
 }
 
 function jsonSchema(schema: ApiPropertyOptions, { description, nullable }: Common): JsonSchema {
   const { enumName: _name, type, enum: values, ...rest } = schema as JsonSchema & { enumName?: string };
-  const named = type ?? 'string';
+  const named = type ?? (values ? 'string' : undefined);
   const plain = {
-    type: nullable ? [named, 'null'].flat() : named,
+    type: nullable && named ? [named, 'null'].flat() : named,
     enum: nullable && values ? [...values, null] : values,
     ...rest,
     description,
@@ -148,6 +169,28 @@ export function OneOf<T extends string>(
   return field('one_of', common, schema, what, (value) => values.includes(value as T));
 }
 
+export function Flag(options: Common = {}): PropertyDecorator {
+  const what = 'must be true or false';
+  return field('boolean', options, { type: 'boolean' }, what, (value) => typeof value === 'boolean');
+}
+
+/** A switch in a query: `?explain=true`. */
+export function Switch(options: { description: string }): PropertyDecorator {
+  const check = field(
+    'switch',
+    { optional: true, default: false, ...options },
+    { type: 'boolean' },
+    'must be true or false',
+    (value) => typeof value === 'boolean',
+  );
+  return (target, key) => {
+    Transform(({ value }: { value: unknown }) =>
+      value === 'true' ? true : value === 'false' ? false : value,
+    )(target, key);
+    check(target, key);
+  };
+}
+
 interface NumOptions extends Common {
   min?: number;
   max?: number;
@@ -188,6 +231,17 @@ export function JsonObject(options: Common = {}): PropertyDecorator {
   });
 }
 
+/** Any JSON value, null included; what it means is the client's business. */
+export function JsonValue(options: Common = {}): PropertyDecorator {
+  const what = `must be a JSON value, at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
+  return field('json_value', options, {}, what, isJson);
+}
+
+/** Whether a value is JSON that can be kept and sent on unchanged. */
+export function isJson(value: unknown): boolean {
+  return value !== undefined && isPlainJson(value, MAX_JSON_DEPTH);
+}
+
 /** A list of texts. */
 export function Texts(options: Common & { max: number; most: number }): PropertyDecorator {
   const { max, most, ...common } = options;
@@ -208,6 +262,20 @@ export function Texts(options: Common & { max: number; most: number }): Property
 /** A list of another class, for answers and events. */
 export function ListOf(item: () => new () => object, options: Common = {}): PropertyDecorator {
   return ofClass(item, options, { isArray: true }, (items) => ({ type: 'array', items }));
+}
+
+/** A list in a body. That it is one is checked here, what is in it by whoever takes it: it may be long. */
+export function ListIn(item: () => new () => object, options: Common = {}): PropertyDecorator {
+  const documented = ListOf(item, options);
+  const check = ValidateBy({
+    name: 'list',
+    validator: { validate: Array.isArray, defaultMessage: () => 'must be a list' },
+  });
+  return (target, key) => {
+    documented(target, key);
+    if (options.optional) ValidateIf((_object, value) => value !== undefined)(target, key);
+    check(target, key);
+  };
 }
 
 /** Another class, for answers and events. */
@@ -232,10 +300,11 @@ function ofClass(
   };
   return (target, key) => {
     ApiProperty(documented)(target, key);
-    remember(target, key, options, () => {
-      const schema = { ...wrap(schemaOfClass(item())), ...(description && { description }) };
-      return nullable ? { anyOf: [schema, { type: 'null' }] } : schema;
-    });
+    const schema = (): JsonSchema => {
+      const described = { ...wrap(schemaOfClass(item())), ...(description && { description }) };
+      return nullable ? { anyOf: [described, { type: 'null' }] } : described;
+    };
+    remember(target, key, { required: !optional, schema });
   };
 }
 

@@ -1,0 +1,143 @@
+/** One write to the set of policies, within a transaction: what it changes, counts, keeps as a revision, and tells. */
+import type { EventStream } from '../events/event-stream.js';
+import { nowSeconds } from '../shared/clock.js';
+import { randomId } from '../shared/ids.js';
+import type { Tx } from '../storage/store.js';
+import { policyCreated, policyDeleted, policyUpdated, ruleEvent } from './policy.changes.events.js';
+import {
+  CURRENT,
+  POLICIES,
+  POLICY_GRAVES,
+  POLICY_REVISIONS,
+  POLICY_SET,
+  type PolicySet,
+} from './policy.collection.js';
+import { DEFAULT_POLICIES } from './policy.defaults.js';
+import { difference, isUnchanged } from './policy.difference.js';
+import type { Policy, PolicyContent } from './policy.dto.js';
+import { noSuchPolicy, policyExists, tooManyPolicies } from './policy.errors.js';
+
+/** What writes when nobody asked for it: the first start. */
+const SYSTEM = 'system';
+/** A replica reads all of them when it starts. */
+const MAX_POLICIES = 2000;
+
+export class PolicyBook {
+  private readonly at = nowSeconds();
+  private readonly before: PolicySet;
+  private readonly tag = randomId(16);
+  private policies: number;
+  private rules: number;
+  private changed = false;
+
+  private constructor(
+    private readonly tx: Tx,
+    private readonly found: PolicySet | undefined,
+    private readonly events: EventStream | undefined,
+  ) {
+    this.before = found ?? { id: CURRENT, revision: 0, tag: '', policies: 0, rules: 0 };
+    this.policies = this.before.policies;
+    this.rules = this.before.rules;
+  }
+
+  /** A set that was never written begins with the default policies. */
+  static async open(tx: Tx, events: EventStream | undefined): Promise<PolicyBook> {
+    const book = new PolicyBook(tx, await tx.get(POLICY_SET, CURRENT), events);
+    if (!book.found) for (const content of DEFAULT_POLICIES) await book.create(content, SYSTEM);
+    return book;
+  }
+
+  /** Of the whole set, when this write is done. */
+  get revision(): number {
+    return this.before.revision + (this.changed ? 1 : 0);
+  }
+
+  /** The set is still as it was when this tag was read. */
+  isStill(tag: string): boolean {
+    return this.before.tag === tag;
+  }
+
+  /** How many rules there are besides those of these policies. */
+  rulesBesides(...policies: (Policy | undefined)[]): number {
+    return policies.reduce((sum, policy) => sum - (policy?.rules.length ?? 0), this.rules);
+  }
+
+  find(policyId: string): Promise<Policy | undefined> {
+    return this.tx.get(POLICIES, policyId);
+  }
+
+  async get(policyId: string): Promise<Policy> {
+    const policy = await this.find(policyId);
+    if (!policy) throw noSuchPolicy(policyId);
+    return policy;
+  }
+
+  async create(content: PolicyContent, by: string): Promise<Policy> {
+    if (await this.find(content.policy_id)) throw policyExists(content.policy_id);
+    if (this.policies >= MAX_POLICIES) throw tooManyPolicies(MAX_POLICIES);
+    const grave = await this.tx.get(POLICY_GRAVES, content.policy_id);
+    if (grave) this.tx.delete(POLICY_GRAVES, content.policy_id);
+    const revision = (grave?.revision ?? 0) + 1;
+    const policy: Policy = { ...content, revision, created_at: this.at, updated_at: this.at, created_by: by };
+    this.tx.insert(POLICIES, policy);
+    this.policies += 1;
+    this.keep(null, policy, revision, by);
+    return policy;
+  }
+
+  /** A write that changes nothing is none: no revision, no event. */
+  update(old: Policy, content: PolicyContent, by: string): Policy {
+    if (isUnchanged(difference(old, content))) return old;
+    const { created_at, created_by } = old;
+    const revision = old.revision + 1;
+    const policy: Policy = { ...content, revision, created_at, updated_at: this.at, created_by };
+    this.tx.put(POLICIES, policy);
+    this.keep(old, policy, revision, by);
+    return policy;
+  }
+
+  remove(old: Policy, by: string): void {
+    this.tx.delete(POLICIES, old.policy_id);
+    const revision = old.revision + 1;
+    this.tx.insert(POLICY_GRAVES, { policy_id: old.policy_id, revision, deleted_at: this.at });
+    this.policies -= 1;
+    this.keep(old, null, revision, by);
+  }
+
+  /** Writes the set as a whole; returns its revision. */
+  close(): number {
+    if (!this.changed) return this.revision;
+    const { policies, rules, tag, revision } = this;
+    const set: PolicySet = { id: CURRENT, revision, tag, policies, rules };
+    if (this.found) this.tx.put(POLICY_SET, set);
+    else this.tx.insert(POLICY_SET, set);
+    return revision;
+  }
+
+  private keep(before: Policy | null, after: Policy | null, revision: number, by: string): void {
+    const { policy_id } = (after ?? before) as Policy;
+    const changes = difference(before, after);
+    this.changed = true;
+    this.rules += (after?.rules.length ?? 0) - (before?.rules.length ?? 0);
+    this.tx.insert(POLICY_REVISIONS, {
+      policy_id,
+      revision,
+      at: this.at,
+      by,
+      policy: after,
+      changes,
+      set_revision: this.revision,
+      tag: this.tag,
+      before: this.before.tag,
+    });
+    if (before === null && after) this.events?.publish(policyCreated(after, by, this.at), this.tx);
+    else if (after) this.events?.publish(policyUpdated(after, changes.fields, by, this.at), this.tx);
+    else if (before) this.events?.publish(policyDeleted(before, by, this.at), this.tx);
+    for (const one of changes.rules) {
+      const rule = [...(after?.rules ?? []), ...(before?.rules ?? [])].find(
+        ({ rule_id }) => rule_id === one.rule_id,
+      );
+      if (rule) this.events?.publish(ruleEvent(policy_id, rule, one, this.at), this.tx);
+    }
+  }
+}

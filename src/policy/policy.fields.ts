@@ -1,0 +1,57 @@
+/** Which fields a condition may name, and how each is read from a request. */
+import type { EvaluateRequest } from './policy.dto.js';
+
+export type Read = (request: EvaluateRequest) => unknown;
+
+export interface Field {
+  /** One name for all its spellings. */
+  name: string;
+  /** `undefined` when the request does not have it. */
+  read: Read;
+}
+
+const PLAIN: Record<string, Field> = {
+  agent_id: { name: 'agent_id', read: (request) => request.agent_id },
+  agent_role: { name: 'agent_role', read: (request) => request.agent_role },
+  action: { name: 'action', read: (request) => request.action },
+  resource: { name: 'resource', read: (request) => request.resource },
+};
+const ALIASES: Record<string, string> = { 'agent.id': 'agent_id', 'agent.role': 'agent_role' };
+const ROOTS: Record<string, 'environment' | 'params'> = {
+  environment: 'environment',
+  context: 'environment',
+  params: 'params',
+};
+/** The ways from an object of a request into the objects of the language. */
+const NEVER = new Set(['__proto__', 'constructor', 'prototype']);
+
+/** The field of that name, or undefined: there is no such field. */
+export function fieldOf(name: unknown): Field | undefined {
+  if (typeof name !== 'string') return undefined;
+  const plain = Object.hasOwn(ALIASES, name) ? ALIASES[name] : name;
+  if (Object.hasOwn(PLAIN, plain)) return PLAIN[plain];
+  const [first, ...path] = name.split('.');
+  if (!Object.hasOwn(ROOTS, first) || path.length === 0) return undefined;
+  if (path.some((step) => step === '' || NEVER.has(step))) return undefined;
+  const root = ROOTS[first];
+  return { name: `${root}.${path.join('.')}`, read: reader(root, path) };
+}
+
+function reader(root: 'environment' | 'params', path: string[]): Read {
+  if (path.length === 1) {
+    const [only] = path;
+    return (request) => own(request[root], only);
+  }
+  return (request) => {
+    let value: unknown = request[root];
+    for (const step of path) value = own(value, step);
+    return value;
+  };
+}
+
+/** A member that the object itself has. A list has its positions and nothing else: its length is not in the request. */
+function own(holder: unknown, step: string): unknown {
+  if (typeof holder !== 'object' || holder === null || !Object.hasOwn(holder, step)) return undefined;
+  if (Array.isArray(holder) && step === 'length') return undefined;
+  return (holder as Record<string, unknown>)[step];
+}

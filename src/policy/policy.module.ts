@@ -1,0 +1,14 @@
+import { Module } from '@nestjs/common';
+import { PolicyController } from './policy.controller.js';
+import { PolicyEditor } from './policy.editor.js';
+import { PoliciesController } from './policy.policies.controller.js';
+import { PolicyService } from './policy.service.js';
+import { PolicySnapshots } from './policy.snapshots.js';
+import { DecisionTally } from './policy.tally.js';
+
+@Module({
+  controllers: [PolicyController, PoliciesController],
+  providers: [PolicyService, PolicyEditor, PolicySnapshots, DecisionTally],
+  exports: [PolicyService],
+})
+export class PolicyModule {}

@@ -1,0 +1,179 @@
+/**
+ * The contract's words on deciding as the plainest program that follows them: every rule, one after another, every
+ * condition read anew. It knows nothing of the engine, which is held against it.
+ */
+import type {
+  Condition,
+  EvaluateRequest,
+  PolicyContent,
+  Rule,
+  Verdict,
+} from '../../src/policy/policy.dto.js';
+
+const CAUTION = ['deny', 'audit', 'warn', 'allow'];
+const WORDS: Record<string, string> = {
+  allow: 'Allowed by',
+  deny: 'Denied by',
+  warn: 'Allowed with warning by',
+  audit: 'Allowed with audit requirement by',
+};
+
+interface Candidate {
+  policy: PolicyContent;
+  rule: Rule;
+}
+
+export function decideNaively(policies: PolicyContent[], request: EvaluateRequest): Verdict {
+  const enabled = policies.filter((policy) => policy.enabled);
+  const candidates = enabled.flatMap((policy) => policy.rules.map((rule): Candidate => ({ policy, rule })));
+  const inOrder = candidates.filter(({ rule }) => rule.enabled).sort(precedence);
+  const errors: string[] = [];
+  let answer = fallback(enabled);
+  for (const { policy, rule } of inOrder) {
+    const outcome = outcomeOf(rule, request);
+    if (outcome === 'error') errors.push(`Rule '${rule.rule_id}'`);
+    if (outcome === true || (outcome === 'error' && rule.effect === 'deny')) {
+      answer = byRule(policy, rule);
+      break;
+    }
+  }
+  return errors.length > 0 ? { ...answer, errors } : answer;
+}
+
+function precedence(a: Candidate, b: Candidate): number {
+  const before = (one: string, other: string): number => (one < other ? -1 : one > other ? 1 : 0);
+  return (
+    b.rule.priority - a.rule.priority ||
+    CAUTION.indexOf(a.rule.effect) - CAUTION.indexOf(b.rule.effect) ||
+    before(a.policy.policy_id, b.policy.policy_id) ||
+    before(a.rule.rule_id, b.rule.rule_id)
+  );
+}
+
+function byRule(policy: PolicyContent, rule: Rule): Verdict {
+  return {
+    allowed: rule.effect !== 'deny',
+    effect: rule.effect,
+    matched_rule: rule.rule_id,
+    matched_policy: policy.policy_id,
+    reason: `${WORDS[rule.effect]} rule '${rule.name}'`,
+    warnings: rule.effect === 'warn' ? [rule.description === '' ? rule.name : rule.description] : [],
+    requires_audit: rule.effect === 'audit',
+  };
+}
+
+function fallback(enabled: PolicyContent[]): Verdict {
+  const defaults = enabled
+    .map((policy) => policy.default_effect)
+    .sort((a, b) => CAUTION.indexOf(a) - CAUTION.indexOf(b));
+  const effect = defaults[0] ?? 'deny';
+  const none = 'No policies configured - default deny';
+  return {
+    allowed: effect !== 'deny',
+    effect,
+    matched_rule: null,
+    matched_policy: null,
+    reason: enabled.length === 0 ? none : `No matching rules - applied default effect: ${effect}`,
+    warnings: [],
+    requires_audit: effect === 'audit',
+  };
+}
+
+function outcomeOf(rule: Rule, request: EvaluateRequest): boolean | 'error' {
+  const outcomes = rule.conditions.map((condition) => {
+    try {
+      return conditionHolds(condition, request);
+    } catch {
+      return 'error' as const;
+    }
+  });
+  if (outcomes.includes(false)) return false;
+  return outcomes.includes('error') ? 'error' : true;
+}
+
+function conditionHolds({ field, operator, value }: Condition, request: EvaluateRequest): boolean {
+  const actual = readField(field, request);
+  if (!soundly(operator, value)) throw new Error('cannot be evaluated');
+  if (actual === undefined) {
+    if (operator === 'exists') return value === false;
+    return operator === '!=' || operator === 'not_in';
+  }
+  switch (operator) {
+    case '==':
+      return same(actual, value);
+    case '!=':
+      return !same(actual, value);
+    case '>':
+      return comparable(actual, value) && (actual as number) > (value as number);
+    case '<':
+      return comparable(actual, value) && (actual as number) < (value as number);
+    case '>=':
+      return comparable(actual, value) && (actual as number) >= (value as number);
+    case '<=':
+      return comparable(actual, value) && (actual as number) <= (value as number);
+    case 'contains':
+      if (typeof actual === 'string') return typeof value === 'string' && actual.indexOf(value) >= 0;
+      return Array.isArray(actual) && actual.some((member) => same(member, value));
+    case 'matches': {
+      const pattern = new RegExp(`^(?:${value as string})`);
+      return typeof actual === 'string' && pattern.test(actual);
+    }
+    case 'in':
+      return (value as unknown[]).some((member) => same(member, actual));
+    case 'not_in':
+      return !(value as unknown[]).some((member) => same(member, actual));
+    case 'exists':
+      return value === true;
+    case 'starts_with':
+      return typeof actual === 'string' && actual.indexOf(value as string) === 0;
+    default:
+      return false;
+  }
+}
+
+function soundly(operator: string, value: unknown): boolean {
+  if (operator === 'matches') return typeof value === 'string' && new RegExp(value) instanceof RegExp;
+  if (operator === 'starts_with') return typeof value === 'string';
+  if (operator === 'exists') return typeof value === 'boolean';
+  if (operator === 'in' || operator === 'not_in') return Array.isArray(value);
+  return ['==', '!=', '>', '<', '>=', '<=', 'contains'].includes(operator);
+}
+
+function readField(field: string, request: EvaluateRequest): unknown {
+  const known: Record<string, unknown> = {
+    agent_id: request.agent_id,
+    'agent.id': request.agent_id,
+    agent_role: request.agent_role,
+    'agent.role': request.agent_role,
+    action: request.action,
+    resource: request.resource,
+  };
+  if (Object.hasOwn(known, field)) return known[field];
+  const [root, ...path] = field.split('.');
+  if (path.length === 0 || !['environment', 'context', 'params'].includes(root))
+    throw new Error('unknown field');
+  let value: unknown = root === 'params' ? request.params : request.environment;
+  for (const step of path) {
+    if (['__proto__', 'constructor', 'prototype'].includes(step)) throw new Error('unknown field');
+    const members = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+    value = members.find(([name]) => name === step)?.[1];
+  }
+  return value;
+}
+
+function comparable(one: unknown, other: unknown): boolean {
+  return typeof one === typeof other && ['number', 'string'].includes(typeof one);
+}
+
+function same(one: unknown, other: unknown): boolean {
+  return canonical(one) === canonical(other);
+}
+
+/** JSON with its members sorted: equal texts are equal values. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_key, member: unknown) =>
+    typeof member === 'object' && member !== null && !Array.isArray(member)
+      ? Object.fromEntries(Object.entries(member).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : member,
+  );
+}

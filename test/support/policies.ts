@@ -1,0 +1,40 @@
+/** Policies for tests, of which only what matters is written down. */
+import type { Condition, EvaluateRequest, PolicyContent, Rule } from '../../src/policy/policy.dto.js';
+
+export type RuleSketch = Partial<Rule> & { rule_id: string };
+export type PolicySketch = Partial<Omit<PolicyContent, 'rules'>> & { rules?: RuleSketch[] };
+
+export function policyOf({ rules = [], ...sketch }: PolicySketch): PolicyContent {
+  return {
+    policy_id: 'p',
+    name: 'Policy',
+    version: '1.0.0',
+    description: '',
+    default_effect: 'deny',
+    enabled: true,
+    metadata: {},
+    ...sketch,
+    rules: rules.map(ruleOf),
+  };
+}
+
+export function ruleOf(sketch: RuleSketch): Rule {
+  return {
+    name: sketch.rule_id,
+    description: '',
+    effect: 'allow',
+    conditions: [],
+    priority: 0,
+    enabled: true,
+    metadata: {},
+    ...sketch,
+  };
+}
+
+export function conditionOf([field, operator, value]: [string, Condition['operator'], unknown]): Condition {
+  return { field, operator, value };
+}
+
+export function requestOf(sketch: Partial<EvaluateRequest> = {}): EvaluateRequest {
+  return { agent_id: 'agent-1', action: 'read', ...sketch };
+}
