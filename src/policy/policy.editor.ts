@@ -20,7 +20,7 @@ import {
   type PolicyRevision,
   revisionId,
 } from './policy.collection.js';
-import { contentOf, type PolicyInput, type RuleInput, ruleOf } from './policy.content.js';
+import { contentOf, contentsOf, type PolicyInput, type RuleInput, ruleOf } from './policy.content.js';
 import { difference, isUnchanged } from './policy.difference.js';
 import type { Policy, PolicyContent, Rule } from './policy.dto.js';
 import {
@@ -190,9 +190,10 @@ export class PolicyEditor {
   rollback(policyId: string, revision: number, { by, version }: Change): Promise<Written> {
     return this.write(async (book) => {
       const old = await book.find(policyId);
-      if (old) expectVersion(old.revision, version);
       const target = await this.store.get(POLICY_REVISIONS, revisionId(policyId, revision));
       if (!target && !old) throw noSuchPolicy(policyId);
+      // What is gone has no version that could be demanded.
+      expectVersion(old?.revision ?? 0, version);
       if (!target?.policy) throw noSuchRevision(policyId, revision);
       const content = contentIn(target.policy);
       await this.check(book, old, content);
@@ -217,8 +218,7 @@ export class PolicyEditor {
   ): Promise<{ plan: ImportPlan; revision: number; warnings: Fault[] }> {
     const pointer = '/policies';
     refuse(await inSlices(checkInSlices(policies, { limits: this.limits, pointer })));
-    const contents = policies.map((policy) => contentOf(policy as PolicyInput));
-    distinct(contents);
+    const contents = contentsOf(policies as PolicyInput[], pointer);
     const warnings = contents.flatMap((content, i) => unreachableRules([content], () => `${pointer}/${i}`));
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const done = await this.importOnce(contents, { mode, dryRun, by });
@@ -232,6 +232,7 @@ export class PolicyEditor {
     { mode, dryRun, by }: { mode: ImportMode; dryRun: boolean; by: string },
   ): Promise<{ plan: ImportPlan; revision: number } | undefined> {
     const kept = new Set(contents.map(({ policy_id }) => policy_id));
+    await this.prepare();
     const set = await this.store.get(POLICY_SET, CURRENT);
     const others: string[] = [];
     if (mode === 'replace') {
@@ -341,18 +342,6 @@ function sameId(sent: unknown, id: string, field: string): void {
   if (sent === undefined || sent === id) return;
   const detail = `must be ${id}, as in the path, or left out: an id does not change`;
   throw faulty([{ pointer: `/${field}`, detail, code: 'fixed_id' }]);
-}
-
-/** Two names may make one id where none was given. */
-function distinct(contents: readonly PolicyContent[]): void {
-  const seen = new Set<string>();
-  for (const [i, { policy_id }] of contents.entries()) {
-    if (seen.has(policy_id)) {
-      const detail = `must be given: the name makes ${policy_id}, which is also the id of an earlier policy`;
-      throw faulty([{ pointer: `/policies/${i}/policy_id`, detail, code: 'duplicate_id' }]);
-    }
-    seen.add(policy_id);
-  }
 }
 
 function tooManyRules(count: number, most: number): Fault {
