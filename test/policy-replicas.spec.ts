@@ -85,7 +85,7 @@ describe('replicas that decide', () => {
     await until(() => allows(other, 'both.allowed'), NOTICED_MS, 'the policy on the other replica');
     const extra = (await figures(other)).total_evaluations - before.total_evaluations;
     await Promise.all(
-      Array.from({ length: 200 }, (_, i) => ask(i % 2 ? one : other, actions[i % 4 < 2 ? 0 : 1] as string)),
+      Array.from({ length: 200 }, (_, i) => ask(i % 2 ? one : other, actions[i % 4 < 2 ? 0 : 1])),
     );
     const expected = {
       total_evaluations: before.total_evaluations + extra + 200,

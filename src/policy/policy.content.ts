@@ -1,7 +1,6 @@
 /** What people may leave out of a policy, and what it then is. */
 import type { Fault } from '../shared/errors.js';
 import type { PolicyContent, Rule } from './policy.dto.js';
-import { faulty } from './policy.errors.js';
 
 export type RuleInput = Partial<Rule> & Pick<Rule, 'name' | 'effect'>;
 export type PolicyInput = Partial<Omit<PolicyContent, 'rules'>> &
@@ -25,19 +24,18 @@ export function contentOf(input: PolicyInput): PolicyContent {
   };
 }
 
-/** Of many at once; two names may make one id where none was given. */
-export function contentsOf(inputs: readonly PolicyInput[], pointer: string): PolicyContent[] {
-  const contents = inputs.map(contentOf);
+/** Two names may make one id where none was given. */
+export function sameIds(contents: readonly PolicyContent[], pointer: string): Fault[] {
   const seen = new Set<string>();
   const faults: Fault[] = [];
   for (const [i, { policy_id }] of contents.entries()) {
-    const detail = `must be given: the name makes ${policy_id}, which is also the id of another policy`;
-    if (seen.has(policy_id))
+    if (seen.has(policy_id) && faults.length < MAX_FAULTS) {
+      const detail = `must be given: the name makes ${policy_id}, which is also the id of another policy`;
       faults.push({ pointer: `${pointer}/${i}/policy_id`, detail, code: 'duplicate_id' });
+    }
     seen.add(policy_id);
   }
-  if (faults.length > 0) throw faulty(faults.slice(0, MAX_FAULTS));
-  return contents;
+  return faults;
 }
 
 /** @param taken the rule ids of its policy, to which its own is added */

@@ -6,7 +6,7 @@ import { Access, Public } from '../security/access.decorator.js';
 import { nowSeconds } from '../shared/clock.js';
 import { inSlices } from '../shared/slices.js';
 import { checkInSlices } from './policy.check.js';
-import { contentsOf, type PolicyInput } from './policy.content.js';
+import { contentOf, type PolicyInput, sameIds } from './policy.content.js';
 import { DEFAULT_POLICIES } from './policy.defaults.js';
 import { EvaluateRequest, type PolicyContent } from './policy.dto.js';
 import { denied, faulty } from './policy.errors.js';
@@ -132,10 +132,12 @@ export class PolicyController {
   }
 
   private async draftsOf(policies: readonly unknown[]): Promise<PolicyContent[]> {
-    const faults = await inSlices(
-      checkInSlices(policies, { limits: this.config.policyLimits, pointer: '/policies' }),
-    );
+    const pointer = '/policies';
+    const faults = await inSlices(checkInSlices(policies, { limits: this.config.policyLimits, pointer }));
     if (faults.length > 0) throw faulty(faults);
-    return contentsOf(policies as PolicyInput[], '/policies');
+    const drafts = (policies as PolicyInput[]).map(contentOf);
+    const same = sameIds(drafts, pointer);
+    if (same.length > 0) throw faulty(same);
+    return drafts;
   }
 }

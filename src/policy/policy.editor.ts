@@ -2,6 +2,7 @@
  * Changes policies. Every change is checked whole before it is written, and is one commit: the policy, the revision of the
  * set, the record of what changed and by whom, and the events.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
 import { EventStream } from '../events/event-stream.js';
@@ -20,7 +21,7 @@ import {
   type PolicyRevision,
   revisionId,
 } from './policy.collection.js';
-import { contentOf, contentsOf, type PolicyInput, type RuleInput, ruleOf } from './policy.content.js';
+import { contentOf, type PolicyInput, type RuleInput, ruleOf, sameIds } from './policy.content.js';
 import { difference, isUnchanged } from './policy.difference.js';
 import type { Policy, PolicyContent, Rule } from './policy.dto.js';
 import {
@@ -218,8 +219,9 @@ export class PolicyEditor {
   ): Promise<{ plan: ImportPlan; revision: number; warnings: Fault[] }> {
     const pointer = '/policies';
     refuse(await inSlices(checkInSlices(policies, { limits: this.limits, pointer })));
-    const contents = contentsOf(policies as PolicyInput[], pointer);
-    const warnings = contents.flatMap((content, i) => unreachableRules([content], () => `${pointer}/${i}`));
+    const contents = (policies as PolicyInput[]).map(contentOf);
+    refuse(sameIds(contents, pointer));
+    const warnings = await inSlices(warningsOf(contents, pointer));
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const done = await this.importOnce(contents, { mode, dryRun, by });
       if (done) return { ...done, warnings };
@@ -243,12 +245,14 @@ export class PolicyEditor {
       if (mode === 'replace' && !book.isStill(set?.tag ?? '')) return undefined;
       const removed = await Promise.all(others.map((id) => book.get(id)));
       const olds = await Promise.all(contents.map(({ policy_id }) => book.find(policy_id)));
-      const plan = planOf(contents, olds, others);
+      const plan = await inSlices(planOf(contents, olds, others));
       const rules = book.rulesBesides(...removed, ...olds) + rulesIn(contents);
       if (rules > this.limits.rules) refuse([tooManyRules(rules, this.limits.rules)]);
       if (dryRun) return { plan, revision: book.revision };
       for (const policy of removed) book.remove(policy, by);
       for (const [i, content] of contents.entries()) {
+        // Others get their turn between two of them: each may have a thousand rules.
+        await turn();
         const old = olds[i];
         if (old) book.update(old, content, by);
         else await book.create(content, by);
@@ -299,16 +303,26 @@ function written(policy: Policy): Omit<Written, 'revision'> {
   return { policy, warnings: unreachableRules([policy], () => '') };
 }
 
-function planOf(
+function* warningsOf(contents: readonly PolicyContent[], pointer: string): Generator<void, Fault[], void> {
+  const warnings: Fault[] = [];
+  for (const [i, content] of contents.entries()) {
+    warnings.push(...unreachableRules([content], () => `${pointer}/${i}`));
+    yield;
+  }
+  return warnings;
+}
+
+function* planOf(
   contents: readonly PolicyContent[],
   olds: readonly (Policy | undefined)[],
   removed: string[],
-): ImportPlan {
+): Generator<void, ImportPlan, void> {
   const plan: ImportPlan = { create: [], update: [], delete: removed, unchanged: [] };
   for (const [i, content] of contents.entries()) {
     const old = olds[i];
     const what = !old ? 'create' : isUnchanged(difference(old, content)) ? 'unchanged' : 'update';
     plan[what].push(content.policy_id);
+    yield;
   }
   return plan;
 }
