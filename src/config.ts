@@ -28,6 +28,7 @@ export interface Config {
   streamMaxClients: number;
   streamMaxClientsPerKey: number;
   threatsRetentionDays: number;
+  policyRevisionsRetentionDays: number;
   maxStaleSeconds: number;
   /** True where a decision waits until its events are in the log. */
   durableDecisions: boolean;
@@ -245,6 +246,11 @@ export const SETTINGS = {
     fallback: '512',
     parse: integer(1, 4096),
   },
+  BRAIN_POLICY_REVISIONS_RETENTION_DAYS: {
+    about: 'How long the revisions of policies are kept; the last one of each policy stays',
+    fallback: '365',
+    parse: number(0.01, 36_500),
+  },
   BRAIN_MASK: {
     about:
       'JSON pointers into the payload of events, and into the request of a decision, whose values are replaced before anything is written or explained; * stands for any one segment',
@@ -322,6 +328,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     streamMaxClients: need('BRAIN_STREAM_MAX_CLIENTS'),
     streamMaxClientsPerKey: need('BRAIN_STREAM_MAX_CLIENTS_PER_KEY'),
     threatsRetentionDays: need('BRAIN_THREATS_RETENTION_DAYS'),
+    policyRevisionsRetentionDays: need('BRAIN_POLICY_REVISIONS_RETENTION_DAYS'),
     maxStaleSeconds: need('BRAIN_MAX_STALE_SECONDS'),
     durableDecisions: need('BRAIN_DECISIONS'),
     policyLimits: {

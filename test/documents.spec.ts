@@ -19,6 +19,9 @@ interface Schema {
   type?: string | string[];
   properties?: Record<string, Schema>;
   items?: Schema;
+  /** How a reference carries a description of its own, or may be null. */
+  allOf?: Schema[];
+  anyOf?: Schema[];
   enum?: unknown[];
   example?: unknown;
   default?: unknown;
@@ -105,6 +108,9 @@ describe('documents', () => {
       if (schema.properties) {
         for (const [field, inner] of Object.entries(schema.properties))
           examine(inner, `${where}.${field}`, seen);
+      } else if (schema.allOf ?? schema.anyOf) {
+        const parts = [...(schema.allOf ?? []), ...(schema.anyOf ?? [])];
+        for (const part of parts) if (part.type !== 'null') examine(part, where, seen);
       } else if (schema.items) examine(schema.items, `${where}[]`, seen);
       else faults.push(`${where} has no example`);
     };

@@ -55,8 +55,8 @@ describe.each(STORES)('retention on %s', (_name, startStore) => {
     await store.stop();
   });
 
-  const sum = (all: Counts[]): number =>
-    all.flatMap((counts) => Object.values(counts)).reduce((a, b) => a + b, 0);
+  /** Only of ours: a new installation begins with policies, and their events go as well. */
+  const sum = (all: Counts[]): number => all.reduce((a, counts) => a + (counts['test.denied'] ?? 0), 0);
   const told = async (type: string): Promise<{ counts: Counts; reason: string }[]> =>
     (await service.events({ type })).map(({ payload }) => payload as { counts: Counts; reason: string });
   const warnings = async (): Promise<string[]> =>
@@ -102,41 +102,43 @@ describe.each(STORES)('retention on %s', (_name, startStore) => {
   });
 
   it('removes nothing that is neither old nor too much', async () => {
+    const before = (await log.bounds()).length;
     for (let n = 0; n < 100; n += 1) stream.publish(denied(n));
     await stream.flush();
     expect(await service.app.get(EventTrimmer).sweep()).toBe(0);
-    expect((await log.bounds()).length).toBe(100);
+    expect((await log.bounds()).length).toBe(before + 100);
   });
 });
 
 describe('retention by age', () => {
   it('removes what is older than it should be, whatever the length, and tells it', async () => {
+    const now = Date.now();
+    const day = 86_400_000;
+    // The log begins with the policies of a new installation, and its positions never go back: so they are of old, too.
+    const { now: real } = Date;
+    const past = jest.spyOn(Date, 'now').mockImplementation(() => real() - 2 * day);
     const service = await startService({ BRAIN_EVENTS_RETENTION_DAYS: '1' });
+    past.mockRestore();
     const stream = service.app.get(EventStream);
     const log = service.app.get(EventLog);
-    const now = Date.now();
     const write = async (from: number, count: number, agoMs: number): Promise<void> => {
       const clock = jest.spyOn(Date, 'now').mockReturnValue(now - agoMs);
       for (let n = from; n < from + count; n += 1) stream.publish(denied(n));
       await stream.flush();
       clock.mockRestore();
     };
-    const day = 86_400_000;
-    await write(0, 600, 2 * day);
+    await write(0, 600, 2 * day - 60_000);
     await write(600, 5, 0.5 * day);
     await write(605, 5, 0);
     await until(async () => (await log.bounds()).length <= 20, 10_000, 'the trim');
-    const events = await log.read({ order: 'asc', limit: 100 });
-    expect(events.map((event) => new StoredEvent(event).type).sort()).toEqual([
-      ...Array.from({ length: 3 }, () => 'stream.trimmed'),
-      ...Array.from({ length: 10 }, () => 'test.denied'),
-    ]);
-    const trims = await service.events({ type: 'stream.trimmed' });
-    expect(trims.map(({ payload }) => payload)).toEqual(
-      [250, 250, 100].map((gone) =>
-        expect.objectContaining({ reason: 'age', counts: { 'test.denied': gone } }),
-      ),
+    const types = (await log.read({ order: 'asc', limit: 100 })).map((event) => new StoredEvent(event).type);
+    const kept = types.filter((type) => type !== 'stream.trimmed');
+    expect(kept).toEqual(Array.from({ length: 10 }, () => 'test.denied'));
+    const trims = (await service.events({ type: 'stream.trimmed' })).map(
+      ({ payload }) => payload as { counts: Counts; reason: string },
     );
+    expect(trims.map(({ reason }) => reason)).toEqual(trims.map(() => 'age'));
+    expect(trims.reduce((sum, { counts }) => sum + (counts['test.denied'] ?? 0), 0)).toBe(600);
     await service.stop();
   });
 });

@@ -101,7 +101,9 @@ export const Idempotency = createParamDecorator((_: unknown, context: ExecutionC
     const detail = 'Idempotency-Key must be 1 to 255 printable characters without spaces; a UUID does well.';
     throw new BrainError('invalid', 'invalid_idempotency_key', detail);
   }
-  const route = `${request.method} ${(request.route as { path: string } | undefined)?.path ?? request.path}`;
+  const { path } = (request.route as { path: string } | undefined) ?? request;
+  // What the path names is part of it: the same rule for two policies is two creates.
+  const route = [request.method, path, ...Object.values(request.params)].join(' ');
   return { key: `${request.principal?.id ?? ''} ${route} ${key}`, body: sha256(request.rawBody ?? '') };
 });
 

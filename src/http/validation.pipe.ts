@@ -8,7 +8,7 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { getFromContainer, getMetadataStorage, type ValidationArguments } from 'class-validator';
-import { BrainError, type Fault, invalid } from '../shared/errors.js';
+import { BrainError, type Fault, invalid, pointerTo } from '../shared/errors.js';
 
 interface Constraint {
   validate(value: unknown, args: ValidationArguments): boolean | Promise<boolean>;
@@ -123,8 +123,4 @@ function short(param: unknown): unknown {
   if (typeof param !== 'string' || param.length <= MAX_PARAM) return param;
   const detail = `There is nothing with such an id: none is longer than ${MAX_PARAM} characters.`;
   throw new BrainError('not_found', 'no_such_id', detail);
-}
-
-function pointerTo(name: string): string {
-  return `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }

@@ -4,6 +4,7 @@ import { nowSeconds } from '../shared/clock.js';
 import { randomId } from '../shared/ids.js';
 import type { Tx } from '../storage/store.js';
 import { policyCreated, policyDeleted, policyUpdated, ruleEvent } from './policy.changes.events.js';
+import { MAX_POLICIES } from './policy.check.js';
 import {
   CURRENT,
   POLICIES,
@@ -19,8 +20,6 @@ import { noSuchPolicy, policyExists, tooManyPolicies } from './policy.errors.js'
 
 /** What writes when nobody asked for it: the first start. */
 const SYSTEM = 'system';
-/** A replica reads all of them when it starts. */
-const MAX_POLICIES = 2000;
 
 export class PolicyBook {
   private readonly at = nowSeconds();
@@ -133,10 +132,12 @@ export class PolicyBook {
     if (before === null && after) this.events?.publish(policyCreated(after, by, this.at), this.tx);
     else if (after) this.events?.publish(policyUpdated(after, changes.fields, by, this.at), this.tx);
     else if (before) this.events?.publish(policyDeleted(before, by, this.at), this.tx);
+    // As it is, and as it was where it is gone.
+    const rules = new Map(
+      [...(before?.rules ?? []), ...(after?.rules ?? [])].map((rule) => [rule.rule_id, rule]),
+    );
     for (const one of changes.rules) {
-      const rule = [...(after?.rules ?? []), ...(before?.rules ?? [])].find(
-        ({ rule_id }) => rule_id === one.rule_id,
-      );
+      const rule = rules.get(one.rule_id);
       if (rule) this.events?.publish(ruleEvent(policy_id, rule, one, this.at), this.tx);
     }
   }

@@ -2,7 +2,7 @@
  * Policies are checked when they are written, so that none has to fail when it is asked. Every fault is named at once, up to
  * a number that nobody reads to the end; what is hostile is refused before it is looked into.
  */
-import type { Fault } from '../shared/errors.js';
+import { type Fault, pointerTo } from '../shared/errors.js';
 import { checksOf, type FieldCheck } from '../shared/fields.js';
 import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
 import { fieldOf } from './policy.fields.js';
@@ -26,6 +26,10 @@ export interface CheckOptions {
 
 const LIMITS: Limits = { rules: 10_000, rulesPerPolicy: 1000, conditionsPerRule: 64, patternCharacters: 512 };
 const MAX_FAULTS = 50;
+/** Of all together: a replica reads them when it starts. */
+export const MAX_POLICIES = 2000;
+/** Policies without rules are checked so many at once. */
+const POLICIES_PER_SLICE = 32;
 /** As a machine a pattern is as large as all that it repeats; one of this size takes a millisecond to make. */
 const MAX_PATTERN_WEIGHT = 2000;
 
@@ -95,8 +99,14 @@ export function* checkInSlices(
     options.otherRules ?? 0,
   );
   if (rules > check.limits.rules) tooManyRules(check, pointer, rules);
+  if (policies.length > MAX_POLICIES) {
+    const detail = `must be at most ${MAX_POLICIES} policies; there are ${policies.length}`;
+    check.add(pointer, 'too_many_policies', detail);
+    return check.faults;
+  }
   const ids = new Set<unknown>();
   for (const [i, policy] of policies.entries()) {
+    if (i % POLICIES_PER_SLICE === 0) yield;
     if (check.isFull || rules > check.limits.rules) break;
     const at = `${pointer}/${i}`;
     const id = membersOf(policy)?.policy_id;
@@ -233,8 +243,11 @@ function shapeFaults(
   for (const name of Object.keys(members)) {
     if (check.isFull) return true;
     if (known.has(name)) continue;
-    const pointer = `${at}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
-    check.add(pointer, 'unknown_field', `is not known here; known are ${[...known].join(', ')}`);
+    check.add(
+      `${at}${pointerTo(name)}`,
+      'unknown_field',
+      `is not known here; known are ${[...known].join(', ')}`,
+    );
   }
   for (const one of fields) {
     const { name } = one;

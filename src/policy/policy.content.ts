@@ -1,4 +1,5 @@
 /** What people may leave out of a policy, and what it then is. */
+import type { Fault } from '../shared/errors.js';
 import type { PolicyContent, Rule } from './policy.dto.js';
 
 export type RuleInput = Partial<Rule> & Pick<Rule, 'name' | 'effect'>;
@@ -6,6 +7,7 @@ export type PolicyInput = Partial<Omit<PolicyContent, 'rules'>> &
   Pick<PolicyContent, 'name'> & { rules?: RuleInput[] };
 
 const MAX_ID = 64;
+const MAX_FAULTS = 50;
 
 /** @param input without faults */
 export function contentOf(input: PolicyInput): PolicyContent {
@@ -20,6 +22,20 @@ export function contentOf(input: PolicyInput): PolicyContent {
     enabled: input.enabled ?? true,
     metadata: input.metadata ?? {},
   };
+}
+
+/** Two names may make one id where none was given. */
+export function sameIds(contents: readonly PolicyContent[], pointer: string): Fault[] {
+  const seen = new Set<string>();
+  const faults: Fault[] = [];
+  for (const [i, { policy_id }] of contents.entries()) {
+    if (seen.has(policy_id) && faults.length < MAX_FAULTS) {
+      const detail = `must be given: the name makes ${policy_id}, which is also the id of another policy`;
+      faults.push({ pointer: `${pointer}/${i}/policy_id`, detail, code: 'duplicate_id' });
+    }
+    seen.add(policy_id);
+  }
+  return faults;
 }
 
 /** @param taken the rule ids of its policy, to which its own is added */

@@ -6,9 +6,9 @@ import { Access, Public } from '../security/access.decorator.js';
 import { nowSeconds } from '../shared/clock.js';
 import { inSlices } from '../shared/slices.js';
 import { checkInSlices } from './policy.check.js';
-import { contentOf, type PolicyInput } from './policy.content.js';
+import { contentOf, type PolicyInput, sameIds } from './policy.content.js';
 import { DEFAULT_POLICIES } from './policy.defaults.js';
-import { EvaluateRequest } from './policy.dto.js';
+import { EvaluateRequest, type PolicyContent } from './policy.dto.js';
 import { denied, faulty } from './policy.errors.js';
 import { requestFaults } from './policy.requests.js';
 import {
@@ -126,17 +126,18 @@ export class PolicyController {
 
   private async evaluateAs(body: EvaluateRequest, query: EvaluateQuery): Promise<Decision> {
     if (query.min_revision !== undefined) await this.policy.atLeast(query.min_revision);
-    const decision = await this.policy.evaluate(body);
-    if (query.explain) decision.explain = this.policy.explain(body);
+    const decision = await this.policy.evaluate(body, query);
     if (query.enforce && !decision.allowed) throw denied(decision);
     return decision;
   }
 
-  private async draftsOf(policies: readonly unknown[]): Promise<ReturnType<typeof contentOf>[]> {
-    const faults = await inSlices(
-      checkInSlices(policies, { limits: this.config.policyLimits, pointer: '/policies' }),
-    );
+  private async draftsOf(policies: readonly unknown[]): Promise<PolicyContent[]> {
+    const pointer = '/policies';
+    const faults = await inSlices(checkInSlices(policies, { limits: this.config.policyLimits, pointer }));
     if (faults.length > 0) throw faulty(faults);
-    return policies.map((policy) => contentOf(policy as PolicyInput));
+    const drafts = (policies as PolicyInput[]).map(contentOf);
+    const same = sameIds(drafts, pointer);
+    if (same.length > 0) throw faulty(same);
+    return drafts;
   }
 }

@@ -189,7 +189,12 @@ export class ExplainedCondition {
   @OneOf(['holds', 'fails', 'error'], { name: 'ConditionVerdict', example: 'fails' })
   verdict!: 'holds' | 'fails' | 'error';
 
-  @Text({ max: 1024, optional: true, description: 'Why it cannot be evaluated' })
+  @Text({
+    max: 1024,
+    optional: true,
+    description: 'Why it cannot be evaluated',
+    example: 'its value must be a list',
+  })
   error?: string;
 }
 

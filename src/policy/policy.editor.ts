@@ -2,6 +2,7 @@
  * Changes policies. Every change is checked whole before it is written, and is one commit: the policy, the revision of the
  * set, the record of what changed and by whom, and the events.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
 import { EventStream } from '../events/event-stream.js';
@@ -20,7 +21,7 @@ import {
   type PolicyRevision,
   revisionId,
 } from './policy.collection.js';
-import { contentOf, type PolicyInput, type RuleInput, ruleOf } from './policy.content.js';
+import { contentOf, type PolicyInput, type RuleInput, ruleOf, sameIds } from './policy.content.js';
 import { difference, isUnchanged } from './policy.difference.js';
 import type { Policy, PolicyContent, Rule } from './policy.dto.js';
 import {
@@ -190,9 +191,10 @@ export class PolicyEditor {
   rollback(policyId: string, revision: number, { by, version }: Change): Promise<Written> {
     return this.write(async (book) => {
       const old = await book.find(policyId);
-      if (old) expectVersion(old.revision, version);
       const target = await this.store.get(POLICY_REVISIONS, revisionId(policyId, revision));
       if (!target && !old) throw noSuchPolicy(policyId);
+      // What is gone has no version that could be demanded.
+      expectVersion(old?.revision ?? 0, version);
       if (!target?.policy) throw noSuchRevision(policyId, revision);
       const content = contentIn(target.policy);
       await this.check(book, old, content);
@@ -217,9 +219,9 @@ export class PolicyEditor {
   ): Promise<{ plan: ImportPlan; revision: number; warnings: Fault[] }> {
     const pointer = '/policies';
     refuse(await inSlices(checkInSlices(policies, { limits: this.limits, pointer })));
-    const contents = policies.map((policy) => contentOf(policy as PolicyInput));
-    distinct(contents);
-    const warnings = contents.flatMap((content, i) => unreachableRules([content], () => `${pointer}/${i}`));
+    const contents = (policies as PolicyInput[]).map(contentOf);
+    refuse(sameIds(contents, pointer));
+    const warnings = await inSlices(warningsOf(contents, pointer));
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
       const done = await this.importOnce(contents, { mode, dryRun, by });
       if (done) return { ...done, warnings };
@@ -232,6 +234,7 @@ export class PolicyEditor {
     { mode, dryRun, by }: { mode: ImportMode; dryRun: boolean; by: string },
   ): Promise<{ plan: ImportPlan; revision: number } | undefined> {
     const kept = new Set(contents.map(({ policy_id }) => policy_id));
+    await this.prepare();
     const set = await this.store.get(POLICY_SET, CURRENT);
     const others: string[] = [];
     if (mode === 'replace') {
@@ -242,12 +245,14 @@ export class PolicyEditor {
       if (mode === 'replace' && !book.isStill(set?.tag ?? '')) return undefined;
       const removed = await Promise.all(others.map((id) => book.get(id)));
       const olds = await Promise.all(contents.map(({ policy_id }) => book.find(policy_id)));
-      const plan = planOf(contents, olds, others);
+      const plan = await inSlices(planOf(contents, olds, others));
       const rules = book.rulesBesides(...removed, ...olds) + rulesIn(contents);
       if (rules > this.limits.rules) refuse([tooManyRules(rules, this.limits.rules)]);
       if (dryRun) return { plan, revision: book.revision };
       for (const policy of removed) book.remove(policy, by);
       for (const [i, content] of contents.entries()) {
+        // Others get their turn between two of them: each may have a thousand rules.
+        await turn();
         const old = olds[i];
         if (old) book.update(old, content, by);
         else await book.create(content, by);
@@ -298,16 +303,26 @@ function written(policy: Policy): Omit<Written, 'revision'> {
   return { policy, warnings: unreachableRules([policy], () => '') };
 }
 
-function planOf(
+function* warningsOf(contents: readonly PolicyContent[], pointer: string): Generator<void, Fault[], void> {
+  const warnings: Fault[] = [];
+  for (const [i, content] of contents.entries()) {
+    warnings.push(...unreachableRules([content], () => `${pointer}/${i}`));
+    yield;
+  }
+  return warnings;
+}
+
+function* planOf(
   contents: readonly PolicyContent[],
   olds: readonly (Policy | undefined)[],
   removed: string[],
-): ImportPlan {
+): Generator<void, ImportPlan, void> {
   const plan: ImportPlan = { create: [], update: [], delete: removed, unchanged: [] };
   for (const [i, content] of contents.entries()) {
     const old = olds[i];
     const what = !old ? 'create' : isUnchanged(difference(old, content)) ? 'unchanged' : 'update';
     plan[what].push(content.policy_id);
+    yield;
   }
   return plan;
 }
@@ -341,18 +356,6 @@ function sameId(sent: unknown, id: string, field: string): void {
   if (sent === undefined || sent === id) return;
   const detail = `must be ${id}, as in the path, or left out: an id does not change`;
   throw faulty([{ pointer: `/${field}`, detail, code: 'fixed_id' }]);
-}
-
-/** Two names may make one id where none was given. */
-function distinct(contents: readonly PolicyContent[]): void {
-  const seen = new Set<string>();
-  for (const [i, { policy_id }] of contents.entries()) {
-    if (seen.has(policy_id)) {
-      const detail = `must be given: the name makes ${policy_id}, which is also the id of an earlier policy`;
-      throw faulty([{ pointer: `/policies/${i}/policy_id`, detail, code: 'duplicate_id' }]);
-    }
-    seen.add(policy_id);
-  }
 }
 
 function tooManyRules(count: number, most: number): Fault {

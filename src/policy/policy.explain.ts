@@ -1,4 +1,5 @@
 /** Why it was decided so: every rule held against the request, one after another, and nothing left out. */
+import { MASKED } from '../shared/mask.js';
 import {
   type Condition,
   EFFECTS,
@@ -76,7 +77,9 @@ function explainCondition(
   if (compiled === undefined) return { ...explained, error: broken };
   try {
     const actual = compiled.read(request);
-    if (actual !== undefined) explained.actual = compiled.read(shown);
+    // What stands above it may be masked as a whole, and it is still there.
+    const visible = compiled.read(shown);
+    if (actual !== undefined) explained.actual = visible === undefined ? MASKED : visible;
     explained.verdict = compiled.test(actual) ? 'holds' : 'fails';
   } catch (error) {
     explained.error = error instanceof Error ? error.message : String(error);

@@ -35,6 +35,7 @@ import {
 } from '../http/request.js';
 import { Access, CurrentPrincipal } from '../security/access.decorator.js';
 import type { Principal } from '../security/principal.js';
+import { type Fault, pointerTo } from '../shared/errors.js';
 import type { Once } from '../storage/store.js';
 import { Policy, PolicyContent, Rule } from './policy.dto.js';
 import { PolicyEditor, type Written } from './policy.editor.js';
@@ -53,6 +54,7 @@ import { PolicySnapshots } from './policy.snapshots.js';
 import { readYaml, writeYaml } from './policy.yaml.js';
 
 const MAX_MIB = 4;
+const MAX_FAULTS = 50;
 const MAX_IMPORT_MIB = 16;
 const YAML = 'application/yaml';
 /** So long a write waits until this replica decides by it; others do within a second. */
@@ -272,8 +274,14 @@ export class PoliciesController {
   @ApiOkResponse({
     schema: { type: 'string', example: 'policies:\n  - policy_id: "production_deployment"\n' },
   })
-  export(): StreamableFile {
-    return new StreamableFile(Readable.from(this.lines()), { type: `${YAML}; charset=utf-8` });
+  async export(): Promise<StreamableFile> {
+    const lines = this.lines();
+    // The first is read before the answer begins: a store that is away is then a problem like any other.
+    const first = await lines.next();
+    const text = Readable.from(first.done ? [] : following(first.value, lines));
+    const file = new StreamableFile(text, { type: `${YAML}; charset=utf-8` });
+    // Half an export must not look like a whole one: imported with `replace` it would delete the other half.
+    return file.setErrorHandler((_error, response) => response.destroy?.());
   }
 
   @Post('import')
@@ -331,10 +339,22 @@ export class PoliciesController {
   }
 }
 
+async function* following(first: string, others: AsyncGenerator<string>): AsyncGenerator<string> {
+  yield first;
+  yield* others;
+}
+
 function policiesIn(body: unknown): unknown[] {
-  const policies = (body as { policies?: unknown } | null | undefined)?.policies;
-  if (Array.isArray(policies)) return policies;
-  throw faulty([
-    { pointer: '/policies', detail: 'is required and must be a list of policies', code: 'required' },
-  ]);
+  const { policies, ...others } = (body ?? {}) as { policies?: unknown };
+  const faults: Fault[] = Object.keys(Array.isArray(body) ? [] : others).map((name) => ({
+    pointer: pointerTo(name),
+    detail: 'is not known here; known is policies',
+    code: 'unknown_field',
+  }));
+  if (!Array.isArray(policies)) {
+    const detail = 'is required and must be a list of policies';
+    faults.push({ pointer: '/policies', detail, code: 'required' });
+  }
+  if (faults.length > 0) throw faulty(faults.slice(0, MAX_FAULTS));
+  return policies as unknown[];
 }

@@ -1,5 +1,5 @@
 /** Checks many requests at once, each at its own pointer: what the pipe does for one body, without a copy of each. */
-import type { Fault } from '../shared/errors.js';
+import { type Fault, pointerTo } from '../shared/errors.js';
 import { checksOf } from '../shared/fields.js';
 import { EvaluateRequest } from './policy.dto.js';
 
@@ -29,7 +29,7 @@ function faultsOf(request: unknown, pointer: string, faults: Fault[]): void {
   const members = request as Record<string, unknown>;
   for (const name of Object.keys(members)) {
     if (KNOWN.has(name) || faults.length >= MAX_FAULTS) continue;
-    const at = `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+    const at = `${pointer}${pointerTo(name)}`;
     const detail = `is not known here; known are ${[...KNOWN].join(', ')}`;
     faults.push({ pointer: at, detail, code: 'unknown_field' });
   }

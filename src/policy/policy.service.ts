@@ -51,10 +51,12 @@ export class PolicyService {
   }
 
   /** A decision at once, or a promise of one where its events have to be in the log before it is given. */
-  evaluate(request: EvaluateRequest): Decision | Promise<Decision> {
+  evaluate(request: EvaluateRequest, { explain = false } = {}): Decision | Promise<Decision> {
     const { snapshot, stale } = this.snapshots.current();
     const lost = this.events?.lost;
     const decision = this.decideBy(snapshot, stale, request);
+    // By the policies that decided: others may hold once the decision is recorded.
+    if (explain) decision.explain = this.explainBy(snapshot, request);
     return this.durable ? this.recorded(decision, lost) : decision;
   }
 
@@ -82,10 +84,6 @@ export class PolicyService {
       : this.snapshots.current();
     const decision = decisionOf(decide(snapshot, request), snapshot.revision, stale);
     return Object.assign(decision, { explain: this.explainBy(snapshot, request) });
-  }
-
-  explain(request: EvaluateRequest): Explanation {
-    return this.explainBy(this.snapshots.current().snapshot, request);
   }
 
   async stats(): Promise<PolicyStats> {

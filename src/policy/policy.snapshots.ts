@@ -173,7 +173,8 @@ export class PolicySnapshots implements OnModuleInit, OnModuleDestroy {
       }
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
-    return tag === set.tag ? { set, policies } : undefined;
+    // A deletion that is too old is forgotten, though what one write did besides may be kept: then the numbers differ.
+    return tag === set.tag && policies.size === set.policies ? { set, policies } : undefined;
   }
 
   /** All policies as they stood between two looks at the set that saw the same. */

@@ -24,7 +24,7 @@ interface ProcessTally extends Tally {
   written_at: number;
 }
 
-const TALLIES: Collection<ProcessTally> = {
+export const TALLIES: Collection<ProcessTally> = {
   name: 'policy_tallies',
   item: 'tally',
   version: 1,

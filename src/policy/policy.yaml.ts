@@ -1,30 +1,43 @@
 /** Policies as YAML: how they are read and written. */
 import { Worker } from 'node:worker_threads';
-import { parse } from 'yaml';
 import { BrainError, messageOf } from '../shared/errors.js';
 import type { PolicyContent } from './policy.dto.js';
 
-/** The reader takes about a millisecond for a kilobyte; what is longer is read beside the event loop. */
-const INLINE_CHARACTERS = 8 * 1024;
-/** Longer than any import of sane size takes on a slow machine. */
+/** Longer than any import of sane size takes on a slow machine; the reader takes about a millisecond for a kilobyte. */
 const MAX_MS = 30_000;
-/** Aliases that would make a gigabyte of a kilobyte are refused by the reader. */
-export const YAML_OPTIONS = { maxAliasCount: 100, schema: 'core', uniqueKeys: true } as const;
+/** So many threads read at once; each may take all of a core, and more memory than the rest of the service. */
+const MAX_READERS = 2;
+const MAX_READER_MIB = 2048;
+/** A few aliases save writing; those that would make a gigabyte of a kilobyte are refused. */
+const OPTIONS = { maxAliasCount: 100, schema: 'core', uniqueKeys: false, logLevel: 'error' };
+/** As JSON, with its aliases replaced: what the largest body may reasonably become. */
+const MAX_CHARACTERS = 32 * 1024 * 1024;
 
+let reading = 0;
+
+/** Takes as long as it takes, in a thread of its own. */
 export async function readYaml(text: string): Promise<unknown> {
+  if (reading >= MAX_READERS) {
+    const detail = 'Other imports are being read; try again in a moment.';
+    throw new BrainError('unavailable', 'imports_busy', detail, { retryAfterSeconds: 1 });
+  }
+  reading += 1;
   try {
-    if (text.length <= INLINE_CHARACTERS) return parse(text, YAML_OPTIONS) as unknown;
-    return await readAside(text);
+    return JSON.parse(await jsonOf(text)) as unknown;
   } catch (error) {
     const [first = ''] = messageOf(error).split('\n');
     throw new BrainError('malformed', 'malformed_yaml', `The body is not valid YAML: ${first.slice(0, 300)}`);
+  } finally {
+    reading -= 1;
   }
 }
 
-function readAside(text: string): Promise<unknown> {
+function jsonOf(text: string): Promise<string> {
   return new Promise((resolve, reject) => {
-    const workerData = { text, options: YAML_OPTIONS };
-    const worker = new Worker(new URL('./policy.yaml.worker.js', import.meta.url), { workerData });
+    const workerData = { text, options: OPTIONS, maxCharacters: MAX_CHARACTERS };
+    const resourceLimits = { maxOldGenerationSizeMb: MAX_READER_MIB };
+    const file = new URL('./policy.yaml.worker.js', import.meta.url);
+    const worker = new Worker(file, { workerData, resourceLimits });
     const timer = setTimeout(() => {
       reject(new Error('reading it takes too long'));
       void worker.terminate();

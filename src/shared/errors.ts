@@ -48,6 +48,11 @@ export function isBrainError(error: unknown, code?: string): error is BrainError
   return error instanceof BrainError && (code === undefined || error.code === code);
 }
 
+/** A member as a JSON pointer. */
+export function pointerTo(name: string): string {
+  return `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
+}
+
 /** A fault found in a body or a query; `pointer` is empty for the whole of it. */
 export function invalid(detail: string, errors: Fault[]): BrainError {
   return new BrainError('invalid', 'invalid_request', detail, { errors });

@@ -231,10 +231,22 @@ export function JsonObject(options: Common = {}): PropertyDecorator {
   });
 }
 
+/** Written out: without a type a field counts as an object. */
+const ANY_JSON = {
+  anyOf: [
+    { type: 'string' },
+    { type: 'number' },
+    { type: 'boolean' },
+    { type: 'object' },
+    { type: 'array', items: {} },
+    { type: 'null' },
+  ],
+} as ApiPropertyOptions;
+
 /** Any JSON value, null included; what it means is the client's business. */
 export function JsonValue(options: Common = {}): PropertyDecorator {
   const what = `must be a JSON value, at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
-  return field('json_value', options, {}, what, isJson);
+  return field('json_value', options, ANY_JSON, what, isJson);
 }
 
 /** Whether a value is JSON that can be kept and sent on unchanged. */

@@ -101,14 +101,40 @@ export class RawConnection {
     const rest = this.received.subarray(end + 4);
     // A stream of events has no end; that it began is the answer.
     const endless = status === 200 && headers['content-type']?.startsWith('text/event-stream');
+    const chunked = headers['transfer-encoding'] === 'chunked';
     const none = status < 200 || status === 204 || status === 304 || ofHead || endless;
+    if (chunked && !none) {
+      const joined = unchunked(rest);
+      if (!joined) return undefined;
+      this.received = Buffer.from(rest.subarray(joined.size));
+      return answerOf(status, headers, joined.body);
+    }
     const length = none ? 0 : Number(headers['content-length'] ?? Number.NaN);
     // What has no length ends with the connection.
     if (Number.isNaN(length) ? this.open : rest.length < length) return undefined;
     const size = Number.isNaN(length) ? rest.length : length;
     const body = rest.subarray(0, size).toString('utf8');
     this.received = Buffer.from(rest.subarray(size));
-    return { status, headers, body, json: () => JSON.parse(body) as Record<string, unknown> };
+    return answerOf(status, headers, body);
+  }
+}
+
+function answerOf(status: number, headers: Record<string, string>, body: string): RawAnswer {
+  return { status, headers, body, json: () => JSON.parse(body) as Record<string, unknown> };
+}
+
+/** A body that came in chunks, and how many bytes it took; nothing while the last of them is missing. */
+function unchunked(bytes: Buffer): { body: string; size: number } | undefined {
+  const parts: Buffer[] = [];
+  for (let at = 0; ; ) {
+    const end = bytes.indexOf('\r\n', at);
+    if (end < 0) return undefined;
+    const length = Number.parseInt(bytes.toString('latin1', at, end), 16);
+    const next = end + 2 + length + 2;
+    if (bytes.length < next) return undefined;
+    if (length === 0) return { body: Buffer.concat(parts).toString('utf8'), size: next };
+    parts.push(bytes.subarray(end + 2, next - 2));
+    at = next;
   }
 }
 

@@ -20,6 +20,7 @@ export interface Service {
   logs: Record<string, unknown>[];
   get(path: string, key?: string): request.Test;
   post(path: string, body?: object, key?: string): request.Test;
+  put(path: string, body?: object, key?: string): request.Test;
   delete(path: string, key?: string): request.Test;
   /** Every event of the log that these filters select, oldest first, read over HTTP. */
   events(filter?: Record<string, string>): Promise<(Envelope & { position: string })[]>;
@@ -48,6 +49,7 @@ export async function startService(env: Record<string, string> = {}): Promise<Se
     logs,
     get: (path, key = ADMIN) => as(request(server).get(path), key),
     post: (path, body, key = ADMIN) => as(request(server).post(path).send(body), key),
+    put: (path, body, key = ADMIN) => as(request(server).put(path).send(body), key),
     delete: (path, key = ADMIN) => as(request(server).delete(path), key),
     events: async (filter = {}) => {
       if (config.events) await app.get(EventStream).flush();
