@@ -231,10 +231,16 @@ export function JsonObject(options: Common = {}): PropertyDecorator {
   });
 }
 
+/** Each kind by name: from no schema at all, `unknown` would be documented as an object. */
+const ANY_JSON = [
+  ...['string', 'number', 'boolean', 'null', 'object'].map((type) => ({ type })),
+  { type: 'array', items: {} },
+];
+
 /** Any JSON value, null included; what it means is the client's business. */
 export function JsonValue(options: Common = {}): PropertyDecorator {
   const what = `must be a JSON value, at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
-  return field('json_value', options, {}, what, isJson);
+  return field('json_value', options, { anyOf: ANY_JSON }, what, isJson);
 }
 
 /** Whether a value is JSON that can be kept and sent on unchanged. */
