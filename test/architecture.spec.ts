@@ -8,7 +8,7 @@ const CARRIERS = ['storage', 'events', 'security', 'http', 'shared'];
 const OF_TESTS = /\.(spec|contract)\.ts$/;
 /** Functions of what they are given. Of the policies that is everything but what serves and stores them. */
 const PURE =
-  /\.(engine|lifecycle|health)\.ts$|^policy\/policy\.(check|compile|content|defaults|explain|fields|kinds|lookup|operators|parts|patterns|reach|rules|snapshot|verdicts)\.ts$/;
+  /\.(engine|lifecycle|health)\.ts$|^policy\/policy\.(authzen|check|compile|content|defaults|explain|fields|kinds|lookup|operators|parts|patterns|reach|requests|rules|snapshot|verdicts)\.ts$/;
 
 interface Source {
   path: string;

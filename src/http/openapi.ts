@@ -18,6 +18,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
     .addServer('/')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key: brn_…' }, KEY_SCHEME)
+    .addTag('authzen', 'Decisions by OpenID AuthZEN Authorization API 1.0')
     .addTag('threats', 'What threatens the fleet')
     .addTag('events', 'Every fact, in the order in which it was written')
     .addTag('keys', 'Who may ask')

@@ -3,7 +3,7 @@ import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '
 import type { Request, Response } from 'express';
 import { currentContext } from '../shared/context.js';
 import { BrainError, type ErrorKind, type Fault } from '../shared/errors.js';
-import type { Logger } from '../shared/logger.js';
+import { Logger } from '../shared/logger.js';
 
 export const STATUS: Record<ErrorKind, number> = {
   malformed: 400,
@@ -91,6 +91,19 @@ export class ProblemFilter implements ExceptionFilter {
     if (status !== 429 && status !== 503) return { problem: made };
     if (status === 503) this.logger.warn(known.detail, { code: known.code, cause: causeOf(known) });
     return { problem: made, retryAfterSeconds: known.more.retryAfterSeconds ?? RETRY_AFTER_SECONDS };
+  }
+}
+
+/**
+ * For interfaces that others specified, and which know 400 alone for whatever is wrong with a request. Like every filter
+ * of a controller it also gets what the guards throw, so that a wrong content type comes by here.
+ */
+@Catch(BrainError)
+export class BadRequestFilter extends ProblemFilter {
+  override catch(error: BrainError, host: ArgumentsHost): void {
+    const { kind, code, detail, more } = error;
+    const isBad = kind === 'unsupported' || kind === 'invalid';
+    super.catch(isBad ? new BrainError('malformed', code, detail, more) : error, host);
   }
 }
 

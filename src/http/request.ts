@@ -1,11 +1,18 @@
 /** What controllers take from a request besides its body and path, and how they say so in OpenAPI. */
-import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
+import {
+  applyDecorators,
+  createParamDecorator,
+  type ExecutionContext,
+  SetMetadata,
+  UseFilters,
+} from '@nestjs/common';
 import { ApiExtraModels, ApiHeader, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
 import { ListOf, Num, Text } from '../shared/fields.js';
 import { sha256 } from '../shared/ids.js';
 import { DEFAULT_PAGE, MAX_PAGE, type Once } from '../storage/store.js';
+import { BadRequestFilter } from './problem.filter.js';
 
 /** The query of every list. */
 export class PageQuery {
@@ -82,6 +89,9 @@ export function Problems(...statuses: number[]): MethodDecorator & ClassDecorato
   const responses = statuses.map((status) => ApiResponse({ status, description: PROBLEMS[status], content }));
   return applyDecorators(ApiExtraModels(ProblemDetails), ...responses);
 }
+
+/** Answers a wrong content type and a body with faults as 400, for who was promised no finer statuses. */
+export const OnlyBadRequests = (): ClassDecorator => UseFilters(BadRequestFilter);
 
 /** The id under which the principal of the request is known to logs, keys and `created_by`. */
 interface Asking {

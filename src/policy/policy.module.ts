@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { AuthzenController } from './policy.authzen.controller.js';
 import { PolicyController } from './policy.controller.js';
 import { PolicyEditor } from './policy.editor.js';
 import { PoliciesController } from './policy.policies.controller.js';
@@ -8,7 +9,7 @@ import { PolicySnapshots } from './policy.snapshots.js';
 import { DecisionTally } from './policy.tally.js';
 
 @Module({
-  controllers: [PolicyController, PoliciesController],
+  controllers: [PolicyController, PoliciesController, AuthzenController],
   providers: [PolicyService, PolicyEditor, PolicySnapshots, DecisionTally, PolicyRetention],
   exports: [PolicyService],
 })

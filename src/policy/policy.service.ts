@@ -60,11 +60,22 @@ export class PolicyService {
     return this.durable ? this.recorded(decision, lost) : decision;
   }
 
-  /** All by the same revision of the policies. */
-  evaluateAll(requests: readonly EvaluateRequest[]): Decision[] | Promise<Decision[]> {
+  /**
+   * All by the same revision of the policies.
+   * @param isLast ends the work with this decision: the requests behind it are neither decided, nor counted, nor told
+   */
+  evaluateAll(
+    requests: readonly EvaluateRequest[],
+    isLast: (decision: Decision) => boolean = () => false,
+  ): Decision[] | Promise<Decision[]> {
     const { snapshot, stale } = this.snapshots.current();
     const lost = this.events?.lost;
-    const decisions = requests.map((request) => this.decideBy(snapshot, stale, request));
+    const decisions: Decision[] = [];
+    for (const request of requests) {
+      const decision = this.decideBy(snapshot, stale, request);
+      decisions.push(decision);
+      if (isLast(decision)) break;
+    }
     return this.durable ? this.recorded(decisions, lost) : decisions;
   }
 

@@ -82,6 +82,7 @@ interface Field {
 /** A field as it is checked without class-validator. */
 export interface FieldCheck {
   name: string;
+  required: boolean;
   code: string;
   what: string;
   allows(value: unknown): boolean;
@@ -106,7 +107,7 @@ export function schemaOfClass(type: abstract new (...args: never[]) => object): 
 /** The checks of a class, for what is too large or too deep for the pipe; fields of other classes are not among them. */
 export function checksOf(type: abstract new (...args: never[]) => object): FieldCheck[] {
   const fields = (Reflect.getMetadata(FIELDS, type.prototype as object) as Field[] | undefined) ?? [];
-  return fields.flatMap(({ name, check }) => (check ? [{ name, ...check }] : []));
+  return fields.flatMap(({ name, required, check }) => (check ? [{ name, required, ...check }] : []));
 }
 
 function remember(target: object, key: string | symbol, field: Omit<Field, 'name'>): void {
