@@ -204,7 +204,8 @@ describe('checking a policy', () => {
   });
 
   it('stops counting faults when nobody reads on', () => {
-    expect(all(Array.from({ length: 10_000 }, () => ({ '': 1 })))).toHaveLength(50);
+    expect(all(Array.from({ length: 2000 }, () => ({ '': 1 })))).toHaveLength(50);
+    expect(all(Array.from({ length: 10_000 }, () => ({ '': 1 })))).toEqual([' too_many_policies']);
   });
 
   it.each<[string, unknown]>([

@@ -129,13 +129,13 @@ export class DecisionTally implements OnModuleInit, BeforeApplicationShutdown {
   private async write(): Promise<void> {
     const total = { ...this.total };
     try {
-      this.folded = await this.store.transaction(async (tx) => {
+      await this.store.transaction(async (tx) => {
         const before = await tx.get(TALLIES, this.id);
-        const folded = before ? this.folded : this.written;
-        const tally = { id: this.id, written_at: nowSeconds(), ...combined(total, folded, -1) };
+        // Kept though the answer may get lost: what was written last stays the same until one comes.
+        if (!before) this.folded = this.written;
+        const tally = { id: this.id, written_at: nowSeconds(), ...combined(total, this.folded, -1) };
         if (before) tx.put(TALLIES, tally);
         else tx.insert(TALLIES, tally);
-        return folded;
       });
       this.written = total;
     } catch (error) {
