@@ -98,11 +98,12 @@ export function freePort() {
   });
 }
 
-/** A Redis of our own that keeps nothing, which is what Redis does where nobody asked for more. */
-export async function startRedis() {
+/** A Redis of our own, which keeps nothing unless it is asked to: then what it is told goes to the disk every second. */
+export async function startRedis({ durable = false } = {}) {
   const port = await freePort();
   const folder = temporaryFolder();
-  const args = ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', '--appendonly', 'no'];
+  const keeping = durable ? ['--appendonly', 'yes', '--appendfsync', 'everysec'] : ['--appendonly', 'no'];
+  const args = ['--port', port, '--bind', '127.0.0.1', '--dir', folder, '--save', '', ...keeping];
   const child = kept(spawn(redisProgram(), args.map(String), { stdio: ['ignore', 'pipe', 'inherit'] }));
   await new Promise((ready, failed) => {
     createInterface({ input: child.stdout }).on('line', (line) => /eady to accept/.test(line) && ready());
@@ -112,9 +113,9 @@ export async function startRedis() {
 }
 
 /** The embedded store in a folder of its own, or a Redis of its own; the settings, and how to end it. */
-export async function newStore(kind) {
+export async function newStore(kind, options = {}) {
   const folder = temporaryFolder();
-  const redis = kind === 'Redis' ? await startRedis() : undefined;
+  const redis = kind === 'Redis' ? await startRedis(options) : undefined;
   // The threats of a fill are years old, and half of them closed: retention would forget those while they are measured.
   const fixed = { BRAIN_DATA_DIR: folder, BRAIN_THREATS_RETENTION_DAYS: '36500' };
   const settings = { ...fixed, ...(redis && { REDIS_URL: redis.url }) };

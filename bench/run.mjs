@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { compare } from './compare.mjs';
+import { decisions } from './decisions.mjs';
 import { coldStart, productionDependencies } from './footprint.mjs';
 import {
   ask,
@@ -164,6 +165,7 @@ const ALL = {
   publish,
   stream: () => stream(client, MANY),
   engine,
+  decisions: () => decisions(client),
   footprint,
 };
 const wanted = process.argv.slice(2).filter((arg) => arg !== '--full');
