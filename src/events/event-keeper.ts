@@ -102,8 +102,12 @@ export class EventKeeper {
   private async renewMark(): Promise<void> {
     const held = this.lease && (await this.store.renew(this.lease, ALIVE_MS));
     if (!held) this.lease = await this.store.acquire(leaseOf(this.mark.id), ALIVE_MS);
+    const { lease } = this;
+    if (!lease) return;
     this.mark.seen_at = this.events.completeUntil();
     await this.store.transaction(async (tx) => {
+      // A mark that stands without its lease, be it that the store was emptied in between, is taken for that of a dead process.
+      tx.demand(lease);
       if (await tx.get(MARKS, this.mark.id)) tx.put(MARKS, this.mark);
       else tx.insert(MARKS, this.mark);
     });
