@@ -32,6 +32,11 @@ export interface Config {
   /** True where a decision waits until its events are in the log. */
   durableDecisions: boolean;
   policyLimits: PolicyLimits;
+  missionsConcurrency: number;
+  missionsPolicy: 'enforce' | 'observe' | 'off';
+  missionsRetentionDays: number;
+  /** Whether the requests of missions may go to private addresses. */
+  httpAllowPrivate: boolean;
   mask: string[];
   bootstrapKey: string | null;
   trustProxy: string[] | number | null;
@@ -245,6 +250,26 @@ export const SETTINGS = {
     fallback: '512',
     parse: integer(1, 4096),
   },
+  BRAIN_MISSIONS_CONCURRENCY: {
+    about: 'How many missions a replica runs at one time',
+    fallback: '10',
+    parse: integer(1, 1000),
+  },
+  BRAIN_MISSIONS_POLICY: {
+    about: 'enforce asks the policies before each step, observe only logs what they would refuse, off asks nobody',
+    fallback: 'enforce',
+    parse: oneOf('enforce', 'observe', 'off'),
+  },
+  BRAIN_MISSIONS_RETENTION_DAYS: {
+    about: 'How long ended missions are kept, with their logs',
+    fallback: '90',
+    parse: number(0.01, 36_500),
+  },
+  BRAIN_HTTP_ALLOW_PRIVATE: {
+    about: 'true lets the requests of missions go to private addresses, this machine included',
+    fallback: 'false',
+    parse: (text) => oneOf('true', 'false')(text) === 'true',
+  },
   BRAIN_MASK: {
     about:
       'JSON pointers into the payload of events, and into the request of a decision, whose values are replaced before anything is written or explained; * stands for any one segment',
@@ -330,6 +355,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       conditionsPerRule: need('BRAIN_POLICY_MAX_CONDITIONS'),
       patternCharacters: need('BRAIN_POLICY_MAX_PATTERN'),
     },
+    missionsConcurrency: need('BRAIN_MISSIONS_CONCURRENCY'),
+    missionsPolicy: need('BRAIN_MISSIONS_POLICY'),
+    missionsRetentionDays: need('BRAIN_MISSIONS_RETENTION_DAYS'),
+    httpAllowPrivate: need('BRAIN_HTTP_ALLOW_PRIVATE'),
     mask: read('BRAIN_MASK') ?? [],
     bootstrapKey: read('BRAIN_BOOTSTRAP_KEY'),
     trustProxy: read('BRAIN_TRUST_PROXY'),

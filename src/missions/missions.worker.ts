@@ -1,0 +1,165 @@
+/**
+ * Takes missions that are due, by priority and then in the order in which they became so, and runs as many at a time as the
+ * settings allow. There is no queue beside the missions: what is due stands in their index, and a lease says who has which.
+ */
+import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy, Optional } from '@nestjs/common';
+import { CONFIG, type Config } from '../config.js';
+import { EventStream } from '../events/event-stream.js';
+import { ImmuneService } from '../immune/immune.service.js';
+import { PolicyService } from '../policy/policy.service.js';
+import { atMost, nowSeconds } from '../shared/clock.js';
+import { messageOf } from '../shared/errors.js';
+import { Logger } from '../shared/logger.js';
+import { type Lease, Store } from '../storage/store.js';
+import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
+import { PRIORITIES } from './missions.lifecycle.js';
+import { MissionRun } from './missions.run.js';
+import { type Kinds, kindsOf } from './missions.steps.js';
+
+const LEASE_MS = 30_000;
+const RENEW_MS = 10_000;
+/** The safety net below the kicks. */
+const POLL_MS = 1000;
+/** How often it is looked for missions whose worker is gone. */
+const RECOVER_EVERY = 5;
+/** Looked at for each priority: some of them may be in others' hands already. */
+const CANDIDATES = 20;
+
+@Injectable()
+export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
+  readonly kinds: Kinds;
+  private readonly runs = new Map<string, { run: MissionRun; over: Promise<void> }>();
+  private timer?: NodeJS.Timeout;
+  private stopWatching?: () => void;
+  private looking?: Promise<void>;
+  private again = false;
+  private polls = 0;
+  private stopped = false;
+  private waiting = false;
+
+  constructor(
+    @Inject(Store) private readonly store: Store,
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly policy: PolicyService,
+    immune: ImmuneService,
+    private readonly logger: Logger,
+    @Optional() @Inject(EventStream) private readonly events?: EventStream,
+  ) {
+    this.kinds = kindsOf({ immune, allowPrivate: config.httpAllowPrivate });
+  }
+
+  onApplicationBootstrap(): void {
+    this.stopWatching = this.store.watch(MISSIONS, () => this.kick());
+    this.timer = setInterval(() => this.poll(), POLL_MS).unref();
+    this.kick();
+  }
+
+  /** Takes nothing new, lets what runs finish within the grace time, and hands the rest back. */
+  async onModuleDestroy(): Promise<void> {
+    this.stopped = true;
+    clearInterval(this.timer);
+    this.stopWatching?.();
+    await this.looking;
+    const over = Promise.all([...this.runs.values()].map((one) => one.over));
+    await atMost(this.config.shutdownGraceSeconds * 1000, over);
+    for (const { run } of this.runs.values()) run.stop('stopping');
+    await over;
+  }
+
+  /** There may be something to do; whoever kicks while it is looked for is looked for too. */
+  kick(): void {
+    this.again = true;
+    this.looking ??= this.lookWhile().finally(() => {
+      this.looking = undefined;
+    });
+  }
+
+  private poll(): void {
+    this.polls += 1;
+    if (this.polls % RECOVER_EVERY === 0) void this.recover().catch((error: unknown) => this.trouble(error));
+    this.kick();
+  }
+
+  private async lookWhile(): Promise<void> {
+    while (this.again && !this.stopped) {
+      this.again = false;
+      try {
+        await Promise.all([...this.runs.values()].map(({ run }) => run.look()));
+        await this.takeDue();
+      } catch (error) {
+        this.trouble(error);
+        return;
+      }
+    }
+  }
+
+  private async takeDue(): Promise<void> {
+    this.waiting = false;
+    for (const priority of PRIORITIES) {
+      const due = await this.due(priority, nowSeconds());
+      for (const { id } of due) {
+        if (this.stopped) return;
+        this.waiting = this.runs.size >= this.config.missionsConcurrency;
+        if (this.waiting) return;
+        await this.take(id);
+      }
+    }
+  }
+
+  /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
+  private async recover(): Promise<void> {
+    for (const { id } of await this.due(HELD)) {
+      if (this.stopped || this.runs.size >= this.config.missionsConcurrency) return;
+      await this.take(id);
+    }
+  }
+
+  private async due(value: string, until?: number): Promise<StoredMission[]> {
+    const limit = value === HELD ? 500 : CANDIDATES;
+    const { rows } = await this.store.list(MISSIONS, { where: { due: value }, until, direction: 'asc', limit });
+    return rows.filter(({ id }) => !this.runs.has(id));
+  }
+
+  private async take(id: string): Promise<void> {
+    const lease = await this.store.acquire(`mission:${id}`, LEASE_MS);
+    if (!lease) return;
+    const tools = {
+      store: this.store,
+      kinds: this.kinds,
+      policy: this.policy,
+      policyMode: this.config.missionsPolicy,
+      logger: this.logger,
+      events: this.events,
+      crowded: () => this.waiting,
+    };
+    const run = new MissionRun(id, lease, tools);
+    this.runs.set(id, { run, over: this.hold(run, id, lease) });
+  }
+
+  private async hold(run: MissionRun, id: string, lease: Lease): Promise<void> {
+    let renewedMs = Date.now();
+    const renewing = setInterval(() => {
+      const askedMs = Date.now();
+      this.store.renew(lease, LEASE_MS).then(
+        (held) => {
+          if (held) renewedMs = askedMs;
+          else run.stop('lease_lost');
+        },
+        // While the store is away nobody else can take the mission either; but its own clock goes on.
+        () => Date.now() - renewedMs > LEASE_MS && run.stop('lease_lost'),
+      );
+    }, RENEW_MS);
+    try {
+      await run.run();
+    } finally {
+      clearInterval(renewing);
+      this.runs.delete(id);
+      await this.store.release(lease).catch(() => undefined);
+      if (!this.stopped) this.kick();
+    }
+  }
+
+  private trouble(error: unknown): void {
+    this.logger.debug('missions could not be looked for', { reason: messageOf(error) });
+  }
+}
