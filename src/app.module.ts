@@ -2,6 +2,7 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { CONFIG, type Config } from './config.js';
 import { EventsModule } from './events/events.module.js';
 import { HttpModule } from './http/http.module.js';
+import { ImmuneModule } from './immune/immune.module.js';
 import { SecurityModule } from './security/security.module.js';
 import { Logger } from './shared/logger.js';
 import { StorageModule } from './storage/storage.module.js';
@@ -33,6 +34,7 @@ export class AppModule {
         SecurityModule.with(config),
         HttpModule,
         ThreatsModule,
+        ImmuneModule,
       ],
     };
   }

@@ -28,6 +28,10 @@ export interface Config {
   streamMaxClients: number;
   streamMaxClientsPerKey: number;
   threatsRetentionDays: number;
+  immuneRetentionDays: number;
+  immuneMaxEvents: number;
+  immuneDegradedWarnings: number;
+  immuneDegradedShare: number;
   maxStaleSeconds: number;
   mask: string[];
   bootstrapKey: string | null;
@@ -205,6 +209,27 @@ export const SETTINGS = {
     fallback: '90',
     parse: number(0.01, 36_500),
   },
+  BRAIN_IMMUNE_RETENTION_DAYS: {
+    about: 'How long immune events are kept',
+    fallback: '90',
+    parse: number(0.01, 36_500),
+  },
+  BRAIN_IMMUNE_MAX_EVENTS: {
+    about: 'The most immune events that are kept; beyond it the oldest go first',
+    fallback: '500000',
+    parse: integer(1000, 1_000_000_000),
+  },
+  BRAIN_IMMUNE_DEGRADED_WARNINGS: {
+    about: 'With more WARNING events than this in the window the fleet is degraded',
+    fallback: '10',
+    parse: integer(0, 1_000_000_000),
+  },
+  BRAIN_IMMUNE_DEGRADED_SHARE: {
+    about:
+      'With a larger part of WARNING events than this the fleet is degraded; 1 leaves it to their number',
+    fallback: '0.5',
+    parse: number(0, 1),
+  },
   BRAIN_MAX_STALE_SECONDS: {
     about: 'How long keys and decisions are answered from memory while Redis is away',
     fallback: '30',
@@ -287,6 +312,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     streamMaxClients: need('BRAIN_STREAM_MAX_CLIENTS'),
     streamMaxClientsPerKey: need('BRAIN_STREAM_MAX_CLIENTS_PER_KEY'),
     threatsRetentionDays: need('BRAIN_THREATS_RETENTION_DAYS'),
+    immuneRetentionDays: need('BRAIN_IMMUNE_RETENTION_DAYS'),
+    immuneMaxEvents: need('BRAIN_IMMUNE_MAX_EVENTS'),
+    immuneDegradedWarnings: need('BRAIN_IMMUNE_DEGRADED_WARNINGS'),
+    immuneDegradedShare: need('BRAIN_IMMUNE_DEGRADED_SHARE'),
     maxStaleSeconds: need('BRAIN_MAX_STALE_SECONDS'),
     mask: read('BRAIN_MASK') ?? [],
     bootstrapKey: read('BRAIN_BOOTSTRAP_KEY'),

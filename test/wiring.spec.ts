@@ -1,11 +1,12 @@
 /** That the parts are really connected: a missing import or decorator metadata gives a silent `undefined`. */
 import { EventStream } from '../src/events/event-stream.js';
+import { ImmuneService } from '../src/immune/immune.service.js';
 import { Store } from '../src/storage/store.js';
 import { ThreatsService } from '../src/threats/threats.service.js';
 import { type Service, startService } from './support/service.js';
 
 /** Every service that publishes; a new domain adds its own. */
-const PUBLISHERS = [ThreatsService];
+const PUBLISHERS = [ThreatsService, ImmuneService];
 
 describe('the wiring', () => {
   let service: Service;

@@ -188,6 +188,12 @@ export function JsonObject(options: Common = {}): PropertyDecorator {
   });
 }
 
+/** What clients may send along and nobody looks at, whatever it is. */
+export function Ignored(options: Common & { type: 'integer' | 'string' }): PropertyDecorator {
+  const { type, ...common } = options;
+  return field('ignored', { ...common, optional: true }, { type }, 'may be anything', () => true);
+}
+
 /** A list of texts. */
 export function Texts(options: Common & { max: number; most: number }): PropertyDecorator {
   const { max, most, ...common } = options;
