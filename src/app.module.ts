@@ -2,6 +2,8 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { CONFIG, type Config } from './config.js';
 import { EventsModule } from './events/events.module.js';
 import { HttpModule } from './http/http.module.js';
+import { ImmuneModule } from './immune/immune.module.js';
+import { MissionsModule } from './missions/missions.module.js';
 import { PolicyModule } from './policy/policy.module.js';
 import { SecurityModule } from './security/security.module.js';
 import { Logger } from './shared/logger.js';
@@ -35,6 +37,8 @@ export class AppModule {
         HttpModule,
         PolicyModule,
         ThreatsModule,
+        ImmuneModule,
+        MissionsModule,
       ],
     };
   }

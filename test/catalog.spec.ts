@@ -145,7 +145,7 @@ describe('EVENTS.md', () => {
     const real = FLOWS.filter(({ steps }) => steps.every(({ type }) => types.includes(type)));
     expect(told).toEqual(real);
     expect(told.map(({ title }) => title)).toEqual(
-      expect.arrayContaining(['The life of a threat', 'An escalation']),
+      expect.arrayContaining(['The life of a threat', 'An escalation', 'A critical immune event']),
     );
   });
 
@@ -162,6 +162,12 @@ describe('EVENTS.md', () => {
     const id = await make({ fingerprint: undefined });
     await service.post(`/api/threats/${id}/severity`, { severity: 'HIGH' }).expect(200);
     expect(await typesOf(id)).toEqual(stepsOf('An escalation'));
+  });
+
+  it('tells a critical immune event as it happens', async () => {
+    const event = { severity: 'CRITICAL', type: 'AGENT_FAILURE', message: 'It does not answer any more' };
+    const id = (await service.post('/api/immune/event', event).expect(200)).body as number;
+    expect(await typesOf(String(id))).toEqual(stepsOf('A critical immune event'));
   });
 
   it('has requests that are answered', async () => {

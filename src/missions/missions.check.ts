@@ -65,12 +65,20 @@ function kindFaults(
   return known.faults(params).map((fault) => ({ ...fault, pointer: `${pointer}/params${fault.pointer}` }));
 }
 
-function shapeFaults({ checks, required, known }: Shape, value: Record<string, unknown>, at: string): Fault[] {
+function shapeFaults(
+  { checks, required, known }: Shape,
+  value: Record<string, unknown>,
+  at: string,
+): Fault[] {
   const faults: Fault[] = [];
   for (const name of Object.keys(value)) {
     if (known.includes(name)) continue;
     const pointer = `${at}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
-    faults.push({ pointer, detail: `is not known here; known are ${known.join(', ')}`, code: 'unknown_field' });
+    faults.push({
+      pointer,
+      detail: `is not known here; known are ${known.join(', ')}`,
+      code: 'unknown_field',
+    });
   }
   for (const check of checks) {
     const { name, code, what } = check;

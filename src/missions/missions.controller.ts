@@ -1,5 +1,11 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
-import { ApiAcceptedResponse, ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import {
+  ApiAcceptedResponse,
+  ApiCreatedResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiTags,
+} from '@nestjs/swagger';
 import type { Response } from 'express';
 import { HealthAnswer, healthOf } from '../http/health.js';
 import {
@@ -159,7 +165,10 @@ function askerOf({ id, role }: Principal): Asker {
 
 function theStatus(inBody: MissionStatus | undefined, inQuery: MissionStatus | undefined): MissionStatus {
   const status = inBody ?? inQuery;
-  const detail = 'is required, in the body or as `?mission_status=`, and must be the same where it stands in both';
+  const detail =
+    'is required, in the body or as `?mission_status=`, and must be the same where it stands in both';
   if (status !== undefined && (inQuery ?? status) === status) return status;
-  throw invalid('The request does not say to which status.', [{ pointer: '/status', detail, code: 'required' }]);
+  throw invalid('The request does not say to which status.', [
+    { pointer: '/status', detail, code: 'required' },
+  ]);
 }

@@ -20,7 +20,13 @@ export class StepRetry {
   @Num({ integer: true, min: 1, max: 20, optional: true, default: 3, description: 'Attempts in all' })
   attempts?: number;
 
-  @Num({ min: 0, max: 3600, optional: true, default: 1, description: 'Before the second attempt; doubles with each' })
+  @Num({
+    min: 0,
+    max: 3600,
+    optional: true,
+    default: 1,
+    description: 'Before the second attempt; doubles with each',
+  })
   backoff_seconds?: number;
 
   @Num({ min: 0, max: 86_400, optional: true, default: 300, description: 'No pause is longer' })
@@ -28,7 +34,13 @@ export class StepRetry {
 }
 
 export class Step {
-  @Text({ max: 64, pattern: NAME, patternHint: NAME_HINT, description: 'Unique in its mission', example: 'notify' })
+  @Text({
+    max: 64,
+    pattern: NAME,
+    patternHint: NAME_HINT,
+    description: 'Unique in its mission',
+    example: 'notify',
+  })
   name!: string;
 
   @Text({ max: 64, description: '`http`, `wait` or `immune_event`', example: 'http' })
@@ -42,7 +54,12 @@ export class Step {
   })
   action?: string;
 
-  @Text({ max: 1024, optional: true, description: 'On what; also for the policies', example: 'https://example.org' })
+  @Text({
+    max: 1024,
+    optional: true,
+    description: 'On what; also for the policies',
+    example: 'https://example.org',
+  })
   resource?: string;
 
   @JsonObject({
@@ -86,7 +103,11 @@ export class MissionError {
 }
 
 export class Mission {
-  @Text({ max: 128, description: 'A UUID, or as it was given', example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' })
+  @Text({
+    max: 128,
+    description: 'A UUID, or as it was given',
+    example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
+  })
   id!: string;
 
   @Text({ max: 256, example: 'Tell the owner of the page' })
@@ -158,16 +179,29 @@ export class NewMission {
   @JsonObject({ optional: true, example: { ticket: 'SEC-17' } })
   data?: Record<string, unknown>;
 
-  @ListIn(() => Step, { optional: true, description: 'Run one after another; without any it only starts and ends' })
+  @ListIn(() => Step, {
+    optional: true,
+    description: 'Run one after another; without any it only starts and ends',
+  })
   steps?: Step[];
 
   @Priority({ optional: true, default: 'NORMAL' })
   priority?: MissionPriority;
 
-  @Text({ max: 128, pattern: ID, patternHint: ID_HINT, optional: true, description: 'One that exists is a 409' })
+  @Text({
+    max: 128,
+    pattern: ID,
+    patternHint: ID_HINT,
+    optional: true,
+    description: 'One that exists is a 409',
+  })
   id?: string;
 
-  @Text({ max: 256, optional: true, description: 'Who asks where it is left out; another needs `missions:delegate`' })
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'Who asks where it is left out; another needs `missions:delegate`',
+  })
   agent_id?: string;
 
   @Text({ max: 256, optional: true, description: 'The role of who asks where it is left out; likewise' })
@@ -210,7 +244,12 @@ export class MissionPage {
   })
   total!: number | null;
 
-  @Text({ max: 1024, nullable: true, description: 'The `cursor` of the next page; null at the end', example: null })
+  @Text({
+    max: 1024,
+    nullable: true,
+    description: 'The `cursor` of the next page; null at the end',
+    example: null,
+  })
   next_cursor!: string | null;
 }
 
@@ -249,7 +288,12 @@ export class MissionLog {
   @ListOf(() => LogEntry, { description: 'Oldest first' })
   log!: LogEntry[];
 
-  @Text({ max: 1024, nullable: true, description: 'The `cursor` of the next page; null at the end', example: null })
+  @Text({
+    max: 1024,
+    nullable: true,
+    description: 'The `cursor` of the next page; null at the end',
+    example: null,
+  })
   next_cursor!: string | null;
 }
 

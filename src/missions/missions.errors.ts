@@ -1,5 +1,5 @@
 import { BrainError, type Fault, invalid } from '../shared/errors.js';
-import { MOVES, type MissionStatus } from './missions.lifecycle.js';
+import { type MissionStatus, MOVES } from './missions.lifecycle.js';
 
 export function noSuchMission(id: string): BrainError {
   const detail = `There is no mission ${id.slice(0, 128)}; GET /api/missions lists them.`;
@@ -14,7 +14,11 @@ export function missionExists(id: string): BrainError {
 export function illegalMove(from: MissionStatus, to: MissionStatus): BrainError {
   const can = MOVES[from].length > 0 ? `it can become ${MOVES[from].join(', ')}` : 'it has ended';
   const retry = from === 'FAILED' && to === 'PENDING' ? '; POST …/retry brings it back' : '';
-  return new BrainError('conflict', 'illegal_status_change', `A mission that is ${from} cannot become ${to}; ${can}${retry}.`);
+  return new BrainError(
+    'conflict',
+    'illegal_status_change',
+    `A mission that is ${from} cannot become ${to}; ${can}${retry}.`,
+  );
 }
 
 export function heldByWorker(): BrainError {
@@ -31,7 +35,11 @@ export function notExecutable(status: MissionStatus): BrainError {
 }
 
 export function notRetryable(status: MissionStatus): BrainError {
-  return new BrainError('conflict', 'not_retryable', `The mission is ${status}; only a FAILED one can be retried.`);
+  return new BrainError(
+    'conflict',
+    'not_retryable',
+    `The mission is ${status}; only a FAILED one can be retried.`,
+  );
 }
 
 export function notYours(): BrainError {
@@ -40,7 +48,8 @@ export function notYours(): BrainError {
 }
 
 export function mayNotDelegate(): BrainError {
-  const detail = 'Another agent_id or agent_role than your own needs the permission missions:delegate; leave them out.';
+  const detail =
+    'Another agent_id or agent_role than your own needs the permission missions:delegate; leave them out.';
   return new BrainError('forbidden', 'may_not_delegate', detail);
 }
 

@@ -9,7 +9,13 @@ import { isBrainError, messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { Lease, Store } from '../storage/store.js';
 import { MissionBook } from './missions.book.js';
-import { MISSION_RESULTS, MISSIONS, resultId, type StepOutcome, type StoredMission } from './missions.collection.js';
+import {
+  MISSION_RESULTS,
+  MISSIONS,
+  resultId,
+  type StepOutcome,
+  type StoredMission,
+} from './missions.collection.js';
 import type { MissionError, Step } from './missions.dto.js';
 import { StepFailure, type StepKind } from './missions.step.js';
 import type { Kinds } from './missions.steps.js';
@@ -76,7 +82,10 @@ export class MissionRun {
     } catch (error) {
       if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
       // Whoever finds the lease over goes on from the last step that was stored.
-      this.tools.logger.warn('a mission was left; a worker will go on with it', { mission: this.id, reason: messageOf(error) });
+      this.tools.logger.warn('a mission was left; a worker will go on with it', {
+        mission: this.id,
+        reason: messageOf(error),
+      });
     }
   }
 
@@ -87,7 +96,8 @@ export class MissionRun {
       if (mission?.due_at == null || mission.due_at > nowSeconds()) throw new Over();
       const book = new MissionBook(tx, mission, this.tools.events);
       if (mission.status === 'PENDING') book.move('RUNNING');
-      else if (mission.held_by !== null) book.log('warning', 'Taken over: the worker that held the mission is gone');
+      else if (mission.held_by !== null)
+        book.log('warning', 'Taken over: the worker that held the mission is gone');
       book.change({ held_by: this.lease.fence, due_at: nowSeconds() });
       return book.close();
     });
@@ -114,7 +124,8 @@ export class MissionRun {
 
   private async prepare(mission: StoredMission, step: Step): Promise<Ready> {
     const kind = this.tools.kinds.get(step.kind);
-    if (!kind) throw new StepFailure('unknown_kind', `there is no kind of step '${step.kind}' in this release`, true);
+    if (!kind)
+      throw new StepFailure('unknown_kind', `there is no kind of step '${step.kind}' in this release`, true);
     const values = await this.values(mission);
     const params = filled(step.params ?? {}, values) as Record<string, unknown>;
     const [fault] = kind.faults(params);
@@ -126,7 +137,10 @@ export class MissionRun {
   private async values({ data, outcomes }: StoredMission): Promise<Values> {
     const steps: Values['steps'] = {};
     for (const [name, { result, bytes }] of Object.entries(outcomes)) {
-      const large = bytes === undefined ? undefined : await this.tools.store.get(MISSION_RESULTS, resultId(this.id, name));
+      const large =
+        bytes === undefined
+          ? undefined
+          : await this.tools.store.get(MISSION_RESULTS, resultId(this.id, name));
       steps[name] = { result: large ? large.result : result };
     }
     return { data, steps };
@@ -140,7 +154,11 @@ export class MissionRun {
     if ('error' in decided) return this.failed(step, decided.error);
     const { decisionId, notes } = decided;
     await this.write((book) => {
-      book.log('info', 'Step started', { step: step.name, attempt, ...(decisionId !== null && { decision_id: decisionId }) });
+      book.log('info', 'Step started', {
+        step: step.name,
+        attempt,
+        ...(decisionId !== null && { decision_id: decisionId }),
+      });
       for (const [message, data] of notes) book.log('warning', message, { step: step.name, ...data });
     });
     try {
@@ -160,7 +178,11 @@ export class MissionRun {
     mission: StoredMission,
     { step, params, resource }: Ready,
     attempt: number,
-  ): Promise<{ decisionId: string | null; notes: [string, object][] } | { error: StepFailure & { decisionId?: string } } | undefined> {
+  ): Promise<
+    | { decisionId: string | null; notes: [string, object][] }
+    | { error: StepFailure & { decisionId?: string } }
+    | undefined
+  > {
     const { policy, policyMode, events } = this.tools;
     if (policyMode === 'off') return { decisionId: null, notes: [] };
     let decision: Awaited<ReturnType<PolicyService['evaluate']>>;
@@ -174,7 +196,10 @@ export class MissionRun {
         environment: { mission_id: mission.id, step: step.name, attempt },
       });
     } catch (error) {
-      this.tools.logger.warn('a step waits for the policies', { mission: mission.id, reason: messageOf(error) });
+      this.tools.logger.warn('a step waits for the policies', {
+        mission: mission.id,
+        reason: messageOf(error),
+      });
       return undefined;
     }
     const { decision_id, allowed, reason, warnings, requires_audit } = decision;
@@ -182,11 +207,16 @@ export class MissionRun {
     if (requires_audit) notes.push(['The policies demand an audit of this step', { decision_id, reason }]);
     if (allowed) return { decisionId: decision_id, notes };
     if (policyMode === 'observe') {
-      return { decisionId: decision_id, notes: [['The policies would have refused this step', { decision_id, reason }]] };
+      return {
+        decisionId: decision_id,
+        notes: [['The policies would have refused this step', { decision_id, reason }]],
+      };
     }
     // The denial is in the log before the mission fails of it.
     await events?.written(FLUSH_MS);
-    return { error: Object.assign(new StepFailure('denied_by_policy', reason, true), { decisionId: decision_id }) };
+    return {
+      error: Object.assign(new StepFailure('denied_by_policy', reason, true), { decisionId: decision_id }),
+    };
   }
 
   private async execute(mission: StoredMission, { step, kind, params }: Ready): Promise<unknown> {
@@ -236,7 +266,11 @@ export class MissionRun {
     if (!final && attempt < attempts) {
       const seconds = backoffSeconds(step, attempt);
       await this.write((book) => {
-        book.log('warning', 'Step failed and will be tried again', { ...error, attempt, after_seconds: seconds });
+        book.log('warning', 'Step failed and will be tried again', {
+          ...error,
+          attempt,
+          after_seconds: seconds,
+        });
         book.change({ step_attempts: attempt, due_at: nowSeconds() + seconds, held_by: null });
       });
       return undefined;
@@ -316,7 +350,8 @@ interface Failure {
 function failureOf(error: unknown): Failure {
   if (error instanceof StepFailure) return error;
   if (error instanceof MissingValue) return { code: 'missing_value', message: error.message, final: true };
-  if (isBrainError(error)) return { code: error.code, message: error.detail, final: error.kind !== 'unavailable' };
+  if (isBrainError(error))
+    return { code: error.code, message: error.detail, final: error.kind !== 'unavailable' };
   return { code: 'step_failed', message: messageOf(error).slice(0, 1024), final: false };
 }
 

@@ -6,13 +6,7 @@ import { expectVersion } from '../shared/versions.js';
 import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { MissionBook } from './missions.book.js';
 import { stepFaults } from './missions.check.js';
-import {
-  MISSION_RESULTS,
-  MISSIONS,
-  resultId,
-  type StoredMission,
-  toMission,
-} from './missions.collection.js';
+import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission, toMission } from './missions.collection.js';
 import type {
   LogEntry,
   Mission,
@@ -107,7 +101,12 @@ export class MissionsService {
   }
 
   /** Records what an outside worker does, and starts nothing. */
-  changeStatus(id: string, { status, reason }: StatusChange, asker: Asker, version?: number): Promise<Mission> {
+  changeStatus(
+    id: string,
+    { status, reason }: StatusChange,
+    asker: Asker,
+    version?: number,
+  ): Promise<Mission> {
     return this.write(id, asker, version, (book) => {
       const { status: from, due_at } = book.now;
       if (!mayMove(from, status)) throw illegalMove(from, status);
@@ -118,11 +117,18 @@ export class MissionsService {
     });
   }
 
-  async log(id: string, { timestamp, level = 'info', message, data }: NewLogEntry, asker: Asker): Promise<void> {
+  async log(
+    id: string,
+    { timestamp, level = 'info', message, data }: NewLogEntry,
+    asker: Asker,
+  ): Promise<void> {
     await this.write(id, asker, undefined, (book) => book.log(level, message, data, timestamp));
   }
 
-  async entries(id: string, page: { limit: number; cursor?: string }): Promise<{ log: LogEntry[]; next: string | null }> {
+  async entries(
+    id: string,
+    page: { limit: number; cursor?: string },
+  ): Promise<{ log: LogEntry[]; next: string | null }> {
     const { log_cut } = await this.stored(id);
     const { entries, next } = await this.store.entries(MISSIONS, id, page);
     const log = entries as LogEntry[];

@@ -7,9 +7,9 @@ import { lookup as resolve } from 'node:dns';
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
-import { isJson } from '../shared/fields.js';
 import { messageOf } from '../shared/errors.js';
-import { holdsTemplate, paramFaults, StepFailure, type StepContext, type StepKind } from './missions.step.js';
+import { isJson } from '../shared/fields.js';
+import { holdsTemplate, paramFaults, type StepContext, StepFailure, type StepKind } from './missions.step.js';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 const MAX_URL = 2048;
@@ -17,7 +17,16 @@ const MAX_HEADERS = 50;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_REDIRECTS = 5;
 /** What the client of HTTP sets itself, and what would let two parsers disagree about where a request ends. */
-const OWN_HEADERS = new Set(['host', 'content-length', 'transfer-encoding', 'connection', 'upgrade', 'te', 'trailer', 'expect']);
+const OWN_HEADERS = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'upgrade',
+  'te',
+  'trailer',
+  'expect',
+]);
 /** Not carried to another host by a redirect. */
 const CREDENTIALS = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key']);
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
@@ -36,11 +45,24 @@ export function httpStep(allowPrivate: boolean): StepKind {
   return {
     faults: (params) =>
       paramFaults(params, {
-        method: { what: `one of ${METHODS.join(', ')}`, allows: (value) => METHODS.includes(value as string) },
-        url: { required: true, what: `an http or https URL of up to ${MAX_URL} characters, without user and password`, allows: isUrl },
-        headers: { what: `an object of up to ${MAX_HEADERS} header names with text, none that the client sets itself`, allows: areHeaders },
+        method: {
+          what: `one of ${METHODS.join(', ')}`,
+          allows: (value) => METHODS.includes(value as string),
+        },
+        url: {
+          required: true,
+          what: `an http or https URL of up to ${MAX_URL} characters, without user and password`,
+          allows: isUrl,
+        },
+        headers: {
+          what: `an object of up to ${MAX_HEADERS} header names with text, none that the client sets itself`,
+          allows: areHeaders,
+        },
         body: { what: 'a JSON value; text is sent as it is', allows: isJson },
-        expected_status: { what: 'a status from 100 to 599, or a list of such; any 2xx where it is left out', allows: areStatuses },
+        expected_status: {
+          what: 'a status from 100 to 599, or a list of such; any 2xx where it is left out',
+          allows: areStatuses,
+        },
       }),
     run: (params, context) => send(params as unknown as HttpParams, context, allowPrivate),
   };
@@ -49,7 +71,10 @@ export function httpStep(allowPrivate: boolean): StepKind {
 async function send(params: HttpParams, context: StepContext, allowPrivate: boolean): Promise<unknown> {
   let url = new URL(params.url);
   let method = params.method ?? (params.body === undefined ? 'GET' : 'POST');
-  let body = params.body === undefined ? undefined : Buffer.from(typeof params.body === 'string' ? params.body : JSON.stringify(params.body));
+  let body =
+    params.body === undefined
+      ? undefined
+      : Buffer.from(typeof params.body === 'string' ? params.body : JSON.stringify(params.body));
   const headers = headersOf(params, context);
   for (let redirects = 0; ; redirects += 1) {
     const answer = await exchange(url, { method, headers, body, signal: context.signal, allowPrivate });
@@ -57,9 +82,11 @@ async function send(params: HttpParams, context: StepContext, allowPrivate: bool
     if (!REDIRECTS.has(answer.status) || location === undefined || expected(params).includes(answer.status)) {
       return resultOf(params, answer);
     }
-    if (redirects === MAX_REDIRECTS) throw new StepFailure('too_many_redirects', `more than ${MAX_REDIRECTS} redirects`, true);
+    if (redirects === MAX_REDIRECTS)
+      throw new StepFailure('too_many_redirects', `more than ${MAX_REDIRECTS} redirects`, true);
     const next = redirected(url, location);
-    if (next.host !== url.host) for (const name of Object.keys(headers)) if (CREDENTIALS.has(name)) delete headers[name];
+    if (next.host !== url.host)
+      for (const name of Object.keys(headers)) if (CREDENTIALS.has(name)) delete headers[name];
     if (answer.status === 303 || (method === 'POST' && answer.status < 303)) {
       method = 'GET';
       body = undefined;
@@ -69,9 +96,16 @@ async function send(params: HttpParams, context: StepContext, allowPrivate: bool
   }
 }
 
-function headersOf({ headers = {}, body }: HttpParams, { idempotencyKey }: StepContext): Record<string, string> {
-  const all: Record<string, string> = { 'user-agent': 'brain-control-plane', 'idempotency-key': idempotencyKey };
-  if (body !== undefined) all['content-type'] = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
+function headersOf(
+  { headers = {}, body }: HttpParams,
+  { idempotencyKey }: StepContext,
+): Record<string, string> {
+  const all: Record<string, string> = {
+    'user-agent': 'brain-control-plane',
+    'idempotency-key': idempotencyKey,
+  };
+  if (body !== undefined)
+    all['content-type'] = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
   for (const [name, value] of Object.entries(headers)) all[name.toLowerCase()] = value;
   return all;
 }
@@ -84,7 +118,11 @@ function redirected(from: URL, location: string): URL {
     throw new StepFailure('bad_redirect', 'the target redirects to what is no URL', true);
   }
   if (isUrl(url.href) && !(from.protocol === 'https:' && url.protocol === 'http:')) return url;
-  throw new StepFailure('bad_redirect', `the target redirects to ${url.protocol}//${url.host}, which is not followed`, true);
+  throw new StepFailure(
+    'bad_redirect',
+    `the target redirects to ${url.protocol}//${url.host}, which is not followed`,
+    true,
+  );
 }
 
 interface Answer {
@@ -103,7 +141,8 @@ interface Exchange {
 
 function exchange(url: URL, { method, headers, body, signal, allowPrivate }: Exchange): Promise<Answer> {
   return new Promise((done, failed) => {
-    const fail = (error: unknown): void => failed(error instanceof StepFailure ? error : new StepFailure('http_failed', messageOf(error)));
+    const fail = (error: unknown): void =>
+      failed(error instanceof StepFailure ? error : new StepFailure('http_failed', messageOf(error)));
     const host = url.hostname.replace(/^\[|\]$/g, '');
     if (isIP(host) && !allowPrivate && isPrivate(host)) return fail(privateTarget(url));
     const length = body ? { 'content-length': String(body.length) } : {};
@@ -122,10 +161,15 @@ function exchange(url: URL, { method, headers, body, signal, allowPrivate }: Exc
       response.on('data', (part: Buffer) => {
         size += part.length;
         parts.push(part);
-        if (size > MAX_ANSWER_BYTES) request.destroy(new StepFailure('answer_too_large', `the answer is larger than ${MAX_ANSWER_BYTES} bytes`, true));
+        if (size > MAX_ANSWER_BYTES)
+          request.destroy(
+            new StepFailure('answer_too_large', `the answer is larger than ${MAX_ANSWER_BYTES} bytes`, true),
+          );
       });
       response.once('error', fail);
-      response.once('end', () => done({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts) }));
+      response.once('end', () =>
+        done({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts) }),
+      );
     });
     request.end(body);
   });
@@ -196,10 +240,10 @@ function resultOf(params: HttpParams, { status, headers, body }: Answer): unknow
     const passing = status >= 500 || [408, 425, 429].includes(status);
     throw new StepFailure('unexpected_status', `the target answered ${status}`, !passing);
   }
-  return { status, headers, body: valueOf(headers['content-type'] ?? '', body.toString('utf8')) };
+  return { status, headers, body: bodyValue(headers['content-type'] ?? '', body.toString('utf8')) };
 }
 
-function valueOf(type: string, text: string): unknown {
+function bodyValue(type: string, text: string): unknown {
   if (!/^application\/([\w.+-]+\+)?json\b/i.test(type)) return text;
   try {
     return JSON.parse(text) as unknown;
@@ -212,7 +256,9 @@ function isUrl(value: unknown): boolean {
   if (typeof value !== 'string' || value.length > MAX_URL) return false;
   try {
     const { protocol, username, password, hostname } = new URL(value);
-    return (protocol === 'http:' || protocol === 'https:') && username === '' && password === '' && hostname !== '';
+    return (
+      (protocol === 'http:' || protocol === 'https:') && username === '' && password === '' && hostname !== ''
+    );
   } catch {
     return false;
   }
@@ -232,5 +278,8 @@ function areHeaders(value: unknown): boolean {
 
 function areStatuses(value: unknown): boolean {
   const all = [value].flat();
-  return all.length > 0 && all.every((one) => Number.isInteger(one) && (one as number) >= 100 && (one as number) <= 599);
+  return (
+    all.length > 0 &&
+    all.every((one) => Number.isInteger(one) && (one as number) >= 100 && (one as number) <= 599)
+  );
 }

@@ -1,7 +1,8 @@
 /** Records an immune event; once, however often the step is repeated. */
+
+import type { ReportImmuneEvent } from '../immune/immune.dto.js';
 import { SEVERITIES, TYPES } from '../immune/immune.health.js';
 import type { ImmuneService } from '../immune/immune.service.js';
-import type { ReportImmuneEvent } from '../immune/immune.dto.js';
 import { sha256 } from '../shared/ids.js';
 import { paramFaults, type StepKind } from './missions.step.js';
 
@@ -13,13 +14,23 @@ export function immuneEventStep(immune: Pick<ImmuneService, 'report'>): StepKind
       paramFaults(params, {
         severity: { required: true, what: `one of ${SEVERITIES.join(', ')}`, allows: among(SEVERITIES) },
         type: { required: true, what: `one of ${TYPES.join(', ')}`, allows: among(TYPES) },
-        message: { required: true, what: `text of 1 to ${MAX_MESSAGE} characters`, allows: isText(MAX_MESSAGE) },
+        message: {
+          required: true,
+          what: `text of 1 to ${MAX_MESSAGE} characters`,
+          allows: isText(MAX_MESSAGE),
+        },
         module: { what: 'text of 1 to 128 characters', allows: isText(128) },
-        meta: { what: 'a JSON object', allows: (value) => typeof value === 'object' && value !== null && !Array.isArray(value) },
+        meta: {
+          what: 'a JSON object',
+          allows: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
+        },
       }),
     run: async (params, { agentId, idempotencyKey }) => {
       const event = { ...params, agent_id: agentId } as unknown as ReportImmuneEvent;
-      const id = await immune.report(event, { key: `mission ${idempotencyKey}`, body: sha256(JSON.stringify(event)) });
+      const id = await immune.report(event, {
+        key: `mission ${idempotencyKey}`,
+        body: sha256(JSON.stringify(event)),
+      });
       return { event_id: id };
     },
   };

@@ -42,13 +42,18 @@ export function paramFaults(
   for (const name of Object.keys(params)) {
     if (Object.hasOwn(known, name)) continue;
     const detail = `is not known here; known are ${Object.keys(known).join(', ')}`;
-    faults.push({ pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, detail, code: 'unknown_field' });
+    faults.push({
+      pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
+      detail,
+      code: 'unknown_field',
+    });
   }
-  for (const [name, { required, what, allows }] of Object.entries(known)) {
+  for (const [name, param] of Object.entries(known)) {
+    const { required, what } = param;
     const value = Object.hasOwn(params, name) ? params[name] : undefined;
     if (value === undefined && required) {
       faults.push({ pointer: `/${name}`, detail: `is required and must be ${what}`, code: 'required' });
-    } else if (value !== undefined && !holdsTemplate(value) && !allows(value)) {
+    } else if (value !== undefined && !holdsTemplate(value) && !param.allows(value)) {
       faults.push({ pointer: `/${name}`, detail: `must be ${what}`, code: 'param' });
     }
   }

@@ -2,7 +2,13 @@
  * Takes missions that are due, by priority and then in the order in which they became so, and runs as many at a time as the
  * settings allow. There is no queue beside the missions: what is due stands in their index, and a lease says who has which.
  */
-import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy, Optional } from '@nestjs/common';
+import {
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+  Optional,
+} from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
 import { EventStream } from '../events/event-stream.js';
 import { ImmuneService } from '../immune/immune.service.js';
@@ -116,7 +122,12 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   private async due(value: string, until?: number): Promise<StoredMission[]> {
     const limit = value === HELD ? 500 : CANDIDATES;
-    const { rows } = await this.store.list(MISSIONS, { where: { due: value }, until, direction: 'asc', limit });
+    const { rows } = await this.store.list(MISSIONS, {
+      where: { due: value },
+      until,
+      direction: 'asc',
+      limit,
+    });
     return rows.filter(({ id }) => !this.runs.has(id));
   }
 

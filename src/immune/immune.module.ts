@@ -1,0 +1,7 @@
+import { Module } from '@nestjs/common';
+import { ImmuneController } from './immune.controller.js';
+import { ImmuneRetention } from './immune.retention.js';
+import { ImmuneService } from './immune.service.js';
+
+@Module({ controllers: [ImmuneController], providers: [ImmuneService, ImmuneRetention] })
+export class ImmuneModule {}
