@@ -39,7 +39,7 @@ export class MissionBook {
     this.change({ status: to });
     if (to === 'RUNNING') this.change({ started_at: now, attempts: this.mission.attempts + 1 });
     if (to === 'PENDING') this.change({ started_at: null, finished_at: null, error: null });
-    if (hasEnded(to)) this.change({ finished_at: now, due_at: null, held_by: null, wait_until: null });
+    if (hasEnded(to)) this.change({ finished_at: now, due_at: null, held_by: null, waiting: null });
     this.events?.publish(missionStatusChanged(id, from, to, reason), this.tx);
     this.log('info', 'Mission status changed', { from, to, ...(reason !== undefined && { reason }) });
   }

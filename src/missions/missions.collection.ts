@@ -22,8 +22,8 @@ export interface StoredMission extends Omit<Mission, 'result'> {
   outcomes: Record<string, StepOutcome>;
   /** Attempts of the step that is next, that have ended. */
   step_attempts: number;
-  /** Until when the `wait` step that is next waits. */
-  wait_until: number | null;
+  /** The step that is next was allowed by this decision, and waits. */
+  waiting: { until: number; decision_id: string | null } | null;
   log_entries: number;
   log_cut: number;
 }
@@ -107,7 +107,7 @@ function read(raw: Record<string, unknown>): StoredMission {
     held_by: null,
     outcomes: {},
     step_attempts: 0,
-    wait_until: null,
+    waiting: null,
     log_entries: 0,
     log_cut: 0,
     ...mission,

@@ -57,6 +57,7 @@ interface Ready {
 export class MissionRun {
   private readonly stopping = new AbortController();
   private readonly startedMs = performance.now();
+  private taken = false;
 
   constructor(
     private readonly id: string,
@@ -71,6 +72,7 @@ export class MissionRun {
 
   /** Looks whether the mission is still to be run: it may have been cancelled anywhere. */
   async look(): Promise<void> {
+    if (!this.taken) return;
     const mission = await this.tools.store.get(MISSIONS, this.id);
     if (mission?.status !== 'RUNNING' || mission.held_by !== this.lease.fence) this.stop('ended');
   }
@@ -78,6 +80,7 @@ export class MissionRun {
   async run(): Promise<void> {
     try {
       let mission: StoredMission | undefined = await this.take();
+      this.taken = true;
       while (mission) mission = await this.next(mission);
     } catch (error) {
       if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
@@ -117,8 +120,6 @@ export class MissionRun {
     } catch (error) {
       return this.failed(step, failureOf(error));
     }
-    const delay = ready.kind.delaySeconds?.(ready.params);
-    if (delay !== undefined && mission.wait_until === null) return this.wait(step, delay);
     return this.attempt(mission, ready);
   }
 
@@ -147,20 +148,25 @@ export class MissionRun {
   }
 
   private async attempt(mission: StoredMission, ready: Ready): Promise<StoredMission | undefined> {
-    const { step } = ready;
+    const { step, kind, params } = ready;
     const attempt = mission.step_attempts + 1;
-    const decided = await this.ask(mission, ready, attempt);
+    // What has waited was asked before it did.
+    const decided = mission.waiting
+      ? { decisionId: mission.waiting.decision_id, notes: [] }
+      : await this.ask(mission, ready, attempt);
     if (decided === undefined) return this.handBack(nowSeconds() + UNDECIDED_SECONDS);
     if ('error' in decided) return this.failed(step, decided.error);
-    const { decisionId, notes } = decided;
+    const { decisionId } = decided;
+    const seconds = mission.waiting ? undefined : kind.delaySeconds?.(params);
+    const started = { step: step.name, attempt, ...(decisionId !== null && { decision_id: decisionId }) };
     await this.write((book) => {
-      book.log('info', 'Step started', {
-        step: step.name,
-        attempt,
-        ...(decisionId !== null && { decision_id: decisionId }),
-      });
-      for (const [message, data] of notes) book.log('warning', message, { step: step.name, ...data });
+      if (!mission.waiting) book.log('info', 'Step started', started);
+      for (const [message, data] of decided.notes) book.log('warning', message, { step: step.name, ...data });
+      if (seconds === undefined) return;
+      const until = nowSeconds() + seconds;
+      book.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
     });
+    if (seconds !== undefined) return undefined;
     try {
       const result = await this.execute(mission, ready);
       return await this.succeeded(step, result, decisionId);
@@ -295,22 +301,13 @@ export class MissionRun {
       outcomes: { ...outcomes, [step.name]: outcome },
       progress: { done: progress.done + 1, total: progress.total },
       step_attempts: 0,
-      wait_until: null,
+      waiting: null,
       due_at: nowSeconds(),
     });
   }
 
   private async complete(): Promise<undefined> {
     await this.write((book) => book.move('COMPLETED'));
-    return undefined;
-  }
-
-  private async wait(step: Step, seconds: number): Promise<undefined> {
-    const until = nowSeconds() + seconds;
-    await this.write((book) => {
-      book.log('info', 'Waiting', { step: step.name, until });
-      book.change({ wait_until: until, due_at: until, held_by: null });
-    });
     return undefined;
   }
 

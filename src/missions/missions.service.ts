@@ -155,7 +155,7 @@ export class MissionsService {
       const { status } = book.now;
       if (!mayRetry(status)) throw notRetryable(status);
       book.move('PENDING', 'retry');
-      book.change({ due_at: nowSeconds(), step_attempts: 0, wait_until: null });
+      book.change({ due_at: nowSeconds(), step_attempts: 0, waiting: null });
     });
     this.worker.kick();
   }
@@ -210,7 +210,7 @@ function newMission(
     held_by: null,
     outcomes: {},
     step_attempts: 0,
-    wait_until: null,
+    waiting: null,
     log_entries: 0,
     log_cut: 0,
   };

@@ -5,6 +5,8 @@ import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../config.js';
 import { type Login, serverName } from './login.redis.js';
 
+type RedisAddress = RedisConfig['cluster'][number];
+
 /** A node that does not answer is passed over after this. */
 const ASK_MS = 500;
 
