@@ -6,6 +6,7 @@ import { ImmuneModule } from './immune/immune.module.js';
 import { MissionsModule } from './missions/missions.module.js';
 import { PolicyModule } from './policy/policy.module.js';
 import { SecurityModule } from './security/security.module.js';
+import { Draining } from './shared/draining.js';
 import { Logger } from './shared/logger.js';
 import { StorageModule } from './storage/storage.module.js';
 import { ThreatsModule } from './threats/threats.module.js';
@@ -18,8 +19,9 @@ class CoreModule {
     const providers = [
       { provide: CONFIG, useValue: config },
       { provide: Logger, useValue: logger },
+      Draining,
     ];
-    return { module: CoreModule, providers, exports: [CONFIG, Logger] };
+    return { module: CoreModule, providers, exports: [CONFIG, Logger, Draining] };
   }
 }
 

@@ -34,6 +34,7 @@ export interface Config {
   durableDecisions: boolean;
   policyLimits: PolicyLimits;
   missionsConcurrency: number;
+  missionsLeaseSeconds: number;
   missionsPolicy: 'enforce' | 'observe' | 'off';
   missionsRetentionDays: number;
   /** Whether the requests of missions may go to private addresses. */
@@ -120,6 +121,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       patternCharacters: need('BRAIN_POLICY_MAX_PATTERN'),
     },
     missionsConcurrency: need('BRAIN_MISSIONS_CONCURRENCY'),
+    missionsLeaseSeconds: need('BRAIN_MISSIONS_LEASE_SECONDS'),
     missionsPolicy: need('BRAIN_MISSIONS_POLICY'),
     missionsRetentionDays: need('BRAIN_MISSIONS_RETENTION_DAYS'),
     httpAllowPrivate: need('BRAIN_HTTP_ALLOW_PRIVATE'),

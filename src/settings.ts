@@ -217,6 +217,12 @@ export const SETTINGS = {
     fallback: '10',
     parse: integer(1, 1000),
   },
+  BRAIN_MISSIONS_LEASE_SECONDS: {
+    about:
+      'How long a worker that does not answer any more keeps its missions, before others go on with them',
+    fallback: '30',
+    parse: integer(3, 600),
+  },
   BRAIN_MISSIONS_POLICY: {
     about:
       'enforce asks the policies before each step, observe only logs what they would refuse, off asks nobody',

@@ -62,7 +62,9 @@ function kindFaults(
     return [{ pointer: `${pointer}/kind`, detail, code: 'one_of' }];
   }
   if (!isObject(params)) return [];
-  return known.faults(params).map((fault) => ({ ...fault, pointer: `${pointer}/params${fault.pointer}` }));
+  return known
+    .faults(params, 'written')
+    .map((fault) => ({ ...fault, pointer: `${pointer}/params${fault.pointer}` }));
 }
 
 function shapeFaults(

@@ -1,7 +1,7 @@
 /** How missions are stored. The document is the queue: what is due moves in the same commit as the state. */
 import type { Collection } from '../storage/store.js';
 import type { Mission, Step } from './missions.dto.js';
-import { PRIORITIES, STATUSES } from './missions.lifecycle.js';
+import { hasEnded, type MissionStatus, PRIORITIES, STATUSES } from './missions.lifecycle.js';
 
 /** What became of a step; one that is here is not run again. */
 export interface StepOutcome {
@@ -26,6 +26,10 @@ export interface StoredMission extends Omit<Mission, 'result'> {
   waiting: { until: number; decision_id: string | null } | null;
   log_entries: number;
   log_cut: number;
+  /** Of the request that set it in motion; the events of its run carry it. */
+  correlation_id: string | null;
+  /** Grows with each write of a run, so that one whose answer got lost is not done twice. */
+  run_writes: number;
 }
 
 /** The index of those that a worker holds: one whose lease is lost is found there and taken over. */
@@ -86,22 +90,21 @@ function read(raw: Record<string, unknown>): StoredMission {
   if (mission.priority !== undefined && !PRIORITIES.includes(mission.priority as never))
     throw new Error('priority is none of ours');
   if (typeof mission.created_at !== 'number') throw new Error('created_at is no number');
+  for (const [field, value] of Object.entries(mission)) if (value === null) delete mission[field];
   const steps = Array.isArray(mission.steps) ? (mission.steps as Step[]) : [];
   const createdBy = typeof mission.created_by === 'string' ? mission.created_by : 'unknown';
+  const updatedAt = typeof mission.updated_at === 'number' ? mission.updated_at : mission.created_at;
   return {
     description: null,
     data: {},
-    steps,
     priority: 'NORMAL',
     progress: { done: 0, total: steps.length },
     attempts: 0,
     error: null,
-    created_by: createdBy,
     agent_id: createdBy,
     agent_role: 'agent',
-    updated_at: mission.created_at,
     started_at: null,
-    finished_at: null,
+    finished_at: hasEnded(mission.status as MissionStatus) ? updatedAt : null,
     version: 1,
     due_at: null,
     held_by: null,
@@ -110,7 +113,12 @@ function read(raw: Record<string, unknown>): StoredMission {
     waiting: null,
     log_entries: 0,
     log_cut: 0,
+    correlation_id: null,
+    run_writes: 0,
     ...mission,
+    steps,
+    created_by: createdBy,
+    updated_at: updatedAt,
   } as unknown as StoredMission;
 }
 

@@ -114,15 +114,17 @@ export class MissionsController {
   @Post(':id/log')
   @HttpCode(202)
   @Access('missions:write')
+  @Conditional()
   @ApiOperation({ summary: 'Add a line to the log of a mission' })
   @ApiAcceptedResponse({ type: Accepted })
-  @Problems(400, 404, 413, 415, 422)
+  @Problems(400, 404, 412, 413, 415, 422)
   async log(
     @Param('id') id: string,
     @Body() body: NewLogEntry,
     @CurrentPrincipal() principal: Principal,
+    @IfMatch() version: number | undefined,
   ): Promise<Accepted> {
-    await this.missions.log(id, body, askerOf(principal));
+    await this.missions.log(id, body, askerOf(principal), version);
     return { status: 'accepted' };
   }
 
@@ -139,22 +141,32 @@ export class MissionsController {
   @Post(':id/execute')
   @HttpCode(202)
   @Access('missions:execute')
+  @Conditional()
   @ApiOperation({ summary: 'Put a mission into the queue; a worker of this service runs its steps' })
   @ApiAcceptedResponse({ type: Accepted })
-  @Problems(404, 409)
-  async execute(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<Accepted> {
-    await this.missions.execute(id, askerOf(principal));
+  @Problems(404, 409, 412)
+  async execute(
+    @Param('id') id: string,
+    @CurrentPrincipal() principal: Principal,
+    @IfMatch() version: number | undefined,
+  ): Promise<Accepted> {
+    await this.missions.execute(id, askerOf(principal), version);
     return { status: 'accepted' };
   }
 
   @Post(':id/retry')
   @HttpCode(202)
   @Access('missions:execute')
+  @Conditional()
   @ApiOperation({ summary: 'Let a failed mission go on from the step that failed' })
   @ApiAcceptedResponse({ type: Accepted })
-  @Problems(404, 409)
-  async retry(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<Accepted> {
-    await this.missions.retry(id, askerOf(principal));
+  @Problems(404, 409, 412)
+  async retry(
+    @Param('id') id: string,
+    @CurrentPrincipal() principal: Principal,
+    @IfMatch() version: number | undefined,
+  ): Promise<Accepted> {
+    await this.missions.retry(id, askerOf(principal), version);
     return { status: 'accepted' };
   }
 }

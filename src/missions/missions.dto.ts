@@ -3,8 +3,9 @@ import { Flag, JsonObject, JsonValue, ListIn, ListOf, Nested, Num, OneOf, Text }
 import { type MissionPriority, type MissionStatus, PRIORITIES, STATUSES } from './missions.lifecycle.js';
 
 const MAX_TEXT = 4096;
-const ID = /^[A-Za-z0-9_.:-]+$/;
-const ID_HINT = 'letters, digits and _ . : -';
+/** No path of the API, and nothing that a path swallows. */
+const ID = /^(?!health$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/;
+const ID_HINT = 'letters, digits and _ . : -, the first a letter, a digit or _, and not `health`';
 const NAME = /^[A-Za-z0-9_-]+$/;
 const NAME_HINT = 'letters, digits, _ and -';
 

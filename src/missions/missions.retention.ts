@@ -5,13 +5,14 @@ import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { messageOf } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { Store } from '../storage/store.js';
-import { MISSION_RESULTS, MISSIONS, resultId } from './missions.collection.js';
+import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
 
 const EVERY_MS = 10 * 60_000;
 const FIRST_MS = 40_000;
 const LEASE_MS = 60_000;
-/** Removed in one commit: a log may have ten thousand lines. */
-const CHUNK = 10;
+/** Removed in one commit: so many missions, and no more than one whose log is full. */
+const CHUNK = 100;
+const CHUNK_ENTRIES = 10_000;
 
 @Injectable()
 export class MissionsRetention implements OnApplicationBootstrap, OnModuleDestroy {
@@ -46,10 +47,7 @@ export class MissionsRetention implements OnApplicationBootstrap, OnModuleDestro
           limit: CHUNK,
         });
         if (rows.length === 0 || !(await this.store.renew(lease, LEASE_MS))) return removed;
-        removed += await this.remove(
-          rows.map(({ id }) => id),
-          until,
-        );
+        removed += await this.remove(chunkOf(rows), until);
       }
     } finally {
       await this.store.release(lease);
@@ -85,4 +83,14 @@ export class MissionsRetention implements OnApplicationBootstrap, OnModuleDestro
     }, ms);
     this.timer.unref();
   }
+}
+
+/** Always one of them, however long its log is. */
+function chunkOf(rows: StoredMission[]): string[] {
+  let entries = 0;
+  const rest = rows.findIndex(({ log_entries }, i) => {
+    entries += log_entries;
+    return i > 0 && entries > CHUNK_ENTRIES;
+  });
+  return rows.slice(0, rest < 0 ? undefined : rest).map(({ id }) => id);
 }

@@ -4,7 +4,7 @@
  */
 import type { EventStream } from '../events/event-stream.js';
 import type { PolicyService } from '../policy/policy.service.js';
-import { nowSeconds } from '../shared/clock.js';
+import { nowSeconds, pause } from '../shared/clock.js';
 import { isBrainError, messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { Lease, Store } from '../storage/store.js';
@@ -17,6 +17,7 @@ import {
   type StoredMission,
 } from './missions.collection.js';
 import type { MissionError, Step } from './missions.dto.js';
+import { attemptsOf, backoffSeconds } from './missions.retry.js';
 import { StepFailure, type StepKind } from './missions.step.js';
 import type { Kinds } from './missions.steps.js';
 import { filled, MissingValue, type Values } from './missions.templates.js';
@@ -34,12 +35,16 @@ export interface RunTools {
   crowded(): boolean;
 }
 
-/** Results beyond this stand in a document of their own, so that every write of the mission stays small. */
+/** What the results of a mission come to beyond this stands in documents of its own, so that every write of it stays small. */
 const LARGE_BYTES = 64 * 1024;
 const FLUSH_MS = 1000;
 /** Policies that cannot be asked now are asked again after this. */
 const UNDECIDED_SECONDS = 2;
-const DEFAULTS = { timeoutSeconds: 60, attempts: 3, backoffSeconds: 1, maxSeconds: 300 };
+const TIMEOUT_SECONDS = 60;
+/** A store that is away is asked again after this, for as long as the lease holds. */
+const STORE_RETRY_MS = 500;
+const MAX_MESSAGE = 1024;
+const MAX_RESOURCE = 1024;
 
 /** Why a step was ended from outside. */
 export type StopReason = 'ended' | 'lease_lost' | 'stopping' | 'timeout';
@@ -58,6 +63,8 @@ export class MissionRun {
   private readonly stopping = new AbortController();
   private readonly startedMs = performance.now();
   private taken = false;
+  /** Writes of runs that the mission had when this one saw it last. */
+  private writes = 0;
 
   constructor(
     private readonly id: string,
@@ -81,6 +88,7 @@ export class MissionRun {
     try {
       let mission: StoredMission | undefined = await this.take();
       this.taken = true;
+      this.writes = mission.run_writes;
       while (mission) mission = await this.next(mission);
     } catch (error) {
       if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
@@ -114,37 +122,39 @@ export class MissionRun {
     const step = mission.steps.find(({ name }) => !Object.hasOwn(mission.outcomes, name));
     if (!step) return this.complete();
     if (this.tools.crowded() && performance.now() - this.startedMs > 1000) return this.handBack(nowSeconds());
+    const values = await this.values(mission);
     let ready: Ready;
     try {
-      ready = await this.prepare(mission, step);
+      ready = this.prepare(step, values);
     } catch (error) {
-      return this.failed(step, failureOf(error));
+      return this.failed(step, failureOf(error), mission.step_attempts + 1);
     }
     return this.attempt(mission, ready);
   }
 
-  private async prepare(mission: StoredMission, step: Step): Promise<Ready> {
+  private prepare(step: Step, values: Values): Ready {
     const kind = this.tools.kinds.get(step.kind);
     if (!kind)
       throw new StepFailure('unknown_kind', `there is no kind of step '${step.kind}' in this release`, true);
-    const values = await this.values(mission);
     const params = filled(step.params ?? {}, values) as Record<string, unknown>;
-    const [fault] = kind.faults(params);
+    const [fault] = kind.faults(params, 'filled');
     if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
-    const resource = step.resource === undefined ? undefined : String(filled(step.resource, values));
-    return { step, kind, params, resource };
+    const resource = step.resource === undefined ? undefined : filled(step.resource, values);
+    if (resource === undefined || isResource(resource)) return { step, kind, params, resource };
+    const detail = `resource must be text of 1 to ${MAX_RESOURCE} characters`;
+    throw new StepFailure('invalid_resource', detail, true);
   }
 
   private async values({ data, outcomes }: StoredMission): Promise<Values> {
-    const steps: Values['steps'] = {};
+    const steps: [string, { result: unknown }][] = [];
     for (const [name, { result, bytes }] of Object.entries(outcomes)) {
       const large =
         bytes === undefined
           ? undefined
           : await this.tools.store.get(MISSION_RESULTS, resultId(this.id, name));
-      steps[name] = { result: large ? large.result : result };
+      steps.push([name, { result: large ? large.result : result }]);
     }
-    return { data, steps };
+    return { data, steps: Object.fromEntries(steps) };
   }
 
   private async attempt(mission: StoredMission, ready: Ready): Promise<StoredMission | undefined> {
@@ -155,7 +165,7 @@ export class MissionRun {
       ? { decisionId: mission.waiting.decision_id, notes: [] }
       : await this.ask(mission, ready, attempt);
     if (decided === undefined) return this.handBack(nowSeconds() + UNDECIDED_SECONDS);
-    if ('error' in decided) return this.failed(step, decided.error);
+    if ('error' in decided) return this.failed(step, decided.error, attempt);
     const { decisionId } = decided;
     const seconds = mission.waiting ? undefined : kind.delaySeconds?.(params);
     const started = { step: step.name, attempt, ...(decisionId !== null && { decision_id: decisionId }) };
@@ -167,16 +177,16 @@ export class MissionRun {
       book.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
     });
     if (seconds !== undefined) return undefined;
+    let outcome: Result;
     try {
-      const result = await this.execute(mission, ready);
-      return await this.succeeded(step, result, decisionId);
+      outcome = sized(await this.execute(mission, ready));
     } catch (error) {
-      if (error instanceof Over) throw error;
       const { reason } = this.stopping.signal as { reason?: StopReason };
       if (reason === 'stopping') return this.handBack(nowSeconds());
       if (reason) return undefined;
       return this.failed(step, failureOf(error), attempt);
     }
+    return this.succeeded(step, outcome, decisionId);
   }
 
   /** Nothing where the policies cannot be asked now: what nobody has allowed is not done. */
@@ -209,7 +219,7 @@ export class MissionRun {
       return undefined;
     }
     const { decision_id, allowed, reason, warnings, requires_audit } = decision;
-    const notes: [string, object][] = warnings.map((warning) => [warning, { decision_id }]);
+    const notes: [string, object][] = warnings.map((text) => [text.slice(0, MAX_MESSAGE), { decision_id }]);
     if (requires_audit) notes.push(['The policies demand an audit of this step', { decision_id, reason }]);
     if (allowed) return { decisionId: decision_id, notes };
     if (policyMode === 'observe') {
@@ -226,12 +236,13 @@ export class MissionRun {
   }
 
   private async execute(mission: StoredMission, { step, kind, params }: Ready): Promise<unknown> {
+    const { signal } = this.stopping;
+    signal.throwIfAborted();
     const ending = new AbortController();
-    const seconds = step.timeout_seconds ?? DEFAULTS.timeoutSeconds;
+    const seconds = step.timeout_seconds ?? TIMEOUT_SECONDS;
     const timer = setTimeout(() => ending.abort('timeout'), seconds * 1000);
-    const stop = (): void => ending.abort(this.stopping.signal.reason);
-    this.stopping.signal.addEventListener('abort', stop);
-    if (this.stopping.signal.aborted) stop();
+    const stop = (): void => ending.abort(signal.reason);
+    signal.addEventListener('abort', stop);
     const aborted = new Promise<never>((_, reject) => {
       const late = (): void => reject(new StepFailure('timeout', `the step took longer than ${seconds} s`));
       ending.signal.addEventListener('abort', late);
@@ -246,30 +257,30 @@ export class MissionRun {
       return await Promise.race([kind.run(params, context), aborted]);
     } finally {
       clearTimeout(timer);
-      this.stopping.signal.removeEventListener('abort', stop);
+      signal.removeEventListener('abort', stop);
     }
   }
 
-  private succeeded(step: Step, result: unknown, decisionId: string | null): Promise<StoredMission> {
-    const bytes = Buffer.byteLength(JSON.stringify(result ?? null));
-    const isLarge = bytes > LARGE_BYTES;
-    const outcome: StepOutcome = { result: isLarge ? null : (result ?? null), decision_id: decisionId };
-    if (isLarge) outcome.bytes = bytes;
-    return this.write(
-      (book) => {
-        this.settle(book, step, outcome);
-        book.log('info', 'Step completed', { step: step.name });
-      },
-      isLarge ? { step: step.name, result } : undefined,
-    );
+  private succeeded(
+    step: Step,
+    { result, bytes }: Result,
+    decisionId: string | null,
+  ): Promise<StoredMission> {
+    return this.write((book, keep) => {
+      const isLarge = sized(book.now.outcomes).bytes + bytes > LARGE_BYTES;
+      if (isLarge) keep(step.name, result);
+      const outcome: StepOutcome = { result: isLarge ? null : result, decision_id: decisionId };
+      if (isLarge) outcome.bytes = bytes;
+      this.settle(book, step, outcome);
+      book.log('info', 'Step completed', { step: step.name });
+    });
   }
 
-  private async failed(step: Step, failure: Failure, attempt = 1): Promise<StoredMission | undefined> {
+  private async failed(step: Step, failure: Failure, attempt: number): Promise<StoredMission | undefined> {
     const { code, message, final, decisionId } = failure;
-    const attempts = step.retry?.attempts ?? DEFAULTS.attempts;
     const error: MissionError = { code, message, step: step.name };
     if (decisionId !== undefined) error.decision_id = decisionId;
-    if (!final && attempt < attempts) {
+    if (!final && attempt < attemptsOf(step)) {
       const seconds = backoffSeconds(step, attempt);
       await this.write((book) => {
         book.log('warning', 'Step failed and will be tried again', {
@@ -281,16 +292,17 @@ export class MissionRun {
       });
       return undefined;
     }
-    if (step.continue_on_failure) {
+    // A denial is no mishap that a mission may have reckoned with.
+    if (step.continue_on_failure && decisionId === undefined) {
       return this.write((book) => {
         book.log('error', 'Step failed; the mission goes on', { ...error, attempt });
-        this.settle(book, step, { result: null, decision_id: decisionId ?? null, error: { code, message } });
+        this.settle(book, step, { result: null, decision_id: null, error: { code, message } });
       });
     }
     await this.write((book) => {
       book.log('error', 'Step failed', { ...error, attempt });
       book.change({ error, step_attempts: 0 });
-      book.move('FAILED', `${step.name}: ${message}`.slice(0, 1024));
+      book.move('FAILED', `${step.name}: ${message}`.slice(0, MAX_MESSAGE));
     });
     return undefined;
   }
@@ -317,24 +329,57 @@ export class MissionRun {
     return undefined;
   }
 
-  private write(
-    change: (book: MissionBook) => void,
-    large?: { step: string; result: unknown },
-  ): Promise<StoredMission> {
+  /** What cannot be written because the store is away is written when it is back: what a step has done is done. */
+  private async write(change: Change): Promise<StoredMission> {
+    const { signal } = this.stopping;
+    for (;;) {
+      try {
+        const mission = await this.commit(change);
+        this.writes = mission.run_writes;
+        return mission;
+      } catch (error) {
+        if (!isBrainError(error) || error.kind !== 'unavailable' || signal.aborted) throw error;
+        await pause(STORE_RETRY_MS, signal);
+      }
+    }
+  }
+
+  private commit(change: Change): Promise<StoredMission> {
     return this.tools.store.transaction(async (tx) => {
       tx.demand(this.lease);
       const mission = await tx.get(MISSIONS, this.id);
       if (mission?.status !== 'RUNNING' || mission.held_by !== this.lease.fence) throw new Over();
-      if (large) {
-        const document = { id: resultId(this.id, large.step), mission_id: this.id, result: large.result };
+      // It was written, and only the answer got lost.
+      if (mission.run_writes > this.writes) return mission;
+      const book = new MissionBook(tx, mission, this.tools.events);
+      const large: [string, unknown][] = [];
+      change(book, (step, result) => large.push([step, result]));
+      for (const [step, result] of large) {
+        const document = { id: resultId(this.id, step), mission_id: this.id, result };
         if (await tx.get(MISSION_RESULTS, document.id)) tx.put(MISSION_RESULTS, document);
         else tx.insert(MISSION_RESULTS, document);
       }
-      const book = new MissionBook(tx, mission, this.tools.events);
-      change(book);
+      book.change({ run_writes: mission.run_writes + 1 });
       return book.close();
     });
   }
+}
+
+/** `keep` puts the result of a step into a document of its own. */
+type Change = (book: MissionBook, keep: (step: string, result: unknown) => void) => void;
+
+interface Result {
+  result: unknown;
+  bytes: number;
+}
+
+function sized(value: unknown): Result {
+  const result = value ?? null;
+  return { result, bytes: Buffer.byteLength(JSON.stringify(result)) };
+}
+
+function isResource(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= MAX_RESOURCE;
 }
 
 interface Failure {
@@ -349,12 +394,5 @@ function failureOf(error: unknown): Failure {
   if (error instanceof MissingValue) return { code: 'missing_value', message: error.message, final: true };
   if (isBrainError(error))
     return { code: error.code, message: error.detail, final: error.kind !== 'unavailable' };
-  return { code: 'step_failed', message: messageOf(error).slice(0, 1024), final: false };
-}
-
-/** Doubles with each attempt, up to its bound; with jitter, so that those who failed together do not come back together. */
-function backoffSeconds({ retry = {} }: Step, attempt: number): number {
-  const { backoff_seconds = DEFAULTS.backoffSeconds, max_seconds = DEFAULTS.maxSeconds } = retry;
-  const seconds = Math.min(max_seconds, backoff_seconds * 2 ** (attempt - 1));
-  return seconds * (0.5 + Math.random() / 2);
+  return { code: 'step_failed', message: messageOf(error).slice(0, MAX_MESSAGE), final: false };
 }

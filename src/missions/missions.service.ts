@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
+import { currentContext } from '../shared/context.js';
 import { expectVersion } from '../shared/versions.js';
 import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { MissionBook } from './missions.book.js';
@@ -121,8 +122,9 @@ export class MissionsService {
     id: string,
     { timestamp, level = 'info', message, data }: NewLogEntry,
     asker: Asker,
+    version?: number,
   ): Promise<void> {
-    await this.write(id, asker, undefined, (book) => book.log(level, message, data, timestamp));
+    await this.write(id, asker, version, (book) => book.log(level, message, data, timestamp));
   }
 
   async entries(
@@ -140,22 +142,27 @@ export class MissionsService {
   }
 
   /** Makes it due; one that waits already stays where it is in the queue. */
-  async execute(id: string, asker: Asker): Promise<void> {
-    await this.write(id, asker, undefined, (book) => {
+  async execute(id: string, asker: Asker, version?: number): Promise<void> {
+    await this.write(id, asker, version, (book) => {
       const { status, due_at } = book.now;
       if (status !== 'PENDING') throw notExecutable(status);
-      if (due_at === null) book.change({ due_at: nowSeconds() });
+      if (due_at === null) book.change({ due_at: nowSeconds(), correlation_id: correlation() });
     });
     this.worker.kick();
   }
 
   /** Goes on from the step that failed; those before it are not run again. */
-  async retry(id: string, asker: Asker): Promise<void> {
-    await this.write(id, asker, undefined, (book) => {
+  async retry(id: string, asker: Asker, version?: number): Promise<void> {
+    await this.write(id, asker, version, (book) => {
       const { status } = book.now;
       if (!mayRetry(status)) throw notRetryable(status);
       book.move('PENDING', 'retry');
-      book.change({ due_at: nowSeconds(), step_attempts: 0, waiting: null });
+      book.change({
+        due_at: nowSeconds(),
+        step_attempts: 0,
+        waiting: null,
+        correlation_id: correlation(),
+      });
     });
     this.worker.kick();
   }
@@ -173,7 +180,8 @@ export class MissionsService {
       expectVersion(mission.version, version);
       const book = new MissionBook(tx, mission, this.events);
       work(book);
-      return toMission(book.close());
+      // Nothing was changed: one that waits already was asked for again.
+      return toMission(book.now === mission ? mission : book.close());
     });
   }
 
@@ -213,5 +221,11 @@ function newMission(
     waiting: null,
     log_entries: 0,
     log_cut: 0,
+    correlation_id: correlation(),
+    run_writes: 0,
   };
+}
+
+function correlation(): string | null {
+  return currentContext()?.correlationId ?? null;
 }

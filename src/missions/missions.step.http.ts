@@ -9,7 +9,14 @@ import { request as tlsRequest } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
 import { messageOf } from '../shared/errors.js';
 import { isJson } from '../shared/fields.js';
-import { holdsTemplate, paramFaults, type StepContext, StepFailure, type StepKind } from './missions.step.js';
+import {
+  isOpen,
+  type ParamsForm,
+  paramFaults,
+  type StepContext,
+  StepFailure,
+  type StepKind,
+} from './missions.step.js';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 const MAX_URL = 2048;
@@ -27,8 +34,8 @@ const OWN_HEADERS = new Set([
   'trailer',
   'expect',
 ]);
-/** Not carried to another host by a redirect. */
-const CREDENTIALS = new Set(['authorization', 'cookie', 'proxy-authorization', 'x-api-key']);
+/** What a redirect may carry to another origin. Any other header was meant for the target of the step: it may be a credential. */
+const CARRIED = new Set(['accept', 'accept-language', 'content-type', 'idempotency-key', 'user-agent']);
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -43,8 +50,8 @@ interface HttpParams {
 
 export function httpStep(allowPrivate: boolean): StepKind {
   return {
-    faults: (params) =>
-      paramFaults(params, {
+    faults: (params, form) =>
+      paramFaults(params, form, {
         method: {
           what: `one of ${METHODS.join(', ')}`,
           allows: (value) => METHODS.includes(value as string),
@@ -56,7 +63,7 @@ export function httpStep(allowPrivate: boolean): StepKind {
         },
         headers: {
           what: `an object of up to ${MAX_HEADERS} header names with text, none that the client sets itself`,
-          allows: areHeaders,
+          allows: (value) => areHeaders(value, form),
         },
         body: { what: 'a JSON value; text is sent as it is', allows: isJson },
         expected_status: {
@@ -85,8 +92,8 @@ async function send(params: HttpParams, context: StepContext, allowPrivate: bool
     if (redirects === MAX_REDIRECTS)
       throw new StepFailure('too_many_redirects', `more than ${MAX_REDIRECTS} redirects`, true);
     const next = redirected(url, location);
-    if (next.host !== url.host)
-      for (const name of Object.keys(headers)) if (CREDENTIALS.has(name)) delete headers[name];
+    if (next.origin !== url.origin)
+      for (const name of Object.keys(headers)) if (!CARRIED.has(name)) delete headers[name];
     if (answer.status === 303 || (method === 'POST' && answer.status < 303)) {
       method = 'GET';
       body = undefined;
@@ -154,7 +161,7 @@ function exchange(url: URL, { method, headers, body, signal, allowPrivate }: Exc
       agent: false,
       lookup: allowPrivate ? undefined : publicOnly(url),
     });
-    request.once('error', fail);
+    request.on('error', fail);
     request.once('response', (response) => {
       const parts: Buffer[] = [];
       let size = 0;
@@ -166,7 +173,7 @@ function exchange(url: URL, { method, headers, body, signal, allowPrivate }: Exc
             new StepFailure('answer_too_large', `the answer is larger than ${MAX_ANSWER_BYTES} bytes`, true),
           );
       });
-      response.once('error', fail);
+      response.on('error', () => fail(new StepFailure('http_failed', 'the answer broke off')));
       response.once('end', () =>
         done({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts) }),
       );
@@ -244,11 +251,11 @@ function resultOf(params: HttpParams, { status, headers, body }: Answer): unknow
 }
 
 function bodyValue(type: string, text: string): unknown {
-  if (!/^application\/([\w.+-]+\+)?json\b/i.test(type)) return text;
+  if (text === '' || !/^application\/([\w.+-]+\+)?json\b/i.test(type)) return text;
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    return text;
+    throw new StepFailure('malformed_answer', 'the answer says that it is JSON, and is not');
   }
 }
 
@@ -264,14 +271,14 @@ function isUrl(value: unknown): boolean {
   }
 }
 
-function areHeaders(value: unknown): boolean {
+function areHeaders(value: unknown, form: ParamsForm): boolean {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
   const headers = Object.entries(value);
   return (
     headers.length <= MAX_HEADERS &&
     headers.every(([name, text]) => {
       const good = HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase());
-      return good && typeof text === 'string' && (holdsTemplate(text) || HEADER_VALUE.test(text));
+      return good && typeof text === 'string' && (isOpen(text, form) || HEADER_VALUE.test(text));
     })
   );
 }

@@ -10,8 +10,8 @@ const MAX_MESSAGE = 4096;
 
 export function immuneEventStep(immune: Pick<ImmuneService, 'report'>): StepKind {
   return {
-    faults: (params) =>
-      paramFaults(params, {
+    faults: (params, form) =>
+      paramFaults(params, form, {
         severity: { required: true, what: `one of ${SEVERITIES.join(', ')}`, allows: among(SEVERITIES) },
         type: { required: true, what: `one of ${TYPES.join(', ')}`, allows: among(TYPES) },
         message: {

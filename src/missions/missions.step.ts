@@ -22,20 +22,27 @@ export class StepFailure extends Error {
 }
 
 export interface StepKind {
-  /** All that is wrong with its parameters; what holds a template is not known yet when a mission is made. */
-  faults(params: Record<string, unknown>): Fault[];
+  /** All that is wrong with its parameters, as they were written or, right before it runs, as they were filled. */
+  faults(params: Record<string, unknown>, form: ParamsForm): Fault[];
   /** So long nobody has to hold the mission before the step is run. */
   delaySeconds?(params: Record<string, unknown>): number;
   run(params: Record<string, unknown>, context: StepContext): Promise<unknown>;
 }
 
-export function holdsTemplate(value: unknown): boolean {
-  return typeof value === 'string' && value.includes('${');
+/**
+ * What holds a template is not known yet when a mission is made. Once it is filled nothing is excused: a value may look like a
+ * template and is none.
+ */
+export type ParamsForm = 'written' | 'filled';
+
+export function isOpen(value: unknown, form: ParamsForm): boolean {
+  return form === 'written' && typeof value === 'string' && value.includes('${');
 }
 
 /** The faults of parameters that are looked at one by one; `known` says what each must be. */
 export function paramFaults(
   params: Record<string, unknown>,
+  form: ParamsForm,
   known: Record<string, { required?: boolean; what: string; allows(value: unknown): boolean }>,
 ): Fault[] {
   const faults: Fault[] = [];
@@ -53,7 +60,7 @@ export function paramFaults(
     const value = Object.hasOwn(params, name) ? params[name] : undefined;
     if (value === undefined && required) {
       faults.push({ pointer: `/${name}`, detail: `is required and must be ${what}`, code: 'required' });
-    } else if (value !== undefined && !holdsTemplate(value) && !param.allows(value)) {
+    } else if (value !== undefined && !isOpen(value, form) && !param.allows(value)) {
       faults.push({ pointer: `/${name}`, detail: `must be ${what}`, code: 'param' });
     }
   }

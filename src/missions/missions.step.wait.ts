@@ -4,8 +4,8 @@ import { paramFaults, type StepKind } from './missions.step.js';
 const MAX_SECONDS = 30 * 86_400;
 
 export const waitStep: StepKind = {
-  faults: (params) =>
-    paramFaults(params, {
+  faults: (params, form) =>
+    paramFaults(params, form, {
       seconds: {
         required: true,
         what: `a number of seconds from 0 up to ${MAX_SECONDS}`,

@@ -63,9 +63,13 @@ function valueAt(path: string, values: Values): unknown {
   let value: unknown = values;
   for (const part of path.split('.')) {
     const has = typeof value === 'object' && value !== null && Object.hasOwn(value, part);
-    if (!has) throw new MissingValue(`there is no value for \${${path}}`);
+    if (!has) throw missing(path);
     value = (value as Record<string, unknown>)[part];
   }
-  if (value === undefined) throw new MissingValue(`there is no value for \${${path}}`);
+  if (value === undefined) throw missing(path);
   return value;
+}
+
+function missing(path: string): MissingValue {
+  return new MissingValue(`there is no value for \${${path.slice(0, 256)}}`);
 }

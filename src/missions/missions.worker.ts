@@ -14,16 +14,18 @@ import { EventStream } from '../events/event-stream.js';
 import { ImmuneService } from '../immune/immune.service.js';
 import { PolicyService } from '../policy/policy.service.js';
 import { atMost, nowSeconds } from '../shared/clock.js';
+import { runInContext } from '../shared/context.js';
+import { Draining } from '../shared/draining.js';
 import { messageOf } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
-import { type Lease, Store } from '../storage/store.js';
+import { type Lease, MAX_PAGE, Store } from '../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
 import { PRIORITIES } from './missions.lifecycle.js';
 import { MissionRun } from './missions.run.js';
 import { type Kinds, kindsOf } from './missions.steps.js';
 
-const LEASE_MS = 30_000;
-const RENEW_MS = 10_000;
+/** A lease is renewed so often within its time. */
+const RENEWALS = 3;
 /** The safety net below the kicks. */
 const POLL_MS = 1000;
 /** How often it is looked for missions whose worker is gone. */
@@ -39,8 +41,10 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private stopWatching?: () => void;
   private looking?: Promise<void>;
   private again = false;
-  private polls = 0;
+  private polls = RECOVER_EVERY - 1;
   private stopped = false;
+  private ended?: Promise<void>;
+  private readonly leaseMs: number;
   private waiting = false;
 
   constructor(
@@ -49,8 +53,11 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly policy: PolicyService,
     immune: ImmuneService,
     private readonly logger: Logger,
+    draining: Draining,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
+    this.leaseMs = config.missionsLeaseSeconds * 1000;
+    draining.onLeave(() => this.end());
     this.kinds = kindsOf({ immune, allowPrivate: config.httpAllowPrivate });
   }
 
@@ -60,9 +67,18 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     this.kick();
   }
 
-  /** Takes nothing new, lets what runs finish within the grace time, and hands the rest back. */
-  async onModuleDestroy(): Promise<void> {
+  onModuleDestroy(): Promise<void> {
+    return this.end();
+  }
+
+  /** Takes nothing new, lets what runs finish within the grace time that requests have too, and hands the rest back. */
+  private end(): Promise<void> {
     this.stopped = true;
+    this.ended ??= this.endRuns();
+    return this.ended;
+  }
+
+  private async endRuns(): Promise<void> {
     clearInterval(this.timer);
     this.stopWatching?.();
     await this.looking;
@@ -82,7 +98,6 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   private poll(): void {
     this.polls += 1;
-    if (this.polls % RECOVER_EVERY === 0) void this.recover().catch((error: unknown) => this.trouble(error));
     this.kick();
   }
 
@@ -92,6 +107,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
       try {
         await Promise.all([...this.runs.values()].map(({ run }) => run.look()));
         await this.takeDue();
+        if (this.polls >= RECOVER_EVERY) await this.recover();
       } catch (error) {
         this.trouble(error);
         return;
@@ -102,26 +118,31 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private async takeDue(): Promise<void> {
     this.waiting = false;
     for (const priority of PRIORITIES) {
-      const due = await this.due(priority, nowSeconds());
-      for (const { id } of due) {
-        if (this.stopped) return;
-        this.waiting = this.runs.size >= this.config.missionsConcurrency;
-        if (this.waiting) return;
-        await this.take(id);
+      // To the last one of a priority: those below it come when there is none left.
+      let taken = true;
+      while (taken) {
+        taken = false;
+        for (const mission of await this.due(priority, nowSeconds())) {
+          this.waiting = this.runs.size >= this.config.missionsConcurrency;
+          if (this.waiting || this.stopped) return;
+          taken = (await this.take(mission)) || taken;
+        }
       }
     }
   }
 
   /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
   private async recover(): Promise<void> {
-    for (const { id } of await this.due(HELD)) {
+    this.polls = 0;
+    for (const mission of await this.due(HELD)) {
       if (this.stopped || this.runs.size >= this.config.missionsConcurrency) return;
-      await this.take(id);
+      await this.take(mission);
     }
   }
 
   private async due(value: string, until?: number): Promise<StoredMission[]> {
-    const limit = value === HELD ? 500 : CANDIDATES;
+    // Those that were just taken may stand there still.
+    const limit = Math.min(MAX_PAGE, value === HELD ? MAX_PAGE : CANDIDATES + this.runs.size);
     const { rows } = await this.store.list(MISSIONS, {
       where: { due: value },
       until,
@@ -131,9 +152,9 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     return rows.filter(({ id }) => !this.runs.has(id));
   }
 
-  private async take(id: string): Promise<void> {
-    const lease = await this.store.acquire(`mission:${id}`, LEASE_MS);
-    if (!lease) return;
+  private async take({ id, correlation_id }: StoredMission): Promise<boolean> {
+    const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
+    if (!lease) return false;
     const tools = {
       store: this.store,
       kinds: this.kinds,
@@ -144,22 +165,25 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
       crowded: () => this.waiting,
     };
     const run = new MissionRun(id, lease, tools);
-    this.runs.set(id, { run, over: this.hold(run, id, lease) });
+    // What a run causes belongs to the request that set it in motion, and not to the one that happened to kick the worker.
+    const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
+    this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease)) });
+    return true;
   }
 
   private async hold(run: MissionRun, id: string, lease: Lease): Promise<void> {
     let renewedMs = Date.now();
     const renewing = setInterval(() => {
       const askedMs = Date.now();
-      this.store.renew(lease, LEASE_MS).then(
+      this.store.renew(lease, this.leaseMs).then(
         (held) => {
           if (held) renewedMs = askedMs;
           else run.stop('lease_lost');
         },
         // While the store is away nobody else can take the mission either; but its own clock goes on.
-        () => Date.now() - renewedMs > LEASE_MS && run.stop('lease_lost'),
+        () => Date.now() - renewedMs > this.leaseMs && run.stop('lease_lost'),
       );
-    }, RENEW_MS);
+    }, this.leaseMs / RENEWALS);
     try {
       await run.run();
     } finally {
