@@ -40,6 +40,8 @@ const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
+type Refusal = (address: string) => boolean;
+
 interface HttpParams {
   method?: string;
   url: string;
@@ -48,7 +50,8 @@ interface HttpParams {
   expected_status?: number | number[];
 }
 
-export function httpStep(allowPrivate: boolean): StepKind {
+/** `refuses` says of an address that no request may go there. */
+export function httpStep(refuses: Refusal = isPrivate): StepKind {
   return {
     faults: (params, form) =>
       paramFaults(params, form, {
@@ -71,11 +74,11 @@ export function httpStep(allowPrivate: boolean): StepKind {
           allows: areStatuses,
         },
       }),
-    run: (params, context) => send(params as unknown as HttpParams, context, allowPrivate),
+    run: (params, context) => send(params as unknown as HttpParams, context, refuses),
   };
 }
 
-async function send(params: HttpParams, context: StepContext, allowPrivate: boolean): Promise<unknown> {
+async function send(params: HttpParams, context: StepContext, refuses: Refusal): Promise<unknown> {
   let url = new URL(params.url);
   let method = params.method ?? (params.body === undefined ? 'GET' : 'POST');
   let body =
@@ -84,7 +87,7 @@ async function send(params: HttpParams, context: StepContext, allowPrivate: bool
       : Buffer.from(typeof params.body === 'string' ? params.body : JSON.stringify(params.body));
   const headers = headersOf(params, context);
   for (let redirects = 0; ; redirects += 1) {
-    const answer = await exchange(url, { method, headers, body, signal: context.signal, allowPrivate });
+    const answer = await exchange(url, { method, headers, body, signal: context.signal, refuses });
     const location = answer.headers.location;
     if (!REDIRECTS.has(answer.status) || location === undefined || expected(params).includes(answer.status)) {
       return resultOf(params, answer);
@@ -143,15 +146,15 @@ interface Exchange {
   headers: Record<string, string>;
   body: Buffer | undefined;
   signal: AbortSignal;
-  allowPrivate: boolean;
+  refuses: Refusal;
 }
 
-function exchange(url: URL, { method, headers, body, signal, allowPrivate }: Exchange): Promise<Answer> {
+function exchange(url: URL, { method, headers, body, signal, refuses }: Exchange): Promise<Answer> {
   return new Promise((done, failed) => {
     const fail = (error: unknown): void =>
       failed(error instanceof StepFailure ? error : new StepFailure('http_failed', messageOf(error)));
     const host = url.hostname.replace(/^\[|\]$/g, '');
-    if (isIP(host) && !allowPrivate && isPrivate(host)) return fail(privateTarget(url));
+    if (isIP(host) && refuses(host)) return fail(privateTarget(url));
     const length = body ? { 'content-length': String(body.length) } : {};
     const send = url.protocol === 'https:' ? tlsRequest : plainRequest;
     const request = send(url, {
@@ -159,7 +162,7 @@ function exchange(url: URL, { method, headers, body, signal, allowPrivate }: Exc
       headers: { ...headers, ...length },
       signal,
       agent: false,
-      lookup: allowPrivate ? undefined : publicOnly(url),
+      lookup: allowedOnly(url, refuses),
     });
     request.on('error', fail);
     request.once('response', (response) => {
@@ -183,11 +186,11 @@ function exchange(url: URL, { method, headers, body, signal, allowPrivate }: Exc
 }
 
 /** Resolves a name for the connection itself, so that no second answer of the name server can slip in between. */
-function publicOnly(url: URL): LookupFunction {
+function allowedOnly(url: URL, refuses: Refusal): LookupFunction {
   return (host, options, done) => {
     resolve(host, { ...options, all: true }, (error, addresses) => {
       if (error) return done(error, '', 0);
-      const good = addresses.filter(({ address }) => !isPrivate(address));
+      const good = addresses.filter(({ address }) => !refuses(address));
       if (good.length < addresses.length || good.length === 0) return done(privateTarget(url), '', 0);
       if (options.all) return done(null, good);
       done(null, good[0].address, good[0].family);

@@ -15,7 +15,7 @@ export type Kinds = ReadonlyMap<string, StepKind>;
 
 export function kindsOf({ immune, allowPrivate }: KindOptions): Kinds {
   return new Map<string, StepKind>([
-    ['http', httpStep(allowPrivate)],
+    ['http', allowPrivate ? httpStep(() => false) : httpStep()],
     ['wait', waitStep],
     ['immune_event', immuneEventStep(immune)],
   ]);
