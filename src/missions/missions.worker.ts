@@ -106,7 +106,8 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
       this.again = false;
       try {
         await Promise.all([...this.runs.values()].map(({ run }) => run.look()));
-        await this.takeDue();
+        // Set at once: what runs asks for it at any moment.
+        this.waiting = await this.takeDue();
         if (this.polls >= RECOVER_EVERY) await this.recover();
       } catch (error) {
         this.trouble(error);
@@ -115,20 +116,21 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
-  private async takeDue(): Promise<void> {
-    this.waiting = false;
+  /** True where more are due than there are places for. */
+  private async takeDue(): Promise<boolean> {
     for (const priority of PRIORITIES) {
       // To the last one of a priority: those below it come when there is none left.
       let taken = true;
       while (taken) {
         taken = false;
         for (const mission of await this.due(priority, nowSeconds())) {
-          this.waiting = this.runs.size >= this.config.missionsConcurrency;
-          if (this.waiting || this.stopped) return;
+          if (this.stopped) return false;
+          if (this.runs.size >= this.config.missionsConcurrency) return true;
           taken = (await this.take(mission)) || taken;
         }
       }
     }
+    return false;
   }
 
   /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
