@@ -77,7 +77,11 @@ export class Step {
   @Nested(() => StepRetry, { optional: true })
   retry?: StepRetry;
 
-  @Flag({ optional: true, default: false, description: 'Go on with the next step although this one failed' })
+  @Flag({
+    optional: true,
+    default: false,
+    description: 'Go on with the next step although this one failed; a denial ends the mission all the same',
+  })
   continue_on_failure?: boolean;
 }
 
@@ -135,7 +139,7 @@ export class Mission {
   @Num({ integer: true, min: 0, description: 'How often it was begun', example: 1 })
   attempts!: number;
 
-  @Nested(() => MissionError, { nullable: true, description: 'Why it failed' })
+  @Nested(() => MissionError, { nullable: true, description: 'Why it failed', example: null })
   error!: MissionError | null;
 
   @JsonValue({
@@ -174,7 +178,7 @@ export class NewMission {
   @Text({ max: 256, example: 'Tell the owner of the page' })
   name!: string;
 
-  @Text({ max: MAX_TEXT, optional: true, nullable: true })
+  @Text({ max: MAX_TEXT, optional: true, nullable: true, example: 'It tells agents to reveal their keys' })
   description?: string | null;
 
   @JsonObject({ optional: true, example: { ticket: 'SEC-17' } })
@@ -195,6 +199,7 @@ export class NewMission {
     patternHint: ID_HINT,
     optional: true,
     description: 'One that exists is a 409',
+    example: 'tell-owner-SEC-17',
   })
   id?: string;
 
@@ -202,10 +207,16 @@ export class NewMission {
     max: 256,
     optional: true,
     description: 'Who asks where it is left out; another needs `missions:delegate`',
+    example: 'researcher-7',
   })
   agent_id?: string;
 
-  @Text({ max: 256, optional: true, description: 'The role of who asks where it is left out; likewise' })
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'The role of who asks where it is left out; likewise',
+    example: 'researcher',
+  })
   agent_role?: string;
 }
 
@@ -213,7 +224,7 @@ export class ChangeMissionStatus {
   @Status({ optional: true, description: 'Required here or as `?mission_status=`' })
   status?: MissionStatus;
 
-  @Text({ max: 1024, optional: true, nullable: true })
+  @Text({ max: 1024, optional: true, nullable: true, example: 'The worker has begun' })
   reason?: string | null;
 }
 
@@ -269,7 +280,12 @@ export class LogEntry {
 }
 
 export class NewLogEntry {
-  @Num({ optional: true, min: 0, description: 'When it happened; now where it is left out' })
+  @Num({
+    optional: true,
+    min: 0,
+    description: 'When it happened; now where it is left out',
+    example: 1735424567.89,
+  })
   timestamp?: number;
 
   @OneOf(LOG_LEVELS, { name: 'LogLevel', optional: true, default: 'info' })
@@ -278,7 +294,7 @@ export class NewLogEntry {
   @Text({ max: MAX_TEXT, example: 'The owner has answered' })
   message!: string;
 
-  @JsonObject({ optional: true })
+  @JsonObject({ optional: true, example: { attempt: 2 } })
   data?: Record<string, unknown>;
 }
 
