@@ -66,7 +66,7 @@ async function execute(service: ServiceProcess, id: string): Promise<void> {
 }
 
 /** Requests that are not answered until they are told to; each is known by its path. */
-function gate(path: string): { open(): void; closed(): number } {
+function gate(path: string): { open: () => void; closed: () => number } {
   const waiting: (() => void)[] = [];
   let isOpen = false;
   let closed = 0;

@@ -371,6 +371,47 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(changed.headers.etag).toBe('"3"');
     });
 
+    it('raced by 50 clients with execute and retry leave one legal history', async () => {
+      target.on('/raced', (_asked, response) => json(response, {}, 400));
+      const { id } = await make({ steps: [http('/raced')] });
+      const wishes = [
+        'execute',
+        'retry',
+        'RUNNING',
+        'COMPLETED',
+        'FAILED',
+        'execute',
+        'retry',
+        'FAILED',
+        'retry',
+        'execute',
+      ];
+      const ask = (n: number) => {
+        const wish = n === 49 ? 'CANCELLED' : (wishes[n % wishes.length] as string);
+        return wish === wish.toUpperCase() ? move(id, wish) : service.post(`/api/missions/${id}/${wish}`);
+      };
+      const answers = await Promise.all(Array.from({ length: 50 }, (_, n) => ask(n)));
+      expect(answers.filter(({ status }) => ![200, 202, 409].includes(status))).toEqual([]);
+      const settled = async (): Promise<boolean> => (await readMission(service, id)).finished_at !== null;
+      await until(settled, SOON_MS, 'the end of the mission');
+      const told = await service.events({ subject: id, type: 'mission.status_changed' });
+      const moves = told.map(
+        ({ payload }) => payload as { old_status: MissionStatus; new_status: MissionStatus },
+      );
+      let at: MissionStatus = 'PENDING';
+      for (const { old_status, new_status } of moves) {
+        expect(old_status).toBe(at);
+        if (old_status === 'FAILED') expect(new_status).toBe('PENDING');
+        else expect(MOVES[at]).toContain(new_status);
+        at = new_status;
+      }
+      expect((await readMission(service, id)).status).toBe(at);
+      const logged = (await logOf(service, id)).filter(({ message }) => message === 'Mission status changed');
+      expect(logged.map(({ data }) => [data.from, data.to])).toEqual(
+        moves.map(({ old_status, new_status }) => [old_status, new_status]),
+      );
+    });
+
     it('of an unknown mission are a 404', async () => {
       await service.get(`/api/missions/${unknown}`).expect(404);
       await service.get(`/api/missions/${unknown}/log`).expect(404);
@@ -523,7 +564,10 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
 
     it('tries a failed step again after a while, and tells each', async () => {
       let times = 0;
-      target.on('/flaky', (_asked, response) => json(response, {}, (times += 1) < 3 ? 503 : 200));
+      target.on('/flaky', (_asked, response) => {
+        times += 1;
+        json(response, {}, times < 3 ? 503 : 200);
+      });
       const mission = await run({
         steps: [http('/flaky', { retry: { attempts: 3, backoff_seconds: 0.2 } })],
       });

@@ -66,7 +66,9 @@ export class Step {
   @JsonObject({
     optional: true,
     description:
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: such templates are what it tells of.
       'What the kind needs. `${data.<path>}` and `${steps.<name>.result.<path>}` stand for values of the mission and of earlier steps',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: likewise.
     example: { method: 'POST', url: 'https://example.org/hook', body: { mission: '${data.ticket}' } },
   })
   params?: Record<string, unknown>;

@@ -11,7 +11,7 @@ import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missi
 import { hasEnded, STATUSES } from './missions.lifecycle.js';
 import { MissionsRetention } from './missions.retention.js';
 
-const read = MISSIONS.read as (raw: Record<string, unknown>) => StoredMission;
+const { read } = MISSIONS as { read: (this: void, raw: Record<string, unknown>) => StoredMission };
 
 describe('the retention of missions', () => {
   let folder: string;

@@ -57,7 +57,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
     this.leaseMs = config.missionsLeaseSeconds * 1000;
-    draining.onLeave(() => this.end());
+    draining.onLeave(() => void this.end());
     this.kinds = kindsOf({ immune, allowPrivate: config.httpAllowPrivate });
   }
 
