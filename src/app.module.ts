@@ -2,8 +2,11 @@ import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { CONFIG, type Config } from './config.js';
 import { EventsModule } from './events/events.module.js';
 import { HttpModule } from './http/http.module.js';
+import { ImmuneModule } from './immune/immune.module.js';
+import { MissionsModule } from './missions/missions.module.js';
 import { PolicyModule } from './policy/policy.module.js';
 import { SecurityModule } from './security/security.module.js';
+import { Draining } from './shared/draining.js';
 import { Logger } from './shared/logger.js';
 import { StorageModule } from './storage/storage.module.js';
 import { ThreatsModule } from './threats/threats.module.js';
@@ -16,8 +19,9 @@ class CoreModule {
     const providers = [
       { provide: CONFIG, useValue: config },
       { provide: Logger, useValue: logger },
+      Draining,
     ];
-    return { module: CoreModule, providers, exports: [CONFIG, Logger] };
+    return { module: CoreModule, providers, exports: [CONFIG, Logger, Draining] };
   }
 }
 
@@ -35,6 +39,8 @@ export class AppModule {
         HttpModule,
         PolicyModule,
         ThreatsModule,
+        ImmuneModule,
+        MissionsModule,
       ],
     };
   }

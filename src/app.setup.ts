@@ -5,13 +5,13 @@ import { AppModule } from './app.module.js';
 import type { Config } from './config.js';
 import { BodyGuard } from './http/body.guard.js';
 import { ApiDocument } from './http/docs.controller.js';
-import { Draining } from './http/draining.js';
 import { CuredExpressAdapter } from './http/express.adapter.js';
 import { openApiDocument } from './http/openapi.js';
 import { ProblemFilter, unreadable } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
 import { ValidationPipe } from './http/validation.pipe.js';
 import { atMost, sleep } from './shared/clock.js';
+import { Draining } from './shared/draining.js';
 import type { Logger } from './shared/logger.js';
 
 export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {

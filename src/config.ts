@@ -1,5 +1,7 @@
 /** The settings: read once, checked whole, every fault told by name and never by value. Nothing else reads the environment. */
 
+import { type RedisAddress, SETTINGS, type Setting, SettingFault } from './settings.js';
+
 /** Thrown with all faults at once; `main.ts` prints it and ends with 78 (EX_CONFIG). */
 export class ConfigError extends Error {
   constructor(readonly faults: string[]) {
@@ -8,11 +10,6 @@ export class ConfigError extends Error {
     );
     this.name = 'ConfigError';
   }
-}
-
-export interface RedisAddress {
-  host: string;
-  port: number;
 }
 
 export interface Config {
@@ -29,10 +26,20 @@ export interface Config {
   streamMaxClientsPerKey: number;
   threatsRetentionDays: number;
   policyRevisionsRetentionDays: number;
+  immuneRetentionDays: number;
+  immuneMaxEvents: number;
+  immuneDegradedWarnings: number;
+  immuneDegradedShare: number;
   maxStaleSeconds: number;
   /** True where a decision waits until its events are in the log. */
   durableDecisions: boolean;
   policyLimits: PolicyLimits;
+  missionsConcurrency: number;
+  missionsLeaseSeconds: number;
+  missionsPolicy: 'enforce' | 'observe' | 'off';
+  missionsRetentionDays: number;
+  /** Whether the requests of missions may go to private addresses. */
+  httpAllowPrivate: boolean;
   mask: string[];
   bootstrapKey: string | null;
   trustProxy: string[] | number | null;
@@ -61,232 +68,6 @@ export interface RedisConfig {
   wait: number;
 }
 
-interface Setting<T> {
-  /** What stands in the README's table. */
-  about: string;
-  /** As it is documented; undefined where there is none. */
-  fallback?: string;
-  parse(text: string): T;
-  secret?: boolean;
-}
-
-class Fault extends Error {}
-
-function integer(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
-    throw new Fault(`must be a whole number from ${least} to ${most}`);
-  };
-}
-
-function number(least: number, most: number): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (/^\d+(\.\d+)?$/.test(text) && value >= least && value <= most) return value;
-    throw new Fault(`must be a number from ${least} to ${most}`);
-  };
-}
-
-function oneOf<T extends string>(...values: T[]): (text: string) => T {
-  return (text) => {
-    const found = values.find((value) => value === text);
-    if (found) return found;
-    throw new Fault(`must be one of ${values.join(', ')}`);
-  };
-}
-
-function onOff(text: string): boolean {
-  return oneOf('on', 'off')(text) === 'on';
-}
-
-function text(pattern: RegExp, what: string): (text: string) => string {
-  return (value) => {
-    if (pattern.test(value)) return value;
-    throw new Fault(`must be ${what}`);
-  };
-}
-
-function redisUrl(value: string): string {
-  const what = 'must be a URL such as redis://host:6379, or rediss://user:password@host:6379/0 for TLS';
-  let url: URL;
-  try {
-    url = new URL(value);
-  } catch {
-    throw new Fault(what);
-  }
-  const goodPath = url.pathname === '' || /^\/\d{0,5}$/.test(url.pathname);
-  if (!['redis:', 'rediss:'].includes(url.protocol) || url.hostname === '' || !goodPath)
-    throw new Fault(what);
-  return value;
-}
-
-function addresses(fallbackPort: number): (text: string) => RedisAddress[] {
-  return (value) =>
-    value.split(',').map((part) => {
-      const match = /^(\[[0-9a-fA-F:.]+\]|[^\s:@/]+)(?::(\d{1,5}))?$/.exec(part.trim());
-      const port = Number(match?.[2] ?? fallbackPort);
-      if (!match?.[1] || port < 1 || port > 65_535)
-        throw new Fault('must be a list such as host1:6379,host2:6379');
-      return { host: match[1].replace(/^\[|\]$/g, ''), port };
-    });
-}
-
-function pointers(value: string): string[] {
-  const parts = value.split(',').map((part) => part.trim());
-  if (parts.every((part) => /^(\/([^~/]|~[01])+)+$/.test(part))) return parts;
-  throw new Fault('must be a list of JSON pointers such as /metadata/email,/params/token');
-}
-
-function proxies(value: string): string[] | number {
-  if (/^\d{1,2}$/.test(value)) return Number(value);
-  const parts = value.split(',').map((part) => part.trim());
-  const good = (part: string): boolean =>
-    /^(loopback|linklocal|uniquelocal|[0-9a-fA-F:.]+(\/\d{1,3})?)$/.test(part);
-  if (parts.every(good)) return parts;
-  throw new Fault(
-    'must be how many proxies stand in front (1), or a list of their addresses or networks (10.0.0.0/8)',
-  );
-}
-
-/** Every setting there is. The README's table and `.env.example` are held against it by a test. */
-export const SETTINGS = {
-  PORT: { about: 'The port to listen on', fallback: '8080', parse: integer(0, 65_535) },
-  HOST: {
-    about: 'The address to listen on; the container sets 0.0.0.0',
-    fallback: '127.0.0.1',
-    parse: text(/^[\w.:-]+$/, 'a host name or an address'),
-  },
-  BRAIN_DATA_DIR: {
-    about: 'The folder of the embedded store',
-    fallback: './data',
-    parse: text(/./, 'a folder'),
-  },
-  BRAIN_EMBEDDED_MAX_GIB: {
-    about: 'How large the embedded store may grow, in GiB',
-    fallback: '64',
-    parse: number(0.01, 4096),
-  },
-  REDIS_URL: {
-    about: 'Redis instead of the embedded store; with Sentinel it carries user, password, database and TLS',
-    parse: redisUrl,
-    secret: true,
-  },
-  BRAIN_REDIS_SENTINELS: {
-    about: 'Sentinels as host:port, comma-separated; needs BRAIN_REDIS_MASTER',
-    parse: addresses(26_379),
-  },
-  BRAIN_REDIS_MASTER: {
-    about: 'The name under which the Sentinels know the master',
-    parse: text(/^[\w.-]+$/, 'the name of a Sentinel master'),
-  },
-  BRAIN_REDIS_CLUSTER: {
-    about: 'Nodes of a Redis Cluster as host:port, comma-separated',
-    parse: addresses(6379),
-  },
-  BRAIN_REDIS_WAIT: {
-    about: 'Replicas of Redis that must have a change before it is acknowledged',
-    fallback: '0',
-    parse: integer(0, 10),
-  },
-  BRAIN_KEY_PREFIX: {
-    about: 'The prefix of every key in Redis',
-    fallback: 'brain',
-    parse: text(/^[A-Za-z0-9_.-]{1,64}$/, '1 to 64 of letters, digits, _ . -'),
-  },
-  BRAIN_EVENTS: { about: 'on, or off: the domains then work silently', fallback: 'on', parse: onOff },
-  BRAIN_EVENTS_MAX_LENGTH: { about: 'The most events that are kept', parse: integer(1000, 1_000_000_000) },
-  BRAIN_EVENTS_RETENTION_DAYS: {
-    about: 'How long events are kept',
-    fallback: '90',
-    parse: number(0.01, 36_500),
-  },
-  BRAIN_STREAM_MAX_CLIENTS: {
-    about: 'How many live streams of events a replica serves at one time',
-    fallback: '2000',
-    parse: integer(1, 100_000),
-  },
-  BRAIN_STREAM_MAX_CLIENTS_PER_KEY: {
-    about: 'How many of them one API key may have',
-    fallback: '100',
-    parse: integer(1, 100_000),
-  },
-  BRAIN_THREATS_RETENTION_DAYS: {
-    about: 'How long closed threats are kept',
-    fallback: '90',
-    parse: number(0.01, 36_500),
-  },
-  BRAIN_MAX_STALE_SECONDS: {
-    about: 'How long keys and decisions are answered from memory while Redis is away',
-    fallback: '30',
-    parse: integer(0, 3600),
-  },
-  BRAIN_DECISIONS: {
-    about: 'buffered, or durable: a decision then waits until its events are in the log',
-    fallback: 'buffered',
-    parse: (text) => oneOf('buffered', 'durable')(text) === 'durable',
-  },
-  BRAIN_POLICY_MAX_RULES: {
-    about: 'The most rules of all policies together',
-    fallback: '10000',
-    parse: integer(1, 100_000),
-  },
-  BRAIN_POLICY_MAX_RULES_PER_POLICY: {
-    about: 'The most rules of one policy',
-    fallback: '1000',
-    parse: integer(1, 100_000),
-  },
-  BRAIN_POLICY_MAX_CONDITIONS: {
-    about: 'The most conditions of one rule',
-    fallback: '64',
-    parse: integer(1, 1000),
-  },
-  BRAIN_POLICY_MAX_PATTERN: {
-    about: 'The most characters of a regular expression in a condition',
-    fallback: '512',
-    parse: integer(1, 4096),
-  },
-  BRAIN_POLICY_REVISIONS_RETENTION_DAYS: {
-    about: 'How long the revisions of policies are kept; the last one of each policy stays',
-    fallback: '365',
-    parse: number(0.01, 36_500),
-  },
-  BRAIN_MASK: {
-    about:
-      'JSON pointers into the payload of events, and into the request of a decision, whose values are replaced before anything is written or explained; * stands for any one segment',
-    parse: pointers,
-  },
-  BRAIN_BOOTSTRAP_KEY: {
-    about: 'A key of 32 to 256 characters that is an admin while it is set',
-    parse: text(/^[\x21-\x7e]{32,256}$/, '32 to 256 printable characters without spaces'),
-    secret: true,
-  },
-  BRAIN_TRUST_PROXY: {
-    about: 'How many proxies stand in front, or their networks; then X-Forwarded-For is believed',
-    parse: proxies,
-  },
-  BRAIN_LOG_LEVEL: {
-    about: 'debug, info, warn, error or silent',
-    fallback: 'info',
-    parse: oneOf('debug', 'info', 'warn', 'error', 'silent'),
-  },
-  BRAIN_LOG_FORMAT: {
-    about: 'json, or pretty; pretty where the output is a terminal',
-    parse: oneOf('json', 'pretty'),
-  },
-  BRAIN_LOG_REQUESTS: { about: 'One line for each request: on or off', fallback: 'on', parse: onOff },
-  BRAIN_SHUTDOWN_DELAY_SECONDS: {
-    about: 'How long /readyz says no before the service stops to listen',
-    fallback: '0',
-    parse: number(0, 300),
-  },
-  BRAIN_SHUTDOWN_GRACE_SECONDS: {
-    about: 'How long requests that run may take to finish at a shutdown',
-    fallback: '25',
-    parse: number(1, 600),
-  },
-} satisfies Record<string, Setting<unknown>>;
-
 type Name = keyof typeof SETTINGS;
 type Value<N extends Name> = ReturnType<(typeof SETTINGS)[N]['parse']>;
 
@@ -303,7 +84,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     try {
       return setting.parse(given);
     } catch (error) {
-      if (!(error instanceof Fault)) throw error;
+      if (!(error instanceof SettingFault)) throw error;
       faults.push(`${name} ${error.message}`);
       return null;
     }
@@ -329,6 +110,10 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     streamMaxClientsPerKey: need('BRAIN_STREAM_MAX_CLIENTS_PER_KEY'),
     threatsRetentionDays: need('BRAIN_THREATS_RETENTION_DAYS'),
     policyRevisionsRetentionDays: need('BRAIN_POLICY_REVISIONS_RETENTION_DAYS'),
+    immuneRetentionDays: need('BRAIN_IMMUNE_RETENTION_DAYS'),
+    immuneMaxEvents: need('BRAIN_IMMUNE_MAX_EVENTS'),
+    immuneDegradedWarnings: need('BRAIN_IMMUNE_DEGRADED_WARNINGS'),
+    immuneDegradedShare: need('BRAIN_IMMUNE_DEGRADED_SHARE'),
     maxStaleSeconds: need('BRAIN_MAX_STALE_SECONDS'),
     durableDecisions: need('BRAIN_DECISIONS'),
     policyLimits: {
@@ -337,6 +122,11 @@ export function readConfig(env: Record<string, string | undefined>): Config {
       conditionsPerRule: need('BRAIN_POLICY_MAX_CONDITIONS'),
       patternCharacters: need('BRAIN_POLICY_MAX_PATTERN'),
     },
+    missionsConcurrency: need('BRAIN_MISSIONS_CONCURRENCY'),
+    missionsLeaseSeconds: need('BRAIN_MISSIONS_LEASE_SECONDS'),
+    missionsPolicy: need('BRAIN_MISSIONS_POLICY'),
+    missionsRetentionDays: need('BRAIN_MISSIONS_RETENTION_DAYS'),
+    httpAllowPrivate: need('BRAIN_HTTP_ALLOW_PRIVATE'),
     mask: read('BRAIN_MASK') ?? [],
     bootstrapKey: read('BRAIN_BOOTSTRAP_KEY'),
     trustProxy: read('BRAIN_TRUST_PROXY'),

@@ -7,6 +7,7 @@ import { FLOWS } from '../src/events/flows.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { faultsOf } from './support/charter.js';
 import { type CurlRequest, curlRequests } from './support/curl.js';
+import { hasStatus } from './support/missions.js';
 import { ADMIN, type Service, startService } from './support/service.js';
 import { SseClient } from './support/sse-client.js';
 
@@ -145,7 +146,12 @@ describe('EVENTS.md', () => {
     const real = FLOWS.filter(({ steps }) => steps.every(({ type }) => types.includes(type)));
     expect(told).toEqual(real);
     expect(told.map(({ title }) => title)).toEqual(
-      expect.arrayContaining(['The life of a threat', 'An escalation']),
+      expect.arrayContaining([
+        'The life of a threat',
+        'An escalation',
+        'A critical immune event',
+        'A mission',
+      ]),
     );
   });
 
@@ -162,6 +168,21 @@ describe('EVENTS.md', () => {
     const id = await make({ fingerprint: undefined });
     await service.post(`/api/threats/${id}/severity`, { severity: 'HIGH' }).expect(200);
     expect(await typesOf(id)).toEqual(stepsOf('An escalation'));
+  });
+
+  it('tells a critical immune event as it happens', async () => {
+    const event = { severity: 'CRITICAL', type: 'AGENT_FAILURE', message: 'It does not answer any more' };
+    const id = (await service.post('/api/immune/event', event).expect(200)).body as number;
+    expect(await typesOf(String(id))).toEqual(stepsOf('A critical immune event'));
+  });
+
+  it('tells a mission as it happens', async () => {
+    const { id } = (await service.post('/api/missions', { name: 'A mission' }).expect(201)).body as {
+      id: string;
+    };
+    await service.post(`/api/missions/${id}/execute`).expect(202);
+    await hasStatus(service, id, 'COMPLETED', 15_000);
+    expect(await typesOf(id)).toEqual(stepsOf('A mission'));
   });
 
   it('has requests that are answered', async () => {

@@ -3,12 +3,12 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Parser } from '@asyncapi/parser';
 import { Ajv2020 } from 'ajv/dist/2020.js';
-import { SETTINGS } from '../src/config.js';
 import { asyncApiDocument } from '../src/events/asyncapi.js';
 import { catalog } from '../src/events/event.js';
 import { exampleOf } from '../src/events/event-schema.js';
 import { eventsPage } from '../src/events/events-page.js';
 import { openApiDocument } from '../src/http/openapi.js';
+import { SETTINGS } from '../src/settings.js';
 import { faultsOf } from './support/charter.js';
 import { type Service, startService } from './support/service.js';
 

@@ -2,11 +2,11 @@
 import { randomUUID } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import type { Response } from 'supertest';
-import { Draining } from '../src/http/draining.js';
 import { STATUS } from '../src/http/problem.filter.js';
 import { USUAL_BODY_BYTES } from '../src/http/request.js';
 import { makeKey } from '../src/security/api-key.js';
 import { sleep } from '../src/shared/clock.js';
+import { Draining } from '../src/shared/draining.js';
 import type { ErrorKind } from '../src/shared/errors.js';
 import { Store } from '../src/storage/store.js';
 import type { Threat } from '../src/threats/threats.dto.js';

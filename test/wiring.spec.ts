@@ -1,12 +1,14 @@
 /** That the parts are really connected: a missing import or decorator metadata gives a silent `undefined`. */
 import { EventStream } from '../src/events/event-stream.js';
+import { ImmuneService } from '../src/immune/immune.service.js';
+import { MissionsService } from '../src/missions/missions.service.js';
 import { PolicyService } from '../src/policy/policy.service.js';
 import { Store } from '../src/storage/store.js';
 import { ThreatsService } from '../src/threats/threats.service.js';
 import { type Service, startService } from './support/service.js';
 
 /** Every service that publishes; a new domain adds its own. */
-const PUBLISHERS = [ThreatsService, PolicyService];
+const PUBLISHERS = [ThreatsService, PolicyService, ImmuneService, MissionsService];
 
 describe('the wiring', () => {
   let service: Service;

@@ -9,7 +9,7 @@ import {
 } from '@nestjs/common';
 import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
 import type { Config } from '../config.js';
-import { Draining } from '../http/draining.js';
+import { Draining } from '../shared/draining.js';
 import { Logger } from '../shared/logger.js';
 import { compileMask } from '../shared/mask.js';
 import { EventLog } from '../storage/event-log.js';

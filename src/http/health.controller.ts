@@ -3,10 +3,10 @@ import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagg
 import { CONFIG, type Config } from '../config.js';
 import { EventTrimmer } from '../events/event-trimmer.js';
 import { Public } from '../security/access.decorator.js';
+import { Draining } from '../shared/draining.js';
 import { BrainError } from '../shared/errors.js';
 import { OneOf } from '../shared/fields.js';
 import { Store } from '../storage/store.js';
-import { Draining } from './draining.js';
 import { Problems } from './request.js';
 
 class LiveAnswer {

@@ -20,6 +20,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key: brn_…' }, KEY_SCHEME)
     .addTag('authzen', 'Decisions by OpenID AuthZEN Authorization API 1.0')
     .addTag('threats', 'What threatens the fleet')
+    .addTag('immune', 'How the fleet feels')
     .addTag('events', 'Every fact, in the order in which it was written')
     .addTag('keys', 'Who may ask')
     .addTag('health', 'Whether the service lives and is ready')

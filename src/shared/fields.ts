@@ -255,6 +255,12 @@ export function isJson(value: unknown): boolean {
   return value !== undefined && isPlainJson(value, MAX_JSON_DEPTH);
 }
 
+/** What clients may send along and nobody looks at, whatever it is. */
+export function Ignored(options: Common & { type: 'integer' | 'string' }): PropertyDecorator {
+  const { type, ...common } = options;
+  return field('ignored', { ...common, optional: true }, { type }, 'may be anything', () => true);
+}
+
 /** A list of texts. */
 export function Texts(options: Common & { max: number; most: number }): PropertyDecorator {
   const { max, most, ...common } = options;

@@ -2,8 +2,10 @@
 import { createConnection } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
-import type { RedisAddress } from '../config.js';
+import type { RedisConfig } from '../config.js';
 import { type Login, serverName } from './login.redis.js';
+
+type RedisAddress = RedisConfig['cluster'][number];
 
 /** A node that does not answer is passed over after this. */
 const ASK_MS = 500;
@@ -15,7 +17,7 @@ type Stream = Awaited<ReturnType<AbstractConnector['connect']>>;
  * owns the slot is asked of all known nodes anew at every connect, and a MOVED makes `RedisLink` connect again.
  */
 export function clusterConnector(
-  seeds: RedisAddress[],
+  seeds: RedisConfig['cluster'],
   hashTag: string,
   login: Login,
 ): RedisOptions['Connector'] {
@@ -43,7 +45,7 @@ export function clusterConnector(
 }
 
 async function ownerOf(
-  node: RedisAddress,
+  node: RedisConfig['cluster'][number],
   hashTag: string,
   login: Login,
   known: Map<string, RedisAddress>,
@@ -67,7 +69,7 @@ async function ownerOf(
       number,
       ...[string | null, number][],
     ][];
-    let owner: RedisAddress | undefined;
+    let owner: RedisConfig['cluster'][number] | undefined;
     for (const [first, last, ...nodes] of ranges) {
       for (const [index, [host, port]] of nodes.entries()) {
         // A node that does not know its own address leaves it out, and means the one it was reached at.

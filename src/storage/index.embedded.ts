@@ -31,6 +31,8 @@ interface Walk {
   from: number;
   until: number;
   bounded: boolean;
+  /** How wide the stretches are that are counted beforehand, where they are. */
+  stretch?: number;
   reverse: boolean;
 }
 
@@ -45,6 +47,11 @@ function rowsOf(collection: Collection<Any>, name: string, value: string): Key {
   return [collection.name, collection.indexVersion, name, name === ALL ? '' : digest(value)];
 }
 
+/** Where the rows are counted whose order value lies in one stretch. */
+function stretchOf(rows: Key, order: number, width: number): Key {
+  return [...rows, Math.floor(order / width)];
+}
+
 export class EmbeddedIndex {
   constructor(private readonly db: EmbeddedDatabase) {}
 
@@ -53,6 +60,9 @@ export class EmbeddedIndex {
     for (const { name, from, to } of indexMoves(collection, before, after)) {
       if (from) this.db.index.removeSync([...rowsOf(collection, name, from.value), from.order, id]);
       if (to) this.db.index.putSync([...rowsOf(collection, name, to.value), to.order, id], '');
+      const width = collection.stretches?.[name];
+      if (width && from) this.add(stretchOf(rowsOf(collection, name, from.value), from.order, width), -1);
+      if (width && to) this.add(stretchOf(rowsOf(collection, name, to.value), to.order, width), 1);
       if (from?.value === to?.value && from && to) continue;
       if (from) this.add(rowsOf(collection, name, from.value), -1);
       if (to) this.add(rowsOf(collection, name, to.value), 1);
@@ -156,6 +166,8 @@ export class EmbeddedIndex {
       from: query.from ?? -Number.MAX_VALUE,
       until: query.until ?? Number.MAX_VALUE,
       bounded,
+      // The rows of several filters are walked one by one, so only a single filter can be counted by stretches.
+      stretch: filters.length === 1 ? collection.stretches?.[filters[0][0]] : undefined,
       reverse: query.direction !== 'asc',
     };
   }
@@ -182,16 +194,27 @@ export class EmbeddedIndex {
 
   private async totalOf(walk: Walk): Promise<number | null> {
     if (walk.others.length === 0 && !walk.bounded) return walk.size;
-    if (walk.others.length === 0) {
-      return this.db.index.getKeysCount({
-        start: [...walk.rows, walk.from],
-        end: [...walk.rows, walk.until, LAST],
-      });
-    }
+    if (walk.others.length === 0) return this.totalWithin(walk);
     if (walk.size > MAX_COUNTED) return null;
     let total = 0;
     for (const { order, id } of this.places({ ...walk, reverse: false }, undefined, MAX_COUNTED)) {
       if (walk.others.every((other) => this.db.index.doesExist([...other, order, id]))) total += 1;
+    }
+    return total;
+  }
+
+  /** The engine counts keys by walking them: where stretches are counted, only the two that are cut are walked. */
+  private totalWithin({ rows, from, until, stretch }: Walk): number {
+    const walked = (start: Key, end: Key): number => this.db.index.getKeysCount({ start, end });
+    const start = [...rows, from];
+    const end = [...rows, until, LAST];
+    if (stretch === undefined) return walked(start, end);
+    const first = Math.floor(from / stretch) + 1;
+    const last = Math.floor(until / stretch);
+    if (first >= last) return walked(start, end);
+    let total = walked(start, [...rows, first * stretch]) + walked([...rows, last * stretch], end);
+    for (const { value } of this.db.counts.getRange({ start: [...rows, first], end: [...rows, last] })) {
+      total += value;
     }
     return total;
   }

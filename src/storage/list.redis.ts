@@ -28,6 +28,7 @@ export async function listPage<T>(
   }
   if (sets.length === 0) sets.push(keys.rows(collection, ALL, ''));
   const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
+  const limit = Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE);
   const args = [
     collection.name,
     collection.indexVersion,
@@ -36,7 +37,7 @@ export async function listPage<T>(
     boundOf(query.from),
     boundOf(query.until),
     after === undefined ? '' : encodeOrder(after.order) + after.id,
-    Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE),
+    limit,
     MAX_CANDIDATES,
     MAX_COUNTED,
   ];
@@ -47,7 +48,8 @@ export async function listPage<T>(
     rows.push(decode(collection, documents[i], documents[i + 1]));
   }
   const place = { order: decodeOrder(last), id: last.slice(ORDER_LENGTH) };
-  return { rows, total: total < 0 ? null : total, next: more === 1 ? writeCursor(place) : null };
+  const next = more === 1 && limit > 0 ? writeCursor(place) : null;
+  return { rows, total: total < 0 ? null : total, next };
 }
 
 /** Beyond the largest number there is nothing to be found, and nothing to be cut off either. */

@@ -49,6 +49,7 @@ export const ITEMS: Collection<Item> = {
     kind: (item) => item.kind,
     due: (item) => (item.state === 'open' ? { value: 'due', order: item.n } : null),
   },
+  stretches: { kind: 100 },
   counts: (item) => ({ [`by_state.${item.state}`]: 1, sum: item.n }),
   stats: {
     total: { counter: 'total' },
@@ -317,6 +318,15 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect([filtered.rows.map((row) => row.id), filtered.total]).toEqual([['i3'], 1]);
       });
 
+      it('give the total alone on request', async () => {
+        await add(item('a', { at: 1 }), item('b', { at: 2 }), item('c', { at: 3 }));
+        const { next } = await store.list(ITEMS, { limit: 1 });
+        for (const cursor of [undefined, next ?? undefined]) {
+          const page = await store.list(ITEMS, { from: 2, limit: 0, cursor });
+          expect(page).toEqual({ rows: [], total: 2, next: null });
+        }
+      });
+
       it('follow an index with an order of its own', async () => {
         await add(item('a', { n: 3 }), item('b', { n: 1 }), item('c', { n: 2, state: 'shut' }));
         expect((await walk(store, { where: { due: 'due' }, direction: 'asc' })).ids).toEqual(['b', 'a']);
@@ -554,6 +564,20 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
           const ordered = wanted.sort((a, b) => a.at - b.at || (a.id < b.id ? -1 : 1)).map((row) => row.id);
           expect((await walk(store, { where: { state }, direction: 'asc', limit: 9 })).ids).toEqual(ordered);
         }
+        const bounds = fc.tuple(fc.integer({ min: -1100, max: 1100 }), fc.integer({ min: -1100, max: 1100 }));
+        for (const [from, until] of [[-200, 300], ...fc.sample(bounds, { seed, numRuns: 200 })]) {
+          const within = { from, until, limit: 0 };
+          for (const [name, value] of [
+            ['kind', 'a'],
+            ['state', 'open'],
+          ] as const) {
+            const recount = rows.filter((row) => row[name] === value && row.at >= from && row.at <= until);
+            const { total } = await store.list(ITEMS, { where: { [name]: value }, ...within });
+            expect([name, from, until, total]).toEqual([name, from, until, recount.length]);
+          }
+        }
+        const { total } = await store.list(ITEMS, { where: { kind: 'a' }, from: -333, limit: 0 });
+        expect(total).toBe(rows.filter(({ kind, at }) => kind === 'a' && at >= -333).length);
       }, 120_000);
     });
   });

@@ -36,6 +36,12 @@ export interface Collection<T> {
   unique?: Record<string, (doc: T) => string | null>;
   /** Equality filters. A plain value is ordered like the collection; an entry brings its own order. */
   indexes?: Record<string, (doc: T) => string | IndexEntry | null>;
+  /**
+   * Indexes whose totals between bounds are asked for often, each with the width, in the order value and a whole number,
+   * of the stretches that are counted as documents come and go: where a total is a walk (the embedded store), it then
+   * walks no more than the two ends. A change of it is a new `indexVersion`.
+   */
+  stretches?: Record<string, number>;
   /** What one document adds to the collection's counters, in integers. `total` is always counted. */
   counts?(doc: T): Record<string, number>;
   /** The counters as other programs read them (`<prefix>:<name>:stats`); see `StatsTemplate`. */
@@ -70,6 +76,7 @@ export interface ListQuery {
   from?: number;
   until?: number;
   direction?: 'asc' | 'desc';
+  /** 0 asks for the total alone. */
   limit?: number;
   cursor?: string;
 }

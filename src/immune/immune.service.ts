@@ -1,0 +1,92 @@
+import { Inject, Injectable, Optional } from '@nestjs/common';
+import { CONFIG, type Config } from '../config.js';
+import { EventStream } from '../events/event-stream.js';
+import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
+import { IMMUNE_EVENTS, kindOf } from './immune.collection.js';
+import type { ImmuneEvent, ImmuneEventQuery, ImmuneHealth, ReportImmuneEvent } from './immune.dto.js';
+import { immuneCriticalEvent, immuneEventPublished } from './immune.events.js';
+import { type KindCount, SEVERITIES, summarize, TYPES } from './immune.health.js';
+
+const LAST_EVENTS = 10;
+const MINUTE_MS = 60_000;
+
+const KINDS = SEVERITIES.flatMap((severity) => TYPES.map((type) => ({ severity, type })));
+
+@Injectable()
+export class ImmuneService {
+  constructor(
+    @Inject(Store) private readonly store: Store,
+    @Inject(CONFIG) private readonly config: Config,
+    @Optional() @Inject(EventStream) private readonly events?: EventStream,
+  ) {
+    store.declare(IMMUNE_EVENTS);
+  }
+
+  storeHealth(): Promise<StoreHealth> {
+    return this.store.health();
+  }
+
+  /** Returns the id. */
+  report(input: ReportImmuneEvent, once?: Once): Promise<number> {
+    return this.store.transaction(
+      async (tx) => {
+        const event: ImmuneEvent = {
+          id: await tx.next('immune-events'),
+          agent_id: input.agent_id ?? null,
+          module: input.module ?? null,
+          severity: input.severity,
+          type: input.type,
+          message: input.message,
+          meta: input.meta ?? {},
+          created_at: new Date().toISOString(),
+        };
+        tx.insert(IMMUNE_EVENTS, event);
+        this.events?.publish(immuneEventPublished(event), tx);
+        if (event.severity === 'CRITICAL') this.events?.publish(immuneCriticalEvent(event), tx);
+        return event.id;
+      },
+      { once },
+    );
+  }
+
+  list(query: ImmuneEventQuery): Promise<Page<ImmuneEvent>> {
+    const { severity, type, agent_id, module, since, limit, cursor } = query;
+    const from = since === undefined ? undefined : since * 1000;
+    const where = { severity, type, agent_id, module };
+    return this.store.list(IMMUNE_EVENTS, { where, from, limit, cursor });
+  }
+
+  /** The numbers of the window that ends now; the events themselves only for those who may read them. */
+  async health(minutes: number, mayRead: boolean): Promise<ImmuneHealth> {
+    const from = Date.now() - minutes * MINUTE_MS;
+    const [kinds, lastEvents] = await Promise.all([
+      Promise.all(KINDS.map((kind) => this.count(kind, from))),
+      mayRead ? this.lastEvents(from) : undefined,
+    ]);
+    const thresholds = {
+      degraded_warnings: this.config.immuneDegradedWarnings,
+      degraded_share: this.config.immuneDegradedShare,
+    };
+    return {
+      ...summarize(kinds, thresholds),
+      ...(lastEvents && { last_events: lastEvents }),
+      window_minutes: minutes,
+      thresholds,
+    };
+  }
+
+  /**
+   * Everybody may ask how the fleet feels, so the answer must be cheap however many events there are: none of them is
+   * read, the index of its kind knows how many stand in it since a time. Redis looks that up; the embedded store sums
+   * up its stretches and walks only the one that the window cuts.
+   */
+  private async count(kind: Omit<KindCount, 'count'>, from: number): Promise<KindCount> {
+    const { total } = await this.store.list(IMMUNE_EVENTS, { where: { kind: kindOf(kind) }, from, limit: 0 });
+    return { ...kind, count: total as number };
+  }
+
+  private async lastEvents(from: number): Promise<ImmuneEvent[]> {
+    const { rows } = await this.store.list(IMMUNE_EVENTS, { from, limit: LAST_EVENTS });
+    return rows.reverse();
+  }
+}

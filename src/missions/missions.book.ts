@@ -1,0 +1,74 @@
+/** One write to a mission, within a transaction: its change, the lines of its log, and what is told of both. */
+import type { EventStream } from '../events/event-stream.js';
+import { nowSeconds } from '../shared/clock.js';
+import type { Tx } from '../storage/store.js';
+import { MISSIONS, type StoredMission } from './missions.collection.js';
+import type { LogEntry, LogLevel } from './missions.dto.js';
+import { missionCreated, missionLogAppended, missionStatusChanged } from './missions.events.js';
+import { hasEnded, type MissionStatus } from './missions.lifecycle.js';
+
+/** A log is read by people; what comes after so many lines is counted, and the last line says so. */
+const MAX_LOG_ENTRIES = 10_000;
+
+export class MissionBook {
+  constructor(
+    private readonly tx: Tx,
+    private mission: StoredMission,
+    private readonly events: EventStream | undefined,
+  ) {}
+
+  static create(tx: Tx, mission: StoredMission, events: EventStream | undefined): StoredMission {
+    const book = new MissionBook(tx, mission, events);
+    tx.insert(MISSIONS, mission);
+    events?.publish(missionCreated(mission), tx);
+    book.log('info', 'Mission created');
+    return book.write(mission.version);
+  }
+
+  get now(): StoredMission {
+    return this.mission;
+  }
+
+  change(change: Partial<StoredMission>): void {
+    this.mission = { ...this.mission, ...change };
+  }
+
+  move(to: MissionStatus, reason?: string): void {
+    const { id, status: from } = this.mission;
+    const now = nowSeconds();
+    this.change({ status: to });
+    if (to === 'RUNNING') this.change({ started_at: now, attempts: this.mission.attempts + 1 });
+    if (to === 'PENDING') this.change({ started_at: null, finished_at: null, error: null });
+    if (hasEnded(to)) this.change({ finished_at: now, due_at: null, held_by: null, waiting: null });
+    this.events?.publish(missionStatusChanged(id, from, to, reason), this.tx);
+    this.log('info', 'Mission status changed', { from, to, ...(reason !== undefined && { reason }) });
+  }
+
+  log(level: LogLevel, message: string, data: Record<string, unknown> = {}, timestamp = nowSeconds()): void {
+    const { id, log_entries, log_cut } = this.mission;
+    if (log_entries >= MAX_LOG_ENTRIES) {
+      this.change({ log_cut: log_cut + 1 });
+      return;
+    }
+    this.append({ timestamp, level, message, data });
+    this.change({ log_entries: log_entries + 1 });
+    if (log_entries + 1 < MAX_LOG_ENTRIES) return;
+    const last = `The log is full: after ${MAX_LOG_ENTRIES} entries nothing more is kept of it`;
+    this.append({ timestamp: nowSeconds(), level: 'warning', message: last, data: { mission: id } });
+  }
+
+  close(): StoredMission {
+    return this.write(this.mission.version + 1);
+  }
+
+  private write(version: number): StoredMission {
+    this.change({ version, updated_at: nowSeconds() });
+    this.tx.put(MISSIONS, this.mission);
+    return this.mission;
+  }
+
+  private append(entry: LogEntry): void {
+    this.tx.append(MISSIONS, this.mission.id, entry);
+    this.events?.publish(missionLogAppended(this.mission.id, entry), this.tx);
+  }
+}

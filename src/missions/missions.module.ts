@@ -1,0 +1,14 @@
+import { Module } from '@nestjs/common';
+import { ImmuneModule } from '../immune/immune.module.js';
+import { PolicyModule } from '../policy/policy.module.js';
+import { MissionsController } from './missions.controller.js';
+import { MissionsRetention } from './missions.retention.js';
+import { MissionsService } from './missions.service.js';
+import { MissionsWorker } from './missions.worker.js';
+
+@Module({
+  imports: [PolicyModule, ImmuneModule],
+  controllers: [MissionsController],
+  providers: [MissionsService, MissionsWorker, MissionsRetention],
+})
+export class MissionsModule {}

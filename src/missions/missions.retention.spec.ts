@@ -1,0 +1,94 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readConfig } from '../config.js';
+import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
+import { Logger } from '../shared/logger.js';
+import { EmbeddedDatabase } from '../storage/database.embedded.js';
+import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { StoreEmbedded } from '../storage/store.embedded.js';
+import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
+import { hasEnded, STATUSES } from './missions.lifecycle.js';
+import { MissionsRetention } from './missions.retention.js';
+
+const { read } = MISSIONS as { read: (this: void, raw: Record<string, unknown>) => StoredMission };
+
+describe('the retention of missions', () => {
+  let folder: string;
+  let store: StoreEmbedded;
+  let retention: MissionsRetention;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-retention-'));
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
+    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store.declare(MISSIONS);
+    store.declare(MISSION_RESULTS);
+    const config = readConfig({ BRAIN_MISSIONS_RETENTION_DAYS: '10' });
+    retention = new MissionsRetention(store, config, new Logger({ level: 'silent', format: 'json' }));
+  });
+  afterEach(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const insert = (id: string, over: Record<string, unknown>, entries = 1): Promise<void> =>
+    store.transaction((tx) => {
+      const at = nowSeconds() - 30 * DAY_SECONDS;
+      tx.insert(MISSIONS, read({ id, name: id, created_at: at, log_entries: entries, ...over }));
+      for (let i = 0; i < entries; i += 1) tx.append(MISSIONS, id, { i });
+    });
+  const left = async (): Promise<string[]> =>
+    (await store.list(MISSIONS, { limit: 500 })).rows.map(({ id }) => id).sort();
+
+  it('forgets what ended long ago, keeps the rest however old it is, and the figures stay true', async () => {
+    const now = nowSeconds();
+    for (const status of STATUSES) {
+      const ended = (days: number): number | null => (hasEnded(status) ? now - days * DAY_SECONDS : null);
+      await insert(`${status}-old`, { status, finished_at: ended(11) });
+      await insert(`${status}-new`, { status, finished_at: ended(9) });
+    }
+    expect(await retention.sweep()).toBe(3);
+    const gone = ['COMPLETED-old', 'FAILED-old', 'CANCELLED-old'];
+    const all = STATUSES.flatMap((status) => [`${status}-old`, `${status}-new`]);
+    expect(await left()).toEqual(all.filter((id) => !gone.includes(id)).sort());
+    expect(await store.counts(MISSIONS)).toEqual({
+      total: 7,
+      'by_status.PENDING': 2,
+      'by_status.RUNNING': 2,
+      'by_status.COMPLETED': 1,
+      'by_status.FAILED': 1,
+      'by_status.CANCELLED': 1,
+    });
+    expect(await retention.sweep()).toBe(0);
+  });
+
+  it('takes the log and the large results of a mission along', async () => {
+    const outcomes = {
+      one: { result: null, decision_id: null, bytes: 70_000 },
+      two: { result: 2, decision_id: null },
+    };
+    await insert('m', { status: 'COMPLETED', finished_at: 1, outcomes }, 5);
+    await store.transaction((tx) => {
+      tx.insert(MISSION_RESULTS, { id: resultId('m', 'one'), mission_id: 'm', result: 'large' });
+    });
+    expect(await retention.sweep()).toBe(1);
+    expect(await store.counts(MISSION_RESULTS)).toEqual({ total: 0 });
+    expect((await store.entries(MISSIONS, 'm', { limit: 10 })).entries).toEqual([]);
+  });
+
+  it('removes many, with logs of any length', async () => {
+    for (let i = 0; i < 230; i += 1) await insert(`m${i}`, { status: 'FAILED', finished_at: 1 + i });
+    for (const id of ['long', 'longer']) await insert(id, { status: 'FAILED', finished_at: 1000 }, 10_001);
+    expect(await retention.sweep()).toBe(232);
+    expect(await left()).toEqual([]);
+  }, 60_000);
+
+  it('is the work of one replica at a time', async () => {
+    await insert('m', { status: 'CANCELLED', finished_at: 1 });
+    const lease = await store.acquire('missions-retention', 60_000);
+    expect(await retention.sweep()).toBe(0);
+    if (lease) await store.release(lease);
+    expect(await retention.sweep()).toBe(1);
+  });
+});

@@ -1,0 +1,398 @@
+/**
+ * One mission in the hands of a worker. Every write demands the lease and that the mission is still this worker's: who lost it,
+ * or whose mission was cancelled, changes nothing any more, log lines included.
+ */
+import type { EventStream } from '../events/event-stream.js';
+import type { PolicyService } from '../policy/policy.service.js';
+import { nowSeconds, pause } from '../shared/clock.js';
+import { isBrainError, messageOf } from '../shared/errors.js';
+import type { Logger } from '../shared/logger.js';
+import type { Lease, Store } from '../storage/store.js';
+import { MissionBook } from './missions.book.js';
+import {
+  MISSION_RESULTS,
+  MISSIONS,
+  resultId,
+  type StepOutcome,
+  type StoredMission,
+} from './missions.collection.js';
+import type { MissionError, Step } from './missions.dto.js';
+import { attemptsOf, backoffSeconds } from './missions.retry.js';
+import { StepFailure, type StepKind } from './missions.step.js';
+import type { Kinds } from './missions.steps.js';
+import { filled, MissingValue, type Values } from './missions.templates.js';
+
+export type PolicyMode = 'enforce' | 'observe' | 'off';
+
+export interface RunTools {
+  store: Store;
+  kinds: Kinds;
+  policy: PolicyService;
+  policyMode: PolicyMode;
+  logger: Logger;
+  events?: EventStream;
+  /** Whether others wait for a place while this mission has had one for a while. */
+  crowded(): boolean;
+}
+
+/** What the results of a mission come to beyond this stands in documents of its own, so that every write of it stays small. */
+const LARGE_BYTES = 64 * 1024;
+const FLUSH_MS = 1000;
+/** Policies that cannot be asked now are asked again after this. */
+const UNDECIDED_SECONDS = 2;
+const TIMEOUT_SECONDS = 60;
+/** A store that is away is asked again after this, for as long as the lease holds. */
+const STORE_RETRY_MS = 500;
+const MAX_MESSAGE = 1024;
+const MAX_RESOURCE = 1024;
+
+/** Why a step was ended from outside. */
+export type StopReason = 'ended' | 'lease_lost' | 'stopping' | 'timeout';
+
+/** The mission is no longer this worker's. */
+class Over extends Error {}
+
+interface Ready {
+  step: Step;
+  kind: StepKind;
+  params: Record<string, unknown>;
+  resource: string | undefined;
+}
+
+export class MissionRun {
+  private readonly stopping = new AbortController();
+  private readonly startedMs = performance.now();
+  private taken = false;
+  /** Writes of runs that the mission had when this one saw it last. */
+  private writes = 0;
+
+  constructor(
+    private readonly id: string,
+    private readonly lease: Lease,
+    private readonly tools: RunTools,
+  ) {}
+
+  /** Ends the step that runs; what then becomes of the mission depends on why. */
+  stop(reason: Exclude<StopReason, 'timeout'>): void {
+    this.stopping.abort(reason);
+  }
+
+  /** Looks whether the mission is still to be run: it may have been cancelled anywhere. */
+  async look(): Promise<void> {
+    if (!this.taken) return;
+    const mission = await this.tools.store.get(MISSIONS, this.id);
+    if (mission?.status !== 'RUNNING' || mission.held_by !== this.lease.fence) this.stop('ended');
+  }
+
+  async run(): Promise<void> {
+    try {
+      let mission: StoredMission | undefined = await this.take();
+      this.taken = true;
+      this.writes = mission.run_writes;
+      while (mission) mission = await this.next(mission);
+    } catch (error) {
+      if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
+      // Whoever finds the lease over goes on from the last step that was stored.
+      this.tools.logger.warn('a mission was left; a worker will go on with it', {
+        mission: this.id,
+        reason: messageOf(error),
+      });
+    }
+  }
+
+  private take(): Promise<StoredMission> {
+    return this.tools.store.transaction(async (tx) => {
+      tx.demand(this.lease);
+      const mission = await tx.get(MISSIONS, this.id);
+      if (mission?.due_at == null || mission.due_at > nowSeconds()) throw new Over();
+      const book = new MissionBook(tx, mission, this.tools.events);
+      if (mission.status === 'PENDING') book.move('RUNNING');
+      else if (mission.held_by !== null)
+        book.log('warning', 'Taken over: the worker that held the mission is gone');
+      book.change({ held_by: this.lease.fence, due_at: nowSeconds() });
+      return book.close();
+    });
+  }
+
+  /** Brings the mission one step on; nothing where it has ended, or was handed back. */
+  private async next(mission: StoredMission): Promise<StoredMission | undefined> {
+    const { reason } = this.stopping.signal as { reason?: StopReason };
+    if (reason === 'stopping') return this.handBack(nowSeconds());
+    if (reason) return undefined;
+    const step = mission.steps.find(({ name }) => !Object.hasOwn(mission.outcomes, name));
+    if (!step) return this.complete();
+    if (this.tools.crowded() && performance.now() - this.startedMs > 1000) return this.handBack(nowSeconds());
+    const values = await this.values(mission);
+    let ready: Ready;
+    try {
+      ready = this.prepare(step, values);
+    } catch (error) {
+      return this.failed(step, failureOf(error), mission.step_attempts + 1);
+    }
+    return this.attempt(mission, ready);
+  }
+
+  private prepare(step: Step, values: Values): Ready {
+    const kind = this.tools.kinds.get(step.kind);
+    if (!kind)
+      throw new StepFailure('unknown_kind', `there is no kind of step '${step.kind}' in this release`, true);
+    const params = filled(step.params ?? {}, values) as Record<string, unknown>;
+    const [fault] = kind.faults(params, 'filled');
+    if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
+    const resource = step.resource === undefined ? undefined : filled(step.resource, values);
+    if (resource === undefined || isResource(resource)) return { step, kind, params, resource };
+    const detail = `resource must be text of 1 to ${MAX_RESOURCE} characters`;
+    throw new StepFailure('invalid_resource', detail, true);
+  }
+
+  private async values({ data, outcomes }: StoredMission): Promise<Values> {
+    const steps: [string, { result: unknown }][] = [];
+    for (const [name, { result, bytes }] of Object.entries(outcomes)) {
+      const large =
+        bytes === undefined
+          ? undefined
+          : await this.tools.store.get(MISSION_RESULTS, resultId(this.id, name));
+      steps.push([name, { result: large ? large.result : result }]);
+    }
+    return { data, steps: Object.fromEntries(steps) };
+  }
+
+  private async attempt(mission: StoredMission, ready: Ready): Promise<StoredMission | undefined> {
+    const { step, kind, params } = ready;
+    const attempt = mission.step_attempts + 1;
+    // What has waited was asked before it did.
+    const decided = mission.waiting
+      ? { decisionId: mission.waiting.decision_id, notes: [] }
+      : await this.ask(mission, ready, attempt);
+    if (decided === undefined) return this.handBack(nowSeconds() + UNDECIDED_SECONDS);
+    if ('error' in decided) return this.failed(step, decided.error, attempt);
+    const { decisionId } = decided;
+    const seconds = mission.waiting ? undefined : kind.delaySeconds?.(params);
+    const started = { step: step.name, attempt, ...(decisionId !== null && { decision_id: decisionId }) };
+    await this.write((book) => {
+      if (!mission.waiting) book.log('info', 'Step started', started);
+      for (const [message, data] of decided.notes) book.log('warning', message, { step: step.name, ...data });
+      if (seconds === undefined) return;
+      const until = nowSeconds() + seconds;
+      book.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
+    });
+    if (seconds !== undefined) return undefined;
+    let outcome: Result;
+    try {
+      outcome = sized(await this.execute(mission, ready));
+    } catch (error) {
+      const { reason } = this.stopping.signal as { reason?: StopReason };
+      if (reason === 'stopping') return this.handBack(nowSeconds());
+      if (reason) return undefined;
+      return this.failed(step, failureOf(error), attempt);
+    }
+    return this.succeeded(step, outcome, decisionId);
+  }
+
+  /** Nothing where the policies cannot be asked now: what nobody has allowed is not done. */
+  private async ask(
+    mission: StoredMission,
+    { step, params, resource }: Ready,
+    attempt: number,
+  ): Promise<
+    | { decisionId: string | null; notes: [string, object][] }
+    | { error: StepFailure & { decisionId?: string } }
+    | undefined
+  > {
+    const { policy, policyMode, events } = this.tools;
+    if (policyMode === 'off') return { decisionId: null, notes: [] };
+    let decision: Awaited<ReturnType<PolicyService['evaluate']>>;
+    try {
+      decision = await policy.evaluate({
+        agent_id: mission.agent_id,
+        agent_role: mission.agent_role,
+        action: step.action ?? `mission.step.${step.kind}`,
+        resource,
+        params,
+        environment: { mission_id: mission.id, step: step.name, attempt },
+      });
+    } catch (error) {
+      this.tools.logger.warn('a step waits for the policies', {
+        mission: mission.id,
+        reason: messageOf(error),
+      });
+      return undefined;
+    }
+    const { decision_id, allowed, reason, warnings, requires_audit } = decision;
+    const notes: [string, object][] = warnings.map((text) => [text.slice(0, MAX_MESSAGE), { decision_id }]);
+    if (requires_audit) notes.push(['The policies demand an audit of this step', { decision_id, reason }]);
+    if (allowed) return { decisionId: decision_id, notes };
+    if (policyMode === 'observe') {
+      return {
+        decisionId: decision_id,
+        notes: [['The policies would have refused this step', { decision_id, reason }]],
+      };
+    }
+    // The denial is in the log before the mission fails of it.
+    await events?.written(FLUSH_MS);
+    return {
+      error: Object.assign(new StepFailure('denied_by_policy', reason, true), { decisionId: decision_id }),
+    };
+  }
+
+  private async execute(mission: StoredMission, { step, kind, params }: Ready): Promise<unknown> {
+    const { signal } = this.stopping;
+    signal.throwIfAborted();
+    const ending = new AbortController();
+    const seconds = step.timeout_seconds ?? TIMEOUT_SECONDS;
+    const timer = setTimeout(() => ending.abort('timeout'), seconds * 1000);
+    const stop = (): void => ending.abort(signal.reason);
+    signal.addEventListener('abort', stop);
+    const aborted = new Promise<never>((_, reject) => {
+      const late = (): void => reject(new StepFailure('timeout', `the step took longer than ${seconds} s`));
+      ending.signal.addEventListener('abort', late);
+    });
+    aborted.catch(() => undefined);
+    try {
+      const context = {
+        agentId: mission.agent_id,
+        idempotencyKey: `${mission.id}:${step.name}:${mission.attempts}`,
+        signal: ending.signal,
+      };
+      return await Promise.race([kind.run(params, context), aborted]);
+    } finally {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', stop);
+    }
+  }
+
+  private succeeded(
+    step: Step,
+    { result, bytes }: Result,
+    decisionId: string | null,
+  ): Promise<StoredMission> {
+    return this.write((book, keep) => {
+      const isLarge = sized(book.now.outcomes).bytes + bytes > LARGE_BYTES;
+      if (isLarge) keep(step.name, result);
+      const outcome: StepOutcome = { result: isLarge ? null : result, decision_id: decisionId };
+      if (isLarge) outcome.bytes = bytes;
+      this.settle(book, step, outcome);
+      book.log('info', 'Step completed', { step: step.name });
+    });
+  }
+
+  private async failed(step: Step, failure: Failure, attempt: number): Promise<StoredMission | undefined> {
+    const { code, message, final, decisionId } = failure;
+    const error: MissionError = { code, message, step: step.name };
+    if (decisionId !== undefined) error.decision_id = decisionId;
+    if (!final && attempt < attemptsOf(step)) {
+      const seconds = backoffSeconds(step, attempt);
+      await this.write((book) => {
+        book.log('warning', 'Step failed and will be tried again', {
+          ...error,
+          attempt,
+          after_seconds: seconds,
+        });
+        book.change({ step_attempts: attempt, due_at: nowSeconds() + seconds, held_by: null });
+      });
+      return undefined;
+    }
+    // A denial is no mishap that a mission may have reckoned with.
+    if (step.continue_on_failure && decisionId === undefined) {
+      return this.write((book) => {
+        book.log('error', 'Step failed; the mission goes on', { ...error, attempt });
+        this.settle(book, step, { result: null, decision_id: null, error: { code, message } });
+      });
+    }
+    await this.write((book) => {
+      book.log('error', 'Step failed', { ...error, attempt });
+      book.change({ error, step_attempts: 0 });
+      book.move('FAILED', `${step.name}: ${message}`.slice(0, MAX_MESSAGE));
+    });
+    return undefined;
+  }
+
+  private settle(book: MissionBook, step: Step, outcome: StepOutcome): void {
+    const { outcomes, progress } = book.now;
+    book.change({
+      outcomes: { ...outcomes, [step.name]: outcome },
+      progress: { done: progress.done + 1, total: progress.total },
+      step_attempts: 0,
+      waiting: null,
+      due_at: nowSeconds(),
+    });
+  }
+
+  private async complete(): Promise<undefined> {
+    await this.write((book) => book.move('COMPLETED'));
+    return undefined;
+  }
+
+  /** Gives the mission back to the queue as it is; nothing is counted as an attempt. */
+  private async handBack(due: number): Promise<undefined> {
+    await this.write((book) => book.change({ due_at: due, held_by: null }));
+    return undefined;
+  }
+
+  /** What cannot be written because the store is away is written when it is back: what a step has done is done. */
+  private async write(change: Change): Promise<StoredMission> {
+    const { signal } = this.stopping;
+    for (;;) {
+      try {
+        const mission = await this.commit(change);
+        this.writes = mission.run_writes;
+        return mission;
+      } catch (error) {
+        if (!isBrainError(error) || error.kind !== 'unavailable' || signal.aborted) throw error;
+        await pause(STORE_RETRY_MS, signal);
+      }
+    }
+  }
+
+  private commit(change: Change): Promise<StoredMission> {
+    return this.tools.store.transaction(async (tx) => {
+      tx.demand(this.lease);
+      const mission = await tx.get(MISSIONS, this.id);
+      if (mission?.status !== 'RUNNING' || mission.held_by !== this.lease.fence) throw new Over();
+      // It was written, and only the answer got lost.
+      if (mission.run_writes > this.writes) return mission;
+      const book = new MissionBook(tx, mission, this.tools.events);
+      const large: [string, unknown][] = [];
+      change(book, (step, result) => large.push([step, result]));
+      for (const [step, result] of large) {
+        const document = { id: resultId(this.id, step), mission_id: this.id, result };
+        if (await tx.get(MISSION_RESULTS, document.id)) tx.put(MISSION_RESULTS, document);
+        else tx.insert(MISSION_RESULTS, document);
+      }
+      book.change({ run_writes: mission.run_writes + 1 });
+      return book.close();
+    });
+  }
+}
+
+/** `keep` puts the result of a step into a document of its own. */
+type Change = (book: MissionBook, keep: (step: string, result: unknown) => void) => void;
+
+interface Result {
+  result: unknown;
+  bytes: number;
+}
+
+function sized(value: unknown): Result {
+  const result = value ?? null;
+  return { result, bytes: Buffer.byteLength(JSON.stringify(result)) };
+}
+
+function isResource(value: unknown): value is string {
+  return typeof value === 'string' && value !== '' && value.length <= MAX_RESOURCE;
+}
+
+interface Failure {
+  code: string;
+  message: string;
+  final: boolean;
+  decisionId?: string;
+}
+
+function failureOf(error: unknown): Failure {
+  if (error instanceof StepFailure) return error;
+  if (error instanceof MissingValue) return { code: 'missing_value', message: error.message, final: true };
+  if (isBrainError(error))
+    return { code: error.code, message: error.detail, final: error.kind !== 'unavailable' };
+  return { code: 'step_failed', message: messageOf(error).slice(0, MAX_MESSAGE), final: false };
+}

@@ -1,0 +1,191 @@
+import { json, Target } from '../../test/support/target.js';
+import { httpStep, isPrivate } from './missions.step.http.js';
+
+const context = { agentId: 'a', idempotencyKey: 'k', signal: new AbortController().signal };
+
+describe('a private address', () => {
+  it.each([
+    '0.0.0.0',
+    '10.0.0.1',
+    '100.64.0.1',
+    '127.0.0.1',
+    '127.255.255.254',
+    '169.254.169.254',
+    '172.16.0.1',
+    '172.31.255.255',
+    '192.0.0.1',
+    '192.0.2.1',
+    '192.168.1.1',
+    '198.18.0.1',
+    '198.51.100.1',
+    '203.0.113.1',
+    '224.0.0.1',
+    '240.0.0.1',
+    '255.255.255.255',
+    '::',
+    '::1',
+    'fe80::1',
+    'fc00::1',
+    'fd12:3456:789a::1',
+    'fec0::1',
+    'ff02::1',
+    '2001:db8::1',
+    '2001::1',
+    '2002:7f00:1::',
+    '64:ff9b::7f00:1',
+    '::ffff:127.0.0.1',
+    '::ffff:7f00:1',
+    '::ffff:169.254.169.254',
+    '::ffff:10.0.0.1',
+    '::127.0.0.1',
+    '100::1',
+  ])('is %s', (address) => {
+    expect(isPrivate(address)).toBe(true);
+  });
+
+  it.each([
+    '1.1.1.1',
+    '8.8.8.8',
+    '172.15.0.1',
+    '172.32.0.1',
+    '100.128.0.1',
+    '169.253.0.1',
+    '192.167.0.1',
+    '223.255.255.255',
+    '2606:4700::1111',
+    '2a00:1450:4001::1',
+    '::ffff:8.8.8.8',
+  ])('is not %s', (address) => {
+    expect(isPrivate(address)).toBe(false);
+  });
+});
+
+describe('a request to a private target', () => {
+  const step = httpStep();
+
+  it.each([
+    'http://127.0.0.1:1/',
+    'http://127.1:1/',
+    'http://2130706433:1/',
+    'http://0x7f000001:1/',
+    'http://0x7f.1:1/',
+    'http://0177.0.0.1:1/',
+    'http://017700000001:1/',
+    'http://0:1/',
+    'http://[::1]:1/',
+    'http://[::ffff:127.0.0.1]:1/',
+    'http://[::ffff:7f00:1]:1/',
+    'http://[fe80::1]:1/',
+    'http://169.254.169.254/latest/meta-data/',
+    'http://localhost:1/',
+    'https://localhost:1/',
+  ])('is refused however it is written: %s', async (url) => {
+    expect(step.faults({ url }, 'written')).toEqual([]);
+    await expect(step.run({ url }, context)).rejects.toMatchObject({ code: 'private_target', final: true });
+  });
+});
+
+describe('a request', () => {
+  let target: Target;
+  let other: Target;
+  /** The targets are of this machine; everything but their very address is as private as it is. */
+  const step = httpStep((address) => address !== '127.0.0.1');
+  const send = (params: object): Promise<unknown> => step.run(params as Record<string, unknown>, context);
+
+  beforeAll(async () => {
+    [target, other] = await Promise.all([Target.start(), Target.start()]);
+    target.on('/away', (_asked, response) => response.writeHead(302, { Location: `${other.url}/` }).end());
+    target.on('/same', (_asked, response) => response.writeHead(307, { Location: '/there' }).end());
+    target.on('/see', (_asked, response) => response.writeHead(303, { Location: '/there' }).end());
+    target.on('/loop', (_asked, response) => response.writeHead(302, { Location: '/loop' }).end());
+    target.on('/broken', (_asked, response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"half": ');
+    });
+    target.on('/half', (_asked, response) => {
+      response.writeHead(200, { 'Content-Length': '1000' }).write('begun');
+      setTimeout(() => response.destroy(), 20);
+    });
+    target.on('/endless', (_asked, response) => {
+      const more = (): void => {
+        while (!response.destroyed && response.write(Buffer.alloc(65_536)));
+      };
+      response.on('drain', more);
+      more();
+    });
+    target.on('/later', (_asked, response) => json(response, {}, 503));
+    target.on('/never', (_asked, response) => json(response, {}, 404));
+  });
+  afterAll(() => Promise.all([target.stop(), other.stop()]));
+
+  it.each(['http://127.0.0.2:1/', 'http://[::1]:1/', 'http://169.254.169.254/', 'http://2130706434:1/'])(
+    'follows no redirect to a private target: %s',
+    async (place) => {
+      target.on('/private', (_asked, response) => response.writeHead(302, { Location: place }).end());
+      await expect(send({ url: `${target.url}/private` })).rejects.toMatchObject({
+        code: 'private_target',
+        final: true,
+      });
+    },
+  );
+
+  it.each(['file:///etc/passwd', 'http://me:secret@example.org/', 'gopher://example.org/', 'http://'])(
+    'follows no redirect to %s',
+    async (place) => {
+      target.on('/strange', (_asked, response) => response.writeHead(302, { Location: place }).end());
+      await expect(send({ url: `${target.url}/strange` })).rejects.toMatchObject({ code: 'bad_redirect' });
+    },
+  );
+
+  it('carries to another origin nothing that may be a credential', async () => {
+    const headers = {
+      Authorization: 'Bearer secret',
+      'X-Api-Key': 'secret',
+      'X-Mine': 'secret',
+      Accept: 'a/b',
+    };
+    await send({ url: `${target.url}/away`, headers });
+    expect(JSON.stringify(target.asked.at(-1)?.headers).match(/secret/g)).toHaveLength(3);
+    const [asked] = other.asked;
+    expect(JSON.stringify(asked)).not.toContain('secret');
+    expect(asked?.headers).toMatchObject({ accept: 'a/b', 'idempotency-key': 'k' });
+  });
+
+  it('stays what it was on 307 and becomes a GET on 303', async () => {
+    const params = { method: 'PUT', body: { a: 1 }, headers: { Authorization: 'Bearer mine' } };
+    await send({ ...params, url: `${target.url}/same` });
+    expect(target.asked.at(-1)).toMatchObject({ method: 'PUT', path: '/there', body: '{"a":1}' });
+    expect(target.asked.at(-1)?.headers.authorization).toBe('Bearer mine');
+    await send({ ...params, url: `${target.url}/see` });
+    expect(target.asked.at(-1)).toMatchObject({ method: 'GET', path: '/there', body: '' });
+  });
+
+  it('gives back status, headers and body, JSON as what it stands for', async () => {
+    expect(await send({ url: `${target.url}/x?y=1`, body: 'text' })).toMatchObject({
+      status: 200,
+      headers: { 'content-type': 'application/json' },
+      body: { path: '/x?y=1' },
+    });
+    expect(target.asked.at(-1)).toMatchObject({ method: 'POST', body: 'text' });
+    expect(await send({ url: `${target.url}/never`, expected_status: [200, 404] })).toMatchObject({
+      status: 404,
+    });
+  });
+
+  it.each([
+    ['/loop', 'too_many_redirects', true],
+    ['/broken', 'malformed_answer', false],
+    ['/half', 'http_failed', false],
+    ['/endless', 'answer_too_large', true],
+    ['/later', 'unexpected_status', false],
+    ['/never', 'unexpected_status', true],
+  ])('to %s fails as %s', async (path, code, final) => {
+    await expect(send({ url: target.url + path })).rejects.toMatchObject({ code, final });
+  });
+
+  it('to nobody fails, and may be tried again', async () => {
+    await expect(send({ url: 'http://127.0.0.1:1/' })).rejects.toMatchObject({
+      code: 'http_failed',
+      final: false,
+    });
+  });
+});

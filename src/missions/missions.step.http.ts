@@ -1,0 +1,295 @@
+/**
+ * Sends a request. What a mission may reach is what the world may see: addresses that are private, of this machine or of the
+ * link are refused after the name was resolved, and the connection goes to the very address that was looked at; likewise
+ * after every redirect.
+ */
+import { lookup as resolve } from 'node:dns';
+import { type IncomingMessage, request as plainRequest } from 'node:http';
+import { request as tlsRequest } from 'node:https';
+import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { messageOf } from '../shared/errors.js';
+import { isJson } from '../shared/fields.js';
+import {
+  isOpen,
+  type ParamsForm,
+  paramFaults,
+  type StepContext,
+  StepFailure,
+  type StepKind,
+} from './missions.step.js';
+
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
+const MAX_URL = 2048;
+const MAX_HEADERS = 50;
+const MAX_ANSWER_BYTES = 1024 * 1024;
+const MAX_REDIRECTS = 5;
+/** What the client of HTTP sets itself, and what would let two parsers disagree about where a request ends. */
+const OWN_HEADERS = new Set([
+  'host',
+  'content-length',
+  'transfer-encoding',
+  'connection',
+  'upgrade',
+  'te',
+  'trailer',
+  'expect',
+]);
+/** What a redirect may carry to another origin. Any other header was meant for the target of the step: it may be a credential. */
+const CARRIED = new Set(['accept', 'accept-language', 'content-type', 'idempotency-key', 'user-agent']);
+const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
+const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+
+type Refusal = (address: string) => boolean;
+
+interface HttpParams {
+  method?: string;
+  url: string;
+  headers?: Record<string, string>;
+  body?: unknown;
+  expected_status?: number | number[];
+}
+
+/** `refuses` says of an address that no request may go there. */
+export function httpStep(refuses: Refusal = isPrivate): StepKind {
+  return {
+    faults: (params, form) =>
+      paramFaults(params, form, {
+        method: {
+          what: `one of ${METHODS.join(', ')}`,
+          allows: (value) => METHODS.includes(value as string),
+        },
+        url: {
+          required: true,
+          what: `an http or https URL of up to ${MAX_URL} characters, without user and password`,
+          allows: isUrl,
+        },
+        headers: {
+          what: `an object of up to ${MAX_HEADERS} header names with text, none that the client sets itself`,
+          allows: (value) => areHeaders(value, form),
+        },
+        body: { what: 'a JSON value; text is sent as it is', allows: isJson },
+        expected_status: {
+          what: 'a status from 100 to 599, or a list of such; any 2xx where it is left out',
+          allows: areStatuses,
+        },
+      }),
+    run: (params, context) => send(params as unknown as HttpParams, context, refuses),
+  };
+}
+
+async function send(params: HttpParams, context: StepContext, refuses: Refusal): Promise<unknown> {
+  let url = new URL(params.url);
+  let method = params.method ?? (params.body === undefined ? 'GET' : 'POST');
+  let body =
+    params.body === undefined
+      ? undefined
+      : Buffer.from(typeof params.body === 'string' ? params.body : JSON.stringify(params.body));
+  const headers = headersOf(params, context);
+  for (let redirects = 0; ; redirects += 1) {
+    const answer = await exchange(url, { method, headers, body, signal: context.signal, refuses });
+    const location = answer.headers.location;
+    if (!REDIRECTS.has(answer.status) || location === undefined || expected(params).includes(answer.status)) {
+      return resultOf(params, answer);
+    }
+    if (redirects === MAX_REDIRECTS)
+      throw new StepFailure('too_many_redirects', `more than ${MAX_REDIRECTS} redirects`, true);
+    const next = redirected(url, location);
+    if (next.origin !== url.origin)
+      for (const name of Object.keys(headers)) if (!CARRIED.has(name)) delete headers[name];
+    if (answer.status === 303 || (method === 'POST' && answer.status < 303)) {
+      method = 'GET';
+      body = undefined;
+      delete headers['content-type'];
+    }
+    url = next;
+  }
+}
+
+function headersOf(
+  { headers = {}, body }: HttpParams,
+  { idempotencyKey }: StepContext,
+): Record<string, string> {
+  const all: Record<string, string> = {
+    'user-agent': 'brain-control-plane',
+    'idempotency-key': idempotencyKey,
+  };
+  if (body !== undefined)
+    all['content-type'] = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
+  for (const [name, value] of Object.entries(headers)) all[name.toLowerCase()] = value;
+  return all;
+}
+
+function redirected(from: URL, location: string): URL {
+  let url: URL;
+  try {
+    url = new URL(location, from);
+  } catch {
+    throw new StepFailure('bad_redirect', 'the target redirects to what is no URL', true);
+  }
+  if (isUrl(url.href) && !(from.protocol === 'https:' && url.protocol === 'http:')) return url;
+  throw new StepFailure(
+    'bad_redirect',
+    `the target redirects to ${url.protocol}//${url.host}, which is not followed`,
+    true,
+  );
+}
+
+interface Answer {
+  status: number;
+  headers: IncomingMessage['headers'];
+  body: Buffer;
+}
+
+interface Exchange {
+  method: string;
+  headers: Record<string, string>;
+  body: Buffer | undefined;
+  signal: AbortSignal;
+  refuses: Refusal;
+}
+
+function exchange(url: URL, { method, headers, body, signal, refuses }: Exchange): Promise<Answer> {
+  return new Promise((done, failed) => {
+    const fail = (error: unknown): void =>
+      failed(error instanceof StepFailure ? error : new StepFailure('http_failed', messageOf(error)));
+    const host = url.hostname.replace(/^\[|\]$/g, '');
+    if (isIP(host) && refuses(host)) return fail(privateTarget(url));
+    const length = body ? { 'content-length': String(body.length) } : {};
+    const send = url.protocol === 'https:' ? tlsRequest : plainRequest;
+    const request = send(url, {
+      method,
+      headers: { ...headers, ...length },
+      signal,
+      agent: false,
+      lookup: allowedOnly(url, refuses),
+    });
+    request.on('error', fail);
+    request.once('response', (response) => {
+      const parts: Buffer[] = [];
+      let size = 0;
+      response.on('data', (part: Buffer) => {
+        size += part.length;
+        parts.push(part);
+        if (size > MAX_ANSWER_BYTES)
+          request.destroy(
+            new StepFailure('answer_too_large', `the answer is larger than ${MAX_ANSWER_BYTES} bytes`, true),
+          );
+      });
+      response.on('error', () => fail(new StepFailure('http_failed', 'the answer broke off')));
+      response.once('end', () =>
+        done({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts) }),
+      );
+    });
+    request.end(body);
+  });
+}
+
+/** Resolves a name for the connection itself, so that no second answer of the name server can slip in between. */
+function allowedOnly(url: URL, refuses: Refusal): LookupFunction {
+  return (host, options, done) => {
+    resolve(host, { ...options, all: true }, (error, addresses) => {
+      if (error) return done(error, '', 0);
+      const good = addresses.filter(({ address }) => !refuses(address));
+      if (good.length < addresses.length || good.length === 0) return done(privateTarget(url), '', 0);
+      if (options.all) return done(null, good);
+      done(null, good[0].address, good[0].family);
+    });
+  };
+}
+
+function privateTarget({ host }: URL): StepFailure {
+  const detail = `${host} is not reachable from missions: its address is private (BRAIN_HTTP_ALLOW_PRIVATE=true allows it)`;
+  return new StepFailure('private_target', detail, true);
+}
+
+const PRIVATE = new BlockList();
+for (const [network, prefix] of [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 3],
+] as const)
+  PRIVATE.addSubnet(network, prefix, 'ipv4');
+/** Of IPv6 only what is handed out to the world, and of that not what stands for another address. */
+const GLOBAL_V6 = new BlockList();
+GLOBAL_V6.addSubnet('2000::', 3, 'ipv6');
+for (const [network, prefix] of [
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['2002::', 16],
+] as const)
+  PRIVATE.addSubnet(network, prefix, 'ipv6');
+
+export function isPrivate(address: string): boolean {
+  if (isIP(address) === 4) return PRIVATE.check(address, 'ipv4');
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
+  if (mapped !== undefined) return isPrivate(mapped);
+  return !GLOBAL_V6.check(address, 'ipv6') || PRIVATE.check(address, 'ipv6');
+}
+
+function expected({ expected_status }: HttpParams): number[] {
+  return expected_status === undefined ? [] : [expected_status].flat();
+}
+
+function resultOf(params: HttpParams, { status, headers, body }: Answer): unknown {
+  const wanted = expected(params);
+  const good = wanted.length === 0 ? status >= 200 && status < 300 : wanted.includes(status);
+  if (!good) {
+    // What the target refuses it will refuse again, save where it says that it is only for now.
+    const passing = status >= 500 || [408, 425, 429].includes(status);
+    throw new StepFailure('unexpected_status', `the target answered ${status}`, !passing);
+  }
+  return { status, headers, body: bodyValue(headers['content-type'] ?? '', body.toString('utf8')) };
+}
+
+function bodyValue(type: string, text: string): unknown {
+  if (text === '' || !/^application\/([\w.+-]+\+)?json\b/i.test(type)) return text;
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new StepFailure('malformed_answer', 'the answer says that it is JSON, and is not');
+  }
+}
+
+function isUrl(value: unknown): boolean {
+  if (typeof value !== 'string' || value.length > MAX_URL) return false;
+  try {
+    const { protocol, username, password, hostname } = new URL(value);
+    return (
+      (protocol === 'http:' || protocol === 'https:') && username === '' && password === '' && hostname !== ''
+    );
+  } catch {
+    return false;
+  }
+}
+
+function areHeaders(value: unknown, form: ParamsForm): boolean {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
+  const headers = Object.entries(value);
+  return (
+    headers.length <= MAX_HEADERS &&
+    headers.every(([name, text]) => {
+      const good = HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase());
+      return good && typeof text === 'string' && (isOpen(text, form) || HEADER_VALUE.test(text));
+    })
+  );
+}
+
+function areStatuses(value: unknown): boolean {
+  const all = [value].flat();
+  return (
+    all.length > 0 &&
+    all.every((one) => Number.isInteger(one) && (one as number) >= 100 && (one as number) <= 599)
+  );
+}

@@ -1,0 +1,17 @@
+/** Waits. The time stands in the mission, so it survives a restart, and no worker is held meanwhile. */
+import { paramFaults, type StepKind } from './missions.step.js';
+
+const MAX_SECONDS = 30 * 86_400;
+
+export const waitStep: StepKind = {
+  faults: (params, form) =>
+    paramFaults(params, form, {
+      seconds: {
+        required: true,
+        what: `a number of seconds from 0 up to ${MAX_SECONDS}`,
+        allows: (value) => typeof value === 'number' && value >= 0 && value <= MAX_SECONDS,
+      },
+    }),
+  delaySeconds: ({ seconds }) => seconds as number,
+  run: async ({ seconds }) => ({ waited_seconds: seconds }),
+};

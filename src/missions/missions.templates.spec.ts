@@ -1,0 +1,115 @@
+import { filled, MissingValue, templateFaults, type Values } from './missions.templates.js';
+
+const of = (path: string): string => `\${${path}}`;
+
+const values: Values = {
+  data: {
+    ticket: 'SEC-17',
+    count: 3,
+    urgent: false,
+    nothing: null,
+    list: [{ name: 'first' }],
+    text: of('data.ticket'),
+  },
+  steps: { fetch: { result: { status: 200, body: { 'a-b': [1, 2] } } } },
+};
+
+describe('templates', () => {
+  it.each([
+    ['a text', 'data.ticket', 'SEC-17'],
+    ['a number', 'data.count', 3],
+    ['a truth', 'data.urgent', false],
+    ['null', 'data.nothing', null],
+    ['a list', 'data.list', [{ name: 'first' }]],
+    ['a member of a list', 'data.list.0.name', 'first'],
+    ['how long a list is', 'data.list.length', 1],
+    ['the result of a step', 'steps.fetch.result', { status: 200, body: { 'a-b': [1, 2] } }],
+    ['a part of it', 'steps.fetch.result.body.a-b.1', 2],
+  ])('that stand alone become %s, with its type', (_what, path, value) => {
+    expect(filled(of(path), values)).toEqual(value);
+  });
+
+  it('within a text become text, whatever they stand for', () => {
+    const text = `${of('data.ticket')}: ${of('data.count')} of ${of('data.list')}, ${of('data.nothing')}`;
+    expect(filled(text, values)).toBe('SEC-17: 3 of [{"name":"first"}], null');
+  });
+
+  it('are filled at any depth, and everything else stays as it is', () => {
+    const params = { a: [{ b: of('data.count') }], c: 1, d: null, e: '$5 {data.ticket}', f: true };
+    expect(filled(params, values)).toEqual({ ...params, a: [{ b: 3 }] });
+  });
+
+  it('are filled once: what looks like one in a value is text', () => {
+    expect(filled(of('data.text'), values)).toBe(of('data.ticket'));
+    expect(filled(`x ${of('data.text')}`, values)).toBe(`x ${of('data.ticket')}`);
+  });
+
+  it.each([
+    'data.owner',
+    'data.ticket.length',
+    'data.list.1',
+    'steps.fetch.result.headers',
+    'steps.other.result',
+  ])('without a value, as %s, say so by their path', (path) => {
+    expect(() => filled(of(path), values)).toThrow(new MissingValue(`there is no value for ${of(path)}`));
+  });
+
+  it.each([
+    'data.__proto__',
+    'data.__proto__.polluted',
+    'data.constructor',
+    'data.constructor.prototype',
+    'data.list.map',
+    'data.ticket.constructor',
+    'data.toString',
+    'steps.fetch.result.hasOwnProperty',
+    'steps.__proto__.result',
+    'steps.constructor.result',
+  ])('reach no prototype by %s', (path) => {
+    expect(() => filled(of(path), values)).toThrow(MissingValue);
+  });
+
+  it('leave a key __proto__ what it is: a key', () => {
+    const params = JSON.parse('{"__proto__": {"admin": true}}') as object;
+    const result = filled(params, values) as { admin?: boolean };
+    expect(result.admin).toBeUndefined();
+    expect(JSON.stringify(result)).toBe('{"__proto__":{"admin":true}}');
+  });
+
+  const faults = (value: unknown, ...earlier: string[]): unknown[] => [
+    ...templateFaults(value, new Set(earlier), '/params'),
+  ];
+
+  it('are looked at when the mission is made: paths only, and only of steps that come before', () => {
+    expect(faults({ a: of('data.x'), b: [of('steps.one.result.y'), of('steps.one.result')] }, 'one')).toEqual(
+      [],
+    );
+    const wrong = {
+      a: [of('steps.two.result')],
+      'b/c': of('env.HOME'),
+      d: `${of('1+1')} ${of('')}`,
+      e: of('data'),
+    };
+    expect(faults(wrong, 'one')).toEqual([
+      { pointer: '/params/a/0', detail: 'takes the result of two, which is no earlier step' },
+      { pointer: '/params/b~1c', detail: expect.stringContaining(of('env.HOME')) },
+      { pointer: '/params/d', detail: expect.stringContaining(of('1+1')) },
+      { pointer: '/params/d', detail: expect.stringContaining('must be') },
+      { pointer: '/params/e', detail: expect.stringContaining('must be') },
+    ]);
+  });
+
+  it.each([
+    'data..x',
+    'data.',
+    '.data',
+    'steps.one',
+    'steps.one.error',
+    'steps..result',
+    'data.x()',
+    'data[0]',
+  ])('that say %s are refused or have no value', (path) => {
+    if (faults(of(path), 'one').length > 0) return;
+    expect(() => filled(of(path), values)).toThrow(MissingValue);
+  });
+});

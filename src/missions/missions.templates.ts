@@ -1,0 +1,75 @@
+/**
+ * Values of the mission in the parameters of a step: `${data.<path>}` and `${steps.<name>.result.<path>}`. Paths only, no
+ * code; own members only, so that no prototype is reachable.
+ */
+
+/** A value that a template asks for and the mission does not have. */
+export class MissingValue extends Error {}
+
+export interface Values {
+  data: unknown;
+  steps: Record<string, { result: unknown }>;
+}
+
+const TEMPLATE = /\$\{([^${}]*)\}/g;
+const WHOLE = /^\$\{([^${}]*)\}$/;
+const DATA = /^data(\.[^.]+)+$/;
+const STEP = /^steps\.([A-Za-z0-9_-]+)\.result(\.[^.]+)*$/;
+
+/** The same value with every template replaced; a text that is nothing but a template becomes the value itself. */
+export function filled(value: unknown, values: Values): unknown {
+  if (typeof value === 'string') return filledText(value, values);
+  if (Array.isArray(value)) return value.map((member) => filled(member, values));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, filled(member, values)]));
+}
+
+/** Why a template in this value can never be filled; `earlier` are the steps whose results there will be. */
+export function* templateFaults(
+  value: unknown,
+  earlier: ReadonlySet<string>,
+  pointer: string,
+): Generator<{ pointer: string; detail: string }> {
+  if (typeof value === 'string') {
+    for (const [, path = ''] of value.matchAll(TEMPLATE)) {
+      const detail = faultIn(path, earlier);
+      if (detail) yield { pointer, detail };
+    }
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [key, member] of Object.entries(value)) {
+      yield* templateFaults(member, earlier, `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`);
+    }
+  }
+}
+
+function faultIn(path: string, earlier: ReadonlySet<string>): string | undefined {
+  const step = STEP.exec(path)?.[1];
+  if (step !== undefined && earlier.has(step)) return undefined;
+  if (step !== undefined) return `takes the result of ${step}, which is no earlier step`;
+  if (DATA.test(path)) return undefined;
+  return `takes \${${path.slice(0, 64)}}; it must be \${data.<path>} or \${steps.<name>.result.<path>}`;
+}
+
+function filledText(text: string, values: Values): unknown {
+  const whole = WHOLE.exec(text)?.[1];
+  if (whole !== undefined) return valueAt(whole, values);
+  return text.replaceAll(TEMPLATE, (_, path: string) => {
+    const value = valueAt(path, values);
+    return typeof value === 'string' ? value : JSON.stringify(value);
+  });
+}
+
+function valueAt(path: string, values: Values): unknown {
+  let value: unknown = values;
+  for (const part of path.split('.')) {
+    const has = typeof value === 'object' && value !== null && Object.hasOwn(value, part);
+    if (!has) throw missing(path);
+    value = (value as Record<string, unknown>)[part];
+  }
+  if (value === undefined) throw missing(path);
+  return value;
+}
+
+function missing(path: string): MissingValue {
+  return new MissingValue(`there is no value for \${${path.slice(0, 256)}}`);
+}

@@ -1,0 +1,202 @@
+/**
+ * Takes missions that are due, by priority and then in the order in which they became so, and runs as many at a time as the
+ * settings allow. There is no queue beside the missions: what is due stands in their index, and a lease says who has which.
+ */
+import {
+  Inject,
+  Injectable,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+  Optional,
+} from '@nestjs/common';
+import { CONFIG, type Config } from '../config.js';
+import { EventStream } from '../events/event-stream.js';
+import { ImmuneService } from '../immune/immune.service.js';
+import { PolicyService } from '../policy/policy.service.js';
+import { atMost, nowSeconds } from '../shared/clock.js';
+import { runInContext } from '../shared/context.js';
+import { Draining } from '../shared/draining.js';
+import { messageOf } from '../shared/errors.js';
+import { Logger } from '../shared/logger.js';
+import { type Lease, MAX_PAGE, Store } from '../storage/store.js';
+import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
+import { PRIORITIES } from './missions.lifecycle.js';
+import { MissionRun } from './missions.run.js';
+import { type Kinds, kindsOf } from './missions.steps.js';
+
+/** A lease is renewed so often within its time. */
+const RENEWALS = 3;
+/** The safety net below the kicks. */
+const POLL_MS = 1000;
+/** How often it is looked for missions whose worker is gone. */
+const RECOVER_EVERY = 5;
+/** Looked at for each priority: some of them may be in others' hands already. */
+const CANDIDATES = 20;
+
+@Injectable()
+export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
+  readonly kinds: Kinds;
+  private readonly runs = new Map<string, { run: MissionRun; over: Promise<void> }>();
+  private timer?: NodeJS.Timeout;
+  private stopWatching?: () => void;
+  private looking?: Promise<void>;
+  private again = false;
+  private polls = RECOVER_EVERY - 1;
+  private stopped = false;
+  private ended?: Promise<void>;
+  private readonly leaseMs: number;
+  private waiting = false;
+
+  constructor(
+    @Inject(Store) private readonly store: Store,
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly policy: PolicyService,
+    immune: ImmuneService,
+    private readonly logger: Logger,
+    draining: Draining,
+    @Optional() @Inject(EventStream) private readonly events?: EventStream,
+  ) {
+    this.leaseMs = config.missionsLeaseSeconds * 1000;
+    draining.onLeave(() => void this.end());
+    this.kinds = kindsOf({ immune, allowPrivate: config.httpAllowPrivate });
+  }
+
+  onApplicationBootstrap(): void {
+    this.stopWatching = this.store.watch(MISSIONS, () => this.kick());
+    this.timer = setInterval(() => this.poll(), POLL_MS).unref();
+    this.kick();
+  }
+
+  onModuleDestroy(): Promise<void> {
+    return this.end();
+  }
+
+  /** Takes nothing new, lets what runs finish within the grace time that requests have too, and hands the rest back. */
+  private end(): Promise<void> {
+    this.stopped = true;
+    this.ended ??= this.endRuns();
+    return this.ended;
+  }
+
+  private async endRuns(): Promise<void> {
+    clearInterval(this.timer);
+    this.stopWatching?.();
+    await this.looking;
+    const over = Promise.all([...this.runs.values()].map((one) => one.over));
+    await atMost(this.config.shutdownGraceSeconds * 1000, over);
+    for (const { run } of this.runs.values()) run.stop('stopping');
+    await over;
+  }
+
+  /** There may be something to do; whoever kicks while it is looked for is looked for too. */
+  kick(): void {
+    this.again = true;
+    this.looking ??= this.lookWhile().finally(() => {
+      this.looking = undefined;
+    });
+  }
+
+  private poll(): void {
+    this.polls += 1;
+    this.kick();
+  }
+
+  private async lookWhile(): Promise<void> {
+    while (this.again && !this.stopped) {
+      this.again = false;
+      try {
+        await Promise.all([...this.runs.values()].map(({ run }) => run.look()));
+        // Set at once: what runs asks for it at any moment.
+        this.waiting = await this.takeDue();
+        if (this.polls >= RECOVER_EVERY) await this.recover();
+      } catch (error) {
+        this.trouble(error);
+        return;
+      }
+    }
+  }
+
+  /** True where more are due than there are places for. */
+  private async takeDue(): Promise<boolean> {
+    for (const priority of PRIORITIES) {
+      // To the last one of a priority: those below it come when there is none left.
+      let taken = true;
+      while (taken) {
+        taken = false;
+        for (const mission of await this.due(priority, nowSeconds())) {
+          if (this.stopped) return false;
+          if (this.runs.size >= this.config.missionsConcurrency) return true;
+          taken = (await this.take(mission)) || taken;
+        }
+      }
+    }
+    return false;
+  }
+
+  /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
+  private async recover(): Promise<void> {
+    this.polls = 0;
+    for (const mission of await this.due(HELD)) {
+      if (this.stopped || this.runs.size >= this.config.missionsConcurrency) return;
+      await this.take(mission);
+    }
+  }
+
+  private async due(value: string, until?: number): Promise<StoredMission[]> {
+    // Those that were just taken may stand there still.
+    const limit = Math.min(MAX_PAGE, value === HELD ? MAX_PAGE : CANDIDATES + this.runs.size);
+    const { rows } = await this.store.list(MISSIONS, {
+      where: { due: value },
+      until,
+      direction: 'asc',
+      limit,
+    });
+    return rows.filter(({ id }) => !this.runs.has(id));
+  }
+
+  private async take({ id, correlation_id }: StoredMission): Promise<boolean> {
+    const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
+    if (!lease) return false;
+    const tools = {
+      store: this.store,
+      kinds: this.kinds,
+      policy: this.policy,
+      policyMode: this.config.missionsPolicy,
+      logger: this.logger,
+      events: this.events,
+      crowded: () => this.waiting,
+    };
+    const run = new MissionRun(id, lease, tools);
+    // What a run causes belongs to the request that set it in motion, and not to the one that happened to kick the worker.
+    const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
+    this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease)) });
+    return true;
+  }
+
+  private async hold(run: MissionRun, id: string, lease: Lease): Promise<void> {
+    let renewedMs = Date.now();
+    const renewing = setInterval(() => {
+      const askedMs = Date.now();
+      this.store.renew(lease, this.leaseMs).then(
+        (held) => {
+          if (held) renewedMs = askedMs;
+          else run.stop('lease_lost');
+        },
+        // While the store is away nobody else can take the mission either; but its own clock goes on.
+        () => Date.now() - renewedMs > this.leaseMs && run.stop('lease_lost'),
+      );
+    }, this.leaseMs / RENEWALS);
+    try {
+      await run.run();
+    } finally {
+      clearInterval(renewing);
+      this.runs.delete(id);
+      await this.store.release(lease).catch(() => undefined);
+      if (!this.stopped) this.kick();
+    }
+  }
+
+  private trouble(error: unknown): void {
+    this.logger.debug('missions could not be looked for', { reason: messageOf(error) });
+  }
+}
