@@ -387,7 +387,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
         'execute',
       ];
       const ask = (n: number) => {
-        const wish = n === 49 ? 'CANCELLED' : (wishes[n % wishes.length] as string);
+        const wish = n === 49 ? 'CANCELLED' : wishes[n % wishes.length];
         return wish === wish.toUpperCase() ? move(id, wish) : service.post(`/api/missions/${id}/${wish}`);
       };
       const answers = await Promise.all(Array.from({ length: 50 }, (_, n) => ask(n)));
