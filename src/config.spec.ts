@@ -84,6 +84,13 @@ describe('the settings', () => {
     expect(faults.join('\n')).not.toContain(secret);
   });
 
+  it('refuse what cannot be had together', () => {
+    expect(faultsOf({ BRAIN_DECISIONS: 'durable', BRAIN_EVENTS: 'off' })).toEqual([
+      expect.stringContaining('BRAIN_EVENTS=on'),
+    ]);
+    expect(faultsOf({ BRAIN_REDIS_WAIT: '1' })).toEqual([expect.stringContaining('needs Redis')]);
+  });
+
   it('refuse unknown names and suggest the nearest', () => {
     expect(faultsOf({ BRAIN_LOG_LEVL: 'info' })).toEqual([
       'BRAIN_LOG_LEVL is not a setting; did you mean BRAIN_LOG_LEVEL?',

@@ -153,6 +153,8 @@ function contradictions(redis: RedisConfig, env: Record<string, string | undefin
   }
   const any = given('REDIS_URL') || given('BRAIN_REDIS_SENTINELS') || given('BRAIN_REDIS_CLUSTER');
   if (redis.wait > 0 && !any) faults.push('BRAIN_REDIS_WAIT needs Redis; set REDIS_URL, or remove it');
+  if (env.BRAIN_DECISIONS === 'durable' && env.BRAIN_EVENTS === 'off')
+    faults.push('BRAIN_DECISIONS=durable needs BRAIN_EVENTS=on: without a log there is nothing to wait for');
   return faults;
 }
 

@@ -55,9 +55,10 @@ export class CuredExpressAdapter extends ExpressAdapter {
     const special = response.hasHeader('Content-Type') || response.req.headers['if-none-match'] !== undefined;
     if (special || !isPlainObject(body)) return super.reply(response, body, statusCode);
     if (statusCode !== undefined) response.statusCode = statusCode;
-    const json = Buffer.from(JSON.stringify(body));
+    const json = JSON.stringify(body);
     response.setHeader('Content-Type', 'application/json; charset=utf-8');
-    response.setHeader('Content-Length', json.length);
+    response.setHeader('Content-Length', Buffer.byteLength(json));
+    // As text it leaves together with the headers, in one write; as bytes it would be a second one.
     return response.end(response.req.method === 'HEAD' ? undefined : json);
   }
 

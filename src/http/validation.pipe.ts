@@ -38,8 +38,7 @@ export class ValidationPipe implements PipeTransform {
     if ((type !== 'body' && type !== 'query') || PLAIN.includes(metatype)) return value;
     const target = metatype as unknown as new () => object;
     // A missing body is an empty one: what it lacks is then named field by field.
-    const given: unknown =
-      type === 'query' ? plainToInstance(target, value, { exposeDefaultValues: true }) : (value ?? {});
+    const given: unknown = type === 'query' ? queryOf(target, value as object) : (value ?? {});
     if (typeof given !== 'object' || given === null || Array.isArray(given)) {
       const detail = 'must be a JSON object';
       throw invalid(`The body ${detail}.`, [{ pointer: '', detail, code: 'object' }]);
@@ -84,6 +83,12 @@ export class ValidationPipe implements PipeTransform {
     this.compiled.set(target, fields);
     return fields;
   }
+}
+
+/** Most requests have no query, and then it is nothing but its defaults. */
+function queryOf(target: new () => object, sent: object): object {
+  if (Object.keys(sent).length === 0) return new target();
+  return plainToInstance(target, sent, { exposeDefaultValues: true });
 }
 
 function compile(target: Class): Map<string, FieldCheck> {
