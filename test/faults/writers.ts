@@ -1,4 +1,4 @@
-/** Clients that report threats and change them, all at once, and write down what they were told. */
+/** Clients that report threats, change them and ask for decisions, all at once, and write down what they were told. */
 import { randomUUID } from 'node:crypto';
 import { sleep } from '../../src/shared/clock.js';
 import type { Threat } from '../../src/threats/threats.dto.js';
@@ -47,9 +47,10 @@ export class Writers {
       try {
         const choice = Math.random();
         const before = this.unavailable;
-        if (choice < 0.35) await this.report();
-        else if (choice < 0.6) await this.report(`fp-${Math.floor(Math.random() * FINGERPRINTS)}`);
-        else await this.move();
+        if (choice < 0.25) await this.report();
+        else if (choice < 0.5) await this.report(`fp-${Math.floor(Math.random() * FINGERPRINTS)}`);
+        else if (choice < 0.75) await this.move();
+        else await this.decide();
         if (this.unavailable > before) await sleep(PAUSE_MS);
       } catch (error) {
         if (this.mayVanish && !this.service.running) return;
@@ -86,6 +87,13 @@ export class Writers {
     if (this.isDone(answer, [200, 409])) {
       if (answer.status === 200) this.ledger.acknowledge(threatIn(answer));
     }
+  }
+
+  /** Its events are buffered: what of them a kill takes along, the gap of the unclean stop stands for. */
+  private async decide(): Promise<void> {
+    const request = { agent_id: randomUUID(), agent_role: pick(['admin', 'guest']), action: 'threats.read' };
+    const answer = await this.service.post('/api/policy/evaluate', request);
+    if (this.isDone(answer, [200]) && answer.body.allowed !== true) this.isWrong('a permission was lost');
   }
 
   private isDone(answer: ProcessAnswer, good: number[]): boolean {
