@@ -74,7 +74,10 @@ export async function startServer(script, settings = {}, flags = []) {
 /** The service as `npm start` runs it, with its request log off. */
 export function startService(settings = {}) {
   const fixed = { BRAIN_BOOTSTRAP_KEY: KEY, BRAIN_LOG_REQUESTS: 'off', BRAIN_LOG_FORMAT: 'json' };
-  return startServer(join(ROOT, 'dist/main.js'), { ...fixed, ...settings }, ['--enable-source-maps', '--max-semi-space-size=8']);
+  return startServer(join(ROOT, 'dist/main.js'), { ...fixed, ...settings }, [
+    '--enable-source-maps',
+    '--max-semi-space-size=8',
+  ]);
 }
 
 function redisProgram() {
