@@ -169,7 +169,8 @@ describe('a damaged data file', () => {
     ['one page long', () => truncateSync(file, PAGE)],
     ['as long as its meta pages', () => truncateSync(file, 2 * PAGE)],
     ['cut in half', () => truncateSync(file, statSync(file).size / 2)],
-    ['short of its last page', () => truncateSync(file, statSync(file).size - PAGE)],
+    // Of its last page alone nothing may be missing: whether it is in use depends on how the commits fell together.
+    ['short of its last pages', () => truncateSync(file, (statSync(file).size >> 13) * PAGE)],
     ['some text', () => writeFileSync(file, 'x'.repeat(100_000))],
     ['zeros', () => writeFileSync(file, Buffer.alloc(1_000_000))],
     ['without its first page', () => write(0, Buffer.alloc(PAGE))],
