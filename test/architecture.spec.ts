@@ -63,6 +63,7 @@ describe('the house', () => {
     const ports = [
       'storage/store.ts',
       'storage/event-log.ts',
+      'storage/retention.ts',
       'events/event-stream.ts',
       'events/event.ts',
       'config.ts',

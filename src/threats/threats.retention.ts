@@ -1,62 +1,45 @@
-/** Forgets closed threats whose time is over: nothing is kept for ever. */
-import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
+/** Forgets closed threats whose time is over. */
+import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
-import { messageOf } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
+import { Retention } from '../storage/retention.js';
 import { Store } from '../storage/store.js';
 import { THREATS } from './threats.collection.js';
 import { isClosed, STATUSES } from './threats.lifecycle.js';
 
-const EVERY_MS = 10 * 60_000;
-const FIRST_MS = 30_000;
-const LEASE_MS = 60_000;
 /** Removed in one commit. */
 const CHUNK = 100;
 
 @Injectable()
-export class ThreatsRetention implements OnApplicationBootstrap, OnModuleDestroy {
-  private timer?: NodeJS.Timeout;
+export class ThreatsRetention extends Retention {
+  protected readonly lease = 'threats-retention';
+  protected readonly what = 'closed threats';
 
   constructor(
-    @Inject(Store) private readonly store: Store,
+    @Inject(Store) store: Store,
     @Inject(CONFIG) private readonly config: Config,
-    private readonly logger: Logger,
-  ) {}
-
-  onApplicationBootstrap(): void {
-    this.schedule(FIRST_MS);
+    logger: Logger,
+  ) {
+    super(store, logger);
   }
 
-  onModuleDestroy(): void {
-    clearTimeout(this.timer);
-  }
-
-  /** One replica at a time; returns how many were removed. */
-  async sweep(): Promise<number> {
-    const lease = await this.store.acquire('threats-retention', LEASE_MS);
-    if (!lease) return 0;
-    try {
-      const until = nowSeconds() - this.config.threatsRetentionDays * DAY_SECONDS;
-      let removed = 0;
-      for (const status of STATUSES.filter(isClosed)) {
-        for (;;) {
-          const { rows } = await this.store.list(THREATS, {
-            where: { status },
-            until,
-            direction: 'asc',
-            limit: CHUNK,
-          });
-          if (rows.length === 0 || !(await this.store.renew(lease, LEASE_MS))) break;
-          removed += await this.remove(
-            rows.map(({ id }) => id),
-            until,
-          );
-        }
+  protected async *forget(): AsyncGenerator<number> {
+    const until = nowSeconds() - this.config.threatsRetentionDays * DAY_SECONDS;
+    for (const status of STATUSES.filter(isClosed)) {
+      for (;;) {
+        const { rows } = await this.store.list(THREATS, {
+          where: { status },
+          until,
+          direction: 'asc',
+          limit: CHUNK,
+        });
+        if (rows.length === 0) break;
+        yield this.remove(
+          rows.map(({ id }) => id),
+          until,
+        );
       }
-      return removed;
-    } finally {
-      await this.store.release(lease);
     }
   }
 
@@ -72,17 +55,5 @@ export class ThreatsRetention implements OnApplicationBootstrap, OnModuleDestroy
       }
       return removed;
     });
-  }
-
-  private schedule(ms: number): void {
-    this.timer = setTimeout(() => {
-      void this.sweep()
-        .then((removed) => removed > 0 && this.logger.info('closed threats were forgotten', { removed }))
-        .catch((error: unknown) =>
-          this.logger.warn('closed threats could not be forgotten', { reason: messageOf(error) }),
-        )
-        .finally(() => this.schedule(EVERY_MS));
-    }, ms);
-    this.timer.unref();
   }
 }

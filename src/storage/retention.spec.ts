@@ -1,0 +1,80 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { sleep } from '../shared/clock.js';
+import { Logger } from '../shared/logger.js';
+import { EmbeddedDatabase } from './database.embedded.js';
+import { EventLogEmbedded } from './event-log.embedded.js';
+import { Retention } from './retention.js';
+import { StoreEmbedded } from './store.embedded.js';
+
+/** Forgets the numbers it is given, one a commit, and does not come to an end by itself before that. */
+class Numbers extends Retention {
+  protected readonly lease = 'numbers-retention';
+  protected readonly what = 'numbers';
+  readonly gone: number[] = [];
+
+  constructor(
+    store: StoreEmbedded,
+    private readonly there: Iterable<number>,
+    private readonly commitMs = 0,
+  ) {
+    super(store, new Logger({ level: 'silent', format: 'json' }));
+  }
+
+  protected async *forget(): AsyncGenerator<number> {
+    for (const number of this.there) {
+      await sleep(this.commitMs);
+      this.gone.push(number);
+      yield 1;
+    }
+  }
+}
+
+function* endless(): Generator<number> {
+  for (let n = 0; ; n++) yield n;
+}
+
+describe('retention', () => {
+  let folder: string;
+  let store: StoreEmbedded;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-retention-'));
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
+    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+  });
+  afterEach(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  it('goes on to the end and counts', async () => {
+    expect(await new Numbers(store, [1, 2, 3]).sweep()).toBe(3);
+    expect(await new Numbers(store, []).sweep()).toBe(0);
+  });
+
+  it('is one at a time, and gives the lease back also after an error', async () => {
+    const first = new Numbers(store, [1, 2], 50);
+    const sweeping = first.sweep();
+    await sleep(20);
+    expect(await new Numbers(store, [3]).sweep()).toBe(0);
+    expect(await sweeping).toBe(2);
+    const broken = new Numbers(store, {
+      [Symbol.iterator]() {
+        throw new Error('broken');
+      },
+    });
+    await expect(broken.sweep()).rejects.toThrow('broken');
+    expect(await new Numbers(store, [3]).sweep()).toBe(1);
+  });
+
+  it('ends with the service, after the commit that is under way', async () => {
+    const numbers = new Numbers(store, endless(), 5);
+    numbers.onApplicationBootstrap();
+    const sweeping = numbers.sweep();
+    while (numbers.gone.length === 0) await sleep(1);
+    await numbers.onModuleDestroy();
+    expect(await sweeping).toBe(numbers.gone.length);
+  });
+});
