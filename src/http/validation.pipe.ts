@@ -8,7 +8,8 @@
 import { type ArgumentMetadata, Injectable, type PipeTransform } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { getFromContainer, getMetadataStorage, type ValidationArguments } from 'class-validator';
-import { BrainError, type Fault, invalid, pointerTo } from '../shared/errors.js';
+import { BrainError, type Fault, faulty, invalid, pointerTo } from '../shared/errors.js';
+import { unknownFaults } from '../shared/shapes.js';
 
 interface Constraint {
   validate(value: unknown, args: ValidationArguments): boolean | Promise<boolean>;
@@ -24,8 +25,6 @@ interface FieldCheck {
 type Class = abstract new (...args: never[]) => object;
 
 const PLAIN: unknown[] = [Object, String, Number, Boolean, Array, undefined];
-/** So many faults tell enough; a body of a million wrong fields must not make an answer of a million lines. */
-const MAX_FAULTS = 50;
 /** No id is longer; what is would not fit into a key of the store. */
 const MAX_PARAM = 256;
 
@@ -46,24 +45,13 @@ export class ValidationPipe implements PipeTransform {
     const faults = this.faultsIn(target, given, type === 'query' ? (value as object) : given);
     if (faults.length === 0) return given;
     const where = type === 'query' ? 'query' : 'body';
-    throw invalid(
-      `The ${where} has ${faults.length === 1 ? 'a fault' : `${faults.length} faults`}; see errors.`,
-      faults,
-    );
+    throw faulty(faults, where);
   }
 
   private faultsIn(target: Class, given: object, sent: object): Fault[] {
     const fields = this.fieldsOf(target);
     const faults: Fault[] = [];
-    for (const name of Object.keys(sent)) {
-      if (fields.has(name) || faults.length >= MAX_FAULTS) continue;
-      const known = [...fields.keys()].join(', ');
-      faults.push({
-        pointer: pointerTo(name),
-        detail: `is not known here; known are ${known}`,
-        code: 'unknown_field',
-      });
-    }
+    unknownFaults(sent, fields, '', faults);
     for (const field of fields.values()) {
       const value = (given as Record<string, unknown>)[field.name];
       if (!field.applies.every((applies) => applies(given, value))) continue;

@@ -1,21 +1,20 @@
 /** Checks the steps of a mission when it is made: every fault at once, each at its pointer. */
 import type { Fault } from '../shared/errors.js';
 import { checksOf, type FieldCheck } from '../shared/fields.js';
+import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../shared/shapes.js';
 import { Step, StepRetry } from './missions.dto.js';
 import type { StepKind } from './missions.step.js';
 import { templateFaults } from './missions.templates.js';
 
 const MAX_STEPS = 100;
-const MAX_FAULTS = 50;
 
 interface Shape {
-  checks: readonly FieldCheck[];
-  required: ReadonlySet<string>;
-  known: readonly string[];
+  fields: readonly FieldCheck[];
+  known: ReadonlySet<string>;
 }
 
-const STEP = shapeOf(Step, ['name', 'kind'], ['retry']);
-const RETRY = shapeOf(StepRetry, [], []);
+const STEP = shapeOf(Step, ['retry']);
+const RETRY = shapeOf(StepRetry, []);
 
 export function stepFaults(steps: readonly unknown[], kinds: ReadonlyMap<string, StepKind>): Fault[] {
   if (steps.length > MAX_STEPS) {
@@ -26,15 +25,9 @@ export function stepFaults(steps: readonly unknown[], kinds: ReadonlyMap<string,
   const earlier = new Set<string>();
   for (const [i, step] of steps.entries()) {
     const pointer = `/steps/${i}`;
-    if (!isObject(step)) {
-      faults.push({ pointer, detail: 'must be a JSON object', code: 'object' });
-      continue;
-    }
-    faults.push(...shapeFaults(STEP, step, pointer));
-    if (step.retry !== undefined && isObject(step.retry))
-      faults.push(...shapeFaults(RETRY, step.retry, `${pointer}/retry`));
-    else if (step.retry !== undefined)
-      faults.push({ pointer: `${pointer}/retry`, detail: 'must be a JSON object', code: 'object' });
+    if (faults.length >= MAX_FAULTS) break;
+    if (!shapeFaults(STEP, step, pointer, faults)) continue;
+    if (step.retry !== undefined) shapeFaults(RETRY, step.retry, `${pointer}/retry`, faults);
     faults.push(...kindFaults(step, kinds, pointer));
     for (const field of ['params', 'resource']) {
       for (const fault of templateFaults(step[field], earlier, `${pointer}/${field}`))
@@ -61,43 +54,31 @@ function kindFaults(
     const detail = `must be one of ${[...kinds.keys()].join(', ')}`;
     return [{ pointer: `${pointer}/kind`, detail, code: 'one_of' }];
   }
-  if (!isObject(params)) return [];
+  const given = membersOf(params);
+  if (!given) return [];
   return known
-    .faults(params, 'written')
+    .faults(given, 'written')
     .map((fault) => ({ ...fault, pointer: `${pointer}/params${fault.pointer}` }));
 }
 
+/** @returns whether it is an object at all, whatever is wrong with its members */
 function shapeFaults(
-  { checks, required, known }: Shape,
-  value: Record<string, unknown>,
+  { fields, known }: Shape,
+  value: unknown,
   at: string,
-): Fault[] {
-  const faults: Fault[] = [];
-  for (const name of Object.keys(value)) {
-    if (known.includes(name)) continue;
-    const pointer = `${at}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
-    faults.push({
-      pointer,
-      detail: `is not known here; known are ${known.join(', ')}`,
-      code: 'unknown_field',
-    });
+  faults: Fault[],
+): value is Members {
+  const members = membersOf(value);
+  if (!members) {
+    faults.push({ pointer: at, detail: 'must be a JSON object', code: 'object' });
+    return false;
   }
-  for (const check of checks) {
-    const { name, code, what } = check;
-    const member = value[name];
-    if (member === undefined && required.has(name))
-      faults.push({ pointer: `${at}/${name}`, detail: `is required and ${what}`, code: 'required' });
-    else if (member !== undefined && !check.allows(member))
-      faults.push({ pointer: `${at}/${name}`, detail: what, code });
-  }
-  return faults;
+  unknownFaults(members, known, at, faults);
+  fieldFaults(members, fields, at, faults);
+  return true;
 }
 
-function shapeOf(type: abstract new () => object, required: string[], more: string[]): Shape {
-  const checks = checksOf(type);
-  return { checks, required: new Set(required), known: [...checks.map(({ name }) => name), ...more] };
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+function shapeOf(type: abstract new () => object, more: string[]): Shape {
+  const fields = checksOf(type);
+  return { fields, known: new Set([...fields.map(({ name }) => name), ...more]) };
 }

@@ -1,4 +1,4 @@
-import { BrainError, type Fault, invalid } from '../shared/errors.js';
+import { BrainError } from '../shared/errors.js';
 import { type MissionStatus, MOVES } from './missions.lifecycle.js';
 
 export function noSuchMission(id: string): BrainError {
@@ -51,9 +51,4 @@ export function mayNotDelegate(): BrainError {
   const detail =
     'Another agent_id or agent_role than your own needs the permission missions:delegate; leave them out.';
   return new BrainError('forbidden', 'may_not_delegate', detail);
-}
-
-export function faulty(faults: Fault[]): BrainError {
-  const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
-  return invalid(`The body has ${count}; see errors.`, faults);
 }

@@ -3,6 +3,7 @@ import { Inject, Injectable, Optional } from '@nestjs/common';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
+import { faulty } from '../shared/errors.js';
 import { expectVersion } from '../shared/versions.js';
 import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { MissionBook } from './missions.book.js';
@@ -17,7 +18,6 @@ import type {
   NewMission,
 } from './missions.dto.js';
 import {
-  faulty,
   heldByWorker,
   illegalMove,
   mayNotDelegate,

@@ -1,5 +1,7 @@
 /** What a kind of step is. */
 import type { Fault } from '../shared/errors.js';
+import type { FieldCheck } from '../shared/fields.js';
+import { fieldFaults, unknownFaults } from '../shared/shapes.js';
 
 /** What a step may use; nothing else of the service is within its reach. */
 export interface StepContext {
@@ -45,24 +47,12 @@ export function paramFaults(
   form: ParamsForm,
   known: Record<string, { required?: boolean; what: string; allows(value: unknown): boolean }>,
 ): Fault[] {
+  const fields = Object.entries(known).map(([name, param]): FieldCheck => {
+    const allows = (value: unknown): boolean => isOpen(value, form) || param.allows(value);
+    return { name, required: param.required === true, code: 'param', what: `must be ${param.what}`, allows };
+  });
   const faults: Fault[] = [];
-  for (const name of Object.keys(params)) {
-    if (Object.hasOwn(known, name)) continue;
-    const detail = `is not known here; known are ${Object.keys(known).join(', ')}`;
-    faults.push({
-      pointer: `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`,
-      detail,
-      code: 'unknown_field',
-    });
-  }
-  for (const [name, param] of Object.entries(known)) {
-    const { required, what } = param;
-    const value = Object.hasOwn(params, name) ? params[name] : undefined;
-    if (value === undefined && required) {
-      faults.push({ pointer: `/${name}`, detail: `is required and must be ${what}`, code: 'required' });
-    } else if (value !== undefined && !isOpen(value, form) && !param.allows(value)) {
-      faults.push({ pointer: `/${name}`, detail: `must be ${what}`, code: 'param' });
-    }
-  }
+  unknownFaults(params, new Set(Object.keys(known)), '', faults);
+  fieldFaults(params, fields, '', faults);
   return faults;
 }

@@ -2,6 +2,7 @@
  * Values of the mission in the parameters of a step: `${data.<path>}` and `${steps.<name>.result.<path>}`. Paths only, no
  * code; own members only, so that no prototype is reachable.
  */
+import { pointerTo } from '../shared/errors.js';
 
 /** A value that a template asks for and the mission does not have. */
 export class MissingValue extends Error {}
@@ -37,7 +38,7 @@ export function* templateFaults(
     }
   } else if (typeof value === 'object' && value !== null) {
     for (const [key, member] of Object.entries(value)) {
-      yield* templateFaults(member, earlier, `${pointer}/${key.replaceAll('~', '~0').replaceAll('/', '~1')}`);
+      yield* templateFaults(member, earlier, pointer + pointerTo(key));
     }
   }
 }

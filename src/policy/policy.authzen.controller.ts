@@ -11,7 +11,7 @@ import {
 import type { Request } from 'express';
 import { BodyOf, OnlyBadRequests, Problems } from '../http/request.js';
 import { Access, Public } from '../security/access.decorator.js';
-import { BrainError } from '../shared/errors.js';
+import { BrainError, faulty } from '../shared/errors.js';
 import {
   AuthzenDecision,
   AuthzenDecisions,
@@ -30,7 +30,6 @@ import {
   readEvaluations,
   requestsOf,
 } from './policy.authzen.js';
-import { faulty } from './policy.errors.js';
 import { PolicyService } from './policy.service.js';
 
 const MAX_MIB = 4;

@@ -1,6 +1,7 @@
 /** What the words of AuthZEN become, without a service around. */
 import fc from 'fast-check';
 import { checksOf } from '../shared/fields.js';
+import { fieldFaults } from '../shared/shapes.js';
 import {
   answersOf,
   isFaulty,
@@ -10,7 +11,6 @@ import {
   requestsOf,
 } from './policy.authzen.js';
 import { EvaluateRequest } from './policy.dto.js';
-import { checkFields } from './policy.requests.js';
 import type { Decision } from './policy.routes.dto.js';
 
 const BODY = {
@@ -100,7 +100,7 @@ describe('an evaluation', () => {
       fc.property(bodies, (body) => {
         const reading = readEvaluation(body);
         const faults: unknown[] = [];
-        if (!isFaulty(reading)) checkFields({ ...reading }, fields, '', faults as never);
+        if (!isFaulty(reading)) fieldFaults({ ...reading }, fields, '', faults as never);
         expect(faults).toEqual([]);
         const batch = readEvaluations({ evaluations: [body, BODY] });
         if (isFaulty(batch)) throw new Error('one evaluation has made the others unreadable');

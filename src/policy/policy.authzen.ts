@@ -4,6 +4,7 @@
  */
 import type { Fault } from '../shared/errors.js';
 import { checksOf, isJson, MAX_JSON_DEPTH } from '../shared/fields.js';
+import { fieldFaults } from '../shared/shapes.js';
 import {
   AuthzenAction,
   type AuthzenDecision,
@@ -15,7 +16,6 @@ import {
   type Semantic,
 } from './policy.authzen.dto.js';
 import { EvaluateRequest } from './policy.dto.js';
-import { checkFields } from './policy.requests.js';
 import type { Decision } from './policy.routes.dto.js';
 
 const MAX_EVALUATIONS = 1000;
@@ -50,11 +50,11 @@ const ROLE = checksOf(EvaluateRequest).filter(({ name }) => name === 'agent_role
 
 const CHECKS: Record<Name, (entity: Members, at: string, faults: Fault[]) => void> = {
   subject: (subject, at, faults) => {
-    checkFields(subject, SUBJECT, at, faults);
+    fieldFaults(subject, SUBJECT, at, faults);
     checkRole(subject.properties, at, faults);
   },
-  action: (action, at, faults) => checkFields(action, ACTION, at, faults),
-  resource: (resource, at, faults) => checkFields(resource, RESOURCE, at, faults),
+  action: (action, at, faults) => fieldFaults(action, ACTION, at, faults),
+  resource: (resource, at, faults) => fieldFaults(resource, RESOURCE, at, faults),
   context: checkContext,
 };
 
@@ -92,7 +92,7 @@ export function readEvaluations(body: unknown): Batch | Fault[] {
   const { evaluations, options = {} } = body;
   const faults: Fault[] = [];
   if (!isObject(options)) faults.push(notAnObject('/options'));
-  else checkFields(options, OPTIONS, '/options', faults);
+  else fieldFaults(options, OPTIONS, '/options', faults);
   if (!Array.isArray(evaluations) || evaluations.length > MAX_EVALUATIONS) {
     const detail = `must be a list of up to ${MAX_EVALUATIONS} evaluations`;
     return [...faults, { pointer: '/evaluations', detail, code: 'list' }];

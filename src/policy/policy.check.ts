@@ -2,8 +2,9 @@
  * Policies are checked when they are written, so that none has to fail when it is asked. Every fault is named at once, up to
  * a number that nobody reads to the end; what is hostile is refused before it is looked into.
  */
-import { type Fault, pointerTo } from '../shared/errors.js';
+import type { Fault } from '../shared/errors.js';
 import { checksOf, type FieldCheck } from '../shared/fields.js';
+import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../shared/shapes.js';
 import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
 import { fieldOf } from './policy.fields.js';
 import { testOf } from './policy.operators.js';
@@ -25,7 +26,6 @@ export interface CheckOptions {
 }
 
 const LIMITS: Limits = { rules: 10_000, rulesPerPolicy: 1000, conditionsPerRule: 64, patternCharacters: 512 };
-const MAX_FAULTS = 50;
 /** Of all together: a replica reads them when it starts. */
 export const MAX_POLICIES = 2000;
 /** Policies without rules are checked so many at once. */
@@ -34,7 +34,6 @@ const POLICIES_PER_SLICE = 32;
 const MAX_PATTERN_WEIGHT = 2000;
 
 type Class = abstract new (...args: never[]) => object;
-type Members = Record<string, unknown>;
 
 /** What every fault was found in, and how many there may still be. */
 class Check {
@@ -219,50 +218,25 @@ function uselessFor(operator: Operator, value: unknown, isText: boolean): string
 
 interface Shape {
   fields: readonly FieldCheck[];
-  required: readonly string[];
   known: ReadonlySet<string>;
 }
 
+/** Who writes may leave out more than who reads will find. */
 function shapeOf(type: Class, required: string[], more: string[]): Shape {
-  const fields = checksOf(type);
-  return { fields, required, known: new Set([...fields.map(({ name }) => name), ...more]) };
+  const fields = checksOf(type).map((field) => ({ ...field, required: required.includes(field.name) }));
+  return { fields, known: new Set([...fields.map(({ name }) => name), ...more]) };
 }
 
 /** @returns whether it is an object at all, whatever is wrong with its members */
-function shapeFaults(
-  check: Check,
-  { fields, required, known }: Shape,
-  value: unknown,
-  at: string,
-): value is Members {
+function shapeFaults(check: Check, { fields, known }: Shape, value: unknown, at: string): value is Members {
   const members = membersOf(value);
   if (!members) {
     check.add(at, 'object', 'must be a JSON object');
     return false;
   }
-  for (const name of Object.keys(members)) {
-    if (check.isFull) return true;
-    if (known.has(name)) continue;
-    check.add(
-      `${at}${pointerTo(name)}`,
-      'unknown_field',
-      `is not known here; known are ${[...known].join(', ')}`,
-    );
-  }
-  for (const one of fields) {
-    const { name } = one;
-    const member = Object.hasOwn(members, name) ? members[name] : undefined;
-    const isMissing = member === undefined;
-    if (isMissing && required.includes(name))
-      check.add(`${at}/${name}`, 'required', `is required and ${one.what}`);
-    else if (!isMissing && !one.allows(member)) check.add(`${at}/${name}`, one.code, one.what);
-  }
+  unknownFaults(members, known, at, check.faults);
+  fieldFaults(members, fields, at, check.faults);
   return true;
-}
-
-function membersOf(value: unknown): Members | undefined {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-  return isObject ? (value as Members) : undefined;
 }
 
 function rulesOf(policy: unknown): readonly unknown[] {

@@ -4,12 +4,13 @@ import { CONFIG, type Config } from '../config.js';
 import { BodyOf, Problems } from '../http/request.js';
 import { Access, Public } from '../security/access.decorator.js';
 import { nowSeconds } from '../shared/clock.js';
+import { faulty } from '../shared/errors.js';
 import { inSlices } from '../shared/slices.js';
 import { checkInSlices } from './policy.check.js';
 import { contentOf, type PolicyInput, sameIds } from './policy.content.js';
 import { DEFAULT_POLICIES } from './policy.defaults.js';
 import { EvaluateRequest, type PolicyContent } from './policy.dto.js';
-import { denied, faulty } from './policy.errors.js';
+import { denied } from './policy.errors.js';
 import { requestFaults } from './policy.requests.js';
 import {
   BatchQuery,

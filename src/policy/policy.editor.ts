@@ -6,7 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
 import { EventStream } from '../events/event-stream.js';
-import type { Fault } from '../shared/errors.js';
+import { type Fault, faulty } from '../shared/errors.js';
 import { inSlices } from '../shared/slices.js';
 import { expectVersion } from '../shared/versions.js';
 import { type Once, type Page, Store } from '../storage/store.js';
@@ -24,14 +24,7 @@ import {
 import { contentOf, type PolicyInput, type RuleInput, ruleOf, sameIds } from './policy.content.js';
 import { difference, isUnchanged } from './policy.difference.js';
 import type { Policy, PolicyContent, Rule } from './policy.dto.js';
-import {
-  changedMeanwhile,
-  faulty,
-  noSuchPolicy,
-  noSuchRevision,
-  noSuchRule,
-  ruleExists,
-} from './policy.errors.js';
+import { changedMeanwhile, noSuchPolicy, noSuchRevision, noSuchRule, ruleExists } from './policy.errors.js';
 import { unreachableRules } from './policy.reach.js';
 
 /** Whoever asks, and what they demand. */

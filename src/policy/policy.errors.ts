@@ -1,4 +1,4 @@
-import { BrainError, type Fault, invalid } from '../shared/errors.js';
+import { BrainError } from '../shared/errors.js';
 
 export function noSuchPolicy(id: string): BrainError {
   const detail = `There is no policy ${id.slice(0, 128)}; GET /api/policy/policies lists them.`;
@@ -34,12 +34,6 @@ export function changedMeanwhile(): BrainError {
   const detail =
     'The policies were changed while they were replaced; nothing was changed by this request. Try again.';
   return new BrainError('unavailable', 'policies_changed', detail, { retryAfterSeconds: 1 });
-}
-
-/** Every fault of a body at once. */
-export function faulty(faults: Fault[]): BrainError {
-  const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
-  return invalid(`The body has ${count}; see errors.`, faults);
 }
 
 export function notRead(): BrainError {

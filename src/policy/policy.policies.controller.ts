@@ -35,11 +35,10 @@ import {
 } from '../http/request.js';
 import { Access, CurrentPrincipal } from '../security/access.decorator.js';
 import type { Principal } from '../security/principal.js';
-import { type Fault, pointerTo } from '../shared/errors.js';
+import { type Fault, faulty, pointerTo } from '../shared/errors.js';
 import type { Once } from '../storage/store.js';
 import { Policy, PolicyContent, Rule } from './policy.dto.js';
 import { PolicyEditor, type Written } from './policy.editor.js';
-import { faulty } from './policy.errors.js';
 import {
   ImportAnswer,
   ImportBody,

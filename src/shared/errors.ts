@@ -53,6 +53,12 @@ export function pointerTo(name: string): string {
   return `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
+/** Every fault of a body or a query at once. */
+export function faulty(faults: Fault[], where: 'body' | 'query' = 'body'): BrainError {
+  const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
+  return invalid(`The ${where} has ${count}; see errors.`, faults);
+}
+
 /** A fault found in a body or a query; `pointer` is empty for the whole of it. */
 export function invalid(detail: string, errors: Fault[]): BrainError {
   return new BrainError('invalid', 'invalid_request', detail, { errors });
