@@ -45,7 +45,8 @@ promises names the two exceptions.
   is a \`stream.gap\` that says how many of which types are missing.
 - A batch whose answer was lost is sent again and applied once.
 - A process that ends without flushing leaves a mark, and the next start, or another replica, tells it by a \`stream.gap\`.
-- A failover that took history back is noticed and told by a \`stream.gap\`.
+- A failover that took history back is noticed and told by a \`stream.gap\`. One that takes back less than the last 50 ms, while
+  nobody follows the log, is not.
 - Retention (\`BRAIN_EVENTS_RETENTION_DAYS\`, and \`BRAIN_EVENTS_MAX_LENGTH\` as the hard cap) tells by a \`stream.trimmed\`, in the
   same commit, what it removed. Noise does not push evidence out: at nine tenths of the cap, with nothing old enough to go,
   allowed decisions are only counted, and told by a \`stream.gap\` every minute.
@@ -88,8 +89,9 @@ the key it was opened with, and at a shutdown, after a \`retry\` that spreads th
 onThreat(event: ReadEvent): void {} // the envelope with its position
 \`\`\`
 
-Every replica follows the log and hands on the events of all replicas, in log order. Calls decide, events inform: as the
-stream may be off, nothing that must happen may hang on a listener. A new event is one \`defineEvent\` in the \`*.events.ts\` of
+A replica on which somebody listens follows the log and hands on the events of all replicas, in log order, by their real types:
+aliases are for filters. Calls decide, events inform: as the stream may be off, nothing that must happen may hang on a
+listener. A new event is one \`defineEvent\` in the \`*.events.ts\` of
 its domain; this page, the catalog and the checks of the tests follow from it.
 
 ## CloudEvents
