@@ -422,6 +422,35 @@ describe('a body', () => {
     });
   });
 
+  it.each([1, 10, 100])(
+    'in pieces of %d bytes is put together, and the next request is heard',
+    async (size) => {
+      const body = JSON.stringify({ ...report, description: 'größer'.repeat(10) });
+      const connection = await RawConnection.to(port);
+      connection.send(post([JSON_TYPE, `Content-Length: ${Buffer.byteLength(body)}`]));
+      const bytes = Buffer.from(body);
+      for (let at = 0; at < bytes.length; at += size) {
+        await sleep(1);
+        connection.send(bytes.subarray(at, at + size));
+      }
+      const answer = (await connection.answer()) as RawAnswer;
+      expect(answer.status).toBe(201);
+      expect(JSON.parse(answer.body)).toMatchObject({ description: 'größer'.repeat(10) });
+      connection.send(requestBytes('GET /livez'));
+      expect((await connection.answer())?.status).toBe(200);
+      connection.close();
+    },
+  );
+
+  it('may be followed by the next request in the same packet', async () => {
+    const one = JSON.stringify(report);
+    const request = post([JSON_TYPE, `Content-Length: ${one.length}`], one);
+    const connection = await RawConnection.to(port);
+    connection.send(Buffer.concat([request, request, requestBytes('GET /livez'), request]));
+    for (const status of [201, 201, 200, 201]) expect((await connection.answer())?.status).toBe(status);
+    connection.close();
+  });
+
   it('whose sender goes away half-way is neither a fault nor a threat', async () => {
     const before = service.logs.length;
     const connection = await RawConnection.to(port);

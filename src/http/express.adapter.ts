@@ -14,6 +14,7 @@ import { createServer, IncomingMessage, type Server, ServerResponse } from 'node
 import type { Socket } from 'node:net';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { Express, Request, Response } from 'express';
+import { afterShortBody } from './body.js';
 import { refuseUnparsed } from './unparsed.js';
 
 /** Longer than any header block of an honest client; Node answers 431 beyond it. */
@@ -67,14 +68,16 @@ export class CuredExpressAdapter extends ExpressAdapter {
     const handle = (request: Request, response: Response): void => {
       // Required by HTTP/1.1 and refused by Node itself, but with an empty answer.
       const complete = request.headers.host !== undefined || request.httpVersion !== '1.1';
-      this.hooks.inContext(request, response, () => {
+      const route = (): void => {
         if (complete) this.route(app, request, response);
         else this.hooks.unroutable(request, response);
-      });
+      };
+      afterShortBody(request, () => this.hooks.inContext(request, response, route));
     };
     app.disable('x-powered-by');
     app.disable('etag');
-    app.set('query parser', 'simple');
+    // Express would parse the query anew whenever it is asked for; here it is set once, where it is checked.
+    Object.defineProperty(app.request, 'query', { value: {}, writable: true });
     const server: Server = createServer(
       {
         IncomingMessage: withPrototype<typeof IncomingMessage>(IncomingMessage, app.request),

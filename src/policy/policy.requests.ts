@@ -1,4 +1,4 @@
-/** Checks many requests at once, each at its own pointer: what the pipe does for one body, without a copy of each. */
+/** Checks many requests at once, each at its own pointer: what the guard of the input does for one body, without a copy of each. */
 import type { Fault } from '../shared/errors.js';
 import { checksOf } from '../shared/fields.js';
 import { fieldFaults, MAX_FAULTS, membersOf, unknownFaults } from '../shared/shapes.js';

@@ -104,7 +104,7 @@ export function schemaOfClass(type: abstract new (...args: never[]) => object): 
   };
 }
 
-/** The checks of a class, for what is too large or too deep for the pipe; fields of other classes are not among them. */
+/** The checks of a class, for what is too large or too deep for the guard of the input; fields of other classes are not among them. */
 export function checksOf(type: abstract new (...args: never[]) => object): FieldCheck[] {
   const fields = (Reflect.getMetadata(FIELDS, type.prototype as object) as Field[] | undefined) ?? [];
   return fields.flatMap(({ name, required, check }) => (check ? [{ name, required, ...check }] : []));
@@ -333,7 +333,8 @@ function isPlainJson(value: unknown, depth: number): boolean {
   if (typeof value !== 'object' || value === null) return true;
   if (depth === 0) return false;
   if (Array.isArray(value)) return value.every((member) => isPlainJson(member, depth - 1));
-  return Object.entries(value).every(([key, member]) => isWellFormed(key) && isPlainJson(member, depth - 1));
+  const members = value as Record<string, unknown>;
+  return Object.keys(members).every((key) => isWellFormed(key) && isPlainJson(members[key], depth - 1));
 }
 
 /** `String.prototype.isWellFormed` is in Node 20; the library of the compiler learns of it a year later. */

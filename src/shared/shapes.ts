@@ -1,4 +1,4 @@
-/** Checks objects member by member, in the words that the pipe uses, for what the pipe leaves to others. */
+/** Checks objects member by member, in the words of the guard of the input, for what it leaves to others. */
 import { type Fault, pointerTo } from './errors.js';
 import type { FieldCheck } from './fields.js';
 
@@ -38,11 +38,9 @@ export function fieldFaults(
     if (faults.length >= MAX_FAULTS) return;
     const { name, code, what } = field;
     const value = Object.hasOwn(members, name) ? members[name] : undefined;
+    if (value === undefined ? !field.required : field.allows(value)) continue;
     const pointer = `${at}${pointerTo(name)}`;
-    if (value === undefined && field.required) {
-      faults.push({ pointer, detail: `is required and ${what}`, code: 'required' });
-    } else if (value !== undefined && !field.allows(value)) {
-      faults.push({ pointer, detail: what, code });
-    }
+    if (value === undefined) faults.push({ pointer, detail: `is required and ${what}`, code: 'required' });
+    else faults.push({ pointer, detail: what, code });
   }
 }

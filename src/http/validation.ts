@@ -5,7 +5,6 @@
  * for each request, which costs more than the rest of a request together. Bodies are not transformed: they are JSON
  * already, and a copy would drop keys such as `constructor` from metadata in silence.
  */
-import { type ArgumentMetadata, Injectable, type PipeTransform } from '@nestjs/common';
 import { plainToInstance } from 'class-transformer';
 import { getFromContainer, getMetadataStorage, type ValidationArguments } from 'class-validator';
 import { BrainError, type Fault, faulty, invalid, pointerTo } from '../shared/errors.js';
@@ -22,59 +21,64 @@ interface FieldCheck {
   checks: { name: string; accepts(value: unknown, object: object): boolean; message: string }[];
 }
 
-type Class = abstract new (...args: never[]) => object;
+export type Class = new () => object;
 
-const PLAIN: unknown[] = [Object, String, Number, Boolean, Array, undefined];
 /** No id is longer; what is would not fit into a key of the store. */
 const MAX_PARAM = 256;
 
-@Injectable()
-export class ValidationPipe implements PipeTransform {
-  private readonly compiled = new Map<unknown, Map<string, FieldCheck>>();
+const compiled = new Map<Class, Map<string, FieldCheck>>();
 
-  transform(value: unknown, { type, metatype }: ArgumentMetadata): unknown {
-    if (type === 'param') return short(value);
-    if ((type !== 'body' && type !== 'query') || PLAIN.includes(metatype)) return value;
-    const target = metatype as unknown as new () => object;
-    // A missing body is an empty one: what it lacks is then named field by field.
-    const given: unknown = type === 'query' ? queryOf(target, value as object) : (value ?? {});
-    if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-      const detail = 'must be a JSON object';
-      throw invalid(`The body ${detail}.`, [{ pointer: '', detail, code: 'object' }]);
-    }
-    const faults = this.faultsIn(target, given, type === 'query' ? (value as object) : given);
-    if (faults.length === 0) return given;
-    const where = type === 'query' ? 'query' : 'body';
-    throw faulty(faults, where);
+/** The body, where it has no fault; a missing one is an empty one: what it lacks is then named field by field. */
+export function checkedBody(target: Class, sent: unknown = {}): object {
+  if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) {
+    const detail = 'must be a JSON object';
+    throw invalid(`The body ${detail}.`, [{ pointer: '', detail, code: 'object' }]);
   }
+  const faults = faultsIn(target, sent, sent);
+  if (faults.length > 0) throw faulty(faults);
+  return sent;
+}
 
-  private faultsIn(target: Class, given: object, sent: object): Fault[] {
-    const fields = this.fieldsOf(target);
-    const faults: Fault[] = [];
-    unknownFaults(sent, fields, '', faults);
-    for (const field of fields.values()) {
-      const value = (given as Record<string, unknown>)[field.name];
-      if (!field.applies.every((applies) => applies(given, value))) continue;
-      const failed = field.checks.find((check) => !check.accepts(value, given));
-      if (!failed) continue;
-      const missing = value === undefined;
-      const detail = missing ? `is required and ${failed.message}` : failed.message;
-      faults.push({ pointer: pointerTo(field.name), detail, code: missing ? 'required' : failed.name });
-    }
-    return faults;
-  }
+/** The query with its texts read as what the class wants, and with its defaults. */
+export function checkedQuery(target: Class, sent: object): object {
+  const given = queryOf(target, sent);
+  const faults = faultsIn(target, given, sent);
+  if (faults.length > 0) throw faulty(faults, 'query');
+  return given;
+}
 
-  private fieldsOf(target: Class): Map<string, FieldCheck> {
-    const known = this.compiled.get(target);
-    if (known) return known;
-    const fields = compile(target);
-    this.compiled.set(target, fields);
-    return fields;
+export function checkedParam(value: unknown): void {
+  if (typeof value !== 'string' || value.length <= MAX_PARAM) return;
+  const detail = `There is nothing with such an id: none is longer than ${MAX_PARAM} characters.`;
+  throw new BrainError('not_found', 'no_such_id', detail);
+}
+
+function faultsIn(target: Class, given: object, sent: object): Fault[] {
+  const fields = fieldsOf(target);
+  const faults: Fault[] = [];
+  unknownFaults(sent, fields, '', faults);
+  for (const field of fields.values()) {
+    const value = (given as Record<string, unknown>)[field.name];
+    if (!field.applies.every((applies) => applies(given, value))) continue;
+    const failed = field.checks.find((check) => !check.accepts(value, given));
+    if (!failed) continue;
+    const missing = value === undefined;
+    const detail = missing ? `is required and ${failed.message}` : failed.message;
+    faults.push({ pointer: pointerTo(field.name), detail, code: missing ? 'required' : failed.name });
   }
+  return faults;
+}
+
+function fieldsOf(target: Class): Map<string, FieldCheck> {
+  const known = compiled.get(target);
+  if (known) return known;
+  const fields = compile(target);
+  compiled.set(target, fields);
+  return fields;
 }
 
 /** Most requests have no query, and then it is nothing but its defaults. */
-function queryOf(target: new () => object, sent: object): object {
+function queryOf(target: Class, sent: object): object {
   if (Object.keys(sent).length === 0) return new target();
   return plainToInstance(target, sent, { exposeDefaultValues: true });
 }
@@ -91,7 +95,7 @@ function compile(target: Class): Map<string, FieldCheck> {
     }
     const [constraint] = storage.getTargetValidatorConstraints(rule.constraintCls);
     if (!constraint)
-      throw new Error(`${target.name}.${rule.propertyName} has a check that the pipe cannot run`);
+      throw new Error(`${target.name}.${rule.propertyName} has a check that cannot be run here`);
     const instance = getFromContainer(constraint.target as new () => Constraint);
     const { constraints, propertyName: property } = rule;
     const targetName = target.name;
@@ -110,10 +114,4 @@ function compile(target: Class): Map<string, FieldCheck> {
     });
   }
   return fields;
-}
-
-function short(param: unknown): unknown {
-  if (typeof param !== 'string' || param.length <= MAX_PARAM) return param;
-  const detail = `There is nothing with such an id: none is longer than ${MAX_PARAM} characters.`;
-  throw new BrainError('not_found', 'no_such_id', detail);
 }
