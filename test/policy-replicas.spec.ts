@@ -28,6 +28,12 @@ const ask = (service: Service, action: string) =>
   service.post('/api/policy/evaluate', { agent_id: 'a', action });
 const allows = async (service: Service, action: string): Promise<boolean> =>
   (await ask(service, action).expect(200)).body.allowed as boolean;
+/** The same question in the words of AuthZEN. */
+const authzen = (action: string) => ({
+  subject: { type: 'agent', id: 'a' },
+  action: { name: action },
+  resource: { type: 'doc', id: '1' },
+});
 const figures = async (service: Service): Promise<Record<string, number>> =>
   (await service.get('/api/policy/stats').expect(200)).body as Record<string, number>;
 
@@ -205,6 +211,39 @@ describe('while Redis is away', () => {
       await redis.stop();
     }
   }, 90_000);
+});
+
+describe('a start while Redis is away', () => {
+  it('answers 503 and never an allowance until the policies are read', async () => {
+    const redis = await RedisServer.start();
+    const first = await startService({ REDIS_URL: redis.url });
+    await first.post(BASE, allowing('p', 'work')).expect(201);
+    await first.stop();
+    redis.freeze();
+    const service = await startService({ REDIS_URL: redis.url });
+    const bodies: [path: string, body: object][] = [
+      ['/api/policy/evaluate', { agent_id: 'a', action: 'work' }],
+      ['/api/policy/evaluate/batch', { evaluations: [{ agent_id: 'a', action: 'work' }] }],
+      ['/access/v1/evaluation', authzen('work')],
+    ];
+    try {
+      for (const [path, body] of bodies) {
+        const answer = await service.post(path, body);
+        expect([path, answer.status, answer.body.code]).toEqual([path, 503, 'policies_unknown']);
+        expect(answer.headers['retry-after']).toBe('1');
+      }
+      await service.get('/api/policy/health').expect(503);
+      await service.get('/readyz').expect(503);
+      redis.thaw();
+      await until(async () => (await ask(service, 'work')).status === 200, 15_000, 'the first decision');
+      expect(await allows(service, 'work')).toBe(true);
+      expect(await allows(service, 'play')).toBe(false);
+    } finally {
+      redis.thaw();
+      await service.stop();
+      await redis.stop();
+    }
+  }, 60_000);
 });
 
 describe('durable decisions', () => {
