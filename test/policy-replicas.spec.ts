@@ -267,6 +267,13 @@ describe('durable decisions', () => {
       expect((await told()).slice(-200)).toEqual(
         decisions.flatMap(({ decision_id }) => [decision_id, decision_id]),
       );
+      const idOf = ({ context }: { context: { decision_id: string } }): string => context.decision_id;
+      const one = await service.post('/access/v1/evaluation', authzen('x')).expect(200);
+      expect((await told()).slice(-2)).toEqual([idOf(one.body), idOf(one.body)]);
+      const several = { ...authzen('x'), evaluations: [{}, { action: { name: 'y' } }] };
+      const many = await service.post('/access/v1/evaluations', several).expect(200);
+      const ids = (many.body as { evaluations: Parameters<typeof idOf>[0][] }).evaluations.map(idOf);
+      expect((await told()).slice(-4)).toEqual(ids.flatMap((id) => [id, id]));
       await service.stop();
       await store.stop();
     }
@@ -279,10 +286,17 @@ describe('durable decisions', () => {
       await service.post(BASE, allowing('p', 'work')).expect(201);
       await ask(service, 'work').expect(200);
       redis.freeze();
-      for (let i = 0; i < 3; i += 1) {
+      const several = { ...authzen('work'), evaluations: [{}, { action: { name: 'play' } }] };
+      const asks = [
+        () => ask(service, 'work'),
+        () => service.post('/access/v1/evaluation', authzen('work')),
+        () => service.post('/access/v1/evaluations', several),
+      ];
+      for (const one of asks) {
         const startMs = performance.now();
-        const { status, body, headers } = await ask(service, 'work');
-        expect([status, body.code, body.allowed]).toEqual([503, 'decision_not_recorded', undefined]);
+        const { status, body, headers } = await one();
+        expect([status, body.code]).toEqual([503, 'decision_not_recorded']);
+        expect([body.allowed, body.decision, body.evaluations]).toEqual([undefined, undefined, undefined]);
         expect(headers['retry-after']).toBe('1');
         expect(performance.now() - startMs).toBeLessThan(2500);
       }
