@@ -134,4 +134,41 @@ async function jsonRules(rules) {
   };
 }
 
-export const PEERS = { CASL: casl, 'node-casbin': casbin, Cedar: cedar, 'json-rules-engine': jsonRules };
+/**
+ * Its expressions know no beginnings of texts and no patterns, so whoever asks takes the beginnings out of the request, as far
+ * as the rules look: `mail/5` of a resource, `mail.op5` of an action.
+ */
+async function agentGovernance(rules) {
+  const { ConflictResolutionStrategy, PolicyEngine } = require('@microsoft/agent-governance-sdk');
+  const text = ({ field, operator, value }) => {
+    if (operator === 'in') return `${field} in [${value.map((one) => `'${one}'`).join(', ')}]`;
+    if (operator === 'starts_with') return `resource_start == '${value}'`;
+    if (operator === 'matches') return `action_start == '${value.replace('\\.', '.').replace('.*', '')}'`;
+    return `${field} ${operator} ${typeof value === 'string' ? `'${value}'` : value}`;
+  };
+  const engine = new PolicyEngine([], ConflictResolutionStrategy.PriorityFirstMatch);
+  engine.loadPolicy({
+    name: 'rules',
+    default_action: 'deny',
+    rules: rules.map(({ rule_id, effect, priority, conditions }) => ({
+      name: rule_id,
+      condition: conditions.map(text).join(' and '),
+      ruleAction: effect,
+      priority,
+    })),
+  });
+  return (request) => {
+    const { agent_id, action, resource } = request;
+    const action_start = action.slice(0, action.search(/\d/) + 1);
+    const resource_start = resource.slice(0, resource.lastIndexOf('/'));
+    return engine.evaluatePolicy(agent_id, { ...request, action_start, resource_start }).allowed;
+  };
+}
+
+export const PEERS = {
+  CASL: casl,
+  'node-casbin': casbin,
+  Cedar: cedar,
+  'json-rules-engine': jsonRules,
+  'agent-governance-sdk': agentGovernance,
+};

@@ -10,7 +10,8 @@ import { eventsPage } from '../src/events/events-page.js';
 import { openApiDocument } from '../src/http/openapi.js';
 import { SETTINGS } from '../src/settings.js';
 import { faultsOf } from './support/charter.js';
-import { type Service, startService } from './support/service.js';
+import { curlRequests } from './support/curl.js';
+import { ADMIN, type Service, startService } from './support/service.js';
 
 const read = (file: string): string => readFileSync(resolve(__dirname, '..', file), 'utf8');
 
@@ -32,6 +33,13 @@ interface Operation {
   security?: object[];
   requestBody?: { content: Record<string, { schema: Schema }> };
   responses: Record<string, { description: string; content?: Record<string, { schema?: Schema }> }>;
+}
+
+/** An answer without what is another each time. */
+function lasting(json: string): unknown {
+  return JSON.parse(json, (name, value: unknown) =>
+    ['decision_id', 'policy_revision'].includes(name) ? undefined : value,
+  );
 }
 
 describe('documents', () => {
@@ -151,6 +159,23 @@ describe('documents', () => {
       if (fallback !== undefined)
         expect(read('README.md')).toMatch(new RegExp(`\`${name}\` \\| \`${fallback}\``));
     }
+  });
+
+  it('README asks about policies what the service answers', async () => {
+    const readme = read('README.md');
+    const part = readme.slice(readme.indexOf('\n## Policy'), readme.indexOf('\n## Settings'));
+    const requests = curlRequests(part, { KEY: ADMIN });
+    const shown: string[] = [];
+    for (const { line, method, path, headers, body, end } of requests) {
+      const answer = await fetch((await service.app.getUrl()) + path, { method, headers, body });
+      const text = await answer.text();
+      expect([line, answer.ok, text]).toEqual([line, true, text]);
+      const example = /^\s*```\s*```json\n(.*?)```/s.exec(part.slice(end))?.[1];
+      if (example === undefined) continue;
+      shown.push(path);
+      expect(lasting(text)).toEqual(lasting(example));
+    }
+    expect(shown).toEqual(['/api/policy/evaluate', '/access/v1/evaluations']);
   });
 
   it.each(['package-lock.json', 'bench/package-lock.json'])(

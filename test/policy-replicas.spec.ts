@@ -28,6 +28,12 @@ const ask = (service: Service, action: string) =>
   service.post('/api/policy/evaluate', { agent_id: 'a', action });
 const allows = async (service: Service, action: string): Promise<boolean> =>
   (await ask(service, action).expect(200)).body.allowed as boolean;
+/** The same question in the words of AuthZEN. */
+const authzen = (action: string) => ({
+  subject: { type: 'agent', id: 'a' },
+  action: { name: action },
+  resource: { type: 'doc', id: '1' },
+});
 const figures = async (service: Service): Promise<Record<string, number>> =>
   (await service.get('/api/policy/stats').expect(200)).body as Record<string, number>;
 
@@ -207,6 +213,39 @@ describe('while Redis is away', () => {
   }, 90_000);
 });
 
+describe('a start while Redis is away', () => {
+  it('answers 503 and never an allowance until the policies are read', async () => {
+    const redis = await RedisServer.start();
+    const first = await startService({ REDIS_URL: redis.url });
+    await first.post(BASE, allowing('p', 'work')).expect(201);
+    await first.stop();
+    redis.freeze();
+    const service = await startService({ REDIS_URL: redis.url });
+    const bodies: [path: string, body: object][] = [
+      ['/api/policy/evaluate', { agent_id: 'a', action: 'work' }],
+      ['/api/policy/evaluate/batch', { evaluations: [{ agent_id: 'a', action: 'work' }] }],
+      ['/access/v1/evaluation', authzen('work')],
+    ];
+    try {
+      for (const [path, body] of bodies) {
+        const answer = await service.post(path, body);
+        expect([path, answer.status, answer.body.code]).toEqual([path, 503, 'policies_unknown']);
+        expect(answer.headers['retry-after']).toBe('1');
+      }
+      await service.get('/api/policy/health').expect(503);
+      await service.get('/readyz').expect(503);
+      redis.thaw();
+      await until(async () => (await ask(service, 'work')).status === 200, 15_000, 'the first decision');
+      expect(await allows(service, 'work')).toBe(true);
+      expect(await allows(service, 'play')).toBe(false);
+    } finally {
+      redis.thaw();
+      await service.stop();
+      await redis.stop();
+    }
+  }, 60_000);
+});
+
 describe('durable decisions', () => {
   it('are in the log when they are answered', async () => {
     for (const [, startStore] of STORES) {
@@ -228,6 +267,13 @@ describe('durable decisions', () => {
       expect((await told()).slice(-200)).toEqual(
         decisions.flatMap(({ decision_id }) => [decision_id, decision_id]),
       );
+      const idOf = ({ context }: { context: { decision_id: string } }): string => context.decision_id;
+      const one = await service.post('/access/v1/evaluation', authzen('x')).expect(200);
+      expect((await told()).slice(-2)).toEqual([idOf(one.body), idOf(one.body)]);
+      const several = { ...authzen('x'), evaluations: [{}, { action: { name: 'y' } }] };
+      const many = await service.post('/access/v1/evaluations', several).expect(200);
+      const ids = (many.body as { evaluations: Parameters<typeof idOf>[0][] }).evaluations.map(idOf);
+      expect((await told()).slice(-4)).toEqual(ids.flatMap((id) => [id, id]));
       await service.stop();
       await store.stop();
     }
@@ -240,10 +286,17 @@ describe('durable decisions', () => {
       await service.post(BASE, allowing('p', 'work')).expect(201);
       await ask(service, 'work').expect(200);
       redis.freeze();
-      for (let i = 0; i < 3; i += 1) {
+      const several = { ...authzen('work'), evaluations: [{}, { action: { name: 'play' } }] };
+      const asks = [
+        () => ask(service, 'work'),
+        () => service.post('/access/v1/evaluation', authzen('work')),
+        () => service.post('/access/v1/evaluations', several),
+      ];
+      for (const one of asks) {
         const startMs = performance.now();
-        const { status, body, headers } = await ask(service, 'work');
-        expect([status, body.code, body.allowed]).toEqual([503, 'decision_not_recorded', undefined]);
+        const { status, body, headers } = await one();
+        expect([status, body.code]).toEqual([503, 'decision_not_recorded']);
+        expect([body.allowed, body.decision, body.evaluations]).toEqual([undefined, undefined, undefined]);
         expect(headers['retry-after']).toBe('1');
         expect(performance.now() - startMs).toBeLessThan(2500);
       }

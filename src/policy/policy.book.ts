@@ -2,6 +2,7 @@
 import type { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import { randomId } from '../shared/ids.js';
+import { inSlices } from '../shared/slices.js';
 import type { Tx } from '../storage/store.js';
 import { policyCreated, policyDeleted, policyUpdated, ruleEvent } from './policy.changes.events.js';
 import { MAX_POLICIES } from './policy.check.js';
@@ -14,7 +15,7 @@ import {
   type PolicySet,
 } from './policy.collection.js';
 import { DEFAULT_POLICIES } from './policy.defaults.js';
-import { difference, isUnchanged } from './policy.difference.js';
+import { difference, isUnchanged, type RuleDifference } from './policy.difference.js';
 import type { Policy, PolicyContent } from './policy.dto.js';
 import { noSuchPolicy, policyExists, tooManyPolicies } from './policy.errors.js';
 
@@ -80,27 +81,27 @@ export class PolicyBook {
     const policy: Policy = { ...content, revision, created_at: this.at, updated_at: this.at, created_by: by };
     this.tx.insert(POLICIES, policy);
     this.policies += 1;
-    this.keep(null, policy, revision, by);
+    await this.keep(null, policy, revision, by);
     return policy;
   }
 
   /** A write that changes nothing is none: no revision, no event. */
-  update(old: Policy, content: PolicyContent, by: string): Policy {
+  async update(old: Policy, content: PolicyContent, by: string): Promise<Policy> {
     if (isUnchanged(difference(old, content))) return old;
     const { created_at, created_by } = old;
     const revision = old.revision + 1;
     const policy: Policy = { ...content, revision, created_at, updated_at: this.at, created_by };
     this.tx.put(POLICIES, policy);
-    this.keep(old, policy, revision, by);
+    await this.keep(old, policy, revision, by);
     return policy;
   }
 
-  remove(old: Policy, by: string): void {
+  async remove(old: Policy, by: string): Promise<void> {
     this.tx.delete(POLICIES, old.policy_id);
     const revision = old.revision + 1;
     this.tx.insert(POLICY_GRAVES, { policy_id: old.policy_id, revision, deleted_at: this.at });
     this.policies -= 1;
-    this.keep(old, null, revision, by);
+    await this.keep(old, null, revision, by);
   }
 
   /** Writes the set as a whole; returns its revision. */
@@ -113,7 +114,12 @@ export class PolicyBook {
     return revision;
   }
 
-  private keep(before: Policy | null, after: Policy | null, revision: number, by: string): void {
+  private async keep(
+    before: Policy | null,
+    after: Policy | null,
+    revision: number,
+    by: string,
+  ): Promise<void> {
     const { policy_id } = (after ?? before) as Policy;
     const changes = difference(before, after);
     this.changed = true;
@@ -132,13 +138,23 @@ export class PolicyBook {
     if (before === null && after) this.events?.publish(policyCreated(after, by, this.at), this.tx);
     else if (after) this.events?.publish(policyUpdated(after, changes.fields, by, this.at), this.tx);
     else if (before) this.events?.publish(policyDeleted(before, by, this.at), this.tx);
+    await inSlices(this.tellRules(before, after, changes.rules));
+  }
+
+  private *tellRules(
+    before: Policy | null,
+    after: Policy | null,
+    changes: readonly RuleDifference[],
+  ): Generator<void, void, void> {
+    const { policy_id } = (after ?? before) as Policy;
     // As it is, and as it was where it is gone.
     const rules = new Map(
       [...(before?.rules ?? []), ...(after?.rules ?? [])].map((rule) => [rule.rule_id, rule]),
     );
-    for (const one of changes.rules) {
+    for (const one of changes) {
       const rule = rules.get(one.rule_id);
       if (rule) this.events?.publish(ruleEvent(policy_id, rule, one, this.at), this.tx);
+      yield;
     }
   }
 }

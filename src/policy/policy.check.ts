@@ -5,6 +5,7 @@
 import type { Fault } from '../shared/errors.js';
 import { checksOf, type FieldCheck } from '../shared/fields.js';
 import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../shared/shapes.js';
+import { atOnce } from '../shared/slices.js';
 import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
 import { fieldOf } from './policy.fields.js';
 import { testOf } from './policy.operators.js';
@@ -61,11 +62,7 @@ const SHAPES = {
 
 /** @returns all that is wrong with a policy as somebody sent it */
 export function checkPolicy(policy: unknown, options: CheckOptions = {}): Fault[] {
-  const slices = checkPolicyInSlices(policy, options);
-  for (;;) {
-    const { done, value } = slices.next();
-    if (done) return value;
-  }
+  return atOnce(checkPolicyInSlices(policy, options));
 }
 
 /** The same in steps, for who has other things to do meanwhile. */

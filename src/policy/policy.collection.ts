@@ -18,6 +18,15 @@ export interface PolicySet {
 
 export const CURRENT = 'current';
 
+/** A page holds the event loop while it is parsed, so it has as many policies as have about so many rules together. */
+const RULES_PER_PAGE = 1000;
+const MAX_PAGE = 50;
+
+export function pageOf({ policies, rules }: Pick<PolicySet, 'policies' | 'rules'>): number {
+  const many = Math.floor((RULES_PER_PAGE * policies) / Math.max(1, rules));
+  return Math.max(1, Math.min(MAX_PAGE, many));
+}
+
 export const POLICY_SET: Collection<PolicySet> = {
   name: 'policy_set',
   item: 'set',

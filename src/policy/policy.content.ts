@@ -1,5 +1,5 @@
 /** What people may leave out of a policy, and what it then is. */
-import type { Fault } from '../shared/errors.js';
+import { type Fault, faulty, pointerTo } from '../shared/errors.js';
 import type { PolicyContent, Rule } from './policy.dto.js';
 
 export type RuleInput = Partial<Rule> & Pick<Rule, 'name' | 'effect'>;
@@ -8,6 +8,22 @@ export type PolicyInput = Partial<Omit<PolicyContent, 'rules'>> &
 
 const MAX_ID = 64;
 const MAX_FAULTS = 50;
+
+/** The policies of a body, which is nothing but a list of them under this name; what they are worth is not looked at. */
+export function policiesIn(body: unknown): unknown[] {
+  const { policies, ...others } = (body ?? {}) as { policies?: unknown };
+  const faults: Fault[] = Object.keys(Array.isArray(body) ? [] : others).map((name) => ({
+    pointer: pointerTo(name),
+    detail: 'is not known here; known is policies',
+    code: 'unknown_field',
+  }));
+  if (!Array.isArray(policies)) {
+    const detail = 'is required and must be a list of policies';
+    faults.push({ pointer: '/policies', detail, code: 'required' });
+  }
+  if (faults.length > 0) throw faulty(faults.slice(0, MAX_FAULTS));
+  return policies as unknown[];
+}
 
 /** @param input without faults */
 export function contentOf(input: PolicyInput): PolicyContent {

@@ -19,13 +19,14 @@ import {
   POLICY_REVISIONS,
   POLICY_SET,
   type PolicyRevision,
+  pageOf,
   revisionId,
 } from './policy.collection.js';
 import { contentOf, type PolicyInput, type RuleInput, ruleOf, sameIds } from './policy.content.js';
 import { difference, isUnchanged } from './policy.difference.js';
 import type { Policy, PolicyContent, Rule } from './policy.dto.js';
 import { changedMeanwhile, noSuchPolicy, noSuchRevision, noSuchRule, ruleExists } from './policy.errors.js';
-import { unreachableRules } from './policy.reach.js';
+import { unreachableInSlices } from './policy.reach.js';
 
 /** Whoever asks, and what they demand. */
 export interface Change {
@@ -51,7 +52,6 @@ export interface ImportPlan {
   unchanged: string[];
 }
 
-const PAGE = 50;
 /** How often a replacement begins anew because somebody else wrote meanwhile. */
 const ATTEMPTS = 3;
 
@@ -107,7 +107,7 @@ export class PolicyEditor {
 
   async remove(policyId: string, { by, version }: Change): Promise<number> {
     const { revision } = await this.edit(policyId, version, async (book, old) => {
-      book.remove(old, by);
+      await book.remove(old, by);
       return old;
     });
     return revision;
@@ -127,7 +127,7 @@ export class PolicyEditor {
       if (rule_id !== undefined && ids.has(rule_id)) throw ruleExists(policyId, rule_id);
       const rule = ruleOf(input as RuleInput, ids);
       const policy = await this.withRules(book, old, [...old.rules, rule], by);
-      return { ...written(policy), rule };
+      return { ...(await written(policy)), rule };
     }, once);
   }
 
@@ -191,15 +191,18 @@ export class PolicyEditor {
       if (!target?.policy) throw noSuchRevision(policyId, revision);
       const content = contentIn(target.policy);
       await this.check(book, old, content);
-      return written(old ? book.update(old, content, by) : await book.create(content, by));
+      return written(old ? await book.update(old, content, by) : await book.create(content, by));
     });
   }
 
   /** Every policy as it was written, in order of their ids. */
   async *all(): AsyncGenerator<PolicyContent> {
+    const set = await this.store.get(POLICY_SET, CURRENT);
+    const limit = set && pageOf(set);
     let cursor: string | undefined;
     do {
-      const page: Page<Policy> = await this.list({ limit: PAGE, cursor });
+      const page: Page<Policy> = await this.list({ limit, cursor });
+      await turn();
       for (const policy of page.rows) yield contentIn(policy);
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
@@ -212,7 +215,7 @@ export class PolicyEditor {
   ): Promise<{ plan: ImportPlan; revision: number; warnings: Fault[] }> {
     const pointer = '/policies';
     refuse(await inSlices(checkInSlices(policies, { limits: this.limits, pointer })));
-    const contents = (policies as PolicyInput[]).map(contentOf);
+    const contents = await inSlices(contentsOf(policies as PolicyInput[]));
     refuse(sameIds(contents, pointer));
     const warnings = await inSlices(warningsOf(contents, pointer));
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
@@ -242,12 +245,12 @@ export class PolicyEditor {
       const rules = book.rulesBesides(...removed, ...olds) + rulesIn(contents);
       if (rules > this.limits.rules) refuse([tooManyRules(rules, this.limits.rules)]);
       if (dryRun) return { plan, revision: book.revision };
-      for (const policy of removed) book.remove(policy, by);
+      for (const policy of removed) await book.remove(policy, by);
       for (const [i, content] of contents.entries()) {
         // Others get their turn between two of them: each may have a thousand rules.
         await turn();
         const old = olds[i];
-        if (old) book.update(old, content, by);
+        if (old) await book.update(old, content, by);
         else await book.create(content, by);
       }
       return { plan, revision: book.close() };
@@ -268,7 +271,7 @@ export class PolicyEditor {
   private async edit(
     policyId: string,
     version: number | undefined,
-    work: (book: PolicyBook, old: Policy) => Promise<Policy> | Policy,
+    work: (book: PolicyBook, old: Policy) => Promise<Policy>,
   ): Promise<Written> {
     return this.write(async (book) => {
       const old = await book.get(policyId);
@@ -292,15 +295,23 @@ export class PolicyEditor {
   }
 }
 
-function written(policy: Policy): Omit<Written, 'revision'> {
-  return { policy, warnings: unreachableRules([policy], () => '') };
+async function written(policy: Policy): Promise<Omit<Written, 'revision'>> {
+  return { policy, warnings: await inSlices(unreachableInSlices([policy], () => '')) };
+}
+
+function* contentsOf(policies: readonly PolicyInput[]): Generator<void, PolicyContent[], void> {
+  const contents: PolicyContent[] = [];
+  for (const policy of policies) {
+    contents.push(contentOf(policy));
+    yield;
+  }
+  return contents;
 }
 
 function* warningsOf(contents: readonly PolicyContent[], pointer: string): Generator<void, Fault[], void> {
   const warnings: Fault[] = [];
   for (const [i, content] of contents.entries()) {
-    warnings.push(...unreachableRules([content], () => `${pointer}/${i}`));
-    yield;
+    warnings.push(...(yield* unreachableInSlices([content], () => `${pointer}/${i}`)));
   }
   return warnings;
 }

@@ -12,6 +12,7 @@ import {
   Query,
   Res,
   StreamableFile,
+  UseInterceptors,
 } from '@nestjs/common';
 import {
   ApiBody,
@@ -35,10 +36,10 @@ import {
 } from '../http/request.js';
 import { Access, CurrentPrincipal } from '../security/access.decorator.js';
 import type { Principal } from '../security/principal.js';
-import { type Fault, faulty, pointerTo } from '../shared/errors.js';
 import type { Once } from '../storage/store.js';
+import { policiesIn } from './policy.content.js';
 import { Policy, PolicyContent, Rule } from './policy.dto.js';
-import { PolicyEditor, type Written } from './policy.editor.js';
+import { PolicyEditor } from './policy.editor.js';
 import {
   ImportAnswer,
   ImportBody,
@@ -49,23 +50,19 @@ import {
   WrittenPolicy,
   WrittenRule,
 } from './policy.routes.dto.js';
-import { PolicySnapshots } from './policy.snapshots.js';
-import { readYaml, writeYaml } from './policy.yaml.js';
+import { type Done, policyDone, ruleDone, WrittenInterceptor } from './policy.written.js';
+import { readYaml, yamlOf } from './policy.yaml.js';
 
 const MAX_MIB = 4;
-const MAX_FAULTS = 50;
 const MAX_IMPORT_MIB = 16;
 const YAML = 'application/yaml';
-/** So long a write waits until this replica decides by it; others do within a second. */
-const OWN_MS = 1000;
+const POLICY = 'policies/:policy_id';
+const RULE = `${POLICY}/rules/:rule_id`;
 
 @ApiTags('policy')
 @Controller('api/policy')
 export class PoliciesController {
-  constructor(
-    private readonly editor: PolicyEditor,
-    private readonly snapshots: PolicySnapshots,
-  ) {}
+  constructor(private readonly editor: PolicyEditor) {}
 
   @Get('policies')
   @Access('policy:read')
@@ -79,6 +76,7 @@ export class PoliciesController {
 
   @Post('policies')
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
   @Idempotent()
   @ApiOperation({
@@ -91,12 +89,11 @@ export class PoliciesController {
     @Body() body: object,
     @CurrentPrincipal() { id: by }: Principal,
     @Idempotency() once: Once | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<WrittenPolicy> {
-    return this.policyOf(response, await this.editor.create(body, { by, once }));
+  ): Promise<Done> {
+    return policyDone(await this.editor.create(body, { by, once }));
   }
 
-  @Get('policies/:policy_id')
+  @Get(POLICY)
   @Access('policy:read')
   @ApiOperation({ summary: 'Read one policy' })
   @ApiOkResponse({ type: Policy })
@@ -107,8 +104,9 @@ export class PoliciesController {
     return policy;
   }
 
-  @Put('policies/:policy_id')
+  @Put(POLICY)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
   @Conditional()
   @ApiOperation({ summary: 'Change a policy: only the fields that are sent' })
@@ -120,14 +118,14 @@ export class PoliciesController {
     @Body() body: object,
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<WrittenPolicy> {
-    return this.policyOf(response, await this.editor.update(id, body, { by, version }));
+  ): Promise<Done> {
+    return policyDone(await this.editor.update(id, body, { by, version }));
   }
 
-  @Delete('policies/:policy_id')
+  @Delete(POLICY)
   @HttpCode(204)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Delete a policy; a rollback to one of its revisions brings it back' })
   @ApiNoContentResponse()
@@ -136,12 +134,11 @@ export class PoliciesController {
     @Param('policy_id') id: string,
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<void> {
-    await this.told(response, await this.editor.remove(id, { by, version }));
+  ): Promise<Done> {
+    return { revision: await this.editor.remove(id, { by, version }) };
   }
 
-  @Get('policies/:policy_id/revisions')
+  @Get(`${POLICY}/revisions`)
   @Access('policy:read')
   @ApiOperation({ summary: 'What became of a policy, the latest first: who, when, and what differs' })
   @ApiOkResponse({ type: RevisionPage })
@@ -158,9 +155,10 @@ export class PoliciesController {
     return { revisions, next_cursor: next };
   }
 
-  @Post('policies/:policy_id/rollback')
+  @Post(`${POLICY}/rollback`)
   @HttpCode(200)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Give a policy the content of an earlier revision; that is a new revision' })
   @ApiOkResponse({ type: WrittenPolicy })
@@ -170,13 +168,13 @@ export class PoliciesController {
     @Body() { revision }: Rollback,
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<WrittenPolicy> {
-    return this.policyOf(response, await this.editor.rollback(id, revision, { by, version }));
+  ): Promise<Done> {
+    return policyDone(await this.editor.rollback(id, revision, { by, version }));
   }
 
-  @Post('policies/:policy_id/rules')
+  @Post(`${POLICY}/rules`)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
   @Idempotent()
   @Conditional()
@@ -190,13 +188,13 @@ export class PoliciesController {
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
     @Idempotency() once: Once | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<WrittenRule> {
-    return this.ruleOf(response, await this.editor.addRule(id, body, { by, version, once }));
+  ): Promise<Done> {
+    return ruleDone(await this.editor.addRule(id, body, { by, version, once }));
   }
 
-  @Put('policies/:policy_id/rules/:rule_id')
+  @Put(RULE)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
   @Conditional()
   @ApiOperation({ summary: 'Change a rule: only the fields that are sent' })
@@ -209,14 +207,14 @@ export class PoliciesController {
     @Body() body: object,
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<WrittenRule> {
-    return this.ruleOf(response, await this.editor.updateRule(id, ruleId, body, { by, version }));
+  ): Promise<Done> {
+    return ruleDone(await this.editor.updateRule(id, ruleId, body, { by, version }));
   }
 
-  @Delete('policies/:policy_id/rules/:rule_id')
+  @Delete(RULE)
   @HttpCode(204)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Remove a rule from a policy' })
   @ApiNoContentResponse()
@@ -226,14 +224,14 @@ export class PoliciesController {
     @Param('rule_id') ruleId: string,
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<void> {
-    await this.told(response, await this.editor.removeRule(id, ruleId, { by, version }));
+  ): Promise<Done> {
+    return { revision: await this.editor.removeRule(id, ruleId, { by, version }) };
   }
 
-  @Post('policies/:policy_id/rules/:rule_id/enable')
+  @Post(`${RULE}/enable`)
   @HttpCode(200)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Let a rule hold' })
   @ApiOkResponse({ type: WrittenRule })
@@ -243,14 +241,14 @@ export class PoliciesController {
     @Param('rule_id') ruleId: string,
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<WrittenRule> {
-    return this.ruleOf(response, await this.editor.enableRule(id, ruleId, true, { by, version }));
+  ): Promise<Done> {
+    return ruleDone(await this.editor.enableRule(id, ruleId, true, { by, version }));
   }
 
-  @Post('policies/:policy_id/rules/:rule_id/disable')
+  @Post(`${RULE}/disable`)
   @HttpCode(200)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Let a rule hold no longer, without removing it' })
   @ApiOkResponse({ type: WrittenRule })
@@ -260,9 +258,8 @@ export class PoliciesController {
     @Param('rule_id') ruleId: string,
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<WrittenRule> {
-    return this.ruleOf(response, await this.editor.enableRule(id, ruleId, false, { by, version }));
+  ): Promise<Done> {
+    return ruleDone(await this.editor.enableRule(id, ruleId, false, { by, version }));
   }
 
   @Get('export')
@@ -274,7 +271,7 @@ export class PoliciesController {
     schema: { type: 'string', example: 'policies:\n  - policy_id: "production_deployment"\n' },
   })
   async export(): Promise<StreamableFile> {
-    const lines = this.lines();
+    const lines = yamlOf(this.editor.all());
     // The first is read before the answer begins: a store that is away is then a problem like any other.
     const first = await lines.next();
     const text = Readable.from(first.done ? [] : following(first.value, lines));
@@ -286,6 +283,7 @@ export class PoliciesController {
   @Post('import')
   @HttpCode(200)
   @Access('policy:write')
+  @UseInterceptors(WrittenInterceptor)
   @BodyOf({ maxMib: MAX_IMPORT_MIB, yaml: true })
   @ApiOperation({ summary: 'Write many policies in one commit, or say what that would change' })
   @ApiConsumes('application/json', YAML)
@@ -293,67 +291,18 @@ export class PoliciesController {
   @ApiOkResponse({ type: ImportAnswer })
   @Problems(400, 409, 413, 415, 422)
   async import(
-    @Body() body: unknown,
+    @Body() sent: unknown,
     @Query() { mode, dry_run }: ImportQuery,
     @CurrentPrincipal() { id: by }: Principal,
-    @Res({ passthrough: true }) response: Response,
-  ): Promise<ImportAnswer> {
-    const policies = policiesIn(typeof body === 'string' ? await readYaml(body) : body);
+  ): Promise<Done> {
+    const policies = policiesIn(typeof sent === 'string' ? await readYaml(sent) : sent);
     const { plan, revision, warnings } = await this.editor.import(policies, { mode, dryRun: dry_run, by });
-    await this.told(response, revision);
-    return { applied: !dry_run, ...plan, policy_revision: revision, warnings };
-  }
-
-  private async *lines(): AsyncGenerator<string> {
-    let any = false;
-    for await (const policy of this.editor.all()) {
-      if (!any) yield 'policies:\n';
-      any = true;
-      yield writeYaml(policy);
-    }
-    if (!any) yield 'policies: []\n';
-  }
-
-  private async policyOf(
-    response: Response,
-    { policy, revision, warnings }: Written,
-  ): Promise<WrittenPolicy> {
-    await this.told(response, revision, policy);
-    return { ...policy, policy_revision: revision, warnings };
-  }
-
-  private async ruleOf(
-    response: Response,
-    { policy, revision, warnings, rule }: Written & { rule: Rule },
-  ): Promise<WrittenRule> {
-    await this.told(response, revision, policy);
-    return { ...rule, policy_revision: revision, warnings };
-  }
-
-  /** Says by which revision the write holds, and answers once this replica decides by it. */
-  private async told(response: Response, revision: number, policy?: Policy): Promise<void> {
-    response.setHeader('Policy-Revision', revision);
-    if (policy) response.setHeader('ETag', `"${policy.revision}"`);
-    await this.snapshots.reach(revision, OWN_MS);
+    const body: ImportAnswer = { applied: !dry_run, ...plan, policy_revision: revision, warnings };
+    return { revision, body };
   }
 }
 
 async function* following(first: string, others: AsyncGenerator<string>): AsyncGenerator<string> {
   yield first;
   yield* others;
-}
-
-function policiesIn(body: unknown): unknown[] {
-  const { policies, ...others } = (body ?? {}) as { policies?: unknown };
-  const faults: Fault[] = Object.keys(Array.isArray(body) ? [] : others).map((name) => ({
-    pointer: pointerTo(name),
-    detail: 'is not known here; known is policies',
-    code: 'unknown_field',
-  }));
-  if (!Array.isArray(policies)) {
-    const detail = 'is required and must be a list of policies';
-    faults.push({ pointer: '/policies', detail, code: 'required' });
-  }
-  if (faults.length > 0) throw faulty(faults.slice(0, MAX_FAULTS));
-  return policies as unknown[];
 }

@@ -1,5 +1,6 @@
 /** Rules that can never decide anything: an honest mistake, of which the author is warned. */
 import type { Fault } from '../shared/errors.js';
+import { atOnce } from '../shared/slices.js';
 import type { PolicyContent } from './policy.dto.js';
 import { patternOf } from './policy.patterns.js';
 import {
@@ -19,23 +20,38 @@ type Before = Map<string, { rule: CompiledRule; keys: string[] }[]>;
  */
 export function unreachableRules(
   policies: readonly PolicyContent[],
-  pointerTo: (policy: number) => string = (policy) => `/${policy}`,
+  pointerTo?: (policy: number) => string,
 ): Fault[] {
+  return atOnce(unreachableInSlices(policies, pointerTo));
+}
+
+/** The same in steps, for who has other things to do meanwhile. */
+export function* unreachableInSlices(
+  policies: readonly PolicyContent[],
+  pointerTo: (policy: number) => string = (policy) => `/${policy}`,
+): Generator<void, Fault[], void> {
   const pointers = new Map<CompiledRule, string>();
   for (const [i, policy] of policies.entries()) {
     if (!policy.enabled) continue;
     for (const [j, rule] of policy.rules.entries()) {
       if (rule.enabled) pointers.set(compileRule(policy, rule, patternOf), `${pointerTo(i)}/rules/${j}`);
+      yield;
     }
   }
-  const keys = new Map([...pointers.keys()].map((rule): [CompiledRule, string[]] => [rule, keysOf(rule)]));
+  const keys = new Map<CompiledRule, string[]>();
   const counts = new Map<string, number>();
-  for (const key of [...keys.values()].flat()) counts.set(key, (counts.get(key) ?? 0) + 1);
+  for (const rule of pointers.keys()) {
+    const own = keysOf(rule);
+    keys.set(rule, own);
+    for (const key of own) counts.set(key, (counts.get(key) ?? 0) + 1);
+    yield;
+  }
   const rarest = (own: string[]): string =>
     own.reduce((a, b) => ((counts.get(b) ?? 0) < (counts.get(a) ?? 0) ? b : a), own[0] ?? '');
   const warnings: Fault[] = [];
   const before: Before = new Map();
   for (const rule of [...pointers.keys()].sort(byPrecedence)) {
+    yield;
     const own = keys.get(rule) ?? [];
     const detail = contradiction(rule) ?? shadow(before, own);
     if (detail !== undefined) {

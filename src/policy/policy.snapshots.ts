@@ -6,6 +6,7 @@
  * - While the store is away, memory answers for the grace time and says so; then nothing does: a gate that can no longer
  *   hear of a change closes.
  */
+import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
 import { atMost } from '../shared/clock.js';
@@ -20,6 +21,7 @@ import {
   POLICY_SET,
   type PolicyRevision,
   type PolicySet,
+  pageOf,
 } from './policy.collection.js';
 import { compileInSlices } from './policy.compile.js';
 import type { Policy } from './policy.dto.js';
@@ -27,16 +29,18 @@ import { PolicyEditor } from './policy.editor.js';
 import { notRead, stalePolicies } from './policy.errors.js';
 import type { Snapshot } from './policy.snapshot.js';
 
-interface Held {
+interface Read {
   set: PolicySet;
   policies: ReadonlyMap<string, Policy>;
+}
+
+interface Held extends Read {
   snapshot: Snapshot;
 }
 
 /** What is promised for a change; memory of this age counts as fresh. */
 const FRESH_MS = 2000;
 const RETRY_MS = 500;
-const PAGE = 50;
 /** So many changes are read one by one; who missed more reads the policies themselves. */
 const MAX_CHANGES = 200;
 const NOTHING: PolicySet = { id: CURRENT, revision: 0, tag: '', policies: 0, rules: 0 };
@@ -141,7 +145,7 @@ export class PolicySnapshots implements OnModuleInit, OnModuleDestroy {
   }
 
   private async load(): Promise<void> {
-    const set = (await this.store.get(POLICY_SET, CURRENT)) ?? NOTHING;
+    const set = await this.found();
     if (this.held?.set.tag === set.tag) return;
     const next = (this.held && (await this.changed(this.held, set))) ?? (await this.whole());
     const { policies } = next;
@@ -151,19 +155,21 @@ export class PolicySnapshots implements OnModuleInit, OnModuleDestroy {
   }
 
   /** What is held with all changes up to this set; nothing where they do not lead from the one to the other. */
-  private async changed(held: Held, set: PolicySet): Promise<Omit<Held, 'snapshot'> | undefined> {
+  private async changed(held: Read, set: PolicySet): Promise<Read | undefined> {
     if (set.revision <= held.set.revision || set.revision - held.set.revision > MAX_CHANGES) return undefined;
     const policies = new Map(held.policies);
     let { tag } = held.set;
+    const limit = pageOf(set);
     let cursor: string | undefined;
     do {
       const page: Page<PolicyRevision> = await this.store.list(POLICY_REVISIONS, {
         from: held.set.revision + 1,
         until: set.revision,
         direction: 'asc',
-        limit: PAGE,
+        limit,
         cursor,
       });
+      await turn();
       for (const change of page.rows) {
         // One write may change several policies; each write names the one before it.
         if (change.before !== tag && change.tag !== tag) return undefined;
@@ -177,19 +183,29 @@ export class PolicySnapshots implements OnModuleInit, OnModuleDestroy {
     return tag === set.tag && policies.size === set.policies ? { set, policies } : undefined;
   }
 
-  /** All policies as they stood between two looks at the set that saw the same. */
-  private async whole(): Promise<Omit<Held, 'snapshot'>> {
-    for (;;) {
-      const set = (await this.store.get(POLICY_SET, CURRENT)) ?? NOTHING;
-      const policies = new Map<string, Policy>();
-      let cursor: string | undefined;
-      do {
-        const page: Page<Policy> = await this.store.list(POLICIES, { direction: 'asc', limit: PAGE, cursor });
-        for (const policy of page.rows) policies.set(policy.policy_id, policy);
-        cursor = page.next ?? undefined;
-      } while (cursor !== undefined);
-      const after = (await this.store.get(POLICY_SET, CURRENT)) ?? NOTHING;
-      if (after.tag === set.tag) return { set, policies };
-    }
+  /**
+   * All policies, read page by page and then brought to the set that is found behind them: what others write meanwhile makes
+   * no page wrong for long, since each revision holds its policy whole. Throws where the changes do not lead there.
+   */
+  private async whole(): Promise<Read> {
+    const set = await this.found();
+    const limit = pageOf(set);
+    const policies = new Map<string, Policy>();
+    let cursor: string | undefined;
+    do {
+      const page: Page<Policy> = await this.store.list(POLICIES, { direction: 'asc', limit, cursor });
+      await turn();
+      for (const policy of page.rows) policies.set(policy.policy_id, policy);
+      cursor = page.next ?? undefined;
+    } while (cursor !== undefined);
+    const after = await this.found();
+    if (after.tag === set.tag) return { set, policies };
+    const caughtUp = await this.changed({ set, policies }, after);
+    if (!caughtUp) throw new Error('they were changed too much while they were read');
+    return caughtUp;
+  }
+
+  private async found(): Promise<PolicySet> {
+    return (await this.store.get(POLICY_SET, CURRENT)) ?? NOTHING;
   }
 }

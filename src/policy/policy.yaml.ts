@@ -52,7 +52,7 @@ function jsonOf(text: string): Promise<string> {
 }
 
 /** Strings are quoted as in JSON, which YAML takes as they are: no name is mistaken for a number, a date or a no. */
-export function writeYaml(policy: PolicyContent): string {
+function writeYaml(policy: PolicyContent): string {
   const { rules, ...fields } = policy;
   const lines = Object.entries(fields).map(([name, value]) => `    ${name}: ${JSON.stringify(value)}`);
   lines[0] = lines[0].replace('    ', '  - ');
@@ -64,4 +64,15 @@ export function writeYaml(policy: PolicyContent): string {
     for (const condition of conditions) lines.push(`          - ${JSON.stringify(condition)}`);
   }
   return `${lines.join('\n')}\n`;
+}
+
+/** Policies as the import takes them, one after another. */
+export async function* yamlOf(policies: AsyncIterable<PolicyContent>): AsyncGenerator<string> {
+  let any = false;
+  for await (const policy of policies) {
+    if (!any) yield 'policies:\n';
+    any = true;
+    yield writeYaml(policy);
+  }
+  if (!any) yield 'policies: []\n';
 }
