@@ -11,11 +11,12 @@ import { PEERS } from './engine.peers.mjs';
 import { newRandom, requestsFor, rulesFor } from './engine.rules.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
-const part = (name) => import(join(ROOT, 'build/policy', `policy.${name}.js`));
+const part = (name) => import(join(ROOT, 'build', `${name}.js`));
 // The decorators of the shapes want it, as they do in the service.
 createRequire(import.meta.url)('reflect-metadata');
-const { compile, compileInSlices } = await part('compile');
-const { decide } = await part('engine');
+const { compile, compileInSlices } = await part('policy/policy.compile');
+const { decide } = await part('policy/policy.engine');
+const { inSlices } = await part('shared/slices');
 
 const SIZES = [10, 100, 1000, 10_000];
 /** Of every engine; the slowest get through a few of them in their time. */
@@ -99,19 +100,6 @@ function heapMib() {
   return (heapUsed + external) / 2 ** 20;
 }
 
-/** Compiles in slices, giving way to the event loop every few milliseconds as the service does. */
-async function compileGivingWay(policies, options) {
-  const slices = compileInSlices(policies, options);
-  let sinceMs = performance.now();
-  for (;;) {
-    const { done, value } = slices.next();
-    if (done) return value;
-    if (performance.now() - sinceMs < 5) continue;
-    await turn();
-    sinceMs = performance.now();
-  }
-}
-
 async function snapshots(size) {
   const policies = policiesOf(rulesFor(size, newRandom(size)));
   for (let i = 0; i < 3; i += 1) compile(policies);
@@ -129,7 +117,7 @@ async function snapshots(size) {
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   await turn();
-  for (let i = 0; i < 3; i += 1) await compileGivingWay(policies, {});
+  for (let i = 0; i < 3; i += 1) await inSlices(compileInSlices(policies));
   await new Promise((resolve) => setTimeout(resolve, 5));
   delay.disable();
   return { size, wholeMs, mib, changeMs: changes[7], longestDelayMs: delay.max / 1e6 };
