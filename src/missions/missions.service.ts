@@ -66,7 +66,8 @@ export class MissionsService {
     const mission = newMission(input, { agent_id, agent_role, created_by: asker.id });
     return this.store.transaction(
       async (tx) => {
-        if (await tx.get(MISSIONS, mission.id)) throw missionExists(mission.id);
+        // An id of our own is new.
+        if (input.id !== undefined && (await tx.get(MISSIONS, input.id))) throw missionExists(input.id);
         return toMission(MissionBook.create(tx, mission, this.events));
       },
       { once },
