@@ -54,16 +54,24 @@ interface Ready {
 export class MissionRun {
   private readonly stopping = new AbortController();
   private readonly startedMs = performance.now();
-  private taken = false;
+  /** It has written: the mission is RUNNING in its hands. */
+  taken = false;
   private executing = false;
   /** Writes of runs that the mission had when this one saw it last. */
-  private writes = 0;
+  private writes: number;
 
+  /** `found` is the mission as it was before the lease was taken. */
   constructor(
-    private readonly id: string,
+    private readonly found: StoredMission,
     private readonly lease: Lease,
     private readonly tools: RunTools,
-  ) {}
+  ) {
+    this.writes = found.run_writes;
+  }
+
+  private get id(): string {
+    return this.found.id;
+  }
 
   /** Ends the step that runs; what then becomes of the mission depends on why. */
   stop(reason: Exclude<StopReason, 'timeout'>): void {
@@ -79,9 +87,7 @@ export class MissionRun {
 
   async run(): Promise<void> {
     try {
-      let mission = await this.tools.store.get(MISSIONS, this.id);
-      if (!isDue(mission)) return;
-      this.writes = mission.run_writes;
+      let mission: StoredMission | undefined = this.found;
       while (mission && !hasEnded(mission.status)) mission = await this.next(mission);
     } catch (error) {
       if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
@@ -93,9 +99,9 @@ export class MissionRun {
     }
   }
 
-  /** The first write of a run takes the mission: from then on it is RUNNING, and in these hands. */
+  /** The first write of a run takes the mission as it was found: who changed it meanwhile may have run it on, or ended it. */
   private take(book: MissionBook): void {
-    if (!isDue(book.now)) throw new Over();
+    if (book.now.version !== this.found.version) throw new Over();
     if (book.now.status === 'PENDING') book.move('RUNNING');
     else if (book.now.held_by !== null)
       book.log('warning', 'Taken over: the worker that held the mission is gone');
@@ -298,7 +304,7 @@ export class MissionRun {
       const isMine = mission?.held_by === this.lease.fence;
       if (!mission || (this.taken && !isMine)) throw new Over();
       // It was written, and only the answer got lost.
-      if (mission.run_writes > this.writes) return mission;
+      if (isMine && mission.run_writes > this.writes) return mission;
       const book = new MissionBook(tx, mission, this.tools.events);
       if (!isMine) this.take(book);
       const large: [string, unknown][] = [];
@@ -312,10 +318,6 @@ export class MissionRun {
       return book.close();
     });
   }
-}
-
-function isDue(mission: StoredMission | undefined): mission is StoredMission {
-  return mission?.due_at != null && mission.due_at <= nowSeconds();
 }
 
 function nextStep({ steps, outcomes }: StoredMission): Step | undefined {

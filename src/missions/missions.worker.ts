@@ -127,39 +127,38 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
+  /** Missions that stand in the index as held by this replica. */
+  private get held(): number {
+    return [...this.runs.values()].filter(({ run }) => run.taken).length;
+  }
+
   private get free(): number {
     return this.stopped ? 0 : this.config.missionsConcurrency - this.runs.size;
   }
 
-  /** True where more are due than there are places for. */
+  /** By priority, and within one in the order in which they became due. True where more are due than there are places for. */
   private async takeDue(): Promise<boolean> {
-    for (const priority of PRIORITIES) {
-      // To the last one of a priority: those below it come when there is none left.
-      for (let more = true; more; ) {
-        const due = await this.due(priority, nowSeconds());
-        const { free } = this;
-        if (free === 0 && due.length > 0) return true;
-        const taken = await this.takeSome(due);
-        more = taken && due.length > free;
-      }
+    for (;;) {
+      const now = nowSeconds();
+      // Those that were just taken may stand there still.
+      const limit = this.config.missionsConcurrency - this.held + SPARE;
+      const due = (await Promise.all(PRIORITIES.map((value) => this.due(value, limit, now)))).flat();
+      const { free } = this;
+      if (free === 0) return due.length > 0;
+      const taken = await this.takeSome(due);
+      if (!taken || due.length <= free) return false;
     }
-    return false;
   }
 
   /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
   private async recover(): Promise<void> {
     this.recovering = false;
-    await this.takeSome(await this.due(HELD));
+    await this.takeSome(await this.due(HELD, MAX_PAGE));
   }
 
-  private async due(value: string, until?: number): Promise<StoredMission[]> {
-    const { rows } = await this.store.list(MISSIONS, {
-      where: { due: value },
-      until,
-      direction: 'asc',
-      // Those that were just taken may stand there still.
-      limit: value === HELD ? MAX_PAGE : Math.min(MAX_PAGE, this.config.missionsConcurrency + SPARE),
-    });
+  private async due(value: string, limit: number, until?: number): Promise<StoredMission[]> {
+    const query = { where: { due: value }, until, direction: 'asc', limit } as const;
+    const { rows } = await this.store.list(MISSIONS, query);
     return rows.filter(({ id }) => !this.runs.has(id));
   }
 
@@ -174,7 +173,8 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     return any;
   }
 
-  private async take({ id, correlation_id }: StoredMission): Promise<boolean> {
+  private async take(mission: StoredMission): Promise<boolean> {
+    const { id, correlation_id } = mission;
     const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
     if (!lease) return false;
     const tools = {
@@ -186,7 +186,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
       events: this.events,
       crowded: () => this.waiting,
     };
-    const run = new MissionRun(id, lease, tools);
+    const run = new MissionRun(mission, lease, tools);
     // What a run causes belongs to the request that set it in motion, and not to the one that happened to kick the worker.
     const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
     this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease)) });
