@@ -309,6 +309,22 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await service.get('/api/missions', '').expect(401);
       expect(await messagesOf(others)).toEqual(['Mission created']);
     });
+
+    it('reports on what was given to it, and does not set it in motion', async () => {
+      const [agent, other] = [await keyOf('agent'), await keyOf('agent')];
+      const { id, created_by } = await make({ agent_id: agent.id });
+      expect(created_by).not.toBe(agent.id);
+      for (const path of ['execute', 'retry']) {
+        const refused = await service.post(`/api/missions/${id}/${path}`, undefined, agent.key).expect(403);
+        expect(refused.body.code).toBe('not_your_mission');
+      }
+      await move(id, 'RUNNING', {}, other.key).expect(403);
+      await service.post(`/api/missions/${id}/log`, { message: 'm' }, other.key).expect(403);
+      await move(id, 'RUNNING', {}, agent.key).expect(200);
+      await service.post(`/api/missions/${id}/log`, { message: 'Half of it' }, agent.key).expect(202);
+      await move(id, 'COMPLETED', {}, agent.key).expect(200);
+      expect(await messagesOf(id)).toContain('Half of it');
+    });
   });
 
   describe('changes by an outside worker', () => {
@@ -944,6 +960,19 @@ describe('the queue', () => {
     expect(ended).toMatchObject({ attempts: 1, progress: { done: 10, total: 10 } });
     expect(target.times('/slow')).toBe(10);
   }, 60_000);
+
+  it('bounds the log of a mission by its size too', async () => {
+    const { id } = (await service.post('/api/missions', { name: 'Says much' }).expect(201)).body as Mission;
+    const line = { message: 'much', data: { text: 'x'.repeat(200_000) } };
+    for (let i = 0; i < 43; i += 1) await service.post(`/api/missions/${id}/log`, line).expect(202);
+    const log = await logOf(service, id);
+    expect(log.map(({ message }) => message)).toEqual([
+      'Mission created',
+      ...Array.from({ length: 42 }, () => 'much'),
+      expect.stringContaining('8 MiB'),
+      '1 more entries were not kept',
+    ]);
+  });
 
   it('goes on with a mission whose log is full; the log says what was cut', async () => {
     const { id } = (await service.post('/api/missions', { name: 'Talks a lot' }).expect(201)).body as Mission;
