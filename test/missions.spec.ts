@@ -1,7 +1,7 @@
 /** Missions as their users meet them: over HTTP, on both stores, run to their end, with the events read back from the log. */
 import type { Envelope } from '../src/events/event.js';
 import { MissionBook } from '../src/missions/missions.book.js';
-import { MISSIONS } from '../src/missions/missions.collection.js';
+import { MISSIONS, type StoredMission } from '../src/missions/missions.collection.js';
 import type { LogEntry, Mission } from '../src/missions/missions.dto.js';
 import { type MissionStatus, MOVES, PRIORITIES, STATUSES } from '../src/missions/missions.lifecycle.js';
 import { sleep } from '../src/shared/clock.js';
@@ -960,6 +960,36 @@ describe('the queue', () => {
     expect(ended).toMatchObject({ attempts: 1, progress: { done: 10, total: 10 } });
     expect(target.times('/slow')).toBe(10);
   }, 60_000);
+
+  it('begins again from what is stored where the store has taken back what a run wrote', async () => {
+    const waiting: (() => void)[] = [];
+    target.on('/last', (_asked, response) => void waiting.push(() => json(response, {})));
+    const steps = ['/first', '/last'].map((path, i) => ({
+      name: `step-${i}`,
+      kind: 'http',
+      params: { url: target.url + path },
+    }));
+    const { id } = (await service.post('/api/missions', { name: 'm', steps }).expect(201)).body as Mission;
+    const store = service.app.get(Store);
+    let early: StoredMission | undefined;
+    target.on('/first', async (_asked, response) => {
+      early ??= await store.get(MISSIONS, id);
+      json(response, {});
+    });
+    await service.post(`/api/missions/${id}/execute`).expect(202);
+    await until(() => waiting.length === 1, SOON_MS, 'the second step');
+    await store.transaction(async (tx) => {
+      await tx.get(MISSIONS, id);
+      tx.put(MISSIONS, early as StoredMission);
+    });
+    for (const times of [1, 2]) {
+      await until(() => waiting.length === times, SOON_MS, 'the second step');
+      waiting[times - 1]();
+    }
+    const { result } = await hasStatus(service, id, 'COMPLETED', SOON_MS);
+    expect(Object.keys(result as object)).toEqual(['step-0', 'step-1']);
+    expect([target.times('/first'), target.times('/last')]).toEqual([2, 2]);
+  });
 
   it('bounds the log of a mission by its size too', async () => {
     const { id } = (await service.post('/api/missions', { name: 'Says much' }).expect(201)).body as Mission;

@@ -305,6 +305,8 @@ export class MissionRun {
       if (!mission || (this.taken && !isMine)) throw new Over();
       // It was written, and only the answer got lost.
       if (isMine && mission.run_writes > this.writes) return mission;
+      // A failover took writes back: whoever takes the mission goes on from what is stored.
+      if (isMine && mission.run_writes < this.writes) throw new Over();
       const book = new MissionBook(tx, mission, this.tools.events);
       if (!isMine) this.take(book);
       const large: [string, unknown][] = [];
