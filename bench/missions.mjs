@@ -1,6 +1,7 @@
 /** Missions at service level: how many a second, how soon they begin, and what waiting ones cost. */
 import { execFileSync } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import { median } from './compare.mjs';
 import { cpuSeconds, newStore, startWorker, stop } from './processes.mjs';
 import { figure, range, row } from './table.mjs';
@@ -64,6 +65,13 @@ async function throughput() {
 
 const rssMib = ({ child }) => Number(execFileSync('ps', ['-o', 'rss=', '-p', child.pid])) / 1024;
 
+async function redisMib({ settings }) {
+  const redis = new Redis(settings.REDIS_URL);
+  const [, bytes] = /used_memory:(\d+)/.exec(await redis.info('memory'));
+  redis.disconnect();
+  return Number(bytes) / 2 ** 20;
+}
+
 /** Two processes side by side, each on a store of its own, one of which is full of missions that wait. */
 async function idle() {
   for (const kind of ['embedded', 'Redis']) {
@@ -79,6 +87,11 @@ async function idle() {
       cpuMs: ((cpuSeconds(worker) - before[i]) * 1e6) / IDLE_MS,
       rss: rssMib(worker),
     }));
+    if (kind === 'Redis') {
+      const [empty, full] = await Promise.all(stores.map(redisMib));
+      const what = `${WAITING} waiting missions, memory of Redis, their events included`;
+      row(what, full - empty, `${figure(full - empty)} MiB`, '', undefined);
+    }
     await Promise.all(workers.map(stop));
     for (const store of stores) await store.end();
     const cpu = `${figure(many.cpuMs)} ms a second against ${figure(none.cpuMs)} ms without them`;

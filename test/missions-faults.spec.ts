@@ -7,6 +7,7 @@ import { RedisServer, startSentinels, until } from './support/redis-server.js';
 import { Target } from './support/target.js';
 
 const KILLS = LONG ? 50 : 1;
+const OFTEN = KILLS === 1 ? 'once' : `${KILLS} times`;
 const MISSIONS = LONG ? 1000 : 30;
 const FREEZE_MS = LONG ? 10_000 : 1500;
 /** As short as it may be; the default is ten times as much. */
@@ -64,8 +65,28 @@ async function killOne(mayReturn: boolean): Promise<void> {
   await victim.stop('SIGKILL');
 }
 
+it('a mission that was begun is gone on with after a kill although others wait for the only place', async () => {
+  const env = { BRAIN_MISSIONS_CONCURRENCY: '1' };
+  await start(env);
+  const [service] = services;
+  target.on('/begun', () => undefined);
+  for (const path of ['/begun', '/next', '/next', '/next']) {
+    const steps = [{ name: 'call', kind: 'http', params: { url: target.url + path } }];
+    const { body } = await service.post('/api/missions', { name: 'm', steps });
+    await service.post(`/api/missions/${String(body.id)}/execute`, {});
+    await until(() => target.times('/begun') === 1, LIMIT_MS, 'the first one');
+  }
+  await service.stop('SIGKILL');
+  services.pop();
+  // Each of the others takes the place for good.
+  target.on('/next', () => undefined);
+  await start(env);
+  await until(() => target.asked.length === 2, LIMIT_MS, 'what is begun next');
+  expect(target.times('/begun')).toBe(2);
+});
+
 it(
-  `missions end as they should though the service on the embedded store is killed ${KILLS} times`,
+  `missions end as they should though the service on the embedded store is killed ${OFTEN}`,
   async () => {
     await start({});
     const load = new MissionLoad(() => services, target);
@@ -82,7 +103,7 @@ it(
 );
 
 it(
-  `missions end as they should though one of three replicas on Redis is killed ${KILLS} times`,
+  `missions end as they should though one of three replicas on Redis is killed ${OFTEN}`,
   async () => {
     const env = { REDIS_URL: (await startRedis()).url };
     await Promise.all([1, 2, 3].map(() => start(env)));

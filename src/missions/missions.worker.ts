@@ -117,9 +117,10 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     while (this.again && !this.stopped) {
       this.again = false;
       try {
+        // First what was begun: where many are due there would never be a place for it.
+        if (this.recovering) await this.recover();
         // Set at once: what runs asks for it at any moment.
         this.waiting = await this.takeDue();
-        if (this.recovering) await this.recover();
       } catch (error) {
         this.trouble(error);
         return;
@@ -143,6 +144,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
       // Those that were just taken may stand there still.
       const limit = this.config.missionsConcurrency - this.held + SPARE;
       const due = (await Promise.all(PRIORITIES.map((value) => this.due(value, limit, now)))).flat();
+      if (this.stopped) return false;
       const { free } = this;
       if (free === 0) return due.length > 0;
       const taken = await this.takeSome(due);
@@ -152,8 +154,10 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
   private async recover(): Promise<void> {
-    this.recovering = false;
+    if (this.free === 0) return;
     await this.takeSome(await this.due(HELD, MAX_PAGE));
+    // Where the places are used up there may be more of them.
+    this.recovering = this.free === 0;
   }
 
   private async due(value: string, limit: number, until?: number): Promise<StoredMission[]> {
