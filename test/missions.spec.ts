@@ -972,10 +972,10 @@ describe('the queue', () => {
     const { id } = (await service.post('/api/missions', { name: 'm', steps }).expect(201)).body as Mission;
     const store = service.app.get(Store);
     let early: StoredMission | undefined;
-    target.on('/first', async (_asked, response) => {
+    const keep = async (): Promise<void> => {
       early ??= await store.get(MISSIONS, id);
-      json(response, {});
-    });
+    };
+    target.on('/first', (_asked, response) => void keep().then(() => json(response, {})));
     await service.post(`/api/missions/${id}/execute`).expect(202);
     await until(() => waiting.length === 1, SOON_MS, 'the second step');
     await store.transaction(async (tx) => {
