@@ -2,6 +2,7 @@
  * The service's own parts in this process, put together as `main.ts` does it, for what cannot be seen over HTTP. They come
  * from `build/`, which the one file in `dist/` is made of.
  */
+import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { ROOT } from './processes.mjs';
 
@@ -14,11 +15,11 @@ export async function openService() {
   const config = readConfig({ ...process.env, BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
   const logger = new Logger({ level: 'warn', format: 'json' });
   const app = await setup.createApp(config, logger);
-  const [{ Store }, { EventLog }, { EventStream }, { EventFollower }] = await Promise.all(
-    ['storage/store.js', 'storage/event-log.js', 'events/event-stream.js', 'events/event-follower.js'].map(
-      part,
-    ),
-  );
+  const paths = ['storage/store', 'storage/event-log', 'events/event-stream', 'events/event-follower'];
+  const parts = [...paths, 'missions/missions.service'].map((path) => part(`${path}.js`));
+  const [{ Store }, { EventLog }, { EventStream }, { EventFollower }, { MissionsService }] =
+    await Promise.all(parts);
+  const { EventEmitter2 } = createRequire(join(ROOT, 'build/app.module.js'))('@nestjs/event-emitter');
   return {
     logger,
     store: app.get(Store),
@@ -26,6 +27,8 @@ export async function openService() {
     events: app.get(EventStream),
     newStream: (log) => new EventStream(log, logger),
     follower: app.get(EventFollower),
+    missions: app.get(MissionsService),
+    emitter: app.get(EventEmitter2),
     listen: async () => {
       await app.listen(0, '127.0.0.1');
       return app.getUrl();

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { compare } from './compare.mjs';
 import { decisions } from './decisions.mjs';
 import { coldStart, productionDependencies } from './footprint.mjs';
+import { missions } from './missions.mjs';
 import {
   ask,
   HERE,
@@ -167,6 +168,7 @@ const ALL = {
   stream: () => stream(client, MANY),
   engine,
   decisions: () => decisions(client),
+  missions,
   footprint,
 };
 const wanted = process.argv.slice(2).filter((arg) => arg !== '--full');

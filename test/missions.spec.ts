@@ -1,7 +1,7 @@
 /** Missions as their users meet them: over HTTP, on both stores, run to their end, with the events read back from the log. */
 import type { Envelope } from '../src/events/event.js';
 import { MissionBook } from '../src/missions/missions.book.js';
-import { MISSIONS } from '../src/missions/missions.collection.js';
+import { MISSIONS, type StoredMission } from '../src/missions/missions.collection.js';
 import type { LogEntry, Mission } from '../src/missions/missions.dto.js';
 import { type MissionStatus, MOVES, PRIORITIES, STATUSES } from '../src/missions/missions.lifecycle.js';
 import { sleep } from '../src/shared/clock.js';
@@ -308,6 +308,22 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await service.get('/api/missions', viewer.key).expect(200);
       await service.get('/api/missions', '').expect(401);
       expect(await messagesOf(others)).toEqual(['Mission created']);
+    });
+
+    it('reports on what was given to it, and does not set it in motion', async () => {
+      const [agent, other] = [await keyOf('agent'), await keyOf('agent')];
+      const { id, created_by } = await make({ agent_id: agent.id });
+      expect(created_by).not.toBe(agent.id);
+      for (const path of ['execute', 'retry']) {
+        const refused = await service.post(`/api/missions/${id}/${path}`, undefined, agent.key).expect(403);
+        expect(refused.body.code).toBe('not_your_mission');
+      }
+      await move(id, 'RUNNING', {}, other.key).expect(403);
+      await service.post(`/api/missions/${id}/log`, { message: 'm' }, other.key).expect(403);
+      await move(id, 'RUNNING', {}, agent.key).expect(200);
+      await service.post(`/api/missions/${id}/log`, { message: 'Half of it' }, agent.key).expect(202);
+      await move(id, 'COMPLETED', {}, agent.key).expect(200);
+      expect(await messagesOf(id)).toContain('Half of it');
     });
   });
 
@@ -944,6 +960,49 @@ describe('the queue', () => {
     expect(ended).toMatchObject({ attempts: 1, progress: { done: 10, total: 10 } });
     expect(target.times('/slow')).toBe(10);
   }, 60_000);
+
+  it('begins again from what is stored where the store has taken back what a run wrote', async () => {
+    const waiting: (() => void)[] = [];
+    target.on('/last', (_asked, response) => void waiting.push(() => json(response, {})));
+    const steps = ['/first', '/last'].map((path, i) => ({
+      name: `step-${i}`,
+      kind: 'http',
+      params: { url: target.url + path },
+    }));
+    const { id } = (await service.post('/api/missions', { name: 'm', steps }).expect(201)).body as Mission;
+    const store = service.app.get(Store);
+    let early: StoredMission | undefined;
+    const keep = async (): Promise<void> => {
+      early ??= await store.get(MISSIONS, id);
+    };
+    target.on('/first', (_asked, response) => void keep().then(() => json(response, {})));
+    await service.post(`/api/missions/${id}/execute`).expect(202);
+    await until(() => waiting.length === 1, SOON_MS, 'the second step');
+    await store.transaction(async (tx) => {
+      await tx.get(MISSIONS, id);
+      tx.put(MISSIONS, early as StoredMission);
+    });
+    for (const times of [1, 2]) {
+      await until(() => waiting.length === times, SOON_MS, 'the second step');
+      waiting[times - 1]();
+    }
+    const { result } = await hasStatus(service, id, 'COMPLETED', SOON_MS);
+    expect(Object.keys(result as object)).toEqual(['step-0', 'step-1']);
+    expect([target.times('/first'), target.times('/last')]).toEqual([2, 2]);
+  });
+
+  it('bounds the log of a mission by its size too', async () => {
+    const { id } = (await service.post('/api/missions', { name: 'Says much' }).expect(201)).body as Mission;
+    const line = { message: 'much', data: { text: 'x'.repeat(200_000) } };
+    for (let i = 0; i < 43; i += 1) await service.post(`/api/missions/${id}/log`, line).expect(202);
+    const log = await logOf(service, id);
+    expect(log.map(({ message }) => message)).toEqual([
+      'Mission created',
+      ...Array.from({ length: 42 }, () => 'much'),
+      expect.stringContaining('8 MiB'),
+      '1 more entries were not kept',
+    ]);
+  });
 
   it('goes on with a mission whose log is full; the log says what was cut', async () => {
     const { id } = (await service.post('/api/missions', { name: 'Talks a lot' }).expect(201)).body as Mission;

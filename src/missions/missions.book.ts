@@ -7,8 +7,9 @@ import type { LogEntry, LogLevel } from './missions.dto.js';
 import { missionCreated, missionLogAppended, missionStatusChanged } from './missions.events.js';
 import { hasEnded, type MissionStatus } from './missions.lifecycle.js';
 
-/** A log is read by people; what comes after so many lines is counted, and the last line says so. */
+/** A log is read by people; what comes after so many lines, or so much text, is counted, and the last line says so. */
 const MAX_LOG_ENTRIES = 10_000;
+const MAX_LOG_MIB = 8;
 
 export class MissionBook {
   constructor(
@@ -45,15 +46,17 @@ export class MissionBook {
   }
 
   log(level: LogLevel, message: string, data: Record<string, unknown> = {}, timestamp = nowSeconds()): void {
-    const { id, log_entries, log_cut } = this.mission;
-    if (log_entries >= MAX_LOG_ENTRIES) {
+    const { id, log_entries, log_bytes, log_cut } = this.mission;
+    if (isFull(this.mission)) {
       this.change({ log_cut: log_cut + 1 });
       return;
     }
-    this.append({ timestamp, level, message, data });
-    this.change({ log_entries: log_entries + 1 });
-    if (log_entries + 1 < MAX_LOG_ENTRIES) return;
-    const last = `The log is full: after ${MAX_LOG_ENTRIES} entries nothing more is kept of it`;
+    const entry = { timestamp, level, message, data };
+    this.append(entry);
+    const bytes = Buffer.byteLength(JSON.stringify(entry));
+    this.change({ log_entries: log_entries + 1, log_bytes: log_bytes + bytes });
+    if (!isFull(this.mission)) return;
+    const last = `The log is full: after ${MAX_LOG_ENTRIES} entries or ${MAX_LOG_MIB} MiB nothing more is kept of it`;
     this.append({ timestamp: nowSeconds(), level: 'warning', message: last, data: { mission: id } });
   }
 
@@ -71,4 +74,8 @@ export class MissionBook {
     this.tx.append(MISSIONS, this.mission.id, entry);
     this.events?.publish(missionLogAppended(this.mission.id, entry), this.tx);
   }
+}
+
+function isFull({ log_entries, log_bytes }: StoredMission): boolean {
+  return log_entries >= MAX_LOG_ENTRIES || log_bytes >= MAX_LOG_MIB * 2 ** 20;
 }

@@ -25,6 +25,7 @@ export interface StoredMission extends Omit<Mission, 'result'> {
   /** The step that is next was allowed by this decision, and waits. */
   waiting: { until: number; decision_id: string | null } | null;
   log_entries: number;
+  log_bytes: number;
   log_cut: number;
   /** Of the request that set it in motion; the events of its run carry it. */
   correlation_id: string | null;
@@ -112,6 +113,7 @@ function read(raw: Record<string, unknown>): StoredMission {
     step_attempts: 0,
     waiting: null,
     log_entries: 0,
+    log_bytes: 0,
     log_cut: 0,
     correlation_id: null,
     run_writes: 0,

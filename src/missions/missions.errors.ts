@@ -43,7 +43,8 @@ export function notRetryable(status: MissionStatus): BrainError {
 }
 
 export function notYours(): BrainError {
-  const detail = 'An agent changes only the missions that it made; ask an operator.';
+  const detail =
+    'An agent reports on missions that it made or that were given to it, and sets only its own in motion; ask an operator.';
   return new BrainError('forbidden', 'not_your_mission', detail);
 }
 

@@ -2,12 +2,10 @@
  * One mission in the hands of a worker. Every write demands the lease and that the mission is still this worker's: who lost it,
  * or whose mission was cancelled, changes nothing any more, log lines included.
  */
-import type { EventStream } from '../events/event-stream.js';
-import type { PolicyService } from '../policy/policy.service.js';
 import { nowSeconds, pause } from '../shared/clock.js';
 import { isBrainError, messageOf } from '../shared/errors.js';
-import type { Logger } from '../shared/logger.js';
 import type { Lease, Store } from '../storage/store.js';
+import { type AskTools, asked } from './missions.ask.js';
 import { MissionBook } from './missions.book.js';
 import {
   MISSION_RESULTS,
@@ -17,27 +15,21 @@ import {
   type StoredMission,
 } from './missions.collection.js';
 import type { MissionError, Step } from './missions.dto.js';
+import { hasEnded } from './missions.lifecycle.js';
 import { attemptsOf, backoffSeconds } from './missions.retry.js';
 import { StepFailure, type StepKind } from './missions.step.js';
 import type { Kinds } from './missions.steps.js';
 import { filled, MissingValue, type Values } from './missions.templates.js';
 
-export type PolicyMode = 'enforce' | 'observe' | 'off';
-
-export interface RunTools {
+export interface RunTools extends AskTools {
   store: Store;
   kinds: Kinds;
-  policy: PolicyService;
-  policyMode: PolicyMode;
-  logger: Logger;
-  events?: EventStream;
   /** Whether others wait for a place while this mission has had one for a while. */
   crowded(): boolean;
 }
 
 /** What the results of a mission come to beyond this stands in documents of its own, so that every write of it stays small. */
 const LARGE_BYTES = 64 * 1024;
-const FLUSH_MS = 1000;
 /** Policies that cannot be asked now are asked again after this. */
 const UNDECIDED_SECONDS = 2;
 const TIMEOUT_SECONDS = 60;
@@ -62,34 +54,41 @@ interface Ready {
 export class MissionRun {
   private readonly stopping = new AbortController();
   private readonly startedMs = performance.now();
-  private taken = false;
+  /** It has written: the mission is RUNNING in its hands. */
+  taken = false;
+  private executing = false;
   /** Writes of runs that the mission had when this one saw it last. */
-  private writes = 0;
+  private writes: number;
 
+  /** `found` is the mission as it was before the lease was taken. */
   constructor(
-    private readonly id: string,
+    private readonly found: StoredMission,
     private readonly lease: Lease,
     private readonly tools: RunTools,
-  ) {}
+  ) {
+    this.writes = found.run_writes;
+  }
+
+  private get id(): string {
+    return this.found.id;
+  }
 
   /** Ends the step that runs; what then becomes of the mission depends on why. */
   stop(reason: Exclude<StopReason, 'timeout'>): void {
     this.stopping.abort(reason);
   }
 
-  /** Looks whether the mission is still to be run: it may have been cancelled anywhere. */
+  /** Looks while a step runs whether it is still to be run: the mission may have been cancelled anywhere. */
   async look(): Promise<void> {
-    if (!this.taken) return;
+    if (!this.executing) return;
     const mission = await this.tools.store.get(MISSIONS, this.id);
     if (mission?.status !== 'RUNNING' || mission.held_by !== this.lease.fence) this.stop('ended');
   }
 
   async run(): Promise<void> {
     try {
-      let mission: StoredMission | undefined = await this.take();
-      this.taken = true;
-      this.writes = mission.run_writes;
-      while (mission) mission = await this.next(mission);
+      let mission: StoredMission | undefined = this.found;
+      while (mission && !hasEnded(mission.status)) mission = await this.next(mission);
     } catch (error) {
       if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
       // Whoever finds the lease over goes on from the last step that was stored.
@@ -100,26 +99,21 @@ export class MissionRun {
     }
   }
 
-  private take(): Promise<StoredMission> {
-    return this.tools.store.transaction(async (tx) => {
-      tx.demand(this.lease);
-      const mission = await tx.get(MISSIONS, this.id);
-      if (mission?.due_at == null || mission.due_at > nowSeconds()) throw new Over();
-      const book = new MissionBook(tx, mission, this.tools.events);
-      if (mission.status === 'PENDING') book.move('RUNNING');
-      else if (mission.held_by !== null)
-        book.log('warning', 'Taken over: the worker that held the mission is gone');
-      book.change({ held_by: this.lease.fence, due_at: nowSeconds() });
-      return book.close();
-    });
+  /** The first write of a run takes the mission as it was found: who changed it meanwhile may have run it on, or ended it. */
+  private take(book: MissionBook): void {
+    if (book.now.version !== this.found.version) throw new Over();
+    if (book.now.status === 'PENDING') book.move('RUNNING');
+    else if (book.now.held_by !== null)
+      book.log('warning', 'Taken over: the worker that held the mission is gone');
+    book.change({ held_by: this.lease.fence, due_at: nowSeconds() });
   }
 
   /** Brings the mission one step on; nothing where it has ended, or was handed back. */
   private async next(mission: StoredMission): Promise<StoredMission | undefined> {
     const { reason } = this.stopping.signal as { reason?: StopReason };
-    if (reason === 'stopping') return this.handBack(nowSeconds());
+    if (reason === 'stopping' && this.taken) return this.handBack(nowSeconds());
     if (reason) return undefined;
-    const step = mission.steps.find(({ name }) => !Object.hasOwn(mission.outcomes, name));
+    const step = nextStep(mission);
     if (!step) return this.complete();
     if (this.tools.crowded() && performance.now() - this.startedMs > 1000) return this.handBack(nowSeconds());
     const values = await this.values(mission);
@@ -163,23 +157,23 @@ export class MissionRun {
     // What has waited was asked before it did.
     const decided = mission.waiting
       ? { decisionId: mission.waiting.decision_id, notes: [] }
-      : await this.ask(mission, ready, attempt);
+      : await asked(this.tools, mission, { ...ready, attempt });
     if (decided === undefined) return this.handBack(nowSeconds() + UNDECIDED_SECONDS);
     if ('error' in decided) return this.failed(step, decided.error, attempt);
     const { decisionId } = decided;
-    const seconds = mission.waiting ? undefined : kind.delaySeconds?.(params);
+    const seconds = mission.waiting ? 0 : (kind.delaySeconds?.(params) ?? 0);
     const started = { step: step.name, attempt, ...(decisionId !== null && { decision_id: decisionId }) };
-    await this.write((book) => {
+    const held = await this.write((book) => {
       if (!mission.waiting) book.log('info', 'Step started', started);
       for (const [message, data] of decided.notes) book.log('warning', message, { step: step.name, ...data });
-      if (seconds === undefined) return;
+      if (seconds === 0) return;
       const until = nowSeconds() + seconds;
       book.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
     });
-    if (seconds !== undefined) return undefined;
+    if (seconds > 0) return undefined;
     let outcome: Result;
     try {
-      outcome = sized(await this.execute(mission, ready));
+      outcome = sized(await this.execute(held, ready));
     } catch (error) {
       const { reason } = this.stopping.signal as { reason?: StopReason };
       if (reason === 'stopping') return this.handBack(nowSeconds());
@@ -187,52 +181,6 @@ export class MissionRun {
       return this.failed(step, failureOf(error), attempt);
     }
     return this.succeeded(step, outcome, decisionId);
-  }
-
-  /** Nothing where the policies cannot be asked now: what nobody has allowed is not done. */
-  private async ask(
-    mission: StoredMission,
-    { step, params, resource }: Ready,
-    attempt: number,
-  ): Promise<
-    | { decisionId: string | null; notes: [string, object][] }
-    | { error: StepFailure & { decisionId?: string } }
-    | undefined
-  > {
-    const { policy, policyMode, events } = this.tools;
-    if (policyMode === 'off') return { decisionId: null, notes: [] };
-    let decision: Awaited<ReturnType<PolicyService['evaluate']>>;
-    try {
-      decision = await policy.evaluate({
-        agent_id: mission.agent_id,
-        agent_role: mission.agent_role,
-        action: step.action ?? `mission.step.${step.kind}`,
-        resource,
-        params,
-        environment: { mission_id: mission.id, step: step.name, attempt },
-      });
-    } catch (error) {
-      this.tools.logger.warn('a step waits for the policies', {
-        mission: mission.id,
-        reason: messageOf(error),
-      });
-      return undefined;
-    }
-    const { decision_id, allowed, reason, warnings, requires_audit } = decision;
-    const notes: [string, object][] = warnings.map((text) => [text.slice(0, MAX_MESSAGE), { decision_id }]);
-    if (requires_audit) notes.push(['The policies demand an audit of this step', { decision_id, reason }]);
-    if (allowed) return { decisionId: decision_id, notes };
-    if (policyMode === 'observe') {
-      return {
-        decisionId: decision_id,
-        notes: [['The policies would have refused this step', { decision_id, reason }]],
-      };
-    }
-    // The denial is in the log before the mission fails of it.
-    await events?.written(FLUSH_MS);
-    return {
-      error: Object.assign(new StepFailure('denied_by_policy', reason, true), { decisionId: decision_id }),
-    };
   }
 
   private async execute(mission: StoredMission, { step, kind, params }: Ready): Promise<unknown> {
@@ -248,6 +196,7 @@ export class MissionRun {
       ending.signal.addEventListener('abort', late);
     });
     aborted.catch(() => undefined);
+    this.executing = true;
     try {
       const context = {
         agentId: mission.agent_id,
@@ -256,6 +205,7 @@ export class MissionRun {
       };
       return await Promise.race([kind.run(params, context), aborted]);
     } finally {
+      this.executing = false;
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
     }
@@ -271,8 +221,8 @@ export class MissionRun {
       if (isLarge) keep(step.name, result);
       const outcome: StepOutcome = { result: isLarge ? null : result, decision_id: decisionId };
       if (isLarge) outcome.bytes = bytes;
-      this.settle(book, step, outcome);
       book.log('info', 'Step completed', { step: step.name });
+      this.settle(book, step, outcome);
     });
   }
 
@@ -307,6 +257,7 @@ export class MissionRun {
     return undefined;
   }
 
+  /** With its last step a mission ends. */
   private settle(book: MissionBook, step: Step, outcome: StepOutcome): void {
     const { outcomes, progress } = book.now;
     book.change({
@@ -316,6 +267,7 @@ export class MissionRun {
       waiting: null,
       due_at: nowSeconds(),
     });
+    if (!nextStep(book.now)) book.move('COMPLETED');
   }
 
   private async complete(): Promise<undefined> {
@@ -335,6 +287,7 @@ export class MissionRun {
     for (;;) {
       try {
         const mission = await this.commit(change);
+        this.taken = true;
         this.writes = mission.run_writes;
         return mission;
       } catch (error) {
@@ -348,10 +301,14 @@ export class MissionRun {
     return this.tools.store.transaction(async (tx) => {
       tx.demand(this.lease);
       const mission = await tx.get(MISSIONS, this.id);
-      if (mission?.status !== 'RUNNING' || mission.held_by !== this.lease.fence) throw new Over();
+      const isMine = mission?.held_by === this.lease.fence;
+      if (!mission || (this.taken && !isMine)) throw new Over();
       // It was written, and only the answer got lost.
-      if (mission.run_writes > this.writes) return mission;
+      if (isMine && mission.run_writes > this.writes) return mission;
+      // A failover took writes back: whoever takes the mission goes on from what is stored.
+      if (isMine && mission.run_writes < this.writes) throw new Over();
       const book = new MissionBook(tx, mission, this.tools.events);
+      if (!isMine) this.take(book);
       const large: [string, unknown][] = [];
       change(book, (step, result) => large.push([step, result]));
       for (const [step, result] of large) {
@@ -363,6 +320,10 @@ export class MissionRun {
       return book.close();
     });
   }
+}
+
+function nextStep({ steps, outcomes }: StoredMission): Step | undefined {
+  return steps.find(({ name }) => !Object.hasOwn(outcomes, name));
 }
 
 /** `keep` puts the result of a step into a document of its own. */

@@ -30,12 +30,14 @@ import {
 import { type MissionStatus, mayMove, mayRetry, STATUSES } from './missions.lifecycle.js';
 import { MissionsWorker } from './missions.worker.js';
 
-/** Who asks: an agent changes only what it made itself. */
+/** Who asks: an agent sets in motion only what it made itself, and reports on that and on what was given to it. */
 export interface Asker {
   id: string;
   role: string;
   mayDelegate: boolean;
 }
+
+type Work = (book: MissionBook) => void;
 
 interface StatusChange {
   status: MissionStatus;
@@ -66,7 +68,8 @@ export class MissionsService {
     const mission = newMission(input, { agent_id, agent_role, created_by: asker.id });
     return this.store.transaction(
       async (tx) => {
-        if (await tx.get(MISSIONS, mission.id)) throw missionExists(mission.id);
+        // An id of our own is new.
+        if (input.id !== undefined && (await tx.get(MISSIONS, input.id))) throw missionExists(input.id);
         return toMission(MissionBook.create(tx, mission, this.events));
       },
       { once },
@@ -108,7 +111,7 @@ export class MissionsService {
     asker: Asker,
     version?: number,
   ): Promise<Mission> {
-    return this.write(id, asker, version, (book) => {
+    return this.report(id, asker, version, (book) => {
       const { status: from, due_at } = book.now;
       if (!mayMove(from, status)) throw illegalMove(from, status);
       // One that runs and is due again is ours, be it that it waits between two steps.
@@ -124,7 +127,7 @@ export class MissionsService {
     asker: Asker,
     version?: number,
   ): Promise<void> {
-    await this.write(id, asker, version, (book) => book.log(level, message, data, timestamp));
+    await this.report(id, asker, version, (book) => book.log(level, message, data, timestamp));
   }
 
   async entries(
@@ -143,7 +146,7 @@ export class MissionsService {
 
   /** Makes it due; one that waits already stays where it is in the queue. */
   async execute(id: string, asker: Asker, version?: number): Promise<void> {
-    await this.write(id, asker, version, (book) => {
+    await this.direct(id, asker, version, (book) => {
       const { status, due_at } = book.now;
       if (status !== 'PENDING') throw notExecutable(status);
       if (due_at === null) book.change({ due_at: nowSeconds(), correlation_id: correlation() });
@@ -153,7 +156,7 @@ export class MissionsService {
 
   /** Goes on from the step that failed; those before it are not run again. */
   async retry(id: string, asker: Asker, version?: number): Promise<void> {
-    await this.write(id, asker, version, (book) => {
+    await this.direct(id, asker, version, (book) => {
       const { status } = book.now;
       if (!mayRetry(status)) throw notRetryable(status);
       book.move('PENDING', 'retry');
@@ -167,16 +170,29 @@ export class MissionsService {
     this.worker.kick();
   }
 
+  private report(id: string, asker: Asker, version: number | undefined, work: Work): Promise<Mission> {
+    return this.write(
+      id,
+      version,
+      ({ created_by, agent_id }) => [created_by, agent_id].includes(asker.id) || asker.mayDelegate,
+      work,
+    );
+  }
+
+  private direct(id: string, asker: Asker, version: number | undefined, work: Work): Promise<Mission> {
+    return this.write(id, version, ({ created_by }) => created_by === asker.id || asker.mayDelegate, work);
+  }
+
   private write(
     id: string,
-    asker: Asker,
     version: number | undefined,
-    work: (book: MissionBook) => void,
+    may: (mission: StoredMission) => boolean,
+    work: Work,
   ): Promise<Mission> {
     return this.store.transaction(async (tx) => {
       const mission = await tx.get(MISSIONS, id);
       if (!mission) throw noSuchMission(id);
-      if (!asker.mayDelegate && mission.created_by !== asker.id) throw notYours();
+      if (!may(mission)) throw notYours();
       expectVersion(mission.version, version);
       const book = new MissionBook(tx, mission, this.events);
       work(book);
@@ -220,6 +236,7 @@ function newMission(
     step_attempts: 0,
     waiting: null,
     log_entries: 0,
+    log_bytes: 0,
     log_cut: 0,
     correlation_id: correlation(),
     run_writes: 0,

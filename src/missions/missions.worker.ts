@@ -26,12 +26,14 @@ import { type Kinds, kindsOf } from './missions.steps.js';
 
 /** A lease is renewed so often within its time. */
 const RENEWALS = 3;
-/** The safety net below the kicks. */
-const POLL_MS = 1000;
-/** How often it is looked for missions whose worker is gone. */
-const RECOVER_EVERY = 5;
-/** Looked at for each priority: some of them may be in others' hands already. */
-const CANDIDATES = 20;
+/** How soon it is looked what others have changed. */
+const LOOK_MS = 250;
+/** The safety net below the kicks, in looks. */
+const POLL_EVERY = 4;
+/** How often it is looked for missions whose worker is gone, in looks. */
+const RECOVER_EVERY = 20;
+/** Looked at for each priority beyond the free places: some may be in others' hands already. */
+const SPARE = 10;
 
 @Injectable()
 export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
@@ -41,7 +43,9 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private stopWatching?: () => void;
   private looking?: Promise<void>;
   private again = false;
-  private polls = RECOVER_EVERY - 1;
+  private changed = false;
+  private looks = 0;
+  private recovering = true;
   private stopped = false;
   private ended?: Promise<void>;
   private readonly leaseMs: number;
@@ -62,8 +66,11 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   onApplicationBootstrap(): void {
-    this.stopWatching = this.store.watch(MISSIONS, () => this.kick());
-    this.timer = setInterval(() => this.poll(), POLL_MS).unref();
+    // Every write of this replica's own runs is told as well, so what was told is gathered until the next look.
+    this.stopWatching = this.store.watch(MISSIONS, () => {
+      this.changed = true;
+    });
+    this.timer = setInterval(() => this.look(), LOOK_MS).unref();
     this.kick();
   }
 
@@ -96,8 +103,13 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     });
   }
 
-  private poll(): void {
-    this.polls += 1;
+  /** Runs see whether their mission was cancelled, and what became due elsewhere is found. */
+  private look(): void {
+    this.looks += 1;
+    this.recovering ||= this.looks % RECOVER_EVERY === 0;
+    if (!this.changed && this.looks % POLL_EVERY !== 0) return;
+    this.changed = false;
+    for (const { run } of this.runs.values()) run.look().catch((error: unknown) => this.trouble(error));
     this.kick();
   }
 
@@ -105,10 +117,10 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     while (this.again && !this.stopped) {
       this.again = false;
       try {
-        await Promise.all([...this.runs.values()].map(({ run }) => run.look()));
+        // First what was begun: where many are due there would never be a place for it.
+        if (this.recovering) await this.recover();
         // Set at once: what runs asks for it at any moment.
         this.waiting = await this.takeDue();
-        if (this.polls >= RECOVER_EVERY) await this.recover();
       } catch (error) {
         this.trouble(error);
         return;
@@ -116,45 +128,57 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
-  /** True where more are due than there are places for. */
+  /** Missions that stand in the index as held by this replica. */
+  private get held(): number {
+    return [...this.runs.values()].filter(({ run }) => run.taken).length;
+  }
+
+  private get free(): number {
+    return this.stopped ? 0 : this.config.missionsConcurrency - this.runs.size;
+  }
+
+  /** By priority, and within one in the order in which they became due. True where more are due than there are places for. */
   private async takeDue(): Promise<boolean> {
-    for (const priority of PRIORITIES) {
-      // To the last one of a priority: those below it come when there is none left.
-      let taken = true;
-      while (taken) {
-        taken = false;
-        for (const mission of await this.due(priority, nowSeconds())) {
-          if (this.stopped) return false;
-          if (this.runs.size >= this.config.missionsConcurrency) return true;
-          taken = (await this.take(mission)) || taken;
-        }
-      }
+    for (;;) {
+      const now = nowSeconds();
+      // Those that were just taken may stand there still.
+      const limit = this.config.missionsConcurrency - this.held + SPARE;
+      const due = (await Promise.all(PRIORITIES.map((value) => this.due(value, limit, now)))).flat();
+      if (this.stopped) return false;
+      const { free } = this;
+      if (free === 0) return due.length > 0;
+      const taken = await this.takeSome(due);
+      if (!taken || due.length <= free) return false;
     }
-    return false;
   }
 
   /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
   private async recover(): Promise<void> {
-    this.polls = 0;
-    for (const mission of await this.due(HELD)) {
-      if (this.stopped || this.runs.size >= this.config.missionsConcurrency) return;
-      await this.take(mission);
-    }
+    if (this.free === 0) return;
+    await this.takeSome(await this.due(HELD, MAX_PAGE));
+    // Where the places are used up there may be more of them.
+    this.recovering = this.free === 0;
   }
 
-  private async due(value: string, until?: number): Promise<StoredMission[]> {
-    // Those that were just taken may stand there still.
-    const limit = Math.min(MAX_PAGE, value === HELD ? MAX_PAGE : CANDIDATES + this.runs.size);
-    const { rows } = await this.store.list(MISSIONS, {
-      where: { due: value },
-      until,
-      direction: 'asc',
-      limit,
-    });
+  private async due(value: string, limit: number, until?: number): Promise<StoredMission[]> {
+    const query = { where: { due: value }, until, direction: 'asc', limit } as const;
+    const { rows } = await this.store.list(MISSIONS, query);
     return rows.filter(({ id }) => !this.runs.has(id));
   }
 
-  private async take({ id, correlation_id }: StoredMission): Promise<boolean> {
+  /** As many as there are places for, in their order and so many at once; whether there was any that nobody held. */
+  private async takeSome(missions: StoredMission[]): Promise<boolean> {
+    const rest = [...missions];
+    let any = false;
+    while (rest.length > 0 && this.free > 0) {
+      const taken = await Promise.all(rest.splice(0, this.free).map((mission) => this.take(mission)));
+      any ||= taken.includes(true);
+    }
+    return any;
+  }
+
+  private async take(mission: StoredMission): Promise<boolean> {
+    const { id, correlation_id } = mission;
     const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
     if (!lease) return false;
     const tools = {
@@ -166,7 +190,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
       events: this.events,
       crowded: () => this.waiting,
     };
-    const run = new MissionRun(id, lease, tools);
+    const run = new MissionRun(mission, lease, tools);
     // What a run causes belongs to the request that set it in motion, and not to the one that happened to kick the worker.
     const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
     this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease)) });

@@ -1,0 +1,180 @@
+/** Missions while their workers and their Redis are killed, stopped and failed over. `npm run test:faults` runs the long form. */
+import { sleep } from '../src/shared/clock.js';
+import { MissionLoad } from './faults/missions.js';
+import { LONG } from './support/effort.js';
+import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { RedisServer, startSentinels, until } from './support/redis-server.js';
+import { Target } from './support/target.js';
+
+const KILLS = LONG ? 50 : 1;
+const OFTEN = KILLS === 1 ? 'once' : `${KILLS} times`;
+const MISSIONS = LONG ? 1000 : 30;
+const FREEZE_MS = LONG ? 10_000 : 1500;
+/** As short as it may be; the default is ten times as much. */
+const LEASE_SECONDS = 3;
+const LIMIT_MS = LONG ? 1_800_000 : 120_000;
+const FAILOVER_MS = 20_000;
+
+const ends: (() => Promise<unknown>)[] = [];
+let folder: ReturnType<typeof temporaryFolder>;
+let target: Target;
+let services: ServiceProcess[];
+
+beforeEach(async () => {
+  folder = temporaryFolder();
+  target = await Target.start();
+  services = [];
+  ends.push(
+    async () => folder.remove(),
+    () => target.stop(),
+  );
+});
+afterEach(async () => {
+  for (const service of services) service.kill('SIGCONT');
+  await Promise.all(services.map((service) => service.stop('SIGKILL')));
+  for (const end of ends.splice(0).reverse()) await end();
+});
+
+async function start(env: Record<string, string>): Promise<void> {
+  const service = await ServiceProcess.start({
+    BRAIN_DATA_DIR: folder.path,
+    BRAIN_LOG_REQUESTS: 'off',
+    BRAIN_HTTP_ALLOW_PRIVATE: 'true',
+    BRAIN_MISSIONS_LEASE_SECONDS: String(LEASE_SECONDS),
+    ...env,
+  });
+  services.push(service);
+}
+
+async function startRedis(): Promise<RedisServer> {
+  const redis = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
+  ends.push(() => redis.stop());
+  return redis;
+}
+
+/** While missions are in its hands; now and then it comes back first, after it has lost them. */
+async function killOne(mayReturn: boolean): Promise<void> {
+  await sleep(500 + Math.random() * 500);
+  const [victim] = services.splice(Math.floor(Math.random() * services.length), 1);
+  if (mayReturn) {
+    victim.kill('SIGSTOP');
+    await sleep((LEASE_SECONDS + 2) * 1000);
+    victim.kill('SIGCONT');
+    await sleep(1000);
+  }
+  await victim.stop('SIGKILL');
+}
+
+it('a mission that was begun is gone on with after a kill although others wait for the only place', async () => {
+  const env = { BRAIN_MISSIONS_CONCURRENCY: '1' };
+  await start(env);
+  const [service] = services;
+  target.on('/begun', () => undefined);
+  for (const path of ['/begun', '/next', '/next', '/next']) {
+    const steps = [{ name: 'call', kind: 'http', params: { url: target.url + path } }];
+    const { body } = await service.post('/api/missions', { name: 'm', steps });
+    await service.post(`/api/missions/${String(body.id)}/execute`, {});
+    await until(() => target.times('/begun') === 1, LIMIT_MS, 'the first one');
+  }
+  await service.stop('SIGKILL');
+  services.pop();
+  // Each of the others takes the place for good.
+  target.on('/next', () => undefined);
+  await start(env);
+  await until(() => target.asked.length === 2, LIMIT_MS, 'what is begun next');
+  expect(target.times('/begun')).toBe(2);
+});
+
+it(
+  `missions end as they should though the service on the embedded store is killed ${OFTEN}`,
+  async () => {
+    await start({});
+    const load = new MissionLoad(() => services, target);
+    for (let kill = 0; kill < KILLS; kill += 1) {
+      await killOne(false);
+      await start({});
+    }
+    await load.stop();
+    const { repeated, takenOver } = await load.verify();
+    console.log(`${load.ids.length} missions, ${takenOver} taken over, ${repeated} steps repeated`);
+    expect(takenOver).toBeGreaterThan(0);
+  },
+  LIMIT_MS,
+);
+
+it(
+  `missions end as they should though one of three replicas on Redis is killed ${OFTEN}`,
+  async () => {
+    const env = { REDIS_URL: (await startRedis()).url };
+    await Promise.all([1, 2, 3].map(() => start(env)));
+    const load = new MissionLoad(() => services, target);
+    for (let kill = 0; kill < KILLS; kill += 1) {
+      await killOne(kill % 5 === 4);
+      await start(env);
+    }
+    await load.stop();
+    const { repeated, takenOver } = await load.verify();
+    console.log(`${load.ids.length} missions, ${takenOver} taken over, ${repeated} steps repeated`);
+    expect(takenOver).toBeGreaterThan(0);
+  },
+  LIMIT_MS,
+);
+
+it(
+  `${MISSIONS} missions end as they should though Redis is killed and then stands still for ${FREEZE_MS / 1000} s`,
+  async () => {
+    const redis = await startRedis();
+    const env = { REDIS_URL: redis.url };
+    await Promise.all([1, 2].map(() => start(env)));
+    const load = new MissionLoad(() => services, target, MISSIONS);
+    await load.made(MISSIONS / 3);
+    await redis.kill();
+    await sleep(500);
+    await redis.run();
+    await load.made((MISSIONS * 2) / 3);
+    redis.freeze();
+    await sleep(FREEZE_MS);
+    redis.thaw();
+    await load.over();
+    const { repeated, takenOver } = await load.verify();
+    console.log(`${load.ids.length} missions, ${takenOver} taken over, ${repeated} steps repeated`);
+    expect(load.ids.length).toBeGreaterThanOrEqual(MISSIONS);
+  },
+  LIMIT_MS,
+);
+
+it(
+  `of ${MISSIONS} missions all that survive a failover end, and none is half done`,
+  async () => {
+    const group = await startSentinels();
+    ends.push(() => group.stop());
+    const env = {
+      BRAIN_REDIS_SENTINELS: group.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','),
+      BRAIN_REDIS_MASTER: 'mymaster',
+    };
+    await Promise.all([1, 2].map(() => start(env)));
+    const load = new MissionLoad(() => services, target, MISSIONS);
+    await load.made(MISSIONS / 2);
+    const [master, replica] = group.servers;
+    // What is acknowledged from here on until its death is lost, more than any failover would lose by itself.
+    master.cli('acl', 'setuser', 'default', '-psync', '-sync');
+    master.cli('client', 'kill', 'type', 'replica');
+    await sleep(300);
+    await master.kill();
+    const promoted = async (): Promise<boolean> => {
+      try {
+        return replica.cli('role').startsWith('master');
+      } catch {
+        // While it changes sides it may hang up on whoever asks.
+        return false;
+      }
+    };
+    await until(promoted, FAILOVER_MS, 'the failover');
+    await load.over();
+    const lost = await load.executeAgain();
+    const { repeated, takenOver } = await load.verify({ rollback: true });
+    console.log(`${lost} missions lost, ${takenOver} taken over, ${repeated} steps repeated`);
+    expect(load.ids.length).toBeGreaterThan(MISSIONS / 3);
+  },
+  LIMIT_MS,
+);
