@@ -77,6 +77,7 @@ export function startService(settings = {}) {
   return startServer(join(ROOT, 'dist/main.js'), { ...fixed, ...settings }, [
     '--enable-source-maps',
     '--max-semi-space-size=8',
+    '--no-allocation-site-pretenuring',
   ]);
 }
 

@@ -99,18 +99,16 @@ function compile(target: Class): Map<string, FieldCheck> {
     const instance = getFromContainer(constraint.target as new () => Constraint);
     const { constraints, propertyName: property } = rule;
     const targetName = target.name;
-    // Written out: a copy of an object with more fields is slow to make, and this is made for each field of each request.
-    const at = (value: unknown, object: object): ValidationArguments => ({
-      constraints,
-      property,
-      targetName,
-      value,
-      object,
-    });
+    // One for all requests, since a check is done with it when it answers: a new one for each field is much garbage.
+    const args: ValidationArguments = { constraints, property, targetName, value: undefined, object: {} };
     field.checks.push({
       name: constraint.name,
-      accepts: (value, object) => instance.validate(value, at(value, object)) === true,
-      message: instance.defaultMessage?.(at(undefined, {})) ?? `must be ${constraint.name}`,
+      accepts: (value, object) => {
+        args.value = value;
+        args.object = object;
+        return instance.validate(value, args) === true;
+      },
+      message: instance.defaultMessage?.(args) ?? `must be ${constraint.name}`,
     });
   }
   return fields;

@@ -7,6 +7,7 @@
  * - A batch is applied once, however often it is sent with the same id.
  * - An event and its index entries appear together and are trimmed together.
  */
+import { digest, passingDigest } from '../shared/ids.js';
 
 /** `json` is the envelope as it will be read; `keys` are the values by which the index finds it. */
 export interface EventRecord {
@@ -117,4 +118,9 @@ export function indexKeys(event: { payload: unknown; meta: { correlation_id: str
   }
   if (event.meta.correlation_id !== null) keys.push(`c:${event.meta.correlation_id}`);
   return keys;
+}
+
+/** A key as it stands in the index. All events of a request have its correlation id, and no others ever will. */
+export function keyDigest(key: string): string {
+  return key.startsWith('c:') ? passingDigest(key) : digest(key);
 }

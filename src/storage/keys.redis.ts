@@ -1,5 +1,6 @@
 /** The name of every key that we have in Redis. */
 import { digest, sha256 } from '../shared/ids.js';
+import { keyDigest } from './event-log.js';
 import { ALL, type PlannedDocument } from './transaction.js';
 
 /** One adapter keeps the documents of many collections. */
@@ -61,7 +62,7 @@ export class RedisKeys {
   }
 
   events(key: string): string {
-    return this.eventIndex + digest(key);
+    return this.eventIndex + keyDigest(key);
   }
 
   transaction(id: string): string {

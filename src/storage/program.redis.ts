@@ -1,7 +1,6 @@
 /** A transaction as the operations of `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
 
-import { digest } from '../shared/ids.js';
-import type { EventRecord } from './event-log.js';
+import { type EventRecord, keyDigest } from './event-log.js';
 import { type AnyCollection, indexField, type RedisKeys, revisionField } from './keys.redis.js';
 import { encodeOrder } from './order.redis.js';
 import { ONCE_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from './store.js';
@@ -116,7 +115,7 @@ export class Program {
       keys.push(this.names.stream, this.names.eventIndex);
       // Arguments are what a batch costs this process, so it is one, however many events there are: a line of JSON, which
       // has no line breaks, and a line of digests for each.
-      args.push(this.events.map(({ json, keys }) => `${json}\n${keys.map(digest).join(' ')}\n`).join(''));
+      args.push(this.events.map(({ json, keys }) => `${json}\n${keys.map(keyDigest).join(' ')}\n`).join(''));
     }
     return { keys, args };
   }
