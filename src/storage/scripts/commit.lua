@@ -191,25 +191,35 @@ for i = checks + 1, #ops do
   arg = arg + (op == 'H' and 1 + 2 * tonumber(value) or WIDTH[op] or 1)
 end
 
--- The state stands whatever the log says. What the log refuses is told, and a gap will say so.
+-- Of a position as a member of an index, where the order of the bytes is that of the log.
+local ZEROS = '000000000000000'
+local function place_of(id)
+  local dash = string.find(id, '-', 1, true)
+  return string.sub(ZEROS, dash) .. string.sub(id, 1, dash) .. string.sub(ZEROS, #id - dash + 1) .. string.sub(id, dash + 1)
+end
+
+-- The state stands whatever the log says. What the log refuses is told, and a gap will say so. The texts are cut by find and
+-- sub: patterns with captures took half of the time that a batch of events holds up Redis.
 local function append(events)
-  local stream, index, last = KEYS[#ops + 2], KEYS[#ops + 3], ''
-  for event, marks in string.gmatch(events, '([^\n]*)\n([^\n]*)\n') do
-    local id = redis.pcall('XADD', stream, '*', 'event', event)
+  local stream, index, last, at = KEYS[#ops + 2], KEYS[#ops + 3], '', 1
+  while at < #events do
+    local event_end = string.find(events, '\n', at, true)
+    local marks_end = string.find(events, '\n', event_end + 1, true)
+    local id = redis.pcall('XADD', stream, '*', 'event', string.sub(events, at, event_end - 1))
     if type(id) == 'table' then return last, stream .. ': ' .. id.err end
-    local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-    local place = string.rep('0', 15 - #ms) .. ms .. '-' .. string.rep('0', 15 - #seq) .. seq
-    local done = {}
+    local place, marks = place_of(id), string.sub(events, event_end + 1, marks_end - 1)
     for mark in string.gmatch(marks, '%S+') do
       local added = redis.pcall('ZADD', index .. mark, '0', place)
       if type(added) == 'table' then
         redis.call('XDEL', stream, id)
-        for _, key in ipairs(done) do redis.call('ZREM', key, place) end
+        for done in string.gmatch(marks, '%S+') do
+          if done == mark then break end
+          redis.call('ZREM', index .. done, place)
+        end
         return last, index .. mark .. ': ' .. added.err
       end
-      done[#done + 1] = index .. mark
     end
-    last = id
+    last, at = id, marks_end + 1
   end
   return last, ''
 end
