@@ -130,10 +130,10 @@ export class MissionRun {
     const kind = this.tools.kinds.get(step.kind);
     if (!kind)
       throw new StepFailure('unknown_kind', `there is no kind of step '${step.kind}' in this release`, true);
-    const params = filled(step.params ?? {}, values) as Record<string, unknown>;
+    const both = filled([step.params ?? {}, step.resource], values);
+    const [params, resource] = both as [Record<string, unknown>, unknown];
     const [fault] = kind.faults(params, 'filled');
     if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
-    const resource = step.resource === undefined ? undefined : filled(step.resource, values);
     if (resource === undefined || isResource(resource)) return { step, kind, params, resource };
     const detail = `resource must be text of 1 to ${MAX_RESOURCE} characters`;
     throw new StepFailure('invalid_resource', detail, true);
