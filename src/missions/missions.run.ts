@@ -35,6 +35,8 @@ const UNDECIDED_SECONDS = 2;
 const TIMEOUT_SECONDS = 60;
 /** A store that is away is asked again after this, for as long as the lease holds. */
 const STORE_RETRY_MS = 500;
+/** A mission that has lost so many workers in one step is taken for the cause. */
+const MAX_TAKEOVERS = 10;
 const MAX_MESSAGE = 1024;
 const MAX_RESOURCE = 1024;
 
@@ -88,6 +90,7 @@ export class MissionRun {
   async run(): Promise<void> {
     try {
       let mission: StoredMission | undefined = this.found;
+      if (mission.held_by !== null) mission = await this.takeOver();
       while (mission && !hasEnded(mission.status)) mission = await this.next(mission);
     } catch (error) {
       if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
@@ -106,6 +109,18 @@ export class MissionRun {
     else if (book.now.held_by !== null)
       book.log('warning', 'Taken over: the worker that held the mission is gone');
     book.change({ held_by: this.lease.fence, due_at: nowSeconds() });
+  }
+
+  /** Counted before anything else is done with the mission: that may be what ends its workers. */
+  private takeOver(): Promise<StoredMission> {
+    return this.write((book) => {
+      const takeovers = book.now.takeovers + 1;
+      book.change({ takeovers });
+      if (takeovers < MAX_TAKEOVERS) return;
+      const step = nextStep(book.now)?.name ?? null;
+      const message = `its worker was lost ${takeovers} times in this step`;
+      this.fail(book, { code: 'worker_lost', message, step });
+    });
   }
 
   /** Brings the mission one step on; nothing where it has ended, or was handed back. */
@@ -251,10 +266,15 @@ export class MissionRun {
     }
     await this.write((book) => {
       book.log('error', 'Step failed', { ...error, attempt });
-      book.change({ error, step_attempts: 0 });
-      book.move('FAILED', `${step.name}: ${message}`.slice(0, MAX_MESSAGE));
+      this.fail(book, error);
     });
     return undefined;
+  }
+
+  private fail(book: MissionBook, error: MissionError): void {
+    book.change({ error, step_attempts: 0, takeovers: 0 });
+    const at = error.step === null ? '' : `${error.step}: `;
+    book.move('FAILED', `${at}${error.message}`.slice(0, MAX_MESSAGE));
   }
 
   /** With its last step a mission ends. */
@@ -264,6 +284,7 @@ export class MissionRun {
       outcomes: { ...outcomes, [step.name]: outcome },
       progress: { done: progress.done + 1, total: progress.total },
       step_attempts: 0,
+      takeovers: 0,
       waiting: null,
       due_at: nowSeconds(),
     });

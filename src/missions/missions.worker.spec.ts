@@ -1,0 +1,119 @@
+/** One worker, on the embedded store, with what seldom happens: it has to be made to happen here. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readConfig } from '../config.js';
+import type { ImmuneService } from '../immune/immune.service.js';
+import type { PolicyService } from '../policy/policy.service.js';
+import { sleep } from '../shared/clock.js';
+import { Draining } from '../shared/draining.js';
+import type { Logger } from '../shared/logger.js';
+import { EmbeddedDatabase } from '../storage/database.embedded.js';
+import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { StoreEmbedded } from '../storage/store.embedded.js';
+import type { Store } from '../storage/store.js';
+import { MISSIONS, type StoredMission } from './missions.collection.js';
+import type { Mission, NewMission } from './missions.dto.js';
+import { MissionsService } from './missions.service.js';
+import { MissionsWorker } from './missions.worker.js';
+
+const asker = { id: 'u', role: 'admin', mayDelegate: true };
+const SOON_MS = 10_000;
+const at = (name = 'a'): object => ({ name, kind: 'wait', params: { seconds: 0 } });
+/** The lease of a worker that is gone. */
+const GONE = 999_999;
+
+describe('a worker', () => {
+  let folder: string;
+  let embedded: StoreEmbedded;
+  let missions: MissionsService;
+  let workers: MissionsWorker[];
+  let warnings: string[];
+  let evaluate: jest.Mock;
+  let decision: object;
+
+  /** `over` replaces methods of the store that it works on. */
+  function worker(env: Record<string, string> = {}, over: Partial<Store> = {}): MissionsWorker {
+    const store = Object.assign(Object.create(embedded), over) as Store;
+    const logger = { debug() {}, warn: (message: string) => warnings.push(message) } as unknown as Logger;
+    const policy = { evaluate } as unknown as PolicyService;
+    const immune = {} as ImmuneService;
+    const made = new MissionsWorker(store, readConfig(env), policy, immune, logger, new Draining());
+    workers.push(made);
+    return made;
+  }
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-worker-'));
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
+    embedded = new StoreEmbedded(db, new EventLogEmbedded(db));
+    workers = [];
+    warnings = [];
+    decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
+    evaluate = jest.fn(() => Promise.resolve(decision));
+    // Nobody is kicked: a worker that starts finds what there is.
+    const idle = { kinds: worker().kinds, kick: () => undefined } as unknown as MissionsWorker;
+    missions = new MissionsService(embedded, idle);
+  });
+  afterEach(async () => {
+    for (const one of workers) await one.onModuleDestroy();
+    await embedded.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const make = async (over: Partial<StoredMission> = {}, input: object = {}): Promise<string> => {
+    const { id } = await missions.create({ name: 'm', steps: [at()], ...input } as NewMission, asker);
+    await missions.execute(id, asker);
+    await change(id, over);
+    return id;
+  };
+  const change = (id: string, over: Partial<StoredMission>): Promise<void> =>
+    embedded.transaction(async (tx) => {
+      const mission = await tx.get(MISSIONS, id);
+      if (mission) tx.put(MISSIONS, { ...mission, ...over });
+    });
+  const held = (over: Partial<StoredMission> = {}): Partial<StoredMission> => ({
+    status: 'RUNNING',
+    due_at: 1,
+    held_by: GONE,
+    ...over,
+  });
+  const until = async (what: () => Promise<boolean> | boolean): Promise<void> => {
+    const startedMs = Date.now();
+    while (!(await what())) {
+      if (Date.now() - startedMs > SOON_MS) throw new Error('it takes too long');
+      await sleep(10);
+    }
+  };
+  const ended = async (id: string): Promise<Mission> => {
+    await until(async () => (await missions.get(id)).finished_at !== null);
+    return missions.get(id);
+  };
+
+  describe('that takes a mission over', () => {
+    it('counts that before anything else, until a step is done', async () => {
+      const id = await make(held({ takeovers: 8 }));
+      let before: StoredMission | undefined;
+      evaluate.mockImplementation(async () => {
+        before = await embedded.get(MISSIONS, id);
+        return decision;
+      });
+      worker().onApplicationBootstrap();
+      expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+      expect(before).toMatchObject({ takeovers: 9, status: 'RUNNING' });
+      expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
+    });
+
+    it('ends it where it has lost ten workers in one step; a retry begins anew', async () => {
+      const id = await make(held({ takeovers: 9 }));
+      const one = worker();
+      one.onApplicationBootstrap();
+      expect(await ended(id)).toMatchObject({
+        status: 'FAILED',
+        error: { code: 'worker_lost', message: 'its worker was lost 10 times in this step', step: 'a' },
+      });
+      expect(evaluate).not.toHaveBeenCalled();
+      expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
+    });
+  });
+});
