@@ -43,6 +43,9 @@ const MAX_RESOURCE = 1024;
 /** Why a step was ended from outside. */
 export type StopReason = 'ended' | 'lease_lost' | 'stopping' | 'timeout';
 
+/** What tells where in its life a mission is. */
+const PLACE = ['status', 'run_writes', 'due_at', 'held_by'] as const;
+
 /** The mission is no longer this worker's. */
 class Over extends Error {}
 
@@ -102,9 +105,12 @@ export class MissionRun {
     }
   }
 
-  /** The first write of a run takes the mission as it was found: who changed it meanwhile may have run it on, or ended it. */
+  /**
+   * The first write of a run takes the mission as it was found: who changed it meanwhile may have run it on, or ended it. A line
+   * in its log is no such change.
+   */
   private take(book: MissionBook): void {
-    if (book.now.version !== this.found.version) throw new Over();
+    if (PLACE.some((field) => book.now[field] !== this.found[field])) throw new Over();
     if (book.now.status === 'PENDING') book.move('RUNNING');
     else if (book.now.held_by !== null)
       book.log('warning', 'Taken over: the worker that held the mission is gone');

@@ -116,4 +116,15 @@ describe('a worker', () => {
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
     });
   });
+
+  it('runs a mission although lines are added to its log all the time', async () => {
+    const id = await make();
+    evaluate.mockImplementation(async () => {
+      await missions.log(id, { message: 'still here' }, asker);
+      return decision;
+    });
+    worker().onApplicationBootstrap();
+    expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+    expect(evaluate).toHaveBeenCalledTimes(1);
+  });
 });
