@@ -311,9 +311,11 @@ export class MissionRun {
   /** What cannot be written because the store is away is written when it is back: what a step has done is done. */
   private async write(change: Change): Promise<StoredMission> {
     const { signal } = this.stopping;
+    // Of this write: one that was given up may still be under way when the next one begins.
+    const { writes } = this;
     for (;;) {
       try {
-        const mission = await this.commit(change);
+        const mission = await this.commit(change, writes);
         this.taken = true;
         this.writes = mission.run_writes;
         return mission;
@@ -324,16 +326,16 @@ export class MissionRun {
     }
   }
 
-  private commit(change: Change): Promise<StoredMission> {
+  private commit(change: Change, writes: number): Promise<StoredMission> {
     return this.tools.store.transaction(async (tx) => {
       tx.demand(this.lease);
       const mission = await tx.get(MISSIONS, this.id);
       const isMine = mission?.held_by === this.lease.fence;
       if (!mission || (this.taken && !isMine)) throw new Over();
       // It was written, and only the answer got lost.
-      if (isMine && mission.run_writes > this.writes) return mission;
+      if (isMine && mission.run_writes > writes) return mission;
       // A failover took writes back: whoever takes the mission goes on from what is stored.
-      if (isMine && mission.run_writes < this.writes) throw new Over();
+      if (isMine && mission.run_writes < writes) throw new Over();
       const book = new MissionBook(tx, mission, this.tools.events);
       if (!isMine) this.take(book);
       const large: [string, unknown][] = [];

@@ -7,11 +7,12 @@ import type { ImmuneService } from '../immune/immune.service.js';
 import type { PolicyService } from '../policy/policy.service.js';
 import { sleep } from '../shared/clock.js';
 import { Draining } from '../shared/draining.js';
+import { BrainError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/database.embedded.js';
 import { EventLogEmbedded } from '../storage/event-log.embedded.js';
 import { StoreEmbedded } from '../storage/store.embedded.js';
-import type { Store } from '../storage/store.js';
+import type { Store, Tx } from '../storage/store.js';
 import { MISSIONS, type StoredMission } from './missions.collection.js';
 import type { Mission, NewMission } from './missions.dto.js';
 import { MissionsService } from './missions.service.js';
@@ -126,5 +127,24 @@ describe('a worker', () => {
     worker().onApplicationBootstrap();
     expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
     expect(evaluate).toHaveBeenCalledTimes(1);
+  });
+
+  it('writes once what was given up, written again, and then came through after all', async () => {
+    const id = await make({}, { steps: [at('a'), at('b'), at('c')] });
+    let writes = 0;
+    let late: () => Promise<unknown>;
+    const transaction = async <T>(work: (tx: Tx) => Promise<T> | T): Promise<T> => {
+      writes += 1;
+      if (writes === 2) {
+        late = () => embedded.transaction(work);
+        throw new BrainError('unavailable', 'store_timeout', 'late');
+      }
+      if (writes === 4) await late();
+      return embedded.transaction(work);
+    };
+    worker({}, { transaction }).onApplicationBootstrap();
+    expect(await ended(id)).toMatchObject({ status: 'COMPLETED', progress: { done: 3, total: 3 } });
+    const { log } = await missions.entries(id, { limit: 100 });
+    expect(log.filter(({ message }) => message === 'Step completed')).toHaveLength(3);
   });
 });
