@@ -12,8 +12,8 @@ import type { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/database.embedded.js';
 import { EventLogEmbedded } from '../storage/event-log.embedded.js';
 import { StoreEmbedded } from '../storage/store.embedded.js';
-import type { Store, Tx } from '../storage/store.js';
-import { MISSIONS, type StoredMission } from './missions.collection.js';
+import type { Collection, ListQuery, Page, Store, Tx } from '../storage/store.js';
+import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
 import type { Mission, NewMission } from './missions.dto.js';
 import { MissionsService } from './missions.service.js';
 import { MissionsWorker } from './missions.worker.js';
@@ -146,5 +146,19 @@ describe('a worker', () => {
     expect(await ended(id)).toMatchObject({ status: 'COMPLETED', progress: { done: 3, total: 3 } });
     const { log } = await missions.entries(id, { limit: 100 });
     expect(log.filter(({ message }) => message === 'Step completed')).toHaveLength(3);
+  });
+
+  it('that cannot read some missions runs the others, and says so, but not all the time', async () => {
+    const unreadable = [await make(held()), await make({ priority: 'HIGH' })];
+    const others = [await make({ priority: 'CRITICAL' }), await make({ priority: 'LOW' })];
+    const list = <T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> => {
+      const isDamaged = [HELD, 'HIGH'].includes(query.where?.due ?? '');
+      if (isDamaged) return Promise.reject(new BrainError('unavailable', 'store_damaged', 'unreadable'));
+      return embedded.list(collection, query);
+    };
+    worker({}, { list }).onApplicationBootstrap();
+    for (const id of others) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+    for (const id of unreadable) expect((await missions.get(id)).finished_at).toBeNull();
+    expect(warnings).toEqual(['missions could not be looked for']);
   });
 });

@@ -34,6 +34,8 @@ const POLL_EVERY = 4;
 const RECOVER_EVERY = 20;
 /** Looked at for each priority beyond the free places: some may be in others' hands already. */
 const SPARE = 10;
+/** What keeps missions from being found is told so often. */
+const TROUBLE_MS = 60_000;
 
 @Injectable()
 export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
@@ -50,6 +52,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private ended?: Promise<void>;
   private readonly leaseMs: number;
   private waiting = false;
+  private quietUntilMs = 0;
 
   constructor(
     @Inject(Store) private readonly store: Store,
@@ -118,7 +121,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
       this.again = false;
       try {
         // First what was begun: where many are due there would never be a place for it.
-        if (this.recovering) await this.recover();
+        if (this.recovering) await this.recover().catch((error: unknown) => this.trouble(error));
         // Set at once: what runs asks for it at any moment.
         this.waiting = await this.takeDue();
       } catch (error) {
@@ -155,15 +158,25 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
   private async recover(): Promise<void> {
     if (this.free === 0) return;
-    await this.takeSome(await this.due(HELD, MAX_PAGE));
+    // After an error it is tried again in its turn, and not at each kick.
+    this.recovering = false;
+    const query = { where: { due: HELD }, direction: 'asc', limit: MAX_PAGE } as const;
+    const { rows } = await this.store.list(MISSIONS, query);
+    await this.takeSome(rows.filter(({ id }) => !this.runs.has(id)));
     // Where the places are used up there may be more of them.
     this.recovering = this.free === 0;
   }
 
-  private async due(value: string, limit: number, until?: number): Promise<StoredMission[]> {
-    const query = { where: { due: value }, until, direction: 'asc', limit } as const;
-    const { rows } = await this.store.list(MISSIONS, query);
-    return rows.filter(({ id }) => !this.runs.has(id));
+  /** Each priority by itself: what cannot be read in one keeps nobody from the others. */
+  private async due(value: string, limit: number, until: number): Promise<StoredMission[]> {
+    try {
+      const query = { where: { due: value }, until, direction: 'asc', limit } as const;
+      const { rows } = await this.store.list(MISSIONS, query);
+      return rows.filter(({ id }) => !this.runs.has(id));
+    } catch (error) {
+      this.trouble(error);
+      return [];
+    }
   }
 
   /** As many as there are places for, in their order and so many at once; whether there was any that nobody held. */
@@ -221,6 +234,9 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private trouble(error: unknown): void {
-    this.logger.debug('missions could not be looked for', { reason: messageOf(error) });
+    const nowMs = performance.now();
+    if (nowMs < this.quietUntilMs) return;
+    this.quietUntilMs = nowMs + TROUBLE_MS;
+    this.logger.warn('missions could not be looked for', { reason: messageOf(error) });
   }
 }
