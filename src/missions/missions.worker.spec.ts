@@ -105,6 +105,20 @@ describe('a worker', () => {
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
     });
 
+    it('finds it behind any number of those that are in living hands', async () => {
+      const alive: string[] = [];
+      const orphans: string[] = [];
+      for (let i = 0; i < 12; i += 1) alive.push(await make(held({ due_at: 1 + i })));
+      for (let i = 0; i < 7; i += 1) orphans.push(await make(held({ due_at: 100 + i })));
+      for (const id of alive) await embedded.acquire(`mission:${id}`, 60_000);
+      // As if a page held no more than three.
+      const list = <T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> =>
+        embedded.list(collection, { ...query, limit: 3 });
+      worker({ BRAIN_MISSIONS_CONCURRENCY: '2' }, { list }).onApplicationBootstrap();
+      for (const id of orphans) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+      for (const id of alive) expect((await missions.get(id)).finished_at).toBeNull();
+    });
+
     it('ends it where it has lost ten workers in one step; a retry begins anew', async () => {
       const id = await make(held({ takeovers: 9 }));
       const one = worker();

@@ -18,7 +18,7 @@ import { runInContext } from '../shared/context.js';
 import { Draining } from '../shared/draining.js';
 import { messageOf } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
-import { type Lease, MAX_PAGE, Store } from '../storage/store.js';
+import { type Lease, Store } from '../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
 import { PRIORITIES } from './missions.lifecycle.js';
 import { MissionRun } from './missions.run.js';
@@ -34,6 +34,8 @@ const POLL_EVERY = 4;
 const RECOVER_EVERY = 20;
 /** Looked at for each priority beyond the free places: some may be in others' hands already. */
 const SPARE = 10;
+/** Held missions are looked through in pages: most are in living hands. */
+const HELD_PAGE = 100;
 /** What keeps missions from being found is told so often. */
 const TROUBLE_MS = 60_000;
 
@@ -48,6 +50,8 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private changed = false;
   private looks = 0;
   private recovering = true;
+  /** Where the look for them goes on. */
+  private heldFrom?: string;
   private stopped = false;
   private ended?: Promise<void>;
   private readonly leaseMs: number;
@@ -157,14 +161,21 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
   private async recover(): Promise<void> {
-    if (this.free === 0) return;
-    // After an error it is tried again in its turn, and not at each kick.
+    let cursor = this.heldFrom;
+    // After an error it begins anew in its turn, and not at each kick.
+    this.heldFrom = undefined;
     this.recovering = false;
-    const query = { where: { due: HELD }, direction: 'asc', limit: MAX_PAGE } as const;
-    const { rows } = await this.store.list(MISSIONS, query);
-    await this.takeSome(rows.filter(({ id }) => !this.runs.has(id)));
-    // Where the places are used up there may be more of them.
-    this.recovering = this.free === 0;
+    while (this.free > 0) {
+      const query = { where: { due: HELD }, direction: 'asc', limit: HELD_PAGE, cursor } as const;
+      const { rows, next } = await this.store.list(MISSIONS, query);
+      await this.takeSome(rows.filter(({ id }) => !this.runs.has(id)));
+      if (this.free === 0) break;
+      if (next === null) return;
+      cursor = next;
+    }
+    // There may be more: with the next free place it goes on at this page.
+    this.heldFrom = cursor;
+    this.recovering = true;
   }
 
   /** Each priority by itself: what cannot be read in one keeps nobody from the others. */
