@@ -35,6 +35,8 @@ const UNDECIDED_SECONDS = 2;
 const TIMEOUT_SECONDS = 60;
 /** A store that is away is asked again after this, for as long as the lease holds. */
 const STORE_RETRY_MS = 500;
+/** A mission that was left because of an error rests so long. */
+const LEFT_MS = 1000;
 /** A mission that has lost so many workers in one step is taken for the cause. */
 const MAX_TAKEOVERS = 10;
 const MAX_MESSAGE = 1024;
@@ -102,6 +104,8 @@ export class MissionRun {
         mission: this.id,
         reason: messageOf(error),
       });
+      // Where it failed before its first write it is due still, and would be taken again at once.
+      await pause(LEFT_MS, this.stopping.signal);
     }
   }
 

@@ -13,7 +13,7 @@ import { EmbeddedDatabase } from '../storage/database.embedded.js';
 import { EventLogEmbedded } from '../storage/event-log.embedded.js';
 import { StoreEmbedded } from '../storage/store.embedded.js';
 import type { Collection, ListQuery, Page, Store, Tx } from '../storage/store.js';
-import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
+import { HELD, MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
 import type { Mission, NewMission } from './missions.dto.js';
 import { MissionsService } from './missions.service.js';
 import { MissionsWorker } from './missions.worker.js';
@@ -174,5 +174,24 @@ describe('a worker', () => {
     for (const id of others) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
     for (const id of unreadable) expect((await missions.get(id)).finished_at).toBeNull();
     expect(warnings).toEqual(['missions could not be looked for']);
+  });
+
+  it('rests before it tries a mission again that it had to leave', async () => {
+    const params = { seconds: '${steps.a.result.s}' };
+    const outcomes = { a: { result: null, decision_id: null, bytes: 70_000 } };
+    const id = await make({ outcomes }, { steps: [at('a'), { ...at('b'), params }] });
+    const result = { id: resultId(id, 'a'), mission_id: id, result: { s: 0 } };
+    await embedded.transaction((tx) => tx.insert(MISSION_RESULTS, result));
+    let tries = 0;
+    const get = <T>(collection: Collection<T>, key: string): Promise<T | undefined> => {
+      tries += 1;
+      if (tries === 1) return Promise.reject(new BrainError('unavailable', 'store_unavailable', 'away'));
+      return embedded.get(collection, key);
+    };
+    worker({}, { get }).onApplicationBootstrap();
+    await until(() => tries === 1);
+    await sleep(500);
+    expect(tries).toBe(1);
+    expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
   });
 });
