@@ -4,7 +4,7 @@
  */
 import { nowSeconds, pause } from '../shared/clock.js';
 import { isBrainError, messageOf } from '../shared/errors.js';
-import type { Lease, Store } from '../storage/store.js';
+import type { Lease } from '../storage/store.js';
 import { type AskTools, asked } from './missions.ask.js';
 import { MissionBook } from './missions.book.js';
 import {
@@ -16,20 +16,20 @@ import {
 } from './missions.collection.js';
 import type { MissionError, Step } from './missions.dto.js';
 import { hasEnded } from './missions.lifecycle.js';
+import { type PrepareTools, prepared, type Ready } from './missions.prepare.js';
 import { attemptsOf, backoffSeconds } from './missions.retry.js';
-import { StepFailure, type StepKind } from './missions.step.js';
-import type { Kinds } from './missions.steps.js';
-import { filled, MissingValue, type Values } from './missions.templates.js';
+import { StepFailure } from './missions.step.js';
+import { MissingValue } from './missions.templates.js';
 
-export interface RunTools extends AskTools {
-  store: Store;
-  kinds: Kinds;
+export interface RunTools extends AskTools, PrepareTools {
   /** Whether others wait for a place while this mission has had one for a while. */
   crowded(): boolean;
 }
 
 /** What the results of a mission come to beyond this stands in documents of its own, so that every write of it stays small. */
 const LARGE_BYTES = 64 * 1024;
+/** Of all steps of a mission together: who asks for it gets all of them. */
+const MAX_RESULTS_MIB = 16;
 /** Policies that cannot be asked now are asked again after this. */
 const UNDECIDED_SECONDS = 2;
 const TIMEOUT_SECONDS = 60;
@@ -40,7 +40,6 @@ const LEFT_MS = 1000;
 /** A mission that has lost so many workers in one step is taken for the cause. */
 const MAX_TAKEOVERS = 10;
 const MAX_MESSAGE = 1024;
-const MAX_RESOURCE = 1024;
 
 /** Why a step was ended from outside. */
 export type StopReason = 'ended' | 'lease_lost' | 'stopping' | 'timeout';
@@ -50,13 +49,6 @@ const PLACE = ['status', 'run_writes', 'due_at', 'held_by'] as const;
 
 /** The mission is no longer this worker's. */
 class Over extends Error {}
-
-interface Ready {
-  step: Step;
-  kind: StepKind;
-  params: Record<string, unknown>;
-  resource: string | undefined;
-}
 
 export class MissionRun {
   private readonly stopping = new AbortController();
@@ -141,39 +133,15 @@ export class MissionRun {
     const step = nextStep(mission);
     if (!step) return this.complete();
     if (this.tools.crowded() && performance.now() - this.startedMs > 1000) return this.handBack(nowSeconds());
-    const values = await this.values(mission);
     let ready: Ready;
     try {
-      ready = this.prepare(step, values);
+      ready = await prepared(this.tools, mission, step);
     } catch (error) {
+      // The store's: the step has not failed.
+      if (isBrainError(error)) throw error;
       return this.failed(step, failureOf(error), mission.step_attempts + 1);
     }
     return this.attempt(mission, ready);
-  }
-
-  private prepare(step: Step, values: Values): Ready {
-    const kind = this.tools.kinds.get(step.kind);
-    if (!kind)
-      throw new StepFailure('unknown_kind', `there is no kind of step '${step.kind}' in this release`, true);
-    const both = filled([step.params ?? {}, step.resource], values);
-    const [params, resource] = both as [Record<string, unknown>, unknown];
-    const [fault] = kind.faults(params, 'filled');
-    if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
-    if (resource === undefined || isResource(resource)) return { step, kind, params, resource };
-    const detail = `resource must be text of 1 to ${MAX_RESOURCE} characters`;
-    throw new StepFailure('invalid_resource', detail, true);
-  }
-
-  private async values({ data, outcomes }: StoredMission): Promise<Values> {
-    const steps: [string, { result: unknown }][] = [];
-    for (const [name, { result, bytes }] of Object.entries(outcomes)) {
-      const large =
-        bytes === undefined
-          ? undefined
-          : await this.tools.store.get(MISSION_RESULTS, resultId(this.id, name));
-      steps.push([name, { result: large ? large.result : result }]);
-    }
-    return { data, steps: Object.fromEntries(steps) };
   }
 
   private async attempt(mission: StoredMission, ready: Ready): Promise<StoredMission | undefined> {
@@ -199,6 +167,7 @@ export class MissionRun {
     let outcome: Result;
     try {
       outcome = sized(await this.execute(held, ready));
+      expectRoom(held.outcomes, outcome.bytes);
     } catch (error) {
       const { reason } = this.stopping.signal as { reason?: StopReason };
       if (reason === 'stopping') return this.handBack(nowSeconds());
@@ -372,8 +341,12 @@ function sized(value: unknown): Result {
   return { result, bytes: Buffer.byteLength(JSON.stringify(result)) };
 }
 
-function isResource(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_RESOURCE;
+function expectRoom(outcomes: StoredMission['outcomes'], bytes: number): void {
+  let all = sized(outcomes).bytes + bytes;
+  for (const outcome of Object.values(outcomes)) all += outcome.bytes ?? 0;
+  if (all <= MAX_RESULTS_MIB * 2 ** 20) return;
+  const detail = `the results of the mission come to more than ${MAX_RESULTS_MIB} MiB`;
+  throw new StepFailure('results_too_large', detail, true);
 }
 
 interface Failure {

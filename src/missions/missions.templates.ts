@@ -38,6 +38,19 @@ function filledWithin(value: unknown, values: Values, budget: Budget): unknown {
   return Object.fromEntries(members.map(([key, member]) => [key, filledWithin(member, values, budget)]));
 }
 
+/** The steps whose results the templates in a value take. */
+export function stepsNamed(value: unknown, named = new Set<string>()): Set<string> {
+  if (typeof value === 'string') {
+    for (const [, path = ''] of value.matchAll(TEMPLATE)) {
+      const step = STEP.exec(path)?.[1];
+      if (step !== undefined) named.add(step);
+    }
+  } else if (typeof value === 'object' && value !== null) {
+    for (const member of Object.values(value)) stepsNamed(member, named);
+  }
+  return named;
+}
+
 /** Why a template in this value can never be filled; `earlier` are the steps whose results there will be. */
 export function* templateFaults(
   value: unknown,

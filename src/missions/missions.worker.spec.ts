@@ -194,4 +194,47 @@ describe('a worker', () => {
     expect(tries).toBe(1);
     expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
   });
+
+  describe('and large results', () => {
+    const large = (bytes = 70_000): object => ({ result: null, decision_id: null, bytes });
+    const store = (id: string, step: string, result: unknown): Promise<void> =>
+      embedded.transaction((tx) =>
+        tx.insert(MISSION_RESULTS, { id: resultId(id, step), mission_id: id, result }),
+      );
+    const steps = [at('a'), at('b'), { ...at('c'), params: { seconds: '${steps.b.result.s}' } }];
+
+    it('loads those that the step names, and no others', async () => {
+      const id = await make({ outcomes: { a: large(), b: large() } as never }, { steps });
+      await store(id, 'b', { s: 0 });
+      const loaded: string[] = [];
+      const get = <T>(collection: Collection<T>, key: string): Promise<T | undefined> => {
+        if (collection.name === MISSION_RESULTS.name) loaded.push(key);
+        return embedded.get(collection, key);
+      };
+      worker({}, { get }).onApplicationBootstrap();
+      expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+      expect(loaded).toEqual([resultId(id, 'b')]);
+    });
+
+    it('fails a step whose values are gone', async () => {
+      const id = await make({ outcomes: { a: large(), b: large() } as never }, { steps });
+      worker().onApplicationBootstrap();
+      expect((await ended(id)).error).toEqual({
+        code: 'result_missing',
+        message: 'the result of b is not there any more',
+        step: 'c',
+      });
+    });
+
+    it('fails a step with whose result there would be more than 16 MiB', async () => {
+      const outcomes = { a: large(8 * 2 ** 20), b: large(8 * 2 ** 20 - 10) } as never;
+      const id = await make({ outcomes }, { steps: [at('a'), at('b'), at('c')] });
+      worker().onApplicationBootstrap();
+      expect((await ended(id)).error).toEqual({
+        code: 'results_too_large',
+        message: 'the results of the mission come to more than 16 MiB',
+        step: 'c',
+      });
+    });
+  });
 });
