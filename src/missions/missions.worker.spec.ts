@@ -12,10 +12,11 @@ import type { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/database.embedded.js';
 import { EventLogEmbedded } from '../storage/event-log.embedded.js';
 import { StoreEmbedded } from '../storage/store.embedded.js';
-import type { Collection, ListQuery, Page, Store, Tx } from '../storage/store.js';
+import type { Collection, Lease, ListQuery, Page, Store, Tx } from '../storage/store.js';
 import { HELD, MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
 import type { Mission, NewMission } from './missions.dto.js';
 import { MissionsService } from './missions.service.js';
+import type { StepKind } from './missions.step.js';
 import { MissionsWorker } from './missions.worker.js';
 
 const asker = { id: 'u', role: 'admin', mayDelegate: true };
@@ -32,6 +33,8 @@ describe('a worker', () => {
   let warnings: string[];
   let evaluate: jest.Mock;
   let decision: object;
+  /** A kind of step for one test. */
+  let slow: StepKind;
 
   /** `over` replaces methods of the store that it works on. */
   function worker(env: Record<string, string> = {}, over: Partial<Store> = {}): MissionsWorker {
@@ -40,6 +43,10 @@ describe('a worker', () => {
     const policy = { evaluate } as unknown as PolicyService;
     const immune = {} as ImmuneService;
     const made = new MissionsWorker(store, readConfig(env), policy, immune, logger, new Draining());
+    (made.kinds as Map<string, StepKind>).set('slow', {
+      faults: () => [],
+      run: (...all) => slow.run(...all),
+    });
     workers.push(made);
     return made;
   }
@@ -236,5 +243,33 @@ describe('a worker', () => {
         step: 'c',
       });
     });
+  });
+
+  it('ends a step when the time of its lease is over, from the question for it on', async () => {
+    const ends = new Promise<[reason: unknown, atMs: number]>((resolve) => {
+      const run: StepKind['run'] = (_params, { signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => {
+            resolve([signal.reason, performance.now()]);
+            reject(new Error('ended'));
+          });
+        });
+      slow = { faults: () => [], run };
+    });
+    await make({}, { steps: [{ name: 'a', kind: 'slow' }] });
+    let askedMs = 0;
+    const acquire = async (name: string, ttlMs: number): Promise<Lease | undefined> => {
+      askedMs = performance.now();
+      const lease = await embedded.acquire(name, ttlMs);
+      await sleep(300);
+      return lease;
+    };
+    const renew = (): Promise<boolean> =>
+      Promise.reject(new BrainError('unavailable', 'store_unavailable', 'away'));
+    worker({ BRAIN_MISSIONS_LEASE_SECONDS: '3' }, { acquire, renew }).onApplicationBootstrap();
+    const [reason, atMs] = await ends;
+    expect(reason).toBe('lease_lost');
+    expect(atMs - askedMs).toBeGreaterThan(2900);
+    expect(atMs - askedMs).toBeLessThan(3250);
   });
 });

@@ -203,6 +203,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   private async take(mission: StoredMission): Promise<boolean> {
     const { id, correlation_id } = mission;
+    const askedMs = performance.now();
     const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
     if (!lease) return false;
     const tools = {
@@ -217,27 +218,32 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     const run = new MissionRun(mission, lease, tools);
     // What a run causes belongs to the request that set it in motion, and not to the one that happened to kick the worker.
     const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
-    this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease)) });
+    this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease, askedMs)) });
     return true;
   }
 
-  private async hold(run: MissionRun, id: string, lease: Lease): Promise<void> {
-    let renewedMs = Date.now();
+  /** The lease is as old as the question for it: by its own clock a run ends before anybody else can have the mission. */
+  private async hold(run: MissionRun, id: string, lease: Lease, askedMs: number): Promise<void> {
+    let expiring: NodeJS.Timeout | undefined;
+    const heldSince = (sinceMs: number): void => {
+      clearTimeout(expiring);
+      const leftMs = sinceMs + this.leaseMs - performance.now();
+      expiring = setTimeout(() => run.stop('lease_lost'), leftMs).unref();
+    };
+    heldSince(askedMs);
     const renewing = setInterval(() => {
-      const askedMs = Date.now();
+      const renewedMs = performance.now();
       this.store.renew(lease, this.leaseMs).then(
-        (held) => {
-          if (held) renewedMs = askedMs;
-          else run.stop('lease_lost');
-        },
-        // While the store is away nobody else can take the mission either; but its own clock goes on.
-        () => Date.now() - renewedMs > this.leaseMs && run.stop('lease_lost'),
+        (held) => (held ? heldSince(renewedMs) : run.stop('lease_lost')),
+        // While the store is away nobody else can take the mission either; but its time runs out.
+        () => undefined,
       );
     }, this.leaseMs / RENEWALS);
     try {
       await run.run();
     } finally {
       clearInterval(renewing);
+      clearTimeout(expiring);
       this.runs.delete(id);
       await this.store.release(lease).catch(() => undefined);
       if (!this.stopped) this.kick();
