@@ -272,4 +272,47 @@ describe('a worker', () => {
     expect(atMs - askedMs).toBeGreaterThan(2900);
     expect(atMs - askedMs).toBeLessThan(3250);
   });
+
+  it('takes the others where the lease of one cannot be had', async () => {
+    const first = await make({ priority: 'CRITICAL' });
+    const second = await make();
+    const acquire = (name: string, ttlMs: number): Promise<Lease | undefined> => {
+      if (!name.endsWith(first)) return embedded.acquire(name, ttlMs);
+      return Promise.reject(new BrainError('unavailable', 'store_unavailable', 'away'));
+    };
+    worker({ BRAIN_MISSIONS_CONCURRENCY: '1' }, { acquire }).onApplicationBootstrap();
+    expect(await ended(second)).toMatchObject({ status: 'COMPLETED' });
+  });
+
+  it('begins nothing when it is stopped while it gets a lease', async () => {
+    const id = await make();
+    let over: Promise<void> | undefined;
+    const acquire = (name: string, ttlMs: number): Promise<Lease | undefined> => {
+      over = one.onModuleDestroy();
+      return embedded.acquire(name, ttlMs);
+    };
+    const one = worker({}, { acquire });
+    one.onApplicationBootstrap();
+    await until(() => over !== undefined);
+    await over;
+    expect(await missions.get(id)).toMatchObject({ status: 'PENDING' });
+    expect(await embedded.acquire(`mission:${id}`, 1000)).toBeDefined();
+  });
+
+  it('looks again whenever it is kicked, be it at the very end of a look', async () => {
+    let looks = 0;
+    const list = <T>(): Promise<Page<T>> => {
+      looks += 1;
+      return Promise.resolve({ rows: [], total: 0, next: null });
+    };
+    const one = worker({}, { list });
+    for (let steps = 0; steps < 60; steps += 1) {
+      one.kick();
+      for (let i = 0; i < steps; i += 1) await Promise.resolve();
+      const before = looks;
+      one.kick();
+      await sleep(1);
+      expect([steps, looks - before]).not.toEqual([steps, 0]);
+    }
+  });
 });

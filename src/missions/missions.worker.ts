@@ -105,9 +105,13 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   /** There may be something to do; whoever kicks while it is looked for is looked for too. */
   kick(): void {
     this.again = true;
-    this.looking ??= this.lookWhile().finally(() => {
-      this.looking = undefined;
-    });
+    this.looking ??= this.lookWhile()
+      .catch((error: unknown) => this.trouble(error))
+      .finally(() => {
+        this.looking = undefined;
+        // Kicked when it had looked for the last time.
+        if (this.again && !this.stopped) this.kick();
+      });
   }
 
   /** Runs see whether their mission was cancelled, and what became due elsewhere is found. */
@@ -123,15 +127,10 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private async lookWhile(): Promise<void> {
     while (this.again && !this.stopped) {
       this.again = false;
-      try {
-        // First what was begun: where many are due there would never be a place for it.
-        if (this.recovering) await this.recover().catch((error: unknown) => this.trouble(error));
-        // Set at once: what runs asks for it at any moment.
-        this.waiting = await this.takeDue();
-      } catch (error) {
-        this.trouble(error);
-        return;
-      }
+      // First what was begun: where many are due there would never be a place for it.
+      if (this.recovering) await this.recover().catch((error: unknown) => this.trouble(error));
+      // Set at once: what runs asks for it at any moment.
+      this.waiting = await this.takeDue();
     }
   }
 
@@ -204,7 +203,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private async take(mission: StoredMission): Promise<boolean> {
     const { id, correlation_id } = mission;
     const askedMs = performance.now();
-    const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
+    const lease = await this.acquire(id);
     if (!lease) return false;
     const tools = {
       store: this.store,
@@ -220,6 +219,18 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
     this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease, askedMs)) });
     return true;
+  }
+
+  /** Nothing where another has it, or where it cannot be had now. */
+  private async acquire(id: string): Promise<Lease | undefined> {
+    try {
+      const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
+      if (!lease || !this.stopped) return lease;
+      await this.store.release(lease);
+    } catch (error) {
+      this.trouble(error);
+    }
+    return undefined;
   }
 
   /** The lease is as old as the question for it: by its own clock a run ends before anybody else can have the mission. */
