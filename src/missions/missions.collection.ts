@@ -31,6 +31,8 @@ export interface StoredMission extends Omit<Mission, 'result'> {
   correlation_id: string | null;
   /** Grows with each write of a run, so that one whose answer got lost is not done twice. */
   run_writes: number;
+  /** How often it was taken over in the step that is next. */
+  takeovers: number;
 }
 
 /** The index of those that a worker holds: one whose lease is lost is found there and taken over. */
@@ -117,6 +119,7 @@ function read(raw: Record<string, unknown>): StoredMission {
     log_cut: 0,
     correlation_id: null,
     run_writes: 0,
+    takeovers: 0,
     ...mission,
     steps,
     created_by: createdBy,

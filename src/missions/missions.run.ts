@@ -4,7 +4,7 @@
  */
 import { nowSeconds, pause } from '../shared/clock.js';
 import { isBrainError, messageOf } from '../shared/errors.js';
-import type { Lease, Store } from '../storage/store.js';
+import type { Lease } from '../storage/store.js';
 import { type AskTools, asked } from './missions.ask.js';
 import { MissionBook } from './missions.book.js';
 import {
@@ -16,40 +16,39 @@ import {
 } from './missions.collection.js';
 import type { MissionError, Step } from './missions.dto.js';
 import { hasEnded } from './missions.lifecycle.js';
+import { type PrepareTools, prepared, type Ready } from './missions.prepare.js';
 import { attemptsOf, backoffSeconds } from './missions.retry.js';
-import { StepFailure, type StepKind } from './missions.step.js';
-import type { Kinds } from './missions.steps.js';
-import { filled, MissingValue, type Values } from './missions.templates.js';
+import { StepFailure } from './missions.step.js';
+import { MissingValue } from './missions.templates.js';
 
-export interface RunTools extends AskTools {
-  store: Store;
-  kinds: Kinds;
+export interface RunTools extends AskTools, PrepareTools {
   /** Whether others wait for a place while this mission has had one for a while. */
   crowded(): boolean;
 }
 
 /** What the results of a mission come to beyond this stands in documents of its own, so that every write of it stays small. */
 const LARGE_BYTES = 64 * 1024;
+/** Of all steps of a mission together: who asks for it gets all of them. */
+const MAX_RESULTS_MIB = 16;
 /** Policies that cannot be asked now are asked again after this. */
 const UNDECIDED_SECONDS = 2;
 const TIMEOUT_SECONDS = 60;
 /** A store that is away is asked again after this, for as long as the lease holds. */
 const STORE_RETRY_MS = 500;
+/** A mission that was left because of an error rests so long. */
+const LEFT_MS = 1000;
+/** A mission that has lost so many workers in one step is taken for the cause. */
+const MAX_TAKEOVERS = 10;
 const MAX_MESSAGE = 1024;
-const MAX_RESOURCE = 1024;
 
 /** Why a step was ended from outside. */
 export type StopReason = 'ended' | 'lease_lost' | 'stopping' | 'timeout';
 
+/** What tells where in its life a mission is. */
+const PLACE = ['status', 'run_writes', 'due_at', 'held_by'] as const;
+
 /** The mission is no longer this worker's. */
 class Over extends Error {}
-
-interface Ready {
-  step: Step;
-  kind: StepKind;
-  params: Record<string, unknown>;
-  resource: string | undefined;
-}
 
 export class MissionRun {
   private readonly stopping = new AbortController();
@@ -88,6 +87,7 @@ export class MissionRun {
   async run(): Promise<void> {
     try {
       let mission: StoredMission | undefined = this.found;
+      if (mission.held_by !== null) mission = await this.takeOver();
       while (mission && !hasEnded(mission.status)) mission = await this.next(mission);
     } catch (error) {
       if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
@@ -96,16 +96,33 @@ export class MissionRun {
         mission: this.id,
         reason: messageOf(error),
       });
+      // Where it failed before its first write it is due still, and would be taken again at once.
+      await pause(LEFT_MS, this.stopping.signal);
     }
   }
 
-  /** The first write of a run takes the mission as it was found: who changed it meanwhile may have run it on, or ended it. */
+  /**
+   * The first write of a run takes the mission as it was found: who changed it meanwhile may have run it on, or ended it. A line
+   * in its log is no such change.
+   */
   private take(book: MissionBook): void {
-    if (book.now.version !== this.found.version) throw new Over();
+    if (PLACE.some((field) => book.now[field] !== this.found[field])) throw new Over();
     if (book.now.status === 'PENDING') book.move('RUNNING');
     else if (book.now.held_by !== null)
       book.log('warning', 'Taken over: the worker that held the mission is gone');
     book.change({ held_by: this.lease.fence, due_at: nowSeconds() });
+  }
+
+  /** Counted before anything else is done with the mission: that may be what ends its workers. */
+  private takeOver(): Promise<StoredMission> {
+    return this.write((book) => {
+      const takeovers = book.now.takeovers + 1;
+      book.change({ takeovers });
+      if (takeovers < MAX_TAKEOVERS) return;
+      const step = nextStep(book.now)?.name ?? null;
+      const message = `its worker was lost ${takeovers} times in this step`;
+      this.fail(book, { code: 'worker_lost', message, step });
+    });
   }
 
   /** Brings the mission one step on; nothing where it has ended, or was handed back. */
@@ -116,39 +133,15 @@ export class MissionRun {
     const step = nextStep(mission);
     if (!step) return this.complete();
     if (this.tools.crowded() && performance.now() - this.startedMs > 1000) return this.handBack(nowSeconds());
-    const values = await this.values(mission);
     let ready: Ready;
     try {
-      ready = this.prepare(step, values);
+      ready = await prepared(this.tools, mission, step);
     } catch (error) {
+      // The store's: the step has not failed.
+      if (isBrainError(error)) throw error;
       return this.failed(step, failureOf(error), mission.step_attempts + 1);
     }
     return this.attempt(mission, ready);
-  }
-
-  private prepare(step: Step, values: Values): Ready {
-    const kind = this.tools.kinds.get(step.kind);
-    if (!kind)
-      throw new StepFailure('unknown_kind', `there is no kind of step '${step.kind}' in this release`, true);
-    const params = filled(step.params ?? {}, values) as Record<string, unknown>;
-    const [fault] = kind.faults(params, 'filled');
-    if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
-    const resource = step.resource === undefined ? undefined : filled(step.resource, values);
-    if (resource === undefined || isResource(resource)) return { step, kind, params, resource };
-    const detail = `resource must be text of 1 to ${MAX_RESOURCE} characters`;
-    throw new StepFailure('invalid_resource', detail, true);
-  }
-
-  private async values({ data, outcomes }: StoredMission): Promise<Values> {
-    const steps: [string, { result: unknown }][] = [];
-    for (const [name, { result, bytes }] of Object.entries(outcomes)) {
-      const large =
-        bytes === undefined
-          ? undefined
-          : await this.tools.store.get(MISSION_RESULTS, resultId(this.id, name));
-      steps.push([name, { result: large ? large.result : result }]);
-    }
-    return { data, steps: Object.fromEntries(steps) };
   }
 
   private async attempt(mission: StoredMission, ready: Ready): Promise<StoredMission | undefined> {
@@ -174,6 +167,7 @@ export class MissionRun {
     let outcome: Result;
     try {
       outcome = sized(await this.execute(held, ready));
+      expectRoom(held.outcomes, outcome.bytes);
     } catch (error) {
       const { reason } = this.stopping.signal as { reason?: StopReason };
       if (reason === 'stopping') return this.handBack(nowSeconds());
@@ -251,10 +245,15 @@ export class MissionRun {
     }
     await this.write((book) => {
       book.log('error', 'Step failed', { ...error, attempt });
-      book.change({ error, step_attempts: 0 });
-      book.move('FAILED', `${step.name}: ${message}`.slice(0, MAX_MESSAGE));
+      this.fail(book, error);
     });
     return undefined;
+  }
+
+  private fail(book: MissionBook, error: MissionError): void {
+    book.change({ error, step_attempts: 0, takeovers: 0 });
+    const at = error.step === null ? '' : `${error.step}: `;
+    book.move('FAILED', `${at}${error.message}`.slice(0, MAX_MESSAGE));
   }
 
   /** With its last step a mission ends. */
@@ -264,6 +263,7 @@ export class MissionRun {
       outcomes: { ...outcomes, [step.name]: outcome },
       progress: { done: progress.done + 1, total: progress.total },
       step_attempts: 0,
+      takeovers: 0,
       waiting: null,
       due_at: nowSeconds(),
     });
@@ -284,9 +284,11 @@ export class MissionRun {
   /** What cannot be written because the store is away is written when it is back: what a step has done is done. */
   private async write(change: Change): Promise<StoredMission> {
     const { signal } = this.stopping;
+    // Of this write: one that was given up may still be under way when the next one begins.
+    const { writes } = this;
     for (;;) {
       try {
-        const mission = await this.commit(change);
+        const mission = await this.commit(change, writes);
         this.taken = true;
         this.writes = mission.run_writes;
         return mission;
@@ -297,16 +299,16 @@ export class MissionRun {
     }
   }
 
-  private commit(change: Change): Promise<StoredMission> {
+  private commit(change: Change, writes: number): Promise<StoredMission> {
     return this.tools.store.transaction(async (tx) => {
       tx.demand(this.lease);
       const mission = await tx.get(MISSIONS, this.id);
       const isMine = mission?.held_by === this.lease.fence;
       if (!mission || (this.taken && !isMine)) throw new Over();
       // It was written, and only the answer got lost.
-      if (isMine && mission.run_writes > this.writes) return mission;
+      if (isMine && mission.run_writes > writes) return mission;
       // A failover took writes back: whoever takes the mission goes on from what is stored.
-      if (isMine && mission.run_writes < this.writes) throw new Over();
+      if (isMine && mission.run_writes < writes) throw new Over();
       const book = new MissionBook(tx, mission, this.tools.events);
       if (!isMine) this.take(book);
       const large: [string, unknown][] = [];
@@ -339,8 +341,12 @@ function sized(value: unknown): Result {
   return { result, bytes: Buffer.byteLength(JSON.stringify(result)) };
 }
 
-function isResource(value: unknown): value is string {
-  return typeof value === 'string' && value !== '' && value.length <= MAX_RESOURCE;
+function expectRoom(outcomes: StoredMission['outcomes'], bytes: number): void {
+  let all = sized(outcomes).bytes + bytes;
+  for (const outcome of Object.values(outcomes)) all += outcome.bytes ?? 0;
+  if (all <= MAX_RESULTS_MIB * 2 ** 20) return;
+  const detail = `the results of the mission come to more than ${MAX_RESULTS_MIB} MiB`;
+  throw new StepFailure('results_too_large', detail, true);
 }
 
 interface Failure {

@@ -240,6 +240,7 @@ function newMission(
     log_cut: 0,
     correlation_id: correlation(),
     run_writes: 0,
+    takeovers: 0,
   };
 }
 

@@ -39,6 +39,21 @@ describe('templates', () => {
     expect(filled(params, values)).toEqual({ ...params, a: [{ b: 3 }] });
   });
 
+  it('put 2 MiB into a value and no more, whether they stand alone or within a text', () => {
+    const large = { data: { text: 'x'.repeat(2 ** 20 - 2), list: ['x'.repeat(2 ** 20 - 4)] }, steps: {} };
+    const failure = {
+      code: 'params_too_large',
+      final: true,
+      message: expect.stringContaining('2 MiB') as string,
+    };
+    for (const text of [of('data.text'), of('data.list'), `a ${of('data.text')}`, `a ${of('data.list')}`]) {
+      expect(() => filled({ a: text, b: [text] }, large)).not.toThrow();
+      expect(() => filled([{ a: text, b: [text] }, `${text} again`], large)).toThrow(
+        expect.objectContaining(failure) as Error,
+      );
+    }
+  });
+
   it('are filled once: what looks like one in a value is text', () => {
     expect(filled(of('data.text'), values)).toBe(of('data.ticket'));
     expect(filled(`x ${of('data.text')}`, values)).toBe(`x ${of('data.ticket')}`);

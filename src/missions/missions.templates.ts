@@ -3,6 +3,7 @@
  * code; own members only, so that no prototype is reachable.
  */
 import { pointerTo } from '../shared/errors.js';
+import { StepFailure } from './missions.step.js';
 
 /** A value that a template asks for and the mission does not have. */
 export class MissingValue extends Error {}
@@ -17,12 +18,37 @@ const WHOLE = /^\$\{([^${}]*)\}$/;
 const DATA = /^data(\.[^.]+)+$/;
 const STEP = /^steps\.([A-Za-z0-9_-]+)\.result(\.[^.]+)*$/;
 
+/** What templates may put into one value: a few characters of a mission could stand for any amount of memory. */
+const MAX_MIB = 2;
+
 /** The same value with every template replaced; a text that is nothing but a template becomes the value itself. */
 export function filled(value: unknown, values: Values): unknown {
-  if (typeof value === 'string') return filledText(value, values);
-  if (Array.isArray(value)) return value.map((member) => filled(member, values));
+  return filledWithin(value, values, { left: MAX_MIB * 2 ** 20 });
+}
+
+interface Budget {
+  left: number;
+}
+
+function filledWithin(value: unknown, values: Values, budget: Budget): unknown {
+  if (typeof value === 'string') return filledText(value, values, budget);
+  if (Array.isArray(value)) return value.map((member) => filledWithin(member, values, budget));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, filled(member, values)]));
+  const members = Object.entries(value);
+  return Object.fromEntries(members.map(([key, member]) => [key, filledWithin(member, values, budget)]));
+}
+
+/** The steps whose results the templates in a value take. */
+export function stepsNamed(value: unknown, named = new Set<string>()): Set<string> {
+  if (typeof value === 'string') {
+    for (const [, path = ''] of value.matchAll(TEMPLATE)) {
+      const step = STEP.exec(path)?.[1];
+      if (step !== undefined) named.add(step);
+    }
+  } else if (typeof value === 'object' && value !== null) {
+    for (const member of Object.values(value)) stepsNamed(member, named);
+  }
+  return named;
 }
 
 /** Why a template in this value can never be filled; `earlier` are the steps whose results there will be. */
@@ -51,13 +77,26 @@ function faultIn(path: string, earlier: ReadonlySet<string>): string | undefined
   return `takes \${${path.slice(0, 64)}}; it must be \${data.<path>} or \${steps.<name>.result.<path>}`;
 }
 
-function filledText(text: string, values: Values): unknown {
+function filledText(text: string, values: Values, budget: Budget): unknown {
   const whole = WHOLE.exec(text)?.[1];
-  if (whole !== undefined) return valueAt(whole, values);
+  if (whole !== undefined) {
+    const value = valueAt(whole, values);
+    spend(budget, JSON.stringify(value));
+    return value;
+  }
   return text.replaceAll(TEMPLATE, (_, path: string) => {
     const value = valueAt(path, values);
-    return typeof value === 'string' ? value : JSON.stringify(value);
+    const replacement = typeof value === 'string' ? value : JSON.stringify(value);
+    spend(budget, replacement);
+    return replacement;
   });
+}
+
+function spend(budget: Budget, text: string): void {
+  budget.left -= Buffer.byteLength(text);
+  if (budget.left >= 0) return;
+  const detail = `the values that templates put into params and resource come to more than ${MAX_MIB} MiB`;
+  throw new StepFailure('params_too_large', detail, true);
 }
 
 function valueAt(path: string, values: Values): unknown {

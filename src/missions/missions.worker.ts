@@ -18,7 +18,7 @@ import { runInContext } from '../shared/context.js';
 import { Draining } from '../shared/draining.js';
 import { messageOf } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
-import { type Lease, MAX_PAGE, Store } from '../storage/store.js';
+import { type Lease, Store } from '../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
 import { PRIORITIES } from './missions.lifecycle.js';
 import { MissionRun } from './missions.run.js';
@@ -34,6 +34,10 @@ const POLL_EVERY = 4;
 const RECOVER_EVERY = 20;
 /** Looked at for each priority beyond the free places: some may be in others' hands already. */
 const SPARE = 10;
+/** Held missions are looked through in pages: most are in living hands. */
+const HELD_PAGE = 100;
+/** What keeps missions from being found is told so often. */
+const TROUBLE_MS = 60_000;
 
 @Injectable()
 export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
@@ -46,10 +50,13 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private changed = false;
   private looks = 0;
   private recovering = true;
+  /** Where the look for them goes on. */
+  private heldFrom?: string;
   private stopped = false;
   private ended?: Promise<void>;
   private readonly leaseMs: number;
   private waiting = false;
+  private quietUntilMs = 0;
 
   constructor(
     @Inject(Store) private readonly store: Store,
@@ -98,9 +105,13 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   /** There may be something to do; whoever kicks while it is looked for is looked for too. */
   kick(): void {
     this.again = true;
-    this.looking ??= this.lookWhile().finally(() => {
-      this.looking = undefined;
-    });
+    this.looking ??= this.lookWhile()
+      .catch((error: unknown) => this.trouble(error))
+      .finally(() => {
+        this.looking = undefined;
+        // Kicked when it had looked for the last time.
+        if (this.again && !this.stopped) this.kick();
+      });
   }
 
   /** Runs see whether their mission was cancelled, and what became due elsewhere is found. */
@@ -116,15 +127,10 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private async lookWhile(): Promise<void> {
     while (this.again && !this.stopped) {
       this.again = false;
-      try {
-        // First what was begun: where many are due there would never be a place for it.
-        if (this.recovering) await this.recover();
-        // Set at once: what runs asks for it at any moment.
-        this.waiting = await this.takeDue();
-      } catch (error) {
-        this.trouble(error);
-        return;
-      }
+      // First what was begun: where many are due there would never be a place for it.
+      if (this.recovering) await this.recover().catch((error: unknown) => this.trouble(error));
+      // Set at once: what runs asks for it at any moment.
+      this.waiting = await this.takeDue();
     }
   }
 
@@ -154,16 +160,33 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Missions that a worker holds whose lease is over: it was killed, or has lost the store. */
   private async recover(): Promise<void> {
-    if (this.free === 0) return;
-    await this.takeSome(await this.due(HELD, MAX_PAGE));
-    // Where the places are used up there may be more of them.
-    this.recovering = this.free === 0;
+    let cursor = this.heldFrom;
+    // After an error it begins anew in its turn, and not at each kick.
+    this.heldFrom = undefined;
+    this.recovering = false;
+    while (this.free > 0) {
+      const query = { where: { due: HELD }, direction: 'asc', limit: HELD_PAGE, cursor } as const;
+      const { rows, next } = await this.store.list(MISSIONS, query);
+      await this.takeSome(rows.filter(({ id }) => !this.runs.has(id)));
+      if (this.free === 0) break;
+      if (next === null) return;
+      cursor = next;
+    }
+    // There may be more: with the next free place it goes on at this page.
+    this.heldFrom = cursor;
+    this.recovering = true;
   }
 
-  private async due(value: string, limit: number, until?: number): Promise<StoredMission[]> {
-    const query = { where: { due: value }, until, direction: 'asc', limit } as const;
-    const { rows } = await this.store.list(MISSIONS, query);
-    return rows.filter(({ id }) => !this.runs.has(id));
+  /** Each priority by itself: what cannot be read in one keeps nobody from the others. */
+  private async due(value: string, limit: number, until: number): Promise<StoredMission[]> {
+    try {
+      const query = { where: { due: value }, until, direction: 'asc', limit } as const;
+      const { rows } = await this.store.list(MISSIONS, query);
+      return rows.filter(({ id }) => !this.runs.has(id));
+    } catch (error) {
+      this.trouble(error);
+      return [];
+    }
   }
 
   /** As many as there are places for, in their order and so many at once; whether there was any that nobody held. */
@@ -179,7 +202,8 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
 
   private async take(mission: StoredMission): Promise<boolean> {
     const { id, correlation_id } = mission;
-    const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
+    const askedMs = performance.now();
+    const lease = await this.acquire(id);
     if (!lease) return false;
     const tools = {
       store: this.store,
@@ -193,27 +217,44 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     const run = new MissionRun(mission, lease, tools);
     // What a run causes belongs to the request that set it in motion, and not to the one that happened to kick the worker.
     const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
-    this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease)) });
+    this.runs.set(id, { run, over: runInContext(context, () => this.hold(run, id, lease, askedMs)) });
     return true;
   }
 
-  private async hold(run: MissionRun, id: string, lease: Lease): Promise<void> {
-    let renewedMs = Date.now();
+  /** Nothing where another has it, or where it cannot be had now. */
+  private async acquire(id: string): Promise<Lease | undefined> {
+    try {
+      const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
+      if (!lease || !this.stopped) return lease;
+      await this.store.release(lease);
+    } catch (error) {
+      this.trouble(error);
+    }
+    return undefined;
+  }
+
+  /** The lease is as old as the question for it: by its own clock a run ends before anybody else can have the mission. */
+  private async hold(run: MissionRun, id: string, lease: Lease, askedMs: number): Promise<void> {
+    let expiring: NodeJS.Timeout | undefined;
+    const heldSince = (sinceMs: number): void => {
+      clearTimeout(expiring);
+      const leftMs = sinceMs + this.leaseMs - performance.now();
+      expiring = setTimeout(() => run.stop('lease_lost'), leftMs).unref();
+    };
+    heldSince(askedMs);
     const renewing = setInterval(() => {
-      const askedMs = Date.now();
+      const renewedMs = performance.now();
       this.store.renew(lease, this.leaseMs).then(
-        (held) => {
-          if (held) renewedMs = askedMs;
-          else run.stop('lease_lost');
-        },
-        // While the store is away nobody else can take the mission either; but its own clock goes on.
-        () => Date.now() - renewedMs > this.leaseMs && run.stop('lease_lost'),
+        (held) => (held ? heldSince(renewedMs) : run.stop('lease_lost')),
+        // While the store is away nobody else can take the mission either; but its time runs out.
+        () => undefined,
       );
     }, this.leaseMs / RENEWALS);
     try {
       await run.run();
     } finally {
       clearInterval(renewing);
+      clearTimeout(expiring);
       this.runs.delete(id);
       await this.store.release(lease).catch(() => undefined);
       if (!this.stopped) this.kick();
@@ -221,6 +262,9 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private trouble(error: unknown): void {
-    this.logger.debug('missions could not be looked for', { reason: messageOf(error) });
+    const nowMs = performance.now();
+    if (nowMs < this.quietUntilMs) return;
+    this.quietUntilMs = nowMs + TROUBLE_MS;
+    this.logger.warn('missions could not be looked for', { reason: messageOf(error) });
   }
 }

@@ -99,11 +99,14 @@ export async function runTransaction<T>(
       }
       if (outcome.status === 'taken') throw alreadyExists(outcome.what);
       if (outcome.status === 'lease_lost') throw leaseLost(outcome.name);
-      if (attempt >= MAX_ATTEMPTS || Date.now() - startedMs > MAX_WAIT_MS) throw busy();
+      const isLate = (): boolean => Date.now() - startedMs > MAX_WAIT_MS;
+      if (attempt >= MAX_ATTEMPTS || isLate()) throw busy();
       // Those of this process queue: the one in front is sure to win against its own. The second loss of the one in
       // front was to another replica, and only time helps.
       if (leave) await sleep(backoffMs(attempt));
       else leave = await queues.enter(outcome.what, startedMs + MAX_WAIT_MS);
+      // Nobody waits for it any more.
+      if (isLate()) throw busy();
     }
   } finally {
     leave?.();

@@ -1,0 +1,318 @@
+/** One worker, on the embedded store, with what seldom happens: it has to be made to happen here. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { readConfig } from '../config.js';
+import type { ImmuneService } from '../immune/immune.service.js';
+import type { PolicyService } from '../policy/policy.service.js';
+import { sleep } from '../shared/clock.js';
+import { Draining } from '../shared/draining.js';
+import { BrainError } from '../shared/errors.js';
+import type { Logger } from '../shared/logger.js';
+import { EmbeddedDatabase } from '../storage/database.embedded.js';
+import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { StoreEmbedded } from '../storage/store.embedded.js';
+import type { Collection, Lease, ListQuery, Page, Store, Tx } from '../storage/store.js';
+import { HELD, MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
+import type { Mission, NewMission } from './missions.dto.js';
+import { MissionsService } from './missions.service.js';
+import type { StepKind } from './missions.step.js';
+import { MissionsWorker } from './missions.worker.js';
+
+const asker = { id: 'u', role: 'admin', mayDelegate: true };
+const SOON_MS = 10_000;
+const at = (name = 'a'): object => ({ name, kind: 'wait', params: { seconds: 0 } });
+/** The lease of a worker that is gone. */
+const GONE = 999_999;
+
+describe('a worker', () => {
+  let folder: string;
+  let embedded: StoreEmbedded;
+  let missions: MissionsService;
+  let workers: MissionsWorker[];
+  let warnings: string[];
+  let evaluate: jest.Mock;
+  let decision: object;
+  /** A kind of step for one test. */
+  let slow: StepKind;
+
+  /** `over` replaces methods of the store that it works on. */
+  function worker(env: Record<string, string> = {}, over: Partial<Store> = {}): MissionsWorker {
+    const store = Object.assign(Object.create(embedded), over) as Store;
+    const logger = { debug() {}, warn: (message: string) => warnings.push(message) } as unknown as Logger;
+    const policy = { evaluate } as unknown as PolicyService;
+    const immune = {} as ImmuneService;
+    const made = new MissionsWorker(store, readConfig(env), policy, immune, logger, new Draining());
+    (made.kinds as Map<string, StepKind>).set('slow', {
+      faults: () => [],
+      run: (...all) => slow.run(...all),
+    });
+    workers.push(made);
+    return made;
+  }
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-worker-'));
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
+    embedded = new StoreEmbedded(db, new EventLogEmbedded(db));
+    workers = [];
+    warnings = [];
+    decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
+    evaluate = jest.fn(() => Promise.resolve(decision));
+    // Nobody is kicked: a worker that starts finds what there is.
+    const idle = { kinds: worker().kinds, kick: () => undefined } as unknown as MissionsWorker;
+    missions = new MissionsService(embedded, idle);
+  });
+  afterEach(async () => {
+    for (const one of workers) await one.onModuleDestroy();
+    await embedded.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const make = async (over: Partial<StoredMission> = {}, input: object = {}): Promise<string> => {
+    const { id } = await missions.create({ name: 'm', steps: [at()], ...input } as NewMission, asker);
+    await missions.execute(id, asker);
+    await change(id, over);
+    return id;
+  };
+  const change = (id: string, over: Partial<StoredMission>): Promise<void> =>
+    embedded.transaction(async (tx) => {
+      const mission = await tx.get(MISSIONS, id);
+      if (mission) tx.put(MISSIONS, { ...mission, ...over });
+    });
+  const held = (over: Partial<StoredMission> = {}): Partial<StoredMission> => ({
+    status: 'RUNNING',
+    due_at: 1,
+    held_by: GONE,
+    ...over,
+  });
+  const until = async (what: () => Promise<boolean> | boolean): Promise<void> => {
+    const startedMs = Date.now();
+    while (!(await what())) {
+      if (Date.now() - startedMs > SOON_MS) throw new Error('it takes too long');
+      await sleep(10);
+    }
+  };
+  const ended = async (id: string): Promise<Mission> => {
+    await until(async () => (await missions.get(id)).finished_at !== null);
+    return missions.get(id);
+  };
+
+  describe('that takes a mission over', () => {
+    it('counts that before anything else, until a step is done', async () => {
+      const id = await make(held({ takeovers: 8 }));
+      let before: StoredMission | undefined;
+      evaluate.mockImplementation(async () => {
+        before = await embedded.get(MISSIONS, id);
+        return decision;
+      });
+      worker().onApplicationBootstrap();
+      expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+      expect(before).toMatchObject({ takeovers: 9, status: 'RUNNING' });
+      expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
+    });
+
+    it('finds it behind any number of those that are in living hands', async () => {
+      const alive: string[] = [];
+      const orphans: string[] = [];
+      for (let i = 0; i < 12; i += 1) alive.push(await make(held({ due_at: 1 + i })));
+      for (let i = 0; i < 7; i += 1) orphans.push(await make(held({ due_at: 100 + i })));
+      for (const id of alive) await embedded.acquire(`mission:${id}`, 60_000);
+      // As if a page held no more than three.
+      const list = <T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> =>
+        embedded.list(collection, { ...query, limit: 3 });
+      worker({ BRAIN_MISSIONS_CONCURRENCY: '2' }, { list }).onApplicationBootstrap();
+      for (const id of orphans) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+      for (const id of alive) expect((await missions.get(id)).finished_at).toBeNull();
+    });
+
+    it('ends it where it has lost ten workers in one step; a retry begins anew', async () => {
+      const id = await make(held({ takeovers: 9 }));
+      const one = worker();
+      one.onApplicationBootstrap();
+      expect(await ended(id)).toMatchObject({
+        status: 'FAILED',
+        error: { code: 'worker_lost', message: 'its worker was lost 10 times in this step', step: 'a' },
+      });
+      expect(evaluate).not.toHaveBeenCalled();
+      expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
+    });
+  });
+
+  it('runs a mission although lines are added to its log all the time', async () => {
+    const id = await make();
+    evaluate.mockImplementation(async () => {
+      await missions.log(id, { message: 'still here' }, asker);
+      return decision;
+    });
+    worker().onApplicationBootstrap();
+    expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+    expect(evaluate).toHaveBeenCalledTimes(1);
+  });
+
+  it('writes once what was given up, written again, and then came through after all', async () => {
+    const id = await make({}, { steps: [at('a'), at('b'), at('c')] });
+    let writes = 0;
+    let late: () => Promise<unknown>;
+    const transaction = async <T>(work: (tx: Tx) => Promise<T> | T): Promise<T> => {
+      writes += 1;
+      if (writes === 2) {
+        late = () => embedded.transaction(work);
+        throw new BrainError('unavailable', 'store_timeout', 'late');
+      }
+      if (writes === 4) await late();
+      return embedded.transaction(work);
+    };
+    worker({}, { transaction }).onApplicationBootstrap();
+    expect(await ended(id)).toMatchObject({ status: 'COMPLETED', progress: { done: 3, total: 3 } });
+    const { log } = await missions.entries(id, { limit: 100 });
+    expect(log.filter(({ message }) => message === 'Step completed')).toHaveLength(3);
+  });
+
+  it('that cannot read some missions runs the others, and says so, but not all the time', async () => {
+    const unreadable = [await make(held()), await make({ priority: 'HIGH' })];
+    const others = [await make({ priority: 'CRITICAL' }), await make({ priority: 'LOW' })];
+    const list = <T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> => {
+      const isDamaged = [HELD, 'HIGH'].includes(query.where?.due ?? '');
+      if (isDamaged) return Promise.reject(new BrainError('unavailable', 'store_damaged', 'unreadable'));
+      return embedded.list(collection, query);
+    };
+    worker({}, { list }).onApplicationBootstrap();
+    for (const id of others) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+    for (const id of unreadable) expect((await missions.get(id)).finished_at).toBeNull();
+    expect(warnings).toEqual(['missions could not be looked for']);
+  });
+
+  it('rests before it tries a mission again that it had to leave', async () => {
+    const params = { seconds: '${steps.a.result.s}' };
+    const outcomes = { a: { result: null, decision_id: null, bytes: 70_000 } };
+    const id = await make({ outcomes }, { steps: [at('a'), { ...at('b'), params }] });
+    const result = { id: resultId(id, 'a'), mission_id: id, result: { s: 0 } };
+    await embedded.transaction((tx) => tx.insert(MISSION_RESULTS, result));
+    let tries = 0;
+    const get = <T>(collection: Collection<T>, key: string): Promise<T | undefined> => {
+      tries += 1;
+      if (tries === 1) return Promise.reject(new BrainError('unavailable', 'store_unavailable', 'away'));
+      return embedded.get(collection, key);
+    };
+    worker({}, { get }).onApplicationBootstrap();
+    await until(() => tries === 1);
+    await sleep(500);
+    expect(tries).toBe(1);
+    expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+  });
+
+  describe('and large results', () => {
+    const large = (bytes = 70_000): object => ({ result: null, decision_id: null, bytes });
+    const store = (id: string, step: string, result: unknown): Promise<void> =>
+      embedded.transaction((tx) =>
+        tx.insert(MISSION_RESULTS, { id: resultId(id, step), mission_id: id, result }),
+      );
+    const steps = [at('a'), at('b'), { ...at('c'), params: { seconds: '${steps.b.result.s}' } }];
+
+    it('loads those that the step names, and no others', async () => {
+      const id = await make({ outcomes: { a: large(), b: large() } as never }, { steps });
+      await store(id, 'b', { s: 0 });
+      const loaded: string[] = [];
+      const get = <T>(collection: Collection<T>, key: string): Promise<T | undefined> => {
+        if (collection.name === MISSION_RESULTS.name) loaded.push(key);
+        return embedded.get(collection, key);
+      };
+      worker({}, { get }).onApplicationBootstrap();
+      expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
+      expect(loaded).toEqual([resultId(id, 'b')]);
+    });
+
+    it('fails a step whose values are gone', async () => {
+      const id = await make({ outcomes: { a: large(), b: large() } as never }, { steps });
+      worker().onApplicationBootstrap();
+      expect((await ended(id)).error).toEqual({
+        code: 'result_missing',
+        message: 'the result of b is not there any more',
+        step: 'c',
+      });
+    });
+
+    it('fails a step with whose result there would be more than 16 MiB', async () => {
+      const outcomes = { a: large(8 * 2 ** 20), b: large(8 * 2 ** 20 - 10) } as never;
+      const id = await make({ outcomes }, { steps: [at('a'), at('b'), at('c')] });
+      worker().onApplicationBootstrap();
+      expect((await ended(id)).error).toEqual({
+        code: 'results_too_large',
+        message: 'the results of the mission come to more than 16 MiB',
+        step: 'c',
+      });
+    });
+  });
+
+  it('ends a step when the time of its lease is over, from the question for it on', async () => {
+    const ends = new Promise<[reason: unknown, atMs: number]>((resolve) => {
+      const run: StepKind['run'] = (_params, { signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => {
+            resolve([signal.reason, performance.now()]);
+            reject(new Error('ended'));
+          });
+        });
+      slow = { faults: () => [], run };
+    });
+    await make({}, { steps: [{ name: 'a', kind: 'slow' }] });
+    let askedMs = 0;
+    const acquire = async (name: string, ttlMs: number): Promise<Lease | undefined> => {
+      askedMs = performance.now();
+      const lease = await embedded.acquire(name, ttlMs);
+      await sleep(300);
+      return lease;
+    };
+    const renew = (): Promise<boolean> =>
+      Promise.reject(new BrainError('unavailable', 'store_unavailable', 'away'));
+    worker({ BRAIN_MISSIONS_LEASE_SECONDS: '3' }, { acquire, renew }).onApplicationBootstrap();
+    const [reason, atMs] = await ends;
+    expect(reason).toBe('lease_lost');
+    expect(atMs - askedMs).toBeGreaterThan(2900);
+    expect(atMs - askedMs).toBeLessThan(3250);
+  });
+
+  it('takes the others where the lease of one cannot be had', async () => {
+    const first = await make({ priority: 'CRITICAL' });
+    const second = await make();
+    const acquire = (name: string, ttlMs: number): Promise<Lease | undefined> => {
+      if (!name.endsWith(first)) return embedded.acquire(name, ttlMs);
+      return Promise.reject(new BrainError('unavailable', 'store_unavailable', 'away'));
+    };
+    worker({ BRAIN_MISSIONS_CONCURRENCY: '1' }, { acquire }).onApplicationBootstrap();
+    expect(await ended(second)).toMatchObject({ status: 'COMPLETED' });
+  });
+
+  it('begins nothing when it is stopped while it gets a lease', async () => {
+    const id = await make();
+    let over: Promise<void> | undefined;
+    const acquire = (name: string, ttlMs: number): Promise<Lease | undefined> => {
+      over = one.onModuleDestroy();
+      return embedded.acquire(name, ttlMs);
+    };
+    const one = worker({}, { acquire });
+    one.onApplicationBootstrap();
+    await until(() => over !== undefined);
+    await over;
+    expect(await missions.get(id)).toMatchObject({ status: 'PENDING' });
+    expect(await embedded.acquire(`mission:${id}`, 1000)).toBeDefined();
+  });
+
+  it('looks again whenever it is kicked, be it at the very end of a look', async () => {
+    let looks = 0;
+    const list = <T>(): Promise<Page<T>> => {
+      looks += 1;
+      return Promise.resolve({ rows: [], total: 0, next: null });
+    };
+    const one = worker({}, { list });
+    for (let steps = 0; steps < 60; steps += 1) {
+      one.kick();
+      for (let i = 0; i < steps; i += 1) await Promise.resolve();
+      const before = looks;
+      one.kick();
+      await sleep(1);
+      expect([steps, looks - before]).not.toEqual([steps, 0]);
+    }
+  });
+});

@@ -1,0 +1,27 @@
+import type { Collection } from './store.js';
+import { KeyedQueues, runTransaction, type TransactionBackend } from './transaction.js';
+
+const THINGS: Collection<{ id: string }> = {
+  name: 'things',
+  item: 'thing',
+  version: 1,
+  indexVersion: 1,
+  id: ({ id }) => id,
+  order: () => 0,
+};
+
+it('a transaction is not tried again when its time was over while it waited', async () => {
+  let aheadMs = 0;
+  const { now } = Date;
+  jest.spyOn(Date, 'now').mockImplementation(() => now() + aheadMs);
+  const commit: jest.Mock = jest.fn(() => {
+    // The second loss is followed by a sleep.
+    if (commit.mock.calls.length === 2) setTimeout(() => (aheadMs = 5000), 1);
+    return Promise.resolve({ status: 'changed' as const, what: 'one' });
+  });
+  const backend = { commit } as Partial<TransactionBackend> as TransactionBackend;
+  const lost = runTransaction(backend, new KeyedQueues(), (tx) => tx.append(THINGS, 'one', {}));
+  await expect(lost).rejects.toMatchObject({ code: 'store_busy' });
+  expect(commit).toHaveBeenCalledTimes(2);
+});
+afterEach(() => jest.restoreAllMocks());
