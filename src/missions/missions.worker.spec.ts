@@ -25,6 +25,9 @@ const at = (name = 'a'): object => ({ name, kind: 'wait', params: { seconds: 0 }
 /** The lease of a worker that is gone. */
 const GONE = 999_999;
 
+/** A template as it stands in parameters. */
+const templateOf = (path: string): string => `\${${path}}`;
+
 describe('a worker', () => {
   let folder: string;
   let embedded: StoreEmbedded;
@@ -184,7 +187,7 @@ describe('a worker', () => {
   });
 
   it('rests before it tries a mission again that it had to leave', async () => {
-    const params = { seconds: '${steps.a.result.s}' };
+    const params = { seconds: templateOf('steps.a.result.s') };
     const outcomes = { a: { result: null, decision_id: null, bytes: 70_000 } };
     const id = await make({ outcomes }, { steps: [at('a'), { ...at('b'), params }] });
     const result = { id: resultId(id, 'a'), mission_id: id, result: { s: 0 } };
@@ -208,7 +211,7 @@ describe('a worker', () => {
       embedded.transaction((tx) =>
         tx.insert(MISSION_RESULTS, { id: resultId(id, step), mission_id: id, result }),
       );
-    const steps = [at('a'), at('b'), { ...at('c'), params: { seconds: '${steps.b.result.s}' } }];
+    const steps = [at('a'), at('b'), { ...at('c'), params: { seconds: templateOf('steps.b.result.s') } }];
 
     it('loads those that the step names, and no others', async () => {
       const id = await make({ outcomes: { a: large(), b: large() } as never }, { steps });

@@ -24,7 +24,7 @@ const TAKEN_OVER = 'Taken over: the worker that held the mission is gone';
 export class MissionLoad {
   readonly ids: string[] = [];
   private stopping = false;
-  private readonly clients: Promise<void[]>;
+  private readonly clients: Promise<unknown>;
 
   /** `services` are those that run at the moment; with `count` it ends when so many missions were made. */
   constructor(
@@ -43,11 +43,11 @@ export class MissionLoad {
   }
 
   /** Resolves when all have been made and executed. */
-  over(): Promise<void[]> {
+  over(): Promise<unknown> {
     return this.clients;
   }
 
-  stop(): Promise<void[]> {
+  stop(): Promise<unknown> {
     this.stopping = true;
     return this.clients;
   }
