@@ -12,6 +12,8 @@ const MISSIONS = LONG ? 1000 : 30;
 const FREEZE_MS = LONG ? 10_000 : 1500;
 /** As short as it may be; the default is ten times as much. */
 const LEASE_SECONDS = 3;
+/** For missions in each process. */
+const PLACES = 10;
 const LIMIT_MS = LONG ? 1_800_000 : 120_000;
 const FAILOVER_MS = 20_000;
 
@@ -41,6 +43,7 @@ async function start(env: Record<string, string>): Promise<void> {
     BRAIN_LOG_REQUESTS: 'off',
     BRAIN_HTTP_ALLOW_PRIVATE: 'true',
     BRAIN_MISSIONS_LEASE_SECONDS: String(LEASE_SECONDS),
+    BRAIN_MISSIONS_CONCURRENCY: String(PLACES),
     ...env,
   });
   services.push(service);
@@ -53,16 +56,17 @@ async function startRedis(): Promise<RedisServer> {
 }
 
 /** While missions are in its hands; now and then it comes back first, after it has lost them. */
-async function killOne(mayReturn: boolean): Promise<void> {
+async function killOne(load: MissionLoad, mayReturn: boolean): Promise<void> {
   await sleep(500 + Math.random() * 500);
+  const steps = (services.length - 1) * PLACES + 1;
   const [victim] = services.splice(Math.floor(Math.random() * services.length), 1);
   if (mayReturn) {
-    victim.kill('SIGSTOP');
+    await load.during(steps, () => victim.kill('SIGSTOP'));
     await sleep((LEASE_SECONDS + 2) * 1000);
     victim.kill('SIGCONT');
     await sleep(1000);
-  }
-  await victim.stop('SIGKILL');
+    await victim.stop('SIGKILL');
+  } else await load.during(steps, () => victim.stop('SIGKILL'));
 }
 
 it('a mission that was begun is gone on with after a kill although others wait for the only place', async () => {
@@ -91,7 +95,7 @@ it(
     await start({});
     const load = new MissionLoad(() => services, target);
     for (let kill = 0; kill < KILLS; kill += 1) {
-      await killOne(false);
+      await killOne(load, false);
       await start({});
     }
     await load.stop();
@@ -109,7 +113,7 @@ it(
     await Promise.all([1, 2, 3].map(() => start(env)));
     const load = new MissionLoad(() => services, target);
     for (let kill = 0; kill < KILLS; kill += 1) {
-      await killOne(kill % 5 === 4);
+      await killOne(load, kill % 5 === 4);
       await start(env);
     }
     await load.stop();

@@ -24,6 +24,7 @@ const TAKEN_OVER = 'Taken over: the worker that held the mission is gone';
 export class MissionLoad {
   readonly ids: string[] = [];
   private stopping = false;
+  private kept?: (() => void)[];
   private readonly clients: Promise<unknown>;
 
   /** `services` are those that run at the moment; with `count` it ends when so many missions were made. */
@@ -33,13 +34,24 @@ export class MissionLoad {
     private readonly count = Number.POSITIVE_INFINITY,
   ) {
     target.on('/step', (_asked, response) => {
-      setTimeout(() => json(response, {}), STEP_MS);
+      if (this.kept) this.kept.push(() => json(response, {}));
+      else setTimeout(() => json(response, {}), STEP_MS);
     });
     this.clients = Promise.all(Array.from({ length: CLIENTS }, () => this.client()));
   }
 
   async made(count: number): Promise<void> {
     await until(() => this.ids.length >= count, INSIST_MS * 5, `${count} missions made`);
+  }
+
+  /** Does something while so many steps are under way: more than the others have places for, so everyone has one in its hands. */
+  async during(steps: number, work: () => Promise<unknown> | void): Promise<void> {
+    const kept: (() => void)[] = [];
+    this.kept = kept;
+    await until(() => kept.length >= steps, INSIST_MS, `${steps} steps under way`);
+    await work();
+    this.kept = undefined;
+    for (const answer of kept) answer();
   }
 
   /** Resolves when all have been made and executed. */
