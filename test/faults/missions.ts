@@ -45,7 +45,7 @@ export class MissionLoad {
   }
 
   /** Does something while so many steps are under way: more than the others have places for, so everyone has one in its hands. */
-  async during(steps: number, work: () => Promise<unknown> | void): Promise<void> {
+  async during(steps: number, work: () => unknown): Promise<void> {
     const kept: (() => void)[] = [];
     this.kept = kept;
     await until(() => kept.length >= steps, INSIST_MS, `${steps} steps under way`);
