@@ -46,7 +46,11 @@ export class InputGuard implements CanActivate {
     const handler = context.getHandler();
     const known = this.known.get(handler);
     if (known) return known;
-    const wanted = { body: bodyRulesOf(handler), arguments: argumentsOf(context.getClass(), handler.name) };
+    const controller = context.getClass();
+    // What the handler takes is kept under its name; one that is not found there would go unchecked.
+    if ((controller.prototype as Record<string, unknown>)[handler.name] !== handler)
+      throw new Error(`${controller.name}.${handler.name} is not the handler of the route; this is a bug.`);
+    const wanted = { body: bodyRulesOf(handler), arguments: argumentsOf(controller, handler.name) };
     this.known.set(handler, wanted);
     return wanted;
   }

@@ -1,0 +1,34 @@
+import { Body } from '@nestjs/common';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import { Text } from '../shared/fields.js';
+import { InputGuard } from './input.guard.js';
+
+class Input {
+  @Text({ max: 8 })
+  name!: string;
+}
+
+class SomeController {
+  make(this: void, @Body() _input: Input): void {}
+}
+
+const contextOf = (handler: (input: Input) => void, body: unknown): ExecutionContextHost =>
+  new ExecutionContextHost(
+    [{ method: 'POST', url: '/', headers: {}, params: {}, body }],
+    SomeController,
+    handler,
+  );
+
+describe('the guard of the input', () => {
+  const guard = new InputGuard();
+
+  it('demands what the parameters of the handler say', () => {
+    expect(guard.canActivate(contextOf(SomeController.prototype.make, { name: 'x' }))).toBe(true);
+    expect(() => guard.canActivate(contextOf(SomeController.prototype.make, { name: 7 }))).toThrow(/a fault/);
+  });
+
+  it('lets nothing pass to a handler whose parameters it cannot know', () => {
+    const wrapped = (input: Input): void => SomeController.prototype.make(input);
+    expect(() => guard.canActivate(contextOf(wrapped, { name: 7 }))).toThrow(/this is a bug/);
+  });
+});
