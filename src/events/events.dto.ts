@@ -1,6 +1,7 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ValidateBy } from 'class-validator';
+import { NextCursor } from '../http/request.js';
 import { isCleanText, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { POSITION } from '../storage/event-log.js';
 import { DEFAULT_PAGE, MAX_PAGE } from '../storage/store.js';
@@ -149,12 +150,7 @@ export class EventPage {
   @ListOf(() => EventAnswer)
   events!: EventAnswer[];
 
-  @Text({
-    max: 1024,
-    nullable: true,
-    description: 'The `cursor` of the next page; null at the end',
-    example: null,
-  })
+  @NextCursor()
   next_cursor!: string | null;
 }
 

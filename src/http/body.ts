@@ -8,8 +8,6 @@ import { BrainError } from '../shared/errors.js';
 import type { BodyRules } from './request.js';
 
 const KIB = 1024;
-/** As much as anybody may send in headers. */
-const SHORT_BYTES = 16 * KIB;
 
 export type RequestWithBody = Request & { arrival?: Arrival; rawBody?: string };
 
@@ -59,11 +57,15 @@ class Arrival {
  * A short body mostly comes in one packet with its headers; taken before anything else, nobody has to wait for it later. What
  * is longer is read behind the guard that asks for the key, so that nobody without one can make the service read megabytes.
  */
-export function afterShortBody(request: IncomingMessage & { arrival?: Arrival }, serve: () => void): void {
+export function afterShortBody(
+  request: IncomingMessage & { arrival?: Arrival },
+  shortBytes: number,
+  serve: () => void,
+): void {
   const { headers } = request;
   const length = Number(headers['content-length'] ?? 0);
-  if (length > 0 && length <= SHORT_BYTES && headers.expect === undefined) {
-    request.arrival = new Arrival(request, SHORT_BYTES);
+  if (length > 0 && length <= shortBytes && headers.expect === undefined) {
+    request.arrival = new Arrival(request, shortBytes);
     // Behind the tick in which the stream hands out what has come; what has not is waited for behind the guard.
     process.nextTick(serve);
   } else serve();

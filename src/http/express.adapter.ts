@@ -23,6 +23,8 @@ import { refuseUnparsed } from './unparsed.js';
 
 /** Longer than any header block of an honest client; Node answers 431 beyond it. */
 const MAX_HEADER_BYTES = 16_384;
+/** Taken before anybody is asked for a key: no more than headers may take. */
+const SHORT_BODY_BYTES = MAX_HEADER_BYTES;
 /** A client that sends its request slower than this is holding a connection hostage. */
 const REQUEST_TIMEOUT_MS = 60_000;
 /** Longer than load balancers keep idle connections (60 s): else they send a request into one that is just closed. */
@@ -90,12 +92,12 @@ export class CuredExpressAdapter extends ExpressAdapter {
         if (complete) this.route(app, request, response);
         else this.hooks.unroutable(request, response);
       };
-      afterShortBody(request, () => this.hooks.inContext(request, response, route));
+      afterShortBody(request, SHORT_BODY_BYTES, () => this.hooks.inContext(request, response, route));
     };
     app.disable('x-powered-by');
     app.disable('etag');
     // Express would parse the query anew whenever it is asked for; here it is set once, where it is checked.
-    Object.defineProperty(app.request, 'query', { value: {}, writable: true });
+    Object.defineProperty(app.request, 'query', { value: Object.freeze({}), writable: true });
     const server: Server = createServer(
       {
         IncomingMessage: withPrototype<typeof IncomingMessage>(IncomingMessage, app.request),

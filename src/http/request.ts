@@ -30,6 +30,23 @@ export class PageQuery {
   cursor?: string;
 }
 
+/** How many rows a list has in all. */
+export const Total = (): PropertyDecorator =>
+  Num({
+    integer: true,
+    nullable: true,
+    description: 'How many there are; null beyond 10,000 with several filters',
+    example: 1,
+  });
+
+export const NextCursor = (): PropertyDecorator =>
+  Text({
+    max: 1024,
+    nullable: true,
+    description: 'The `cursor` of the next page; null at the end',
+    example: null,
+  });
+
 class ProblemFault {
   @Text({ max: 1024, description: 'Where, as a JSON pointer', example: '/severity' })
   pointer!: string;

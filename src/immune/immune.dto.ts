@@ -1,4 +1,4 @@
-import { PageQuery } from '../http/request.js';
+import { NextCursor, PageQuery, Total } from '../http/request.js';
 import { Ignored, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import {
   type ImmuneSeverity,
@@ -131,20 +131,10 @@ export class ImmuneEventPage {
   @ListOf(() => ImmuneEvent, { description: 'Newest first' })
   events!: ImmuneEvent[];
 
-  @Num({
-    integer: true,
-    nullable: true,
-    description: 'How many there are; null beyond 10,000 with several filters',
-    example: 1,
-  })
+  @Total()
   total!: number | null;
 
-  @Text({
-    max: 1024,
-    nullable: true,
-    description: 'The `cursor` of the next page; null at the end',
-    example: null,
-  })
+  @NextCursor()
   next_cursor!: string | null;
 }
 

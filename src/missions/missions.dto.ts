@@ -1,4 +1,4 @@
-import { PageQuery } from '../http/request.js';
+import { NextCursor, PageQuery, Total } from '../http/request.js';
 import { Flag, JsonObject, JsonValue, ListIn, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { type MissionPriority, type MissionStatus, PRIORITIES, STATUSES } from './missions.lifecycle.js';
 
@@ -250,20 +250,10 @@ export class MissionPage {
   @ListOf(() => Mission)
   missions!: Mission[];
 
-  @Num({
-    integer: true,
-    nullable: true,
-    description: 'Exact; null where several filters select more than can be counted',
-    example: 1,
-  })
+  @Total()
   total!: number | null;
 
-  @Text({
-    max: 1024,
-    nullable: true,
-    description: 'The `cursor` of the next page; null at the end',
-    example: null,
-  })
+  @NextCursor()
   next_cursor!: string | null;
 }
 
@@ -307,12 +297,7 @@ export class MissionLog {
   @ListOf(() => LogEntry, { description: 'Oldest first' })
   log!: LogEntry[];
 
-  @Text({
-    max: 1024,
-    nullable: true,
-    description: 'The `cursor` of the next page; null at the end',
-    example: null,
-  })
+  @NextCursor()
   next_cursor!: string | null;
 }
 

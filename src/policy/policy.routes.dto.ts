@@ -1,5 +1,6 @@
 /** What the routes of the domain take and answer, besides the policies themselves. */
 
+import { NextCursor } from '../http/request.js';
 import {
   Flag,
   JsonObject,
@@ -174,12 +175,7 @@ export class PolicyPage {
   @ListOf(() => Policy)
   policies!: Policy[];
 
-  @Text({
-    max: 1024,
-    nullable: true,
-    description: 'The `cursor` of the next page; null at the end',
-    example: null,
-  })
+  @NextCursor()
   next_cursor!: string | null;
 }
 
@@ -207,12 +203,7 @@ export class RevisionPage {
   @ListOf(() => RevisionAnswer)
   revisions!: RevisionAnswer[];
 
-  @Text({
-    max: 1024,
-    nullable: true,
-    description: 'The `cursor` of the next page; null at the end',
-    example: null,
-  })
+  @NextCursor()
   next_cursor!: string | null;
 }
 

@@ -1,3 +1,4 @@
+import { NextCursor, Total } from '../http/request.js';
 import { ListOf, Num, OneOf, Text } from '../shared/fields.js';
 import { ROLES, type Role } from './principal.js';
 
@@ -48,9 +49,9 @@ export class KeyList {
   @ListOf(() => KeyInfo)
   keys!: KeyInfo[];
 
-  @Num({ integer: true, nullable: true, example: 1 })
+  @Total()
   total!: number | null;
 
-  @Text({ max: 1024, nullable: true, example: null, description: 'For the next page; null at the end' })
+  @NextCursor()
   next_cursor!: string | null;
 }

@@ -1,4 +1,4 @@
-import { PageQuery } from '../http/request.js';
+import { NextCursor, PageQuery, Total } from '../http/request.js';
 import { JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
@@ -153,20 +153,10 @@ export class ThreatPage {
   @ListOf(() => Threat, { description: 'Newest `last_seen_at` first' })
   threats!: Threat[];
 
-  @Num({
-    integer: true,
-    nullable: true,
-    description: 'How many there are; null beyond 10,000 with several filters',
-    example: 1,
-  })
+  @Total()
   total!: number | null;
 
-  @Text({
-    max: 1024,
-    nullable: true,
-    description: 'The `cursor` of the next page; null at the end',
-    example: null,
-  })
+  @NextCursor()
   next_cursor!: string | null;
 }
 
