@@ -102,12 +102,24 @@ function read(raw: Record<string, unknown>): StoredMission {
     data: {},
     priority: 'NORMAL',
     progress: { done: 0, total: steps.length },
-    attempts: 0,
-    error: null,
     agent_id: createdBy,
     agent_role: 'agent',
-    started_at: null,
+    ...untouched(),
     finished_at: hasEnded(mission.status as MissionStatus) ? updatedAt : null,
+    ...mission,
+    steps,
+    created_by: createdBy,
+    updated_at: updatedAt,
+  } as unknown as StoredMission;
+}
+
+/** What a mission is that nobody has begun yet. */
+export function untouched() {
+  return {
+    attempts: 0,
+    error: null,
+    started_at: null,
+    finished_at: null,
     version: 1,
     due_at: null,
     held_by: null,
@@ -120,11 +132,7 @@ function read(raw: Record<string, unknown>): StoredMission {
     correlation_id: null,
     run_writes: 0,
     takeovers: 0,
-    ...mission,
-    steps,
-    created_by: createdBy,
-    updated_at: updatedAt,
-  } as unknown as StoredMission;
+  };
 }
 
 /** What is answered: the fields of the contract, not what we keep for ourselves. */

@@ -8,7 +8,14 @@ import { expectVersion } from '../shared/versions.js';
 import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { MissionBook } from './missions.book.js';
 import { stepFaults } from './missions.check.js';
-import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission, toMission } from './missions.collection.js';
+import {
+  MISSION_RESULTS,
+  MISSIONS,
+  resultId,
+  type StoredMission,
+  toMission,
+  untouched,
+} from './missions.collection.js';
 import type {
   LogEntry,
   Mission,
@@ -222,25 +229,11 @@ function newMission(
     priority: input.priority ?? 'NORMAL',
     status: 'PENDING',
     progress: { done: 0, total: input.steps?.length ?? 0 },
-    attempts: 0,
-    error: null,
     ...who,
     created_at: now,
     updated_at: now,
-    started_at: null,
-    finished_at: null,
-    version: 1,
-    due_at: null,
-    held_by: null,
-    outcomes: {},
-    step_attempts: 0,
-    waiting: null,
-    log_entries: 0,
-    log_bytes: 0,
-    log_cut: 0,
+    ...untouched(),
     correlation_id: correlation(),
-    run_writes: 0,
-    takeovers: 0,
   };
 }
 
