@@ -1,4 +1,5 @@
 /** Makes a snapshot of the policies, compiling only what is not in the one before. */
+import { atOnce } from '../shared/slices.js';
 import { type Pattern, patternOf } from './policy.patterns.js';
 import { byPrecedence, type CompiledRule, compileRule } from './policy.rules.js';
 import { type Compilable, Snapshot, type Unit } from './policy.snapshot.js';
@@ -18,11 +19,7 @@ const REMEMBERED = 65_536;
 const RULES_PER_SLICE = 32;
 
 export function compile(policies: Iterable<Compilable>, options: CompileOptions = {}): Snapshot {
-  const slices = compileInSlices(policies, options);
-  for (;;) {
-    const { done, value } = slices.next();
-    if (done) return value;
-  }
+  return atOnce(compileInSlices(policies, options));
 }
 
 /** The same in steps, for who has other things to do meanwhile; the snapshot in use stays as it is until this returns. */
