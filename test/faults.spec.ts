@@ -6,7 +6,7 @@ import { sleep } from '../src/shared/clock.js';
 import { Ledger, walk } from './faults/ledger.js';
 import { isProperlyUnavailable, Writers } from './faults/writers.js';
 import { LONG } from './support/effort.js';
-import { type ProcessAnswer, ServiceProcess, temporaryFolder } from './support/process.js';
+import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
 import { RedisServer, until } from './support/redis-server.js';
 import { STORES } from './support/stores.js';
 
@@ -25,26 +25,7 @@ const LIMIT_MS = LONG ? 900_000 : 90_000;
 
 const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
-let folder: ReturnType<typeof temporaryFolder>;
-const started: ServiceProcess[] = [];
-
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-afterEach(async () => {
-  await Promise.all(started.splice(0).map((service) => service.stop('SIGKILL')));
-  folder.remove();
-});
-
-async function start(env: Record<string, string>): Promise<ServiceProcess> {
-  const service = await ServiceProcess.start({
-    BRAIN_DATA_DIR: folder.path,
-    BRAIN_LOG_REQUESTS: 'off',
-    ...env,
-  });
-  started.push(service);
-  return service;
-}
+const start = processesWith({ BRAIN_LOG_REQUESTS: 'off' });
 
 interface Gap {
   reason: string;

@@ -6,7 +6,7 @@ import type { Mission } from '../src/missions/missions.dto.js';
 import { sleep } from '../src/shared/clock.js';
 import { LONG } from './support/effort.js';
 import { hasStatus, logOf, readMission } from './support/missions.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { processesWith, type ServiceProcess } from './support/process.js';
 import { RedisServer, until } from './support/redis-server.js';
 import { STORES } from './support/stores.js';
 import { json, Target } from './support/target.js';
@@ -21,32 +21,17 @@ const CANCELLED_MS = 2000 + 3000;
 const END_MS = LONG ? 300_000 : 40_000;
 const LIMIT_MS = LONG ? 900_000 : 90_000;
 
-const started: ServiceProcess[] = [];
+const start = processesWith({
+  BRAIN_LOG_REQUESTS: 'off',
+  BRAIN_HTTP_ALLOW_PRIVATE: 'true',
+  BRAIN_MISSIONS_LEASE_SECONDS: String(LEASE_SECONDS),
+});
 let target: Target;
-let folder: ReturnType<typeof temporaryFolder>;
 
 beforeEach(async () => {
-  folder = temporaryFolder();
   target = await Target.start();
 });
-afterEach(async () => {
-  for (const service of started) service.kill('SIGCONT');
-  await Promise.all(started.splice(0).map((service) => service.stop('SIGKILL')));
-  await target.stop();
-  folder.remove();
-});
-
-async function start(env: Record<string, string>): Promise<ServiceProcess> {
-  const service = await ServiceProcess.start({
-    BRAIN_DATA_DIR: folder.path,
-    BRAIN_LOG_REQUESTS: 'off',
-    BRAIN_HTTP_ALLOW_PRIVATE: 'true',
-    BRAIN_MISSIONS_LEASE_SECONDS: String(LEASE_SECONDS),
-    ...env,
-  });
-  started.push(service);
-  return service;
-}
+afterEach(() => target.stop());
 
 async function make(service: ServiceProcess, paths: string[]): Promise<string> {
   const steps = paths.map((path, i) => ({

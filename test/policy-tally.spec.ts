@@ -4,7 +4,7 @@
  */
 import { sleep } from '../src/shared/clock.js';
 import { LONG } from './support/effort.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { processesWith, type ServiceProcess } from './support/process.js';
 import { until } from './support/redis-server.js';
 import { STORES } from './support/stores.js';
 
@@ -16,25 +16,7 @@ const LIMIT_MS = LONG ? 600_000 : 60_000;
 
 const QUESTION = { agent_id: 'a', agent_role: 'guest', action: 'doc.read' };
 
-const started: ServiceProcess[] = [];
-let folder: ReturnType<typeof temporaryFolder>;
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-afterEach(async () => {
-  await Promise.all(started.splice(0).map((service) => service.stop('SIGKILL')));
-  folder.remove();
-});
-
-async function start(env: Record<string, string>): Promise<ServiceProcess> {
-  const service = await ServiceProcess.start({
-    BRAIN_DATA_DIR: folder.path,
-    BRAIN_LOG_REQUESTS: 'off',
-    ...env,
-  });
-  started.push(service);
-  return service;
-}
+const start = processesWith({ BRAIN_LOG_REQUESTS: 'off' });
 
 async function counted(service: ServiceProcess): Promise<number> {
   const { status, body } = await service.get('/api/policy/stats');

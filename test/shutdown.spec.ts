@@ -2,7 +2,7 @@
 
 import { sleep } from '../src/shared/clock.js';
 import type { Threat } from '../src/threats/threats.dto.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { processesWith, type ServiceProcess } from './support/process.js';
 import { type RawAnswer, RawConnection, requestBytes } from './support/raw-http.js';
 import { ADMIN } from './support/service.js';
 
@@ -11,24 +11,12 @@ const half = report.length / 2;
 /** The whole of a test takes less, unless the machine is busy with others. */
 const AT_ONCE_MS = 5000;
 
-let folder: ReturnType<typeof temporaryFolder>;
-const started: ServiceProcess[] = [];
+const start = processesWith({});
 const open: RawConnection[] = [];
 
-beforeEach(() => {
-  folder = temporaryFolder();
-});
-afterEach(async () => {
+afterEach(() => {
   for (const connection of open.splice(0)) connection.close();
-  await Promise.all(started.splice(0).map((service) => service.stop('SIGKILL')));
-  folder.remove();
 });
-
-async function start(env: Record<string, string> = {}): Promise<ServiceProcess> {
-  const service = await ServiceProcess.start({ BRAIN_DATA_DIR: folder.path, ...env });
-  started.push(service);
-  return service;
-}
 
 async function connect(service: ServiceProcess): Promise<RawConnection> {
   const connection = await RawConnection.to(service.port);

@@ -177,3 +177,24 @@ export function temporaryFolder(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'brain-process-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
 }
+
+type Start = (env?: Record<string, string>) => Promise<ServiceProcess>;
+
+/** What the tests of a file start: each test on a folder of its own, and all of it ends with the test, also what stands still. */
+export function processesWith(settings: Record<string, string>): Start {
+  const started: ServiceProcess[] = [];
+  let folder: ReturnType<typeof temporaryFolder>;
+  beforeEach(() => {
+    folder = temporaryFolder();
+  });
+  afterEach(async () => {
+    for (const service of started) service.kill('SIGCONT');
+    await Promise.all(started.splice(0).map((service) => service.stop('SIGKILL')));
+    folder.remove();
+  });
+  return async (env = {}) => {
+    const service = await ServiceProcess.start({ BRAIN_DATA_DIR: folder.path, ...settings, ...env });
+    started.push(service);
+    return service;
+  };
+}
