@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { sleep } from '../shared/clock.js';
 import { runInContext } from '../shared/context.js';
 import { BrainError } from '../shared/errors.js';
@@ -190,6 +191,33 @@ describe('publishing without a transaction', () => {
     expect(gap.from).toBeGreaterThanOrEqual(beforeS);
     expect(numbers(log)).toContain(10);
     expect(stream.lost).toBe(0);
+  });
+
+  it('keeps whatever stands in a payload and in a correlation id', async () => {
+    const { log, stream } = start();
+    const told: { payload: unknown; correlation: string }[] = [];
+    const anything = fc.record({ more: fc.jsonValue(), correlation: fc.string({ unit: 'binary' }) });
+    fc.assert(
+      fc.property(anything, ({ more, correlation }) => {
+        const event = noise(told.length, { more });
+        const context = { requestId: 'r', correlationId: correlation };
+        runInContext(context, () => stream.publish(event));
+        told.push({ payload: JSON.parse(JSON.stringify(event.payload)), correlation });
+      }),
+      { numRuns: 500 },
+    );
+    await stream.flush();
+    expect(log.written).toEqual(
+      told.map(({ payload, correlation }) => ({
+        id: expect.stringMatching(/^evt_test_\d{13}_[0-9a-z]{8}$/),
+        type: 'test.noise',
+        source: 'test_service',
+        target: null,
+        timestamp: expect.any(Number),
+        payload,
+        meta: { correlation_id: JSON.parse(JSON.stringify(correlation)), version: '1.0', schema_version: 1 },
+      })),
+    );
   });
 
   it('replaces a payload that cannot be serialized by the reason', async () => {
