@@ -49,20 +49,8 @@ const digests = new Map<string, string>();
 export function digest(value: string): string {
   const known = digests.get(value);
   if (known !== undefined) return known;
-  const made = digestOf(value);
+  const made = hash('sha256', value, 'base64url').slice(0, 22);
   if (digests.size >= DIGESTS_KEPT) digests.clear();
   digests.set(value, made);
   return made;
-}
-
-let passing = { value: '', digest: '' };
-
-/** The same for what comes several times in a row and then never again: only the last one is remembered. */
-export function passingDigest(value: string): string {
-  if (value !== passing.value) passing = { value, digest: digestOf(value) };
-  return passing.digest;
-}
-
-function digestOf(value: string): string {
-  return hash('sha256', value, 'base64url').slice(0, 22);
 }

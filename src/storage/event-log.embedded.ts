@@ -4,7 +4,7 @@ import {
   EventLog,
   type EventRecord,
   indexKeys,
-  keyDigest,
+  indexName,
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
@@ -51,13 +51,13 @@ export class EventLogEmbedded extends EventLog {
       // A clock that was set back must not take the order of the log with it.
       this.last = nowMs > this.last[0] ? [nowMs, 0] : [this.last[0], this.last[1] + 1];
       this.db.log.putSync(this.last, json);
-      for (const key of keys) this.db.logIndex.putSync([keyDigest(key), ...this.last], '');
+      for (const key of keys) this.db.logIndex.putSync([indexName(key), ...this.last], '');
     }
     return this.last.join('-');
   }
 
   async read(query: LogQuery): Promise<LoggedEvent[]> {
-    const prefix: Key = query.key === undefined ? [] : [keyDigest(query.key)];
+    const prefix: Key = query.key === undefined ? [] : [indexName(query.key)];
     const low: Key = [...prefix, ...(query.from === undefined ? [0, 0] : splitPosition(query.from))];
     const high: Key = [...prefix, ...(query.until === undefined ? [LAST, LAST] : splitPosition(query.until))];
     const after = query.after === undefined ? undefined : [...prefix, ...splitPosition(query.after)];
@@ -111,7 +111,7 @@ export class EventLogEmbedded extends EventLog {
       if (gone.length === 0) return gone;
       for (const { key, value } of rows) {
         this.db.log.removeSync(key);
-        for (const entry of keysOf(value)) this.db.logIndex.removeSync([keyDigest(entry), ...key]);
+        for (const entry of keysOf(value)) this.db.logIndex.removeSync([indexName(entry), ...key]);
       }
       if (tell) this.write([tell(gone)]);
       this.db.meta.putSync(['log-last'], this.last.join('-'));

@@ -7,7 +7,7 @@
  * - A batch is applied once, however often it is sent with the same id.
  * - An event and its index entries appear together and are trimmed together.
  */
-import { digest, passingDigest } from '../shared/ids.js';
+import { digest } from '../shared/ids.js';
 
 /** `json` is the envelope as it will be read; `keys` are the values by which the index finds it. */
 export interface EventRecord {
@@ -120,7 +120,10 @@ export function indexKeys(event: { payload: unknown; meta: { correlation_id: str
   return keys;
 }
 
-/** A key as it stands in the index. All events of a request have its correlation id, and no others ever will. */
-export function keyDigest(key: string): string {
-  return key.startsWith('c:') ? passingDigest(key) : digest(key);
+/** No blank, no brace, and with its colon no digest. */
+const PLAIN = /^[sc]:[\w.-]{1,40}$/;
+
+/** A key as it stands in the index: itself where it may stand in the name of a key, as most ids may, else its digest. */
+export function indexName(key: string): string {
+  return PLAIN.test(key) ? key : digest(key);
 }

@@ -1,6 +1,6 @@
 /** The name of every key that we have in Redis. */
 import { digest, sha256 } from '../shared/ids.js';
-import { keyDigest } from './event-log.js';
+import { indexName } from './event-log.js';
 import { ALL, type PlannedDocument } from './transaction.js';
 
 /** One adapter keeps the documents of many collections. */
@@ -56,13 +56,13 @@ export class RedisKeys {
     return `${this.indexes(collection)}${collection.indexVersion}:counts`;
   }
 
-  /** What the keys of the events' index begin with; the digest of what they are found by follows. */
+  /** What the keys of the events' index begin with; the name of what they are found by follows. */
   get eventIndex(): string {
     return `${this.prefix}:sys:events:`;
   }
 
   events(key: string): string {
-    return this.eventIndex + keyDigest(key);
+    return this.eventIndex + indexName(key);
   }
 
   transaction(id: string): string {

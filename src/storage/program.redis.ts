@@ -1,6 +1,6 @@
 /** A transaction as the operations of `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
 
-import { type EventRecord, keyDigest } from './event-log.js';
+import { type EventRecord, indexName } from './event-log.js';
 import { type AnyCollection, indexField, type RedisKeys, revisionField } from './keys.redis.js';
 import { encodeOrder } from './order.redis.js';
 import { ONCE_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from './store.js';
@@ -114,8 +114,8 @@ export class Program {
     if (this.events.length > 0) {
       keys.push(this.names.stream, this.names.eventIndex);
       // Arguments are what a batch costs this process, so it is one, however many events there are: a line of JSON, which
-      // has no line breaks, and a line of digests for each.
-      args.push(this.events.map(({ json, keys }) => `${json}\n${keys.map(keyDigest).join(' ')}\n`).join(''));
+      // has no line breaks, and a line of names for each.
+      args.push(this.events.map(({ json, keys }) => `${json}\n${keys.map(indexName).join(' ')}\n`).join(''));
     }
     return { keys, args };
   }
