@@ -3,79 +3,118 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compare } from './compare.mjs';
 import { newRandom, requestsFor, rulesFor } from './engine.rules.mjs';
-import { HERE, headers, newStore, startServer, startService, stop, temporaryFolder } from './processes.mjs';
+import {
+  HERE,
+  headers,
+  newStore,
+  onCoresOfTheirOwn,
+  startServer,
+  startService,
+  stop,
+  temporaryFolder,
+} from './processes.mjs';
 import { figure, range, row } from './table.mjs';
 
 const RULES = 1000;
 const BATCH = 100;
 
-function policies() {
+function rulesAndRequests() {
   const random = newRandom(7);
   const rules = rulesFor(RULES, random);
   const policy = { policy_id: 'bench', name: 'Bench', default_effect: 'deny', rules };
-  const [single, ...many] = requestsFor(rules, BATCH + 1, random, { newActions: false });
-  return { body: { policies: [policy] }, single, many: many.slice(0, BATCH) };
+  return { policies: [policy], requests: requestsFor(rules, BATCH, random, { newActions: false }) };
 }
 
-async function started(settings, body) {
-  const service = await startService(settings);
-  const answer = await fetch(`${service.url}/api/policy/import`, {
-    method: 'POST',
-    headers: { ...headers, 'Content-Type': 'application/json' },
-    body: JSON.stringify(body),
-  });
+/** A service with these policies on a store of its own. */
+async function service(kind, settings, policies) {
+  const store = await newStore(kind, { durable: true });
+  const server = await startService({ ...store.settings, ...settings });
+  const answer = await post(server, '/api/policy/import', { policies });
   if (answer.status !== 200) throw new Error(await answer.text());
-  return service;
+  return { server, store };
+}
+
+function post(server, path, body) {
+  const sent = { ...headers, 'Content-Type': 'application/json' };
+  return fetch(server.url + path, { method: 'POST', headers: sent, body: JSON.stringify(body) });
 }
 
 export async function decisions(client) {
-  const { body, single, many } = policies();
+  const { policies, requests } = rulesAndRequests();
   const file = join(temporaryFolder(), 'policies.json');
-  const content = body.policies.map((policy) => ({
-    version: '1.0.0',
-    description: '',
-    enabled: true,
-    metadata: {},
-    ...policy,
-  }));
-  writeFileSync(file, JSON.stringify({ policies: content }));
-  const [embedded, redis] = [await newStore('embedded'), await newStore('Redis', { durable: true })];
-  const silent = await started({ ...embedded.settings, BRAIN_EVENTS: 'off' }, body);
-  const told = await started(redis.settings, body);
-  const one = { method: 'POST', path: '/api/policy/evaluate', headers, body: single };
-  const batch = { method: 'POST', path: '/api/policy/evaluate/batch', headers, body: { evaluations: many } };
-  const asked = await fetch(`${told.url}${one.path}`, {
-    method: 'POST',
-    headers: { ...headers, 'Content-Type': 'application/json' },
-    body: JSON.stringify(single),
-  });
-  const bare = await startServer(join(HERE, 'server.bare.mjs'), { ANSWER: await asked.text() });
-  const nest = await startServer(join(HERE, 'server.nest-decisions.mjs'), { POLICIES: file });
+  const rest = { version: '1.0.0', description: '', enabled: true, metadata: {} };
+  writeFileSync(file, JSON.stringify({ policies: policies.map((policy) => ({ ...rest, ...policy })) }));
+  const one = { method: 'POST', path: '/api/policy/evaluate', headers, bodies: requests };
+  const together = { evaluations: requests };
+  const batch = { method: 'POST', path: '/api/policy/evaluate/batch', headers, body: together };
 
-  const rates = ({ ours, theirs }, times = 1) =>
-    `${figure(ours.perSecond * times)}/s against ${figure(theirs.perSecond)}/s`;
-  const against = async (what, ours, theirs, goal, times = 1) => {
-    const result = await compare(client, ours, theirs);
+  const told = () => service('Redis', {}, policies);
+  const silent = () => service('embedded', { BRAIN_EVENTS: 'off' }, policies);
+  const asked = await silent();
+  const answered = async ({ path }, body) => (await post(asked.server, path, body)).text();
+  const bareWith = (ASKED, ANSWER) => async () => ({
+    server: await startServer(join(HERE, 'server.bare.mjs'), { ASKED, ANSWER }),
+  });
+  const bare = bareWith('agent_id', await answered(one, requests[0]));
+  const bareBatch = bareWith('evaluations', await answered(batch, together));
+  await end(asked);
+  const nest = async () => ({
+    server: await startServer(join(HERE, 'server.nest-decisions.mjs'), { POLICIES: file }),
+  });
+
+  /** These two alone are there while they are compared. */
+  const against = async (what, ours, theirs, { goal, times = 1 }) => {
+    const first = await ours.start();
+    const second = theirs.start === ours.start ? first : await theirs.start();
+    const started = [...new Set([first, second])];
+    const alone = onCoresOfTheirOwn({
+      servers: started.map(({ server }) => server),
+      stores: started.flatMap(({ store }) => store?.redis ?? []),
+      client,
+    });
+    if (!alone) console.log('  (without cores of their own: that takes taskset, chrt and two cores)');
+    const sides = [
+      { ...first, request: ours.request },
+      { ...second, request: theirs.request },
+    ];
+    const result = await compare(client, ...sides);
+    for (const one of started) await end(one);
     const scaled = { ratio: result.ratio * times, least: result.least * times, most: result.most * times };
-    row(what, scaled, `${range(scaled)}; ${rates(result, times)}`, `≥ ${goal}`, scaled.ratio >= goal);
+    const rates = `${figure(result.ours.perSecond * times)}/s against ${figure(result.theirs.perSecond)}/s`;
+    row(what, scaled, `${range(scaled)}; ${rates}`, goal ? `≥ ${goal}` : '', goal && scaled.ratio >= goal);
   };
-  const of = (server, request) => ({ server, request });
-  await against('A decision with events, against bare node:http', of(told, one), of(bare, one), 0.3);
-  await against('A decision with events, against stock Nest', of(told, one), of(nest, one), 3);
+  const of = (start, request) => ({ start, request });
+  const single = 'A decision with events';
+  await against(`${single}, against bare node:http`, of(told, one), of(bare, one), { goal: 0.3 });
+  await against(`${single}, against stock Nest`, of(told, one), of(nest, one), { goal: 3 });
+  await against(`${single} on Redis (AOF), against without`, of(told, one), of(silent, one), { goal: 0.8 });
+  const hundred = 'Decisions in batches of 100';
+  const times = BATCH;
+  await against(`${hundred} with events, against single ones`, of(told, batch), of(told, one), {
+    goal: 5,
+    times,
+  });
+  await against(`${hundred} without, against single ones`, of(silent, batch), of(silent, one), {
+    goal: 20,
+    times,
+  });
   await against(
-    'A decision with events on Redis (AOF), against one without',
-    of(told, one),
+    'Bare node:http with such batches, against single ones',
+    of(bareBatch, batch),
     of(silent, one),
-    0.8,
+    {
+      times,
+    },
   );
   await against(
-    'Decisions in batches of 100, without events, against single ones',
+    `${hundred} without events, against bare node:http`,
     of(silent, batch),
-    of(silent, one),
-    20,
-    BATCH,
+    of(bareBatch, batch),
+    {},
   );
-  await against('The same with events on Redis', of(told, batch), of(told, one), 5, BATCH);
-  await Promise.all([silent, told, bare, nest].map(stop));
-  await Promise.all([embedded.end(), redis.end()]);
+}
+
+async function end({ server, store }) {
+  await stop(server);
+  await store?.end();
 }

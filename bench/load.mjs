@@ -28,7 +28,10 @@ function lengthOfAnswer(bytes) {
 
 function run({ url, request, connections, ms, status }) {
   const { hostname, port, host } = new URL(url);
-  const bytes = requestBytes(request, host);
+  // Several bodies are sent in turn, by whichever connection is free.
+  const bodies = request.bodies ?? [request.body];
+  const requests = bodies.map((body) => requestBytes({ ...request, body }, host));
+  let sent = 0;
   const wanted = Buffer.from(`HTTP/1.1 ${status}`);
   return new Promise((resolve, reject) => {
     const latencies = [];
@@ -47,7 +50,7 @@ function run({ url, request, connections, ms, status }) {
       sockets.push(socket);
       const send = () => {
         sentMs = performance.now();
-        socket.write(bytes);
+        socket.write(requests[sent++ % requests.length]);
       };
       socket.setTimeout(SILENCE_MS, () => end(new Error(`${url}${request.path} does not answer`)));
       socket.on('connect', send);
@@ -57,7 +60,7 @@ function run({ url, request, connections, ms, status }) {
         const length = lengthOfAnswer(received);
         if (length === 0) return;
         if (!received.subarray(0, wanted.length).equals(wanted)) {
-          return end(new Error(`${request.method} ${request.path}: ${received.latin1Slice(0, 600)}`));
+          return end(new Error(`${request.method} ${request.path}: ${received.toString('latin1', 0, 600)}`));
         }
         received = received.subarray(length);
         const nowMs = performance.now();

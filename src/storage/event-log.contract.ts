@@ -105,6 +105,21 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(comparePositions(later, positions.at(-1) as string)).toBeGreaterThan(0);
     });
 
+    it('keeps the order of a batch that is long, and applies it once as well', async () => {
+      const id = randomId(8);
+      const wide = (n: number): EventRecord => {
+        const { json, keys } = event(n, 's:x');
+        return { json: `${json.slice(0, -1)},"text":"${'ä'.repeat(n === 7 ? 200_000 : 2000)}"}`, keys };
+      };
+      const batch = Array.from({ length: 150 }, (_, n) => wide(n));
+      const last = await log.append(id, batch);
+      expect(await log.append(id, batch)).toBe(last);
+      const read = await log.read({ order: 'asc', limit: 1000 });
+      expect(read.map(({ json }) => json)).toEqual(batch.map(({ json }) => json));
+      expect(read.at(-1)?.position).toBe(last);
+      expect(await log.read({ order: 'asc', limit: 1000, key: 's:x' })).toEqual(read);
+    });
+
     it('knows its bounds and which positions it holds', async () => {
       const last = await log.append(randomId(8), [event(1), event(2)]);
       const bounds = await log.bounds();

@@ -16,6 +16,8 @@ import { Program } from './program.redis.js';
 import type { RedisLink } from './redis.js';
 import { SCRIPTS } from './scripts.redis.js';
 
+const PIECE_CHARACTERS = 64 * 1024;
+
 type Entry = [position: string, fields: string[]];
 
 export class EventLogRedis extends EventLog {
@@ -24,7 +26,12 @@ export class EventLogRedis extends EventLog {
   }
 
   async append(batchId: string, events: EventRecord[]): Promise<string> {
-    const program = new Program(this.link.keys, `batch-${batchId}`);
+    const pieces = piecesOf(events).map((piece, n) => this.appendPiece(`${batchId}-${n}`, piece));
+    return (await Promise.all(pieces)).at(-1) ?? '';
+  }
+
+  private async appendPiece(id: string, events: EventRecord[]): Promise<string> {
+    const program = new Program(this.link.keys, `batch-${id}`);
     program.record(events);
     const { keys, args } = program.build(false);
     const record = String(await this.link.script(SCRIPTS.commit, keys, args));
@@ -108,6 +115,25 @@ export class EventLogRedis extends EventLog {
     }
     return events;
   }
+}
+
+/**
+ * A batch goes to Redis in pieces, one behind the other on one connection: each holds up Redis, and whoever waits for it, for
+ * a millisecond, and a longer text is an object that V8 maps from the system anew for each batch. All are applied once, by the
+ * id of the batch; where one is refused, those behind it are not held up.
+ */
+function piecesOf(events: EventRecord[]): EventRecord[][] {
+  const pieces: EventRecord[][] = [];
+  let room = 0;
+  for (const event of events) {
+    if (room <= 0) {
+      pieces.push([]);
+      room = PIECE_CHARACTERS;
+    }
+    pieces[pieces.length - 1].push(event);
+    room -= event.json.length;
+  }
+  return pieces;
 }
 
 /** Nothing where the signal came first; what is under way then ends with its connection. */
