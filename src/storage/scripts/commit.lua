@@ -200,44 +200,44 @@ local function place_of(id)
 end
 
 -- The state stands whatever the log says; it takes all of the events or none, and what it refuses is told, so that a gap will
--- say so. An index key gets all of its entries at once: half of what a batch of events holds up Redis is calls. The texts
--- are cut by find and sub: patterns with captures took half of the rest.
+-- say so. An index key gets its entries in one call. The texts are cut by find and sub: patterns with captures took half
+-- of the time that a batch of events holds up Redis.
 local function append(events)
-  local stream, index = KEYS[#ops + 2], KEYS[#ops + 3]
-  local texts, found_by, entries, at = {}, {}, {}, 1
+  local stream, index, at = KEYS[#ops + 2], KEYS[#ops + 3], 1
+  local ids, entries = {}, {}
   while at < #events do
     local event_end = string.find(events, '\n', at, true)
     local names_end = string.find(events, '\n', event_end + 1, true)
-    local lists = {}
+    local id = redis.pcall('XADD', stream, '*', 'event', string.sub(events, at, event_end - 1))
+    -- Only the first can be refused: what would be in its way is in the way of none that comes behind one that was written.
+    if type(id) == 'table' then return '', stream .. ': ' .. id.err end
+    local place = place_of(id)
     for name in string.gmatch(string.sub(events, event_end + 1, names_end - 1), '%S+') do
-      local key = index .. name
-      if not entries[key] then
-        local found = other_type(key, 'I')
-        if found then return '', key .. ': WRONGTYPE ' .. found end
-        entries[key] = {}
+      local list = entries[name]
+      if list then
+        list[#list + 1], list[#list + 2] = '0', place
+      else
+        entries[name] = { '0', place }
       end
-      lists[#lists + 1] = entries[key]
     end
-    texts[#texts + 1], found_by[#found_by + 1] = string.sub(events, at, event_end - 1), lists
-    at = names_end + 1
+    ids[#ids + 1], at = id, names_end + 1
   end
 
-  local last = ''
-  for i = 1, #texts do
-    local id = redis.pcall('XADD', stream, '*', 'event', texts[i])
-    -- Only the first can be refused, where nothing was written before it.
-    if type(id) == 'table' then return '', stream .. ': ' .. id.err end
-    local place, lists = place_of(id), found_by[i]
-    for j = 1, #lists do
-      local list = lists[j]
-      list[#list + 1], list[#list + 2] = '0', place
+  for name, list in pairs(entries) do
+    local refused
+    sliced(list, function(...)
+      local added = redis.pcall('ZADD', index .. name, ...)
+      refused = refused or (type(added) == 'table' and added.err)
+    end)
+    if refused then
+      for i = 1, #ids do redis.call('XDEL', stream, ids[i]) end
+      for done, places in pairs(entries) do
+        if done == name then return '', index .. name .. ': ' .. refused end
+        for i = 2, #places, 2 do redis.call('ZREM', index .. done, places[i]) end
+      end
     end
-    last = id
   end
-  for key, list in pairs(entries) do
-    sliced(list, function(...) return redis.call('ZADD', key, ...) end)
-  end
-  return last, ''
+  return ids[#ids], ''
 end
 
 local record, events = '', tonumber(ARGV[arg])
