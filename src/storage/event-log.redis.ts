@@ -120,7 +120,7 @@ export class EventLogRedis extends EventLog {
 /**
  * A batch goes to Redis in pieces, one behind the other on one connection: each holds up Redis, and whoever waits for it, for
  * a millisecond, and a longer text is an object that V8 maps from the system anew for each batch. All are applied once, by the
- * id of the batch; where one is refused, those behind it are not held up.
+ * id of the batch. One that is refused is sent again with the batch, and then comes behind those that were not.
  */
 function piecesOf(events: EventRecord[]): EventRecord[][] {
   const pieces: EventRecord[][] = [];

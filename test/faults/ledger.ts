@@ -86,8 +86,8 @@ export class Ledger {
     const made = new Map<string, number>();
     for (const { source, fingerprint } of threats)
       if (fingerprint === null) made.set(source, (made.get(source) ?? 0) + 1);
-    const notOnce = [...this.sources].filter((source) => made.get(source) !== 1);
-    expect(notOnce).toEqual([]);
+    const times = [...this.sources].map((source) => ({ source, times: made.get(source) ?? 0 }));
+    expect(times.filter((one) => one.times !== 1)).toEqual([]);
     const marked = threats.filter(({ fingerprint }) => fingerprint !== null);
     const open = marked.filter(({ status }) => !isClosed(status)).map(({ fingerprint }) => fingerprint);
     expect(new Set(open).size).toBe(open.length);

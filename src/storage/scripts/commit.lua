@@ -209,7 +209,7 @@ local function append(events)
     local event_end = string.find(events, '\n', at, true)
     local names_end = string.find(events, '\n', event_end + 1, true)
     local id = redis.pcall('XADD', stream, '*', 'event', string.sub(events, at, event_end - 1))
-    -- Only the first can be refused: what would be in its way is in the way of none that comes behind one that was written.
+    -- Only the first can be refused: a stream that took one takes those behind it.
     if type(id) == 'table' then return '', stream .. ': ' .. id.err end
     local place = place_of(id)
     for name in string.gmatch(string.sub(events, event_end + 1, names_end - 1), '%S+') do
