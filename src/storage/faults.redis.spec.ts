@@ -217,6 +217,26 @@ describe('a Redis that loads its data', () => {
   });
 });
 
+describe('a Redis whose log ends in half a commit', () => {
+  it('keeps what is answered behind it, and nothing of it, where the log is mended before the start', async () => {
+    const server = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
+    const client = await openReady(server.url);
+    await insertItem(client, item('torn'));
+    await server.kill();
+    server.tearLog(5);
+    await server.run();
+    await until(async () => (await client.store.health()).ok, RECOVERY_MS, 'the recovery');
+    await insertItem(client, item('kept'));
+    await server.kill();
+    await server.run();
+    await until(async () => (await client.store.health()).ok, RECOVERY_MS, 'the recovery');
+    expect(await client.store.get(ITEMS, 'torn')).toBeUndefined();
+    expect((await client.store.list(ITEMS, {})).rows).toEqual([item('kept')]);
+    await client.store.close();
+    await server.stop();
+  });
+});
+
 describe('a wire that breaks', () => {
   it('loses answers and requests, and every commit and batch still counts once', async () => {
     const server = await RedisServer.start();
