@@ -7,7 +7,7 @@ import { Ledger, walk } from './faults/ledger.js';
 import { isProperlyUnavailable, Writers } from './faults/writers.js';
 import { LONG } from './support/effort.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer, until } from './support/redis-server.js';
 import { STORES } from './support/stores.js';
 
 const KILLS = LONG ? 50 : 3;
@@ -22,8 +22,6 @@ const FLOW_MS = 20_000;
 /** BRAIN_SHUTDOWN_GRACE_SECONDS, as it is documented. */
 const GRACE_MS = 25_000;
 const LIMIT_MS = LONG ? 900_000 : 90_000;
-
-const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
 
 const start = processesWith({ BRAIN_LOG_REQUESTS: 'off' });
 

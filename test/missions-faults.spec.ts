@@ -3,7 +3,7 @@ import { sleep } from '../src/shared/clock.js';
 import { MissionLoad } from './faults/missions.js';
 import { LONG } from './support/effort.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { RedisServer, startSentinels, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer, startSentinels, until } from './support/redis-server.js';
 import { Target } from './support/target.js';
 
 const KILLS = LONG ? 50 : 1;
@@ -41,7 +41,7 @@ async function start(env: Record<string, string>): Promise<void> {
 }
 
 async function startRedis(): Promise<RedisServer> {
-  const redis = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
+  const redis = await RedisServer.start(ALWAYS);
   ends.push(() => redis.stop());
   return redis;
 }

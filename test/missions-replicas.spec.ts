@@ -7,7 +7,7 @@ import { sleep } from '../src/shared/clock.js';
 import { LONG } from './support/effort.js';
 import { hasStatus, logOf, readMission } from './support/missions.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer, until } from './support/redis-server.js';
 import { STORES } from './support/stores.js';
 import { json, Target } from './support/target.js';
 
@@ -83,7 +83,7 @@ const messagesOf = async (service: ServiceProcess, id: string): Promise<string[]
 describe('replicas on one Redis', () => {
   let redis: RedisServer;
   beforeEach(async () => {
-    redis = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
+    redis = await RedisServer.start(ALWAYS);
   }, 20_000);
   afterEach(() => redis.stop());
 

@@ -11,7 +11,7 @@ import { StreamReader } from './faults/stream-reader.js';
 import { Writers } from './faults/writers.js';
 import { LONG } from './support/effort.js';
 import { ServiceProcess, temporaryFolder } from './support/process.js';
-import { RedisServer, startSentinels, until, Wire } from './support/redis-server.js';
+import { ALWAYS, RedisServer, startSentinels, until, Wire } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { STORES } from './support/stores.js';
 import { count, numbersOf } from './support/ticks.js';
@@ -27,7 +27,6 @@ const LIMIT_MS = LONG ? 900_000 : 90_000;
 const FLOW_MS = 20_000;
 /** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
 const TOLD_MS = 15_000;
-const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
 const STREAM = 'brain:events:stream';
 
 const randomMs = (least: number, most: number): number => least + Math.random() * (most - least);

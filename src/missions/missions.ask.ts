@@ -3,6 +3,7 @@ import type { EventStream } from '../events/event-stream.js';
 import type { PolicyService } from '../policy/policy.service.js';
 import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
+import { MAX_MESSAGE } from './missions.book.js';
 import type { StoredMission } from './missions.collection.js';
 import type { Step } from './missions.dto.js';
 import { StepFailure } from './missions.step.js';
@@ -27,7 +28,6 @@ type Decided =
   | { error: StepFailure & { decisionId?: string } };
 
 const FLUSH_MS = 1000;
-const MAX_MESSAGE = 1024;
 
 /** Nothing where the policies cannot be asked now: what nobody has allowed is not done. */
 export async function asked(

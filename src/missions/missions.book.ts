@@ -10,6 +10,8 @@ import { hasEnded, type MissionStatus } from './missions.lifecycle.js';
 /** A log is read by people; what comes after so many lines, or so much text, is counted, and the last line says so. */
 const MAX_LOG_ENTRIES = 10_000;
 const MAX_LOG_MIB = 8;
+/** No line of a log that we write is longer, and no reason. */
+export const MAX_MESSAGE = 1024;
 
 export class MissionBook {
   constructor(

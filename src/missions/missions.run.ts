@@ -6,7 +6,7 @@ import { nowSeconds, pause } from '../shared/clock.js';
 import { isBrainError, messageOf } from '../shared/errors.js';
 import type { Lease } from '../storage/store.js';
 import { type AskTools, asked } from './missions.ask.js';
-import { MissionBook } from './missions.book.js';
+import { MAX_MESSAGE, MissionBook } from './missions.book.js';
 import {
   MISSION_RESULTS,
   MISSIONS,
@@ -39,7 +39,6 @@ const STORE_RETRY_MS = 500;
 const LEFT_MS = 1000;
 /** A mission that has lost so many workers in one step is taken for the cause. */
 const MAX_TAKEOVERS = 10;
-const MAX_MESSAGE = 1024;
 
 /** Why a step was ended from outside. */
 export type StopReason = 'ended' | 'lease_lost' | 'stopping' | 'timeout';

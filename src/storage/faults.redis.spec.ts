@@ -8,7 +8,7 @@ import {
   RECOVERY_MS,
   type RedisClient,
 } from '../../test/support/redis-clients.js';
-import { RedisServer, until, Wire } from '../../test/support/redis-server.js';
+import { ALWAYS, RedisServer, until, Wire } from '../../test/support/redis-server.js';
 import { BrainError } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import { SCRIPTS } from './scripts.redis.js';
@@ -95,7 +95,7 @@ describe('a Redis that is away', () => {
   let server: RedisServer;
   let client: RedisClient;
   beforeEach(async () => {
-    server = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
+    server = await RedisServer.start(ALWAYS);
     client = await openReady(server.url);
   });
   afterEach(async () => {
@@ -219,7 +219,7 @@ describe('a Redis that loads its data', () => {
 
 describe('a Redis whose log ends in half a commit', () => {
   it('keeps what is answered behind it, and nothing of it, where the log is mended before the start', async () => {
-    const server = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
+    const server = await RedisServer.start(ALWAYS);
     const client = await openReady(server.url);
     await insertItem(client, item('torn'));
     await server.kill();

@@ -5,6 +5,8 @@ import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
+/** What was answered is on the disk. */
+export const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
 const HOST = '127.0.0.1';
 const START_MS = 10_000;
 
