@@ -64,6 +64,7 @@ describe('the house', () => {
       'storage/store.ts',
       'storage/event-log.ts',
       'storage/retention.ts',
+      'storage/followed-cache.ts',
       'events/event-stream.ts',
       'events/event.ts',
       'config.ts',

@@ -624,12 +624,12 @@ describe('health', () => {
     const store = service.app.get(Store);
     const health = { ok: false, code: 'store_unreachable', detail: 'It does not answer.', warnings: [] };
     jest.spyOn(store, 'health').mockResolvedValue(health);
-    const contact = jest.spyOn(store, 'lastContactMs').mockReturnValue(Date.now() - 10_000);
+    const contact = jest.spyOn(store, 'watchedUntilMs').mockReturnValue(performance.now() - 10_000);
     const early = await service.get('/readyz', '').expect(200);
     expect((early.body as { warnings: string[] }).warnings).toEqual([
       expect.stringContaining('It does not answer.'),
     ]);
-    contact.mockReturnValue(Date.now() - 31_000);
+    contact.mockReturnValue(performance.now() - 31_000);
     expectProblem(await service.get('/readyz', ''), 503, 'store_unreachable');
     expectProblem(await service.get('/api/threats/health', ''), 503, 'store_unreachable');
   });

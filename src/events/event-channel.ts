@@ -24,7 +24,7 @@ import { StoredEvent } from './stored-event.js';
 /** History is read and sent so many events at a time. */
 const PAGE = 500;
 const HEARTBEAT_MS = 15_000;
-/** A revoked key is refused within two seconds, and its streams end within them. */
+/** A revoked key is refused within a second, and its live streams end within two. */
 const RECHECK_MS = 1000;
 /** Under load writes are gathered, but nobody waits longer for it than this. */
 const MAX_GATHER_MS = 50;

@@ -61,7 +61,7 @@ export class HealthController {
     const warnings = [...ofStore, ...(this.trimmer?.warnings() ?? [])];
     if (ok) return { status: 'ready', store: this.store.kind, warnings };
     // Decisions and key checks go on from memory for a while; after it this replica is of no use.
-    const awaySeconds = (Date.now() - this.store.lastContactMs()) / 1000;
+    const awaySeconds = (performance.now() - this.store.watchedUntilMs()) / 1000;
     const what = `The store is not ready (${code ?? 'store_unreachable'}): ${detail ?? 'it does not answer.'}`;
     if (awaySeconds < this.config.maxStaleSeconds) {
       return { status: 'ready', store: this.store.kind, warnings: [what, ...warnings] };

@@ -2,6 +2,7 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
 import { EventStream } from '../events/event-stream.js';
+import { currentContext } from '../shared/context.js';
 import { randomId } from '../shared/ids.js';
 import { compileMask, type Mask } from '../shared/mask.js';
 import { inSlices } from '../shared/slices.js';
@@ -52,7 +53,7 @@ export class PolicyService {
 
   /** A decision at once, or a promise of one where its events have to be in the log before it is given. */
   evaluate(request: EvaluateRequest, { explain = false } = {}): Decision | Promise<Decision> {
-    const { snapshot, stale } = this.snapshots.current();
+    const { snapshot, stale } = this.current();
     const lost = this.events?.lost;
     const decision = this.decideBy(snapshot, stale, request);
     // By the policies that decided: others may hold once the decision is recorded.
@@ -68,7 +69,7 @@ export class PolicyService {
     requests: readonly EvaluateRequest[],
     isLast: (decision: Decision) => boolean = () => false,
   ): Decision[] | Promise<Decision[]> {
-    const { snapshot, stale } = this.snapshots.current();
+    const { snapshot, stale } = this.current();
     const lost = this.events?.lost;
     const decisions: Decision[] = [];
     for (const request of requests) {
@@ -92,7 +93,7 @@ export class PolicyService {
   ): Promise<Decision & { explain: Explanation }> {
     const { snapshot, stale } = drafts
       ? { snapshot: await inSlices(compileInSlices(drafts)), stale: false }
-      : this.snapshots.current();
+      : this.current();
     const decision = decisionOf(decide(snapshot, request), snapshot.revision, stale);
     return Object.assign(decision, { explain: this.explainBy(snapshot, request) });
   }
@@ -109,6 +110,12 @@ export class PolicyService {
       total_warnings: decisions.warnings,
       total_audits: decisions.audits,
     };
+  }
+
+  /** A decision is stale when the policies are, or when the key of who asks may have been revoked. */
+  private current(): { snapshot: Snapshot; stale: boolean } {
+    const { snapshot, stale } = this.snapshots.current();
+    return { snapshot, stale: stale || currentContext()?.staleKey === true };
   }
 
   private decideBy(snapshot: Snapshot, stale: boolean, request: EvaluateRequest): Decision {

@@ -1,7 +1,7 @@
 /**
  * The policies of the store, compiled, in the memory of this replica.
  *
- * - It follows the store by `watch`: what one replica writes, all of them decide by within a second.
+ * - A `FollowedCache` keeps them: what one replica writes, all of them decide by within a second.
  * - Only what changed is read and compiled, in slices; the snapshot in use stays until the new one is ready.
  * - While the store is away, memory answers for the grace time and says so; then nothing does: a gate that can no longer
  *   hear of a change closes.
@@ -10,9 +10,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
 import { atMost } from '../shared/clock.js';
-import { messageOf } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { inSlices } from '../shared/slices.js';
+import { FollowedCache } from '../storage/followed-cache.js';
 import { type Page, Store } from '../storage/store.js';
 import {
   CURRENT,
@@ -38,120 +38,73 @@ interface Held extends Read {
   snapshot: Snapshot;
 }
 
-/** What is promised for a change; memory of this age counts as fresh. */
-const FRESH_MS = 2000;
-const RETRY_MS = 500;
 /** So many changes are read one by one; who missed more reads the policies themselves. */
 const MAX_CHANGES = 200;
 const NOTHING: PolicySet = { id: CURRENT, revision: 0, tag: '', policies: 0, rules: 0 };
 
 @Injectable()
 export class PolicySnapshots implements OnModuleInit, OnModuleDestroy {
-  private readonly graceMs: number;
-  private held?: Held;
-  /** Since when the store may hold other policies than memory does; nothing while they agree. */
-  private behindSinceMs: number | undefined = 0;
-  /** Grows with each change that is heard of. */
-  private heard = 0;
-  private reading?: Promise<void>;
-  private queued?: Promise<void>;
-  private retry?: NodeJS.Timeout;
-  private stop?: () => void;
-  private readonly waiting = new Set<() => void>();
+  private readonly cache: FollowedCache<Held, PolicySet>;
 
   constructor(
     @Inject(Store) private readonly store: Store,
-    @Inject(CONFIG) config: Config,
+    @Inject(CONFIG) { maxStaleSeconds }: Config,
     private readonly editor: PolicyEditor,
-    private readonly logger: Logger,
+    logger: Logger,
   ) {
-    this.graceMs = Math.max(FRESH_MS, config.maxStaleSeconds * 1000);
+    this.cache = new FollowedCache(store, logger, {
+      collection: POLICY_SET,
+      what: 'the policies',
+      maxStaleSeconds,
+      read: (held) => this.read(held),
+    });
   }
 
-  async onModuleInit(): Promise<void> {
-    this.stop = this.store.watch(POLICY_SET, () => void this.refresh());
-    await this.refresh();
+  onModuleInit(): Promise<void> {
+    return this.cache.start();
   }
 
   onModuleDestroy(): void {
-    this.stop?.();
-    this.stop = undefined;
-    clearTimeout(this.retry);
+    this.cache.stop();
   }
 
   /** What decisions are made by now. Throws where memory may not answer any more, or cannot yet. */
   current(): { snapshot: Snapshot; stale: boolean } {
-    if (!this.held) throw notRead();
-    const staleMs =
-      Date.now() - Math.min(this.behindSinceMs ?? Number.POSITIVE_INFINITY, this.store.lastContactMs());
-    if (staleMs > this.graceMs) throw stalePolicies();
-    return { snapshot: this.held.snapshot, stale: staleMs > FRESH_MS };
+    const held = this.cache.value;
+    if (!held) throw notRead();
+    const freshness = this.cache.freshness();
+    if (freshness === 'expired') throw stalePolicies();
+    return { snapshot: held.snapshot, stale: freshness === 'stale' };
+  }
+
+  /** Reads again what has changed; resolves when that is done, or has failed. */
+  refresh(): Promise<void> {
+    return this.cache.refresh();
   }
 
   get revision(): number {
-    return this.held?.set.revision ?? 0;
+    return this.cache.value?.set.revision ?? 0;
   }
 
   /** Waits until memory holds at least this revision of the set; false where that takes longer. */
   async reach(revision: number, ms: number): Promise<boolean> {
-    const endMs = Date.now() + ms;
-    if (this.revision < revision) void this.refresh();
-    while (this.revision < revision && Date.now() < endMs) {
-      let wake = (): void => undefined;
-      const changed = new Promise<void>((resolve) => {
-        wake = resolve;
-      });
-      this.waiting.add(wake);
-      await atMost(endMs - Date.now(), changed);
-      this.waiting.delete(wake);
+    const endMs = performance.now() + ms;
+    if (this.revision < revision) void this.cache.refresh();
+    while (this.revision < revision && performance.now() < endMs) {
+      const { done, forget } = this.cache.nextRead();
+      await atMost(endMs - performance.now(), done);
+      forget();
     }
     return this.revision >= revision;
   }
 
-  /** Resolves when memory knows what the store knew at the call, or when that failed. */
-  refresh(): Promise<void> {
-    this.heard += 1;
-    this.behindSinceMs ??= Date.now();
-    if (!this.reading) return this.read();
-    // What runs may have read before the change; all who come meanwhile share the next one.
-    this.queued ??= this.reading.then(() => {
-      this.queued = undefined;
-      return this.read();
-    });
-    return this.queued;
-  }
-
-  private read(): Promise<void> {
-    this.reading ??= this.readOnce().finally(() => {
-      this.reading = undefined;
-    });
-    return this.reading;
-  }
-
-  private async readOnce(): Promise<void> {
-    clearTimeout(this.retry);
-    const startedMs = Date.now();
-    const { heard } = this;
-    try {
-      await this.editor.prepare();
-      await this.load();
-      this.behindSinceMs = heard === this.heard ? undefined : startedMs;
-      for (const wake of this.waiting) wake();
-    } catch (error) {
-      if (!this.stop) return;
-      this.logger.warn('The policies could not be read; trying again.', { cause: messageOf(error) });
-      this.retry = setTimeout(() => void this.refresh(), RETRY_MS).unref();
-    }
-  }
-
-  private async load(): Promise<void> {
-    const set = await this.found();
-    if (this.held?.set.tag === set.tag) return;
-    const next = (this.held && (await this.changed(this.held, set))) ?? (await this.whole());
-    const { policies } = next;
-    const options = { previous: this.held?.snapshot, revision: next.set.revision };
-    const snapshot = await inSlices(compileInSlices(policies.values(), options));
-    this.held = { set: next.set, policies, snapshot };
+  private async read(held: Held | undefined): Promise<Held> {
+    await this.editor.prepare();
+    const found = await this.found();
+    if (held?.set.tag === found.tag) return held;
+    const { set, policies } = (held && (await this.changed(held, found))) ?? (await this.whole());
+    const options = { previous: held?.snapshot, revision: set.revision };
+    return { set, policies, snapshot: await inSlices(compileInSlices(policies.values(), options)) };
   }
 
   /** What is held with all changes up to this set; nothing where they do not lead from the one to the other. */

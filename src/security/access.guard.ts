@@ -30,7 +30,7 @@ export class AccessGuard implements CanActivate {
     const request = context.switchToHttp().getRequest<PrincipalRequest>();
     if (permission === null) return this.open(request);
     const key = presentedKey(request);
-    const known = this.keys.recall(key);
+    const known = this.recall(key);
     if (known) return admit(request, known, permission);
     return this.resolve(request, key).then((principal) => admit(request, principal, permission));
   }
@@ -39,7 +39,7 @@ export class AccessGuard implements CanActivate {
   stands(request: PrincipalRequest, permission: Permission): boolean {
     try {
       const known = this.keys.recall(presentedKey(request));
-      return known !== undefined && permits(known.role, permission);
+      return known !== undefined && permits(known.principal.role, permission);
     } catch {
       // Expired, or the store is away for longer than memory may answer: closed is closed.
       return false;
@@ -64,12 +64,21 @@ export class AccessGuard implements CanActivate {
     if (request.headers.authorization === undefined) return true;
     try {
       const key = presentedKey(request);
-      const known = this.keys.recall(key);
+      const known = this.recall(key);
       if (known) return enter(request, known);
       return this.resolve(request, key).then((principal) => enter(request, principal), anonymous);
     } catch (error) {
       return anonymous(error);
     }
+  }
+
+  /** Whose key this is, from memory. What is decided for a key that may have been revoked says so. */
+  private recall(key: string): Principal | undefined {
+    const known = this.keys.recall(key);
+    if (!known?.stale) return known?.principal;
+    const context = currentContext();
+    if (context) context.staleKey = true;
+    return known.principal;
   }
 
   /** Whose key this is, where memory does not know it. An attempt is taken first and given back if it was none. */

@@ -41,7 +41,7 @@ describe('the first admin', () => {
     await open();
     return start(terminal);
   };
-  const roleOf = (key: string): string | undefined => ring.recall(key)?.role;
+  const roleOf = (key: string): string | undefined => ring.recall(key)?.principal.role;
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-admin-'));

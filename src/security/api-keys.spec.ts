@@ -54,7 +54,7 @@ describe('API keys', () => {
     if (key === undefined) throw new Error('the key was not shown');
     expect(isWellFormed(key)).toBe(true);
     expect(made).toMatchObject({ name: 'scanner', role: 'agent', created_by: 'key_maker', expires_at: null });
-    expect(ring.recall(key)).toEqual({ id: made.id, name: 'scanner', role: 'agent' });
+    expect(ring.recall(key)?.principal).toEqual({ id: made.id, name: 'scanner', role: 'agent' });
     const { rows, total } = await keys.list({});
     expect([rows.map(({ hash: _hash, ...info }) => info), total]).toEqual([[made], 1]);
     await store.close();

@@ -1,7 +1,7 @@
 /**
  * All keys in memory, so that a request with a valid key costs a hash and no round trip.
  *
- * - It follows the store by `watch`: what a replica revokes is refused by all of them within 2 s while the store is
+ * - A `FollowedCache` keeps them: what a replica revokes is refused by all of them within a second while the store is
  *   reachable.
  * - A key that is not in memory may have been made a moment ago elsewhere: it is looked up once, by its hash.
  * - While the store is away, memory answers for the grace time and then nothing does: a gate that can no longer hear of
@@ -10,8 +10,9 @@
 import { timingSafeEqual } from 'node:crypto';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 import type { Config } from '../config.js';
-import { BrainError, messageOf } from '../shared/errors.js';
+import { BrainError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
+import { FollowedCache } from '../storage/followed-cache.js';
 import { MAX_PAGE, type Page, type Store } from '../storage/store.js';
 import { type ApiKey, digestOf, isExpired, isWellFormed, KEYS, MARKS } from './api-key.js';
 import type { Principal } from './principal.js';
@@ -22,64 +23,69 @@ interface Entry {
   expires_at: number | null;
 }
 
-/** So much of a digest finds the entry; the whole of it is then compared in constant time. */
+/** So much of a digest finds the entry. */
 const PREFIX_LENGTH = 16;
-/** What is promised for a revocation; memory of this age counts as fresh even with a grace of 0. */
-const FRESH_MS = 2000;
-const RETRY_MS = 500;
 /** Unknown keys that may be on their way to the store at one time. */
 const MAX_LOOKUPS = 64;
 
+type Entries = Map<string, Entry>;
+
+/** A key that memory knows. */
+export interface KnownKey {
+  principal: Principal;
+  /** It may have been revoked more than a second ago: the store is away. */
+  stale: boolean;
+}
+
 export class KeyRing implements OnModuleInit, OnModuleDestroy {
-  private known = new Map<string, Entry>();
+  private readonly cache: FollowedCache<Entries, ApiKey>;
   private readonly lookups = new Map<string, Promise<Entry | undefined>>();
   private readonly bootstrap: Entry | undefined;
-  private readonly graceMs: number;
-  /** Since when the store may hold other keys than memory does; nothing while they agree. */
-  private behindSinceMs: number | undefined = 0;
-  /** Grows with each change that is heard of. */
-  private revision = 0;
-  private reading: Promise<void> | undefined;
-  private queued: Promise<void> | undefined;
-  private retry: NodeJS.Timeout | undefined;
-  private stop: (() => void) | undefined;
   private warned = false;
 
   constructor(
     private readonly store: Store,
     private readonly logger: Logger,
-    settings: Pick<Config, 'bootstrapKey' | 'maxStaleSeconds'>,
+    { bootstrapKey, maxStaleSeconds }: Pick<Config, 'bootstrapKey' | 'maxStaleSeconds'>,
   ) {
-    this.graceMs = Math.max(FRESH_MS, settings.maxStaleSeconds * 1000);
-    if (settings.bootstrapKey !== null) {
+    this.cache = new FollowedCache(store, logger, {
+      collection: KEYS,
+      what: 'the API keys',
+      maxStaleSeconds,
+      read: () => this.readAll(),
+    });
+    if (bootstrapKey !== null) {
       const principal: Principal = { id: 'bootstrap', name: 'BRAIN_BOOTSTRAP_KEY', role: 'admin' };
-      this.bootstrap = entryOf(principal, digestOf(settings.bootstrapKey), null);
-      this.known.set(prefixOf(this.bootstrap.digest.toString('hex')), this.bootstrap);
+      this.bootstrap = entryOf(principal, digestOf(bootstrapKey), null);
     }
   }
 
   async onModuleInit(): Promise<void> {
     this.store.declare(KEYS);
     this.store.declare(MARKS);
-    this.stop = this.store.watch(KEYS, () => void this.refresh());
-    await this.refresh();
+    await this.cache.start();
   }
 
   onModuleDestroy(): void {
-    this.stop?.();
-    clearTimeout(this.retry);
-    this.retry = undefined;
-    this.stop = undefined;
+    this.cache.stop();
+  }
+
+  /** Reads all keys again; resolves when memory has what was committed before the call, or when that failed. */
+  refresh(): Promise<void> {
+    return this.cache.refresh();
   }
 
   /** Whose key this is, from memory; nothing where memory does not know it. Throws where it knows that it is over. */
-  recall(key: string): Principal | undefined {
+  recall(key: string): KnownKey | undefined {
     const digest = digestOf(key);
-    const entry = this.known.get(prefixOf(digest));
-    if (!entry || !timingSafeEqual(entry.digest, Buffer.from(digest, 'hex'))) return undefined;
-    // What the environment says holds whatever became of the store.
-    if (entry !== this.bootstrap && this.staleMs() > this.graceMs) throw stale();
-    return usable(entry);
+    const bytes = Buffer.from(digest, 'hex');
+    // The environment says who this is, whatever became of the store.
+    if (isOf(this.bootstrap, bytes)) return { principal: this.bootstrap.principal, stale: false };
+    const entry = this.cache.value?.get(prefixOf(digest));
+    if (!isOf(entry, bytes)) return undefined;
+    const freshness = this.cache.freshness();
+    if (freshness === 'expired') throw stale();
+    return { principal: usable(entry), stale: freshness === 'stale' };
   }
 
   /** Whose key this is, from the store. Keys with a wrong checksum never get there. */
@@ -95,42 +101,8 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     return this.lookups.size > 0 && this.lookups.has(digestOf(key));
   }
 
-  /** Reads all keys anew; resolves when memory knows what the store knew at the call, or when that failed. */
-  refresh(): Promise<void> {
-    this.revision += 1;
-    this.behindSinceMs ??= Date.now();
-    if (!this.reading) return this.read();
-    // What runs may have passed the place of the change already; all who come meanwhile share the next one.
-    this.queued ??= this.reading.then(() => {
-      this.queued = undefined;
-      return this.read();
-    });
-    return this.queued;
-  }
-
-  private read(): Promise<void> {
-    this.reading ??= this.readOnce().finally(() => {
-      this.reading = undefined;
-    });
-    return this.reading;
-  }
-
-  private async readOnce(): Promise<void> {
-    clearTimeout(this.retry);
-    const startedMs = Date.now();
-    const { revision } = this;
-    try {
-      this.known = await this.readAll();
-      this.behindSinceMs = revision === this.revision ? undefined : startedMs;
-    } catch (error) {
-      if (!this.stop) return;
-      this.logger.warn('The API keys could not be read; trying again.', { cause: messageOf(error) });
-      this.retry = setTimeout(() => void this.refresh(), RETRY_MS).unref();
-    }
-  }
-
-  private async readAll(): Promise<Map<string, Entry>> {
-    const known = new Map<string, Entry>();
+  private async readAll(): Promise<Entries> {
+    const known: Entries = new Map();
     let admin = false;
     let cursor: string | undefined;
     do {
@@ -141,7 +113,6 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
       }
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
-    if (this.bootstrap) known.set(prefixOf(this.bootstrap.digest.toString('hex')), this.bootstrap);
     if (this.bootstrap && admin && !this.warned) {
       this.warned = true;
       this.logger.warn(
@@ -159,18 +130,14 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
   }
 
   private async fromStore(digest: string): Promise<Entry | undefined> {
-    const { revision } = this;
+    const { changes } = this.cache;
     const key = await this.store.getUnique(KEYS, 'hash', digest);
     if (!key || key.hash !== digest) return undefined;
     const entry = entryOfKey(key);
-    // A revocation that was heard of meanwhile may be that of this key: then it must not come back into memory.
-    if (revision === this.revision && this.behindSinceMs === undefined)
-      this.known.set(prefixOf(digest), entry);
+    // A change that was reported during the lookup may be the revocation of this key, which must not come back.
+    if (changes === this.cache.changes && this.cache.isCurrent)
+      this.cache.value?.set(prefixOf(digest), entry);
     return entry;
-  }
-
-  private staleMs(): number {
-    return Date.now() - Math.min(this.behindSinceMs ?? Number.POSITIVE_INFINITY, this.store.lastContactMs());
   }
 }
 
@@ -180,6 +147,11 @@ function entryOfKey({ id, name, role, hash, expires_at }: ApiKey): Entry {
 
 function entryOf(principal: Principal, hash: string, expires_at: number | null): Entry {
   return { principal, digest: Buffer.from(hash, 'hex'), expires_at };
+}
+
+/** The whole digest is compared, in constant time. */
+function isOf(entry: Entry | undefined, digest: Buffer): entry is Entry {
+  return entry !== undefined && timingSafeEqual(entry.digest, digest);
 }
 
 function prefixOf(digest: string): string {

@@ -46,7 +46,7 @@ export class KeysController {
   @Delete(':id')
   @Access('keys:manage')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Revoke an API key, on all replicas within two seconds' })
+  @ApiOperation({ summary: 'Revoke an API key, on all replicas within a second' })
   @ApiNoContentResponse()
   @Problems(404, 409)
   remove(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {

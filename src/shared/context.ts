@@ -6,6 +6,8 @@ export interface RequestContext {
   correlationId: string;
   /** Who asks, as it stands in logs and in `created_by`; known once the guard has passed. */
   principal?: string;
+  /** The key of the request was checked from memory that is older than a second. */
+  staleKey?: boolean;
 }
 
 const storage = new AsyncLocalStorage<RequestContext>();

@@ -38,7 +38,6 @@ export class RedisLink {
   readonly waitFor: number;
   /** Grows whenever the connection breaks: what was written in an earlier epoch may be gone after a failover. */
   epoch = 0;
-  contactMs = 0;
   private readonly client: Redis;
   private state: State = 'connecting';
   private trouble: unknown;
@@ -176,7 +175,6 @@ export class RedisLink {
       send().then(
         (value) => {
           this.unanswered.delete(waiting);
-          this.contactMs = Date.now();
           resolve(value);
         },
         (error: unknown) => {

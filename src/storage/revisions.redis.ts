@@ -3,7 +3,8 @@
 import { revisionField } from './keys.redis.js';
 import type { RedisLink } from './redis.js';
 
-const POLL_MS = 500;
+/** Well below a second, so that one late poll makes nothing stale. */
+const POLL_MS = 250;
 /** What no revision is: the first poll after a watch or a connect counts as a change. */
 const UNKNOWN = Symbol('unknown');
 
@@ -12,6 +13,8 @@ export class RevisionsRedis {
   private readonly seen = new Map<string, string | null | typeof UNKNOWN>();
   private readonly timer: NodeJS.Timeout;
   private polling = false;
+  /** When the last successful poll was sent: every commit before it has been reported. */
+  untilMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly link: RedisLink) {
     this.timer = setInterval(() => void this.poll(), POLL_MS);
@@ -41,10 +44,11 @@ export class RevisionsRedis {
     clearInterval(this.timer);
   }
 
-  /** Runs also when nothing is watched: it is what keeps `lastContactMs` true. */
+  /** Runs also when nothing is watched, because `untilMs` follows from it. */
   private async poll(): Promise<void> {
     if (this.polling || this.link.closed) return;
     this.polling = true;
+    const sentMs = performance.now();
     try {
       const names = [...this.watchers.keys()].filter((name) => this.watchers.get(name)?.size);
       const { collections } = this.link.keys;
@@ -60,6 +64,8 @@ export class RevisionsRedis {
           this.tell(name);
         }
       }
+      // Only now: a cache that has just heard of a change is complete up to the poll before this one.
+      this.untilMs = sentMs;
     } catch {
       // The link has told it, and the next connect makes all that is cached unknown.
     } finally {

@@ -492,6 +492,25 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         await sleep(700);
         expect(calls).toBe(stopped);
       });
+
+      it('says up to when every commit was reported, and never sooner than it was', async () => {
+        const other = await backend.client();
+        other.store.declare(ITEMS);
+        await other.store.transaction((tx) => tx.insert(ITEMS, item('n', { n: 0 })));
+        let reported = 0;
+        const stop = store.watch(ITEMS, () => {
+          reported += 1;
+        });
+        for (let n = 1; n <= 5; n += 1) {
+          await sleep(300);
+          const before = reported;
+          await change('n', (old) => ({ ...old, n }), other.store);
+          const committedMs = performance.now();
+          while (store.watchedUntilMs() <= committedMs) await sleep(2);
+          expect(reported).toBeGreaterThan(before);
+        }
+        stop();
+      });
     });
 
     if (!whole) return;

@@ -126,9 +126,9 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     return () => watchers.delete(changed);
   }
 
-  /** A file that could not be flushed is not to be trusted any more; nothing that is cached from it is fresh. */
-  lastContactMs(): number {
-    return this.db.trouble() ? 0 : Date.now();
+  /** Only this process commits. A file that could not be flushed is not trusted: nothing that is cached from it is fresh. */
+  watchedUntilMs(): number {
+    return this.db.trouble() ? Number.NEGATIVE_INFINITY : performance.now();
   }
 
   async health(): Promise<StoreHealth> {

@@ -132,8 +132,8 @@ export class StoreRedis extends Store implements TransactionBackend {
     return this.revisions.watch(collection.name, changed);
   }
 
-  lastContactMs(): number {
-    return this.link.contactMs;
+  watchedUntilMs(): number {
+    return this.revisions.untilMs;
   }
 
   health(): Promise<StoreHealth> {

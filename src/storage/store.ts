@@ -158,12 +158,15 @@ export abstract class Store {
   abstract release(lease: Lease): Promise<void>;
 
   /**
-   * Calls back within a second of any commit to the collection by any replica, and after every reconnect, when all
-   * that is cached counts as unknown. `changed` must not throw. Returns the way to stop.
+   * Calls back within half a second of any commit to the collection by any replica, and after every reconnect, when
+   * everything that is cached counts as unknown. `changed` must not throw. Returns the way to stop.
    */
   abstract watch<T>(collection: Collection<T>, changed: () => void): () => void;
-  /** When the store last answered, in `Date.now()` terms: what is cached is as fresh as this. */
-  abstract lastContactMs(): number;
+  /**
+   * A moment on the monotonic clock (`performance.now()`): every commit before it has been reported by `watch`. It
+   * does not move while the store is away, nor while this process is stopped.
+   */
+  abstract watchedUntilMs(): number;
 
   abstract health(): Promise<StoreHealth>;
   abstract close(): Promise<void>;

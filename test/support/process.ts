@@ -124,6 +124,14 @@ export class ServiceProcess {
     return this.ask('POST', path, body, headers);
   }
 
+  put(path: string, body: object, headers: Record<string, string> = {}): Promise<ProcessAnswer> {
+    return this.ask('PUT', path, body, headers);
+  }
+
+  delete(path: string, headers: Record<string, string> = {}): Promise<ProcessAnswer> {
+    return this.ask('DELETE', path, undefined, headers);
+  }
+
   private ask(
     method: string,
     path: string,

@@ -65,11 +65,12 @@ export async function until(
   true_: () => Promise<boolean> | boolean,
   ms: number,
   what: string,
+  everyMs = 20,
 ): Promise<void> {
   const endMs = Date.now() + ms;
   while (!(await true_())) {
     if (Date.now() > endMs) throw new Error(`${what} did not happen within ${ms} ms`);
-    await pause(20);
+    await pause(everyMs);
   }
 }
 
@@ -261,6 +262,8 @@ async function stopAll(servers: RedisServer[]): Promise<void> {
  * its answer came back.
  */
 export class Wire {
+  /** How long each piece is on its way, in either direction. */
+  delayMs = 0;
   private readonly sockets = new Set<Socket>();
   private mark: string | undefined;
   private torn = false;
@@ -303,6 +306,11 @@ export class Wire {
     await new Promise((resolve) => this.server.close(resolve));
   }
 
+  private carry(deliver: () => void): void {
+    if (this.delayMs === 0) deliver();
+    else setTimeout(deliver, this.delayMs);
+  }
+
   private join(client: Socket): void {
     if (this.torn) {
       client.destroy();
@@ -324,11 +332,13 @@ export class Wire {
         this.mark = undefined;
         doomed = true;
       }
-      server.write(data);
+      this.carry(() => server.write(data));
     });
     server.on('data', (data) => {
-      if (doomed) client.destroy();
-      else client.write(data);
+      this.carry(() => {
+        if (doomed) client.destroy();
+        else client.write(data);
+      });
     });
   }
 }

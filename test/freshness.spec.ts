@@ -1,0 +1,120 @@
+/**
+ * What a replica holds in memory counts from the moment since which it was read, not from when the store last answered:
+ * a gate that was closed because the store was away stays closed until policies and keys have been read again.
+ */
+import { sleep } from '../src/shared/clock.js';
+import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
+import { RedisServer, until, Wire } from './support/redis-server.js';
+
+const start = processesWith({ BRAIN_LOG_REQUESTS: 'off' });
+const POLICIES = '/api/policy/policies';
+const GRACE_SECONDS = 2;
+const AWAY_MS = 20_000;
+
+const policy = (effect: 'allow' | 'deny') => ({
+  policy_id: 'gate',
+  name: 'gate',
+  rules: [
+    {
+      rule_id: 'work',
+      name: 'work',
+      effect,
+      conditions: [{ field: 'action', operator: '==', value: 'work' }],
+    },
+  ],
+});
+
+const ask = (service: ServiceProcess, key?: string): Promise<ProcessAnswer> =>
+  service.post(
+    '/api/policy/evaluate',
+    { agent_id: 'a', action: 'work' },
+    key === undefined ? {} : { Authorization: `Bearer ${key}` },
+  );
+
+/** What a decision said, in one word. */
+function verdict({ status, body }: ProcessAnswer): string {
+  if (status !== 200) return `${status} ${String(body.code)}`;
+  return `${body.allowed ? 'allowed' : 'denied'}${body.stale ? ' stale' : ''}`;
+}
+
+describe('a replica that comes back to Redis', () => {
+  let redis: RedisServer;
+  let wire: Wire;
+  let near: ServiceProcess;
+  let far: ServiceProcess;
+
+  beforeEach(async () => {
+    redis = await RedisServer.start();
+    wire = await Wire.to(redis.port);
+    near = await start({ REDIS_URL: redis.url });
+    far = await start({ REDIS_URL: wire.url, BRAIN_MAX_STALE_SECONDS: String(GRACE_SECONDS) });
+    await near.post(POLICIES, policy('allow'));
+    await until(
+      async () => verdict(await ask(far)) === 'allowed',
+      AWAY_MS,
+      'the policy on the other replica',
+    );
+  }, 60_000);
+  afterEach(async () => {
+    await wire.close();
+    await redis.stop();
+  });
+
+  it('allows nothing by what it held, and nobody whose key was revoked, before it has read both again', async () => {
+    const made = await near.post('/api/keys', { name: 'agent', role: 'agent' });
+    const key = made.body.key as string;
+    await until(
+      async () => verdict(await ask(far, key)) === 'allowed',
+      AWAY_MS,
+      'the key on the other replica',
+    );
+    wire.delayMs = 50;
+    wire.tear();
+    await until(async () => (await ask(far)).status === 503, AWAY_MS, 'the end of the grace');
+    expect((await near.put(`${POLICIES}/gate`, policy('deny'))).status).toBe(200);
+    expect((await near.delete(`/api/keys/${made.body.id as string}`)).status).toBe(204);
+    expect(verdict(await ask(near))).toBe('denied');
+    wire.mend();
+    const met = { admin: new Set<string>(), revoked: new Set<string>() };
+    await until(
+      async () => {
+        const [admin, revoked] = await Promise.all([ask(far), ask(far, key)]);
+        met.admin.add(verdict(admin));
+        met.revoked.add(verdict(revoked));
+        return admin.status === 200 && revoked.status === 401;
+      },
+      AWAY_MS,
+      'the return of the replica',
+      1,
+    );
+    expect([...met.admin].filter((word) => word.startsWith('allowed'))).toEqual([]);
+    expect([...met.revoked].filter((word) => /^(allowed|denied)/.test(word))).toEqual([]);
+  }, 60_000);
+
+  it('that was stopped itself says that what it decides is stale until it has read what it has missed', async () => {
+    for (const effect of ['deny', 'allow', 'deny'] as const) {
+      far.kill('SIGSTOP');
+      await sleep(1500);
+      expect((await near.put(`${POLICIES}/gate`, policy(effect))).status).toBe(200);
+      const asked = Array.from({ length: 5 }, () => ask(far));
+      await sleep(100);
+      far.kill('SIGCONT');
+      const old = effect === 'deny' ? 'allowed' : 'denied';
+      expect((await Promise.all(asked)).map(verdict)).not.toContain(old);
+      const heard = async (): Promise<boolean> =>
+        verdict(await ask(far)) === (effect === 'deny' ? 'denied' : 'allowed');
+      await until(heard, AWAY_MS, 'the change on the replica that was stopped');
+    }
+  }, 60_000);
+
+  it('that was stopped for longer than the grace decides nothing by what it held', async () => {
+    far.kill('SIGSTOP');
+    await sleep(GRACE_SECONDS * 1000 + 500);
+    expect((await near.put(`${POLICIES}/gate`, policy('deny'))).status).toBe(200);
+    const asked = Array.from({ length: 5 }, () => ask(far));
+    await sleep(100);
+    far.kill('SIGCONT');
+    const words = (await Promise.all(asked)).map(verdict);
+    expect(words.filter((word) => word.startsWith('allowed'))).toEqual([]);
+  }, 60_000);
+});
