@@ -130,7 +130,8 @@ export const SETTINGS = {
     parse: addresses(6379),
   },
   BRAIN_REDIS_WAIT: {
-    about: 'Replicas of Redis that must have a change before it is acknowledged',
+    about:
+      'Replicas of Redis that must have a change before it, or anything that follows from it, is acknowledged',
     fallback: '0',
     parse: integer(0, 10),
   },

@@ -84,6 +84,18 @@ describe('replicas that decide', () => {
     expect((await other.get(`${BASE}/both`)).body.revision).toBe(21);
   }, 60_000);
 
+  it('answer an equal change that finds nothing to do with the revision that made it so', async () => {
+    await one.post(BASE, { policy_id: 'equal', name: 'equal' }).expect(201);
+    const pairs: number[][] = [];
+    for (let i = 0; i < 40; i += 1) {
+      const change = { description: `the ${i}th` };
+      const answers = await Promise.all([one, other].map((service) => service.put(`${BASE}/equal`, change)));
+      expect(answers.map(({ status }) => status)).toEqual([200, 200]);
+      pairs.push(answers.map(({ body }) => body.policy_revision as number));
+    }
+    expect(pairs.filter(([a, b]) => a !== b)).toEqual([]);
+  }, 60_000);
+
   it('count together, exactly', async () => {
     const before = await figures(one);
     const actions = ['both.allowed', 'both.denied'];

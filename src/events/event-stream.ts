@@ -86,6 +86,8 @@ export class EventStream {
     private readonly log: EventLog,
     private readonly logger: Logger,
     private readonly mask: Mask = (payload) => payload,
+    /** Whether a batch counts as written only when it is as durable as an acknowledged commit. */
+    private readonly durable = false,
   ) {}
 
   publish(event: NewEvent, tx?: Tx): void {
@@ -231,7 +233,7 @@ export class EventStream {
         // The gap goes before what waits, so that whoever reads the log meets it before what came after.
         if (this.losses.size > 0) this.outbox.unshift(this.gapBatch());
         const batch = this.outbox[0] ?? this.nextBatch();
-        await this.log.append(batch.id, batch.events);
+        await this.log.append(batch.id, batch.events, { durable: this.durable });
         this.outbox.shift();
         this.readyBytes -= batch.bytes;
         this.settle(batch.buffered);

@@ -45,7 +45,7 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
           provide: EventStream,
           inject: [EventLog, Logger],
           useFactory: (log: EventLog, logger: Logger) =>
-            new EventStream(log, logger, compileMask(config.mask)),
+            new EventStream(log, logger, compileMask(config.mask), config.durableDecisions),
         },
         {
           provide: EventKeeper,

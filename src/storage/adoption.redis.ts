@@ -8,6 +8,7 @@ import { sleep } from '../shared/clock.js';
 import { BrainError, messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import { unavailable } from './errors.redis.js';
+import { countDeltas, indexMoves } from './index-moves.js';
 import { type AnyCollection, indexField } from './keys.redis.js';
 import type { LeasesRedis } from './leases.redis.js';
 import { encodeOrder } from './order.redis.js';
@@ -15,7 +16,7 @@ import { leaseValue, Program } from './program.redis.js';
 import type { RedisLink } from './redis.js';
 import { SCRIPTS } from './scripts.redis.js';
 import type { Lease } from './store.js';
-import { countDeltas, decode, indexMoves, type Outcome } from './transaction.js';
+import { decode, type Outcome } from './transaction.js';
 
 /** How long a request waits for indexes that are being built. */
 const REQUEST_WAIT_MS = 1500;

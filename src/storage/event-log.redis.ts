@@ -14,6 +14,7 @@ import {
 } from './event-log.js';
 import { Program } from './program.redis.js';
 import type { RedisLink } from './redis.js';
+import { ReplicationRedis } from './replication.redis.js';
 import { SCRIPTS } from './scripts.redis.js';
 
 const PIECE_CHARACTERS = 64 * 1024;
@@ -21,16 +22,23 @@ const PIECE_CHARACTERS = 64 * 1024;
 type Entry = [position: string, fields: string[]];
 
 export class EventLogRedis extends EventLog {
+  private readonly replication: ReplicationRedis;
+
   constructor(private readonly link: RedisLink) {
     super();
+    this.replication = new ReplicationRedis(link);
   }
 
-  async append(batchId: string, events: EventRecord[]): Promise<string> {
-    const pieces = piecesOf(events).map((piece, n) => this.appendPiece(`${batchId}-${n}`, piece));
+  async append(
+    batchId: string,
+    events: EventRecord[],
+    { durable = false }: { durable?: boolean } = {},
+  ): Promise<string> {
+    const pieces = piecesOf(events).map((piece, n) => this.appendPiece(`${batchId}-${n}`, piece, durable));
     return (await Promise.all(pieces)).at(-1) ?? '';
   }
 
-  private async appendPiece(id: string, events: EventRecord[]): Promise<string> {
+  private async appendPiece(id: string, events: EventRecord[], durable: boolean): Promise<string> {
     const program = new Program(this.link.keys, `batch-${id}`);
     program.record(events);
     const { keys, args } = program.build(false);
@@ -40,6 +48,7 @@ export class EventLogRedis extends EventLog {
       const detail = `The event log refuses events: ${refused}. Rename or remove that key.`;
       throw new BrainError('conflict', 'log_refused', detail);
     }
+    if (durable) await this.replication.ofWritten();
     return position;
   }
 

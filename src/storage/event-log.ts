@@ -52,8 +52,11 @@ export interface LogTail {
 }
 
 export abstract class EventLog {
-  /** Returns the position of the last event of the batch. A log that refuses (wrong type) throws `conflict` (`log_refused`). */
-  abstract append(batchId: string, events: EventRecord[]): Promise<string>;
+  /**
+   * Returns the position of the last event of the batch. A log that refuses (wrong type) throws `conflict` (`log_refused`).
+   * `durable` resolves only when the batch is as durable as an acknowledged commit; where that fails the batch may be there.
+   */
+  abstract append(batchId: string, events: EventRecord[], options?: { durable?: boolean }): Promise<string>;
   abstract read(query: LogQuery): Promise<LoggedEvent[]>;
   abstract bounds(): Promise<LogBounds>;
   /** Whether the event at this position is (still) there. */

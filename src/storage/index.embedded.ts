@@ -2,6 +2,7 @@
 import { digest } from '../shared/ids.js';
 import { readCursor, writeCursor } from './cursor.js';
 import type { EmbeddedDatabase, Key } from './database.embedded.js';
+import { ALL, countDeltas, indexMoves } from './index-moves.js';
 import {
   type Collection,
   DEFAULT_PAGE,
@@ -11,7 +12,7 @@ import {
   MAX_PAGE,
   type Page,
 } from './store.js';
-import { ALL, countDeltas, decode, indexMoves } from './transaction.js';
+import { decode } from './transaction.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: one index keeps the rows of many collections.
 type Any = any;

@@ -1,7 +1,8 @@
 /** The name of every key that we have in Redis. */
 import { digest, sha256 } from '../shared/ids.js';
 import { indexName } from './event-log.js';
-import { ALL, type PlannedDocument } from './transaction.js';
+import { ALL } from './index-moves.js';
+import { type PlannedDocument } from './transaction.js';
 
 /** One adapter keeps the documents of many collections. */
 export type AnyCollection = PlannedDocument['collection'];
@@ -15,11 +16,14 @@ export class RedisKeys {
   /** A hash with two fields for each collection: the version of its indexes, and its revision. */
   readonly collections: string;
   readonly fences: string;
+  /** Written for its place in the replication: what stands before it has reached whoever has it. */
+  readonly barrier: string;
 
   constructor(readonly prefix: string) {
     this.stream = `${prefix}:events:stream`;
     this.collections = `${prefix}:sys:collections`;
     this.fences = `${prefix}:sys:fences`;
+    this.barrier = `${prefix}:sys:barrier`;
   }
 
   document({ name, item }: AnyCollection, id: string): string {

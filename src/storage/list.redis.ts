@@ -1,5 +1,6 @@
 /** A page of a list, asked of `scripts/list.lua` in one round trip. */
 import { readCursor, writeCursor } from './cursor.js';
+import { ALL } from './index-moves.js';
 import { decodeOrder, encodeOrder, ORDER_LENGTH } from './order.redis.js';
 import type { RedisLink } from './redis.js';
 import { SCRIPTS } from './scripts.redis.js';
@@ -12,7 +13,7 @@ import {
   MAX_PAGE,
   type Page,
 } from './store.js';
-import { ALL, decode } from './transaction.js';
+import { decode } from './transaction.js';
 
 type Answer = [total: number, more: 0 | 1, last: string, ...documents: string[]];
 

@@ -1,10 +1,11 @@
 /** A transaction as the operations of `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
 
 import { type EventRecord, indexName } from './event-log.js';
+import { countDeltas, indexMoves } from './index-moves.js';
 import { type AnyCollection, indexField, type RedisKeys, revisionField } from './keys.redis.js';
 import { encodeOrder } from './order.redis.js';
 import { ONCE_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from './store.js';
-import { countDeltas, indexMoves, type Outcome, type Plan, type PlannedDocument } from './transaction.js';
+import { type Outcome, type Plan, type PlannedDocument } from './transaction.js';
 
 /** The letters of `commit.lua`. */
 type Check = 'a' | 'e' | 'v';
@@ -129,6 +130,12 @@ export function programOf(names: RedisKeys, plan: Plan): Program {
   for (const collection of new Set([...plan.documents, ...plan.uniques].map((one) => one.collection))) {
     program.expectVersion(collection);
   }
+  // Before all others: whoever repeats a request gets its answer, whatever it meets besides.
+  if (plan.once) {
+    const { key, before, after } = plan.once;
+    program.expect(names.once(key), before, { status: 'changed', what: `once/${key}` });
+    if (after !== undefined) program.write('O', names.once(key), after);
+  }
   for (const { name, fence, token } of plan.leases) {
     program.expect(names.lease(name), leaseValue(fence, token), { status: 'lease_lost', name });
   }
@@ -140,11 +147,6 @@ export function programOf(names: RedisKeys, plan: Plan): Program {
     });
   }
   claimUniques(program, names, plan);
-  if (plan.once) {
-    const { key, json } = plan.once;
-    program.expect(names.once(key), undefined, { status: 'changed', what: `once/${key}` });
-    program.write('O', names.once(key), json);
-  }
   writeDocuments(program, names, plan);
   for (const { collection, id, json } of plan.appends)
     program.write('P', names.entries(collection, id), json);

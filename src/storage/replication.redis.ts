@@ -1,4 +1,4 @@
-/** Waits until as many replicas have a commit as the settings ask for; commits that wait at one time share one WAIT. */
+/** Waits until as many replicas have something as the settings ask for; those that wait at one time share one WAIT. */
 import type { BrainError } from '../shared/errors.js';
 import { unavailable } from './errors.redis.js';
 import type { RedisLink } from './redis.js';
@@ -12,10 +12,25 @@ export class ReplicationRedis {
 
   constructor(private readonly link: RedisLink) {}
 
-  /** For what was just committed; nothing where nobody needs to wait. */
-  reached(): Promise<void> | undefined {
-    if (this.link.waitFor === 0) return undefined;
-    const { epoch } = this.link;
+  /** For what this connection has just written; nothing where nobody needs to wait. */
+  ofWritten(): Promise<void> | undefined {
+    return this.link.waitFor === 0 ? undefined : this.reached(this.link.epoch);
+  }
+
+  /**
+   * For what this connection has just read, whoever wrote it. WAIT counts what its own connection has written, so
+   * something is written behind it.
+   */
+  ofRead(): Promise<void> | undefined {
+    return this.link.waitFor === 0 ? undefined : this.behindRead(this.link.epoch);
+  }
+
+  private async behindRead(epoch: number): Promise<void> {
+    await this.link.command('set', [this.link.keys.barrier, epoch]);
+    await this.reached(epoch);
+  }
+
+  private reached(epoch: number): Promise<void> {
     // A WAIT that is under way does not cover this commit; the one behind it does.
     this.next ??= this.running
       .catch(() => undefined)
@@ -25,7 +40,7 @@ export class ReplicationRedis {
         return this.running;
       });
     return this.next.then(() => {
-      // WAIT counts for what this connection wrote. After a new one it says nothing about the commit.
+      // After a new connection WAIT says nothing about what the one before it wrote or read.
       if (this.link.epoch !== epoch) throw notReplicated();
     });
   }

@@ -7,7 +7,7 @@ import { sleep } from '../shared/clock.js';
 import { BrainError } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import type { EventLog } from './event-log.js';
-import { type Collection, MAX_CANDIDATES, type Page, type Store } from './store.js';
+import { type Collection, MAX_CANDIDATES, type Page, type Store, type Tx } from './store.js';
 
 export interface Client {
   store: Store;
@@ -286,6 +286,66 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(new Set(answers.map((answer) => answer.made)).size).toBe(1);
         expect((await store.counts(ITEMS)).total).toBe(1);
         expect(await codeOf(make('k4', 'y'))).toBe('idempotency_key_reused');
+      });
+
+      /** Reads n of `a`, which another client changes from 1 to 2 behind the first read. */
+      const overtaken = async <T>(then: (n: number) => T): Promise<{ result: T; runs: number }> => {
+        await add(item('a', { n: 1 }));
+        const other = await backend.client();
+        let runs = 0;
+        const result = await store.transaction(async (tx) => {
+          const found = await tx.get(ITEMS, 'a');
+          runs += 1;
+          if (runs === 1) await change('a', (old) => ({ ...old, n: 2 }), other.store);
+          return then((found as Item).n);
+        });
+        return { result, runs };
+      };
+
+      it('that write nothing are checked against what they have read', async () => {
+        expect(await overtaken((n) => n)).toEqual({ result: 2, runs: 2 });
+      });
+
+      it('that refuse are checked against what they have read', async () => {
+        const refuse = (n: number): string => {
+          if (n === 1) throw new BrainError('conflict', 'too_small', 'It is too small.');
+          return 'large enough';
+        };
+        expect(await overtaken(refuse)).toEqual({ result: 'large enough', runs: 2 });
+        const refused = store.transaction(async (tx) => {
+          tx.put(ITEMS, { ...((await tx.get(ITEMS, 'a')) as Item), n: 9 });
+          throw new BrainError('conflict', 'refused', 'It is refused.');
+        });
+        expect(await codeOf(refused)).toBe('refused');
+        expect((await store.get(ITEMS, 'a'))?.n).toBe(2);
+      });
+
+      it('give a repetition the answer of the first, whatever the repetition meets on its way', async () => {
+        const other = await backend.client();
+        const inTheWay = async (tx: Tx, id: string): Promise<void> => {
+          if (await tx.get(ITEMS, id)) throw new BrainError('conflict', 'there_already', 'It is there.');
+        };
+        const meetings: [string, (tx: Tx, id: string) => Promise<void>][] = [
+          ['looks', inTheWay],
+          ['inserts', async () => undefined],
+        ];
+        for (const [name, look] of meetings) {
+          const once = { key: randomId(8), body: 'x' };
+          const make = async (tx: Tx): Promise<{ made: string }> => {
+            await look(tx, name);
+            tx.insert(ITEMS, item(name));
+            return { made: randomId(8) };
+          };
+          let first: { made: string } | undefined;
+          const second = await store.transaction(
+            async (tx) => {
+              first ??= await other.store.transaction(make, { once });
+              return make(tx);
+            },
+            { once },
+          );
+          expect([name, second]).toEqual([name, first]);
+        }
       });
     });
 

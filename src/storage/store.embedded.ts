@@ -5,6 +5,7 @@ import { type EmbeddedDatabase, type Key } from './database.embedded.js';
 import type { EventLogEmbedded } from './event-log.embedded.js';
 import { EmbeddedIndex, under } from './index.embedded.js';
 import { EmbeddedLeases } from './leases.embedded.js';
+import { KeyedQueues } from './queues.js';
 import {
   type Collection,
   type Lease,
@@ -19,7 +20,6 @@ import {
 import {
   damaged,
   decode,
-  KeyedQueues,
   type Outcome,
   onceKey,
   type Plan,
@@ -155,8 +155,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
   }
 
   async readOnce(key: string): Promise<string | undefined> {
-    const kept = this.db.meta.get(['once', onceKey(key)]);
-    return kept === undefined ? undefined : kept.slice(kept.indexOf(' ') + 1);
+    return this.recorded(key);
   }
 
   next(sequence: string): Promise<number> {
@@ -204,8 +203,11 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     for (const name of touched) for (const changed of this.watchers.get(name) ?? []) changed();
   }
 
-  /** All checks come before the first write. */
+  /** All checks come before the first write, and that of the record first: whoever repeats a request gets its answer. */
   private check(plan: Plan): Outcome | undefined {
+    const { once } = plan;
+    if (once && this.recorded(once.key) !== once.before)
+      return { status: 'changed', what: `once/${once.key}` };
     for (const lease of plan.leases)
       if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
     for (const { collection, id, before, looked } of plan.documents) {
@@ -219,10 +221,12 @@ export class StoreEmbedded extends Store implements TransactionBackend {
       const status = looked || before !== undefined ? 'changed' : 'taken';
       return { status, what: `${collection.name}.${name}` };
     }
-    if (plan.once && this.db.meta.doesExist(['once', onceKey(plan.once.key)])) {
-      return { status: 'changed', what: `once/${plan.once.key}` };
-    }
     return undefined;
+  }
+
+  private recorded(key: string): string | undefined {
+    const kept = this.db.meta.get(['once', onceKey(key)]);
+    return kept === undefined ? undefined : kept.slice(kept.indexOf(' ') + 1);
   }
 
   private apply(plan: Plan): Outcome {
@@ -234,8 +238,8 @@ export class StoreEmbedded extends Store implements TransactionBackend {
       else this.db.uniques.putSync(key, after);
     }
     for (const { collection, id, json } of plan.appends) this.appendEntry([collection.name, id], json);
-    if (plan.once) {
-      this.db.meta.putSync(['once', onceKey(plan.once.key)], `${Date.now()} ${plan.once.json}`);
+    if (plan.once?.after !== undefined) {
+      this.db.meta.putSync(['once', onceKey(plan.once.key)], `${Date.now()} ${plan.once.after}`);
     }
     if (plan.events.length > 0) this.log.write(plan.events);
     return { status: 'done' };

@@ -8,6 +8,7 @@ import type { AnyCollection } from './keys.redis.js';
 import { LeasesRedis } from './leases.redis.js';
 import { listPage } from './list.redis.js';
 import { programOf } from './program.redis.js';
+import { KeyedQueues } from './queues.js';
 import type { RedisLink } from './redis.js';
 import { ReplicationRedis } from './replication.redis.js';
 import { RevisionsRedis } from './revisions.redis.js';
@@ -25,12 +26,12 @@ import {
 import {
   damaged,
   decode,
-  KeyedQueues,
   type Outcome,
   type Plan,
   removesOnly,
   runTransaction,
   type TransactionBackend,
+  writesNothing,
 } from './transaction.js';
 
 /** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
@@ -177,14 +178,18 @@ export class StoreRedis extends Store implements TransactionBackend {
       await this.adoption.ready(collection);
       return { status: 'changed', what: `indexes/${collection.name}` };
     }
-    if (typeof answer === 'number') return program.failure(answer) as Outcome;
+    if (typeof answer === 'number') {
+      const failure = program.failure(answer) as Outcome;
+      return failure.status === 'taken' ? { ...failure, durable: this.replication.ofRead() } : failure;
+    }
+    if (writesNothing(plan)) return { status: 'done', durable: this.replication.ofRead() };
     // Sent twice, the first one may still be on its way: only then its record must stay.
     if (this.link.epoch === epoch) this.forget(program.recordKey);
     for (const name of new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name))) {
       this.revisions.committed(name, plan.id);
     }
     const refused = String(answer).split('\n')[1];
-    return { status: 'done', refused: refused || undefined, durable: this.replication.reached() };
+    return { status: 'done', refused: refused || undefined, durable: this.replication.ofWritten() };
   }
 
   private forget(record: string): void {

@@ -136,6 +136,8 @@ export abstract class Store {
   /**
    * Runs `work` and commits what it did. When something it read has changed meanwhile, its writes and events are
    * forgotten and it runs again, so it must have no effects outside `tx`. After 10 attempts: `unavailable` (`store_busy`).
+   * This holds too for work that changes nothing and for work that throws a `BrainError`: its result or its refusal
+   * is given only while what it read still holds, and once that is durable.
    */
   abstract transaction<T>(work: (tx: Tx) => Promise<T> | T, options?: { once?: Once }): Promise<T>;
 

@@ -1,5 +1,6 @@
+import { KeyedQueues } from './queues.js';
 import type { Collection } from './store.js';
-import { KeyedQueues, runTransaction, type TransactionBackend } from './transaction.js';
+import { runTransaction, type TransactionBackend } from './transaction.js';
 
 const THINGS: Collection<{ id: string }> = {
   name: 'things',

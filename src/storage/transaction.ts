@@ -4,10 +4,11 @@
  */
 
 import { sleep } from '../shared/clock.js';
-import { BrainError } from '../shared/errors.js';
+import { BrainError, isBrainError } from '../shared/errors.js';
 import { randomId, sha256 } from '../shared/ids.js';
 import type { EventRecord } from './event-log.js';
-import type { Collection, IndexEntry, Lease, Once, Tx } from './store.js';
+import { busy, type KeyedQueues } from './queues.js';
+import type { Collection, Lease, Once, Tx } from './store.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a plan holds documents of many collections.
 type Any = any;
@@ -41,17 +42,25 @@ export interface Plan {
   appends: { collection: Collection<Any>; id: string; json: string }[];
   events: EventRecord[];
   leases: Lease[];
-  once?: { key: string; json: string };
+  once?: PlannedOnce;
+}
+
+/** The record of an idempotency key as it must be, and as it becomes; without `after` it stays. */
+export interface PlannedOnce {
+  key: string;
+  before?: string;
+  after?: string;
 }
 
 /**
- * `done` is visible to all; it is acknowledged only when `durable` has resolved. `changed` names what to queue behind;
- * `taken` and `lease_lost` are final.
+ * `done` holds for all that the plan has checked, and what it has written is visible to all. `changed` names what to
+ * queue behind; `taken` and `lease_lost` are final. Nothing that follows from the outcome may be told before `durable`
+ * has resolved: then what was checked and written is as durable as an acknowledged commit.
  */
 export type Outcome =
   | { status: 'done'; refused?: string; durable?: Promise<unknown> }
   | { status: 'changed'; what: string }
-  | { status: 'taken'; what: string }
+  | { status: 'taken'; what: string; durable?: Promise<unknown> }
   | { status: 'lease_lost'; name: string };
 
 /** What the loop needs from an adapter. */
@@ -80,14 +89,8 @@ export async function runTransaction<T>(
   let leave: (() => void) | undefined;
   try {
     for (let attempt = 1; ; attempt += 1) {
-      const tx = new PlanningTx(backend);
-      if (once) {
-        const recorded = await backend.readOnce(once.key);
-        if (recorded !== undefined) return replay<T>(recorded, once);
-      }
-      const result = await work(tx);
-      const plan = tx.plan(once && { key: once.key, json: JSON.stringify({ body: once.body, result }) });
-      if (!plan) return result;
+      const { plan, answer } = await planned(backend, work, once);
+      if (!plan) return answer();
       const outcome = await backend.commit(plan);
       if (outcome.status === 'done') {
         const { refused } = outcome;
@@ -95,9 +98,12 @@ export async function runTransaction<T>(
         // Whoever waits behind may build on what is visible already: then all of them share one flush.
         leave?.();
         await outcome.durable;
-        return result;
+        return answer();
       }
-      if (outcome.status === 'taken') throw alreadyExists(outcome.what);
+      if (outcome.status === 'taken') {
+        await outcome.durable;
+        throw alreadyExists(outcome.what);
+      }
       if (outcome.status === 'lease_lost') throw leaseLost(outcome.name);
       const isLate = (): boolean => Date.now() - startedMs > MAX_WAIT_MS;
       if (attempt >= MAX_ATTEMPTS || isLate()) throw busy();
@@ -110,6 +116,44 @@ export async function runTransaction<T>(
     }
   } finally {
     leave?.();
+  }
+}
+
+interface Planned<T> {
+  /** What must be committed before the answer is given; nothing where the work has touched nothing. */
+  plan?: Plan;
+  /** Returns the result, or throws the refusal. */
+  answer: () => T;
+}
+
+/**
+ * Runs the work once. Whatever it comes to, be it a result without a change, a refusal, or the answer of an earlier run, follows from
+ * what was read, so each of them has a plan that checks it.
+ */
+async function planned<T>(
+  backend: TransactionBackend,
+  work: (tx: Tx) => Promise<T> | T,
+  once?: Once,
+): Promise<Planned<T>> {
+  const tx = new PlanningTx(backend);
+  const recorded = once && (await backend.readOnce(once.key));
+  if (once && recorded !== undefined) {
+    return {
+      plan: tx.checks({ key: once.key, before: recorded }),
+      answer: () => replay<T>(recorded, once),
+    };
+  }
+  try {
+    const result = await work(tx);
+    const after = once && JSON.stringify({ body: once.body, result });
+    return { plan: tx.plan(once && { key: once.key, after }), answer: () => result };
+  } catch (error) {
+    // An unavailable store says nothing about the request, and a bug is none of a transaction's answers.
+    if (!isBrainError(error) || error.kind === 'unavailable') throw error;
+    const refuse = (): never => {
+      throw error;
+    };
+    return { plan: tx.checks(once && { key: once.key }), answer: refuse };
   }
 }
 
@@ -178,20 +222,33 @@ class PlanningTx implements Tx {
     this.events.push(event);
   }
 
-  /** Nothing where nothing is to be written: what was only read needs no commit. */
-  plan(once?: Plan['once']): Plan | undefined {
-    const documents = [...this.documents.values()];
-    const writes = documents.some((d) => d.written) || this.appends.length > 0 || this.events.length > 0;
-    if (!writes && !once) return undefined;
-    return {
+  /** Nothing where nothing was read and nothing is to be written. */
+  plan(once?: PlannedOnce): Plan | undefined {
+    const plan = {
       id: randomId(16),
-      documents,
+      documents: [...this.documents.values()],
       uniques: [...this.uniques.values()],
       appends: this.appends,
       events: this.events,
       leases: this.leases,
       once,
     };
+    const { documents, uniques, appends, events, leases } = plan;
+    const touched = documents.length + uniques.length + appends.length + events.length + leases.length;
+    return touched > 0 || once ? plan : undefined;
+  }
+
+  /** What was read must still be so; nothing is written. */
+  checks(once?: PlannedOnce): Plan | undefined {
+    const asRead = <P extends { looked: boolean }>(planned: Map<string, P>): P[] =>
+      [...planned.values()]
+        .filter(({ looked }) => looked)
+        .map((one) => ({ ...one, after: undefined, written: false }));
+    const documents = asRead(this.documents);
+    const uniques = asRead(this.uniques);
+    const { leases } = this;
+    if (documents.length + uniques.length + leases.length === 0 && !once) return undefined;
+    return { id: randomId(16), documents, uniques, appends: [], events: [], leases, once };
   }
 
   private touched(key: string): PlannedDocument {
@@ -232,72 +289,18 @@ class PlanningTx implements Tx {
   }
 }
 
+/** Such a plan only checks. */
+export function writesNothing({ documents, uniques, appends, events, once }: Plan): boolean {
+  const written = documents.some((one) => one.written) || uniques.some((one) => one.written);
+  return !written && appends.length + events.length === 0 && once?.after === undefined;
+}
+
 /** Such a plan passes also when the store is full, with the events that tell of it: it makes room. */
 export function removesOnly(plan: Plan): boolean {
+  if (writesNothing(plan)) return true;
   const written = plan.documents.filter((document) => document.written);
-  const writes = plan.once !== undefined || plan.appends.length > 0;
-  return !writes && written.length > 0 && written.every((document) => document.after === undefined);
-}
-
-/** What changes in the indexes and counters of a collection when one document becomes another. */
-export interface IndexMove {
-  name: string;
-  from: IndexEntry | null;
-  to: IndexEntry | null;
-}
-
-/** Every document stands in the index of all under this name. */
-export const ALL = '*';
-
-export function indexMoves<T>(
-  collection: Collection<T>,
-  before: T | undefined,
-  after: T | undefined,
-): IndexMove[] {
-  const moves: IndexMove[] = [];
-  const from = before === undefined ? {} : indexEntries(collection, before);
-  const to = after === undefined ? {} : indexEntries(collection, after);
-  for (const name of indexNames(collection)) {
-    const old = from[name] ?? null;
-    const now = to[name] ?? null;
-    if (old?.value === now?.value && old?.order === now?.order) continue;
-    moves.push({ name, from: old, to: now });
-  }
-  return moves;
-}
-
-export function indexNames(collection: Collection<Any>): string[] {
-  return [ALL, ...Object.keys(collection.indexes ?? {})];
-}
-
-function indexEntries<T>(collection: Collection<T>, doc: T): Record<string, IndexEntry | null> {
-  const order = collection.order(doc);
-  const entries: Record<string, IndexEntry | null> = { [ALL]: { value: '', order } };
-  for (const [name, of] of Object.entries(collection.indexes ?? {})) {
-    const entry = of(doc);
-    entries[name] = typeof entry === 'string' ? { value: entry, order } : entry;
-  }
-  return entries;
-}
-
-/** The counters that change, by how much; those that stay are left out. */
-export function countDeltas<T>(
-  collection: Collection<T>,
-  before: T | undefined,
-  after: T | undefined,
-): Record<string, number> {
-  const deltas: Record<string, number> = {};
-  for (const [doc, sign] of [
-    [before, -1],
-    [after, 1],
-  ] as const) {
-    if (doc === undefined) continue;
-    for (const [name, amount] of Object.entries({ total: 1, ...collection.counts?.(doc) })) {
-      deltas[name] = (deltas[name] ?? 0) + sign * amount;
-    }
-  }
-  for (const name of Object.keys(deltas)) if (deltas[name] === 0) delete deltas[name];
-  return deltas;
+  const adds = plan.once?.after !== undefined || plan.appends.length > 0;
+  return !adds && written.length > 0 && written.every((document) => document.after === undefined);
 }
 
 /** The version is put before the text: copying each document into an object with one more field takes longer than the rest. */
@@ -326,35 +329,6 @@ export function damaged(what: string, cause?: unknown): BrainError {
 
 export function onceKey(key: string): string {
   return sha256(key);
-}
-
-/** The queues in which the transactions of this process wait for one another, by what they lost a race on. */
-export class KeyedQueues {
-  private readonly tails = new Map<string, Promise<void>>();
-
-  /** Resolves with the way to leave when it is this caller's turn, or fails at the deadline. */
-  async enter(what: string, deadlineMs: number): Promise<() => void> {
-    const ahead = this.tails.get(what);
-    let leave = (): void => {};
-    const mine = new Promise<void>((resolve) => {
-      leave = resolve;
-    });
-    const tail = (ahead ?? Promise.resolve()).then(() => mine);
-    this.tails.set(what, tail);
-    void tail.then(() => {
-      if (this.tails.get(what) === tail) this.tails.delete(what);
-    });
-    if (!ahead) return leave;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(() => resolve('late'), Math.max(0, deadlineMs - Date.now()));
-    });
-    const first = await Promise.race([ahead.then(() => 'turn' as const), late]);
-    clearTimeout(timer);
-    if (first === 'turn') return leave;
-    leave();
-    throw busy();
-  }
 }
 
 function backoffMs(attempt: number): number {
@@ -389,10 +363,4 @@ function leaseLost(name: string): BrainError {
     'lease_lost',
     `The lease ${name} is held by another; nothing was changed.`,
   );
-}
-
-function busy(): BrainError {
-  const detail =
-    'Too many changes to the same thing at once; nothing was changed by this request, try again.';
-  return new BrainError('unavailable', 'store_busy', detail, { retryAfterSeconds: 1 });
 }

@@ -32,7 +32,8 @@ A script decides with its first write whether Redis is full. Removals that stand
 is; of any other transaction the first write is refused, and then nothing of it is done.
 
 Returns   the record of the transaction as a string: the position of its last event, a line break, and why the log
-          refused the events, if it did; or the number of the operation whose check failed
+          refused the events, if it did; or the number of the operation whose check failed. What only checks leaves no
+          record and returns an empty string
 Errors    WRONGTYPE <type> at <key>, DAMAGED <field> of <key>, STALEINDEX <collection>
 ]]
 local TYPES = {
@@ -70,7 +71,11 @@ local in_the_way = false
 sliced(absent, function(...) in_the_way = redis.call('EXISTS', ...) > 0 or in_the_way end)
 if in_the_way then
   local recorded = redis.call('GET', KEYS[1])
-  if recorded then return recorded end
+  if recorded then
+    -- A write, so that a WAIT behind it on this connection also covers what an earlier connection has written.
+    redis.call('EXPIRE', KEYS[1], ARGV[4])
+    return recorded
+  end
 end
 local values, value_at = {}, 0
 sliced(present, function(...)
@@ -241,6 +246,7 @@ local function append(events)
 end
 
 local record, events = '', tonumber(ARGV[arg])
+if checks == #ops and events == 0 then return record end
 if events > 0 then
   local last, refused = append(ARGV[arg + 1])
   -- Where nothing was written before it, that Redis is full is not the log's own trouble.
