@@ -132,7 +132,7 @@ export class AdoptionRedis {
 
   private async build(collection: AnyCollection, lease: Lease): Promise<void> {
     const { keys, log } = this.link;
-    const startedMs = Date.now();
+    const startedMs = performance.now();
     const marker = `building ${collection.indexVersion} ${lease.fence}`;
     const report: Report = { built: 0, unreadable: 0, rivals: 0, reasons: [] };
     const build = { collection, lease, marker, report, toldMs: startedMs };
@@ -148,7 +148,7 @@ export class AdoptionRedis {
     }
     const missing = await this.missing(collection);
     await this.finish(build);
-    const seconds = (Date.now() - startedMs) / 1000;
+    const seconds = (performance.now() - startedMs) / 1000;
     if (report.built + report.unreadable + missing === 0) return;
     const { built, unreadable, rivals, reasons } = report;
     const counts = { documents: built, unreadable, rivals, ids_without_document: missing, seconds };
@@ -280,8 +280,8 @@ export class AdoptionRedis {
         'The lease to build the indexes was lost; try again in a moment.',
       );
     }
-    if (Date.now() - build.toldMs < PROGRESS_MS) return;
-    build.toldMs = Date.now();
+    if (performance.now() - build.toldMs < PROGRESS_MS) return;
+    build.toldMs = performance.now();
     this.link.log.info(`${collection.name}: building the indexes`, { documents: report.built });
   }
 

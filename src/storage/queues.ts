@@ -20,7 +20,7 @@ export class KeyedQueues {
     if (!ahead) return leave;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<'late'>((resolve) => {
-      timer = setTimeout(() => resolve('late'), Math.max(0, deadlineMs - Date.now()));
+      timer = setTimeout(() => resolve('late'), Math.max(0, deadlineMs - performance.now()));
     });
     const first = await Promise.race([ahead.then(() => 'turn' as const), late]);
     clearTimeout(timer);

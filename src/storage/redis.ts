@@ -41,7 +41,7 @@ export class RedisLink {
   private readonly client: Redis;
   private state: State = 'connecting';
   private trouble: unknown;
-  private reconnectedMs = 0;
+  private reconnectedMs = Number.NEGATIVE_INFINITY;
   private leaving = false;
   private gathering: Redis['stream'] | undefined;
   private other: RedisLink | undefined;
@@ -129,8 +129,8 @@ export class RedisLink {
 
   /** One line in the log about a failure, at most one a second about the same. */
   tell(error: BrainError): void {
-    const now = Date.now();
-    if (now - (this.toldMs.get(error.code) ?? 0) < SAME_TROUBLE_MS) return;
+    const now = performance.now();
+    if (now - (this.toldMs.get(error.code) ?? Number.NEGATIVE_INFINITY) < SAME_TROUBLE_MS) return;
     this.toldMs.set(error.code, now);
     const { cause } = error.more;
     this.log.error(`redis: ${error.detail}`, {
@@ -140,7 +140,7 @@ export class RedisLink {
   }
 
   private async call(send: () => Promise<unknown>, key?: string): Promise<unknown> {
-    const dueMs = Date.now() + CALL_MS;
+    const dueMs = performance.now() + CALL_MS;
     let sent: LostError | undefined;
     for (let attempt = 1; ; attempt += 1) {
       try {
@@ -149,7 +149,7 @@ export class RedisLink {
       } catch (error) {
         const lost = this.again(error);
         if (lost?.sent) sent = lost;
-        if (lost && attempt < MAX_ATTEMPTS && Date.now() < dueMs) continue;
+        if (lost && attempt < MAX_ATTEMPTS && performance.now() < dueMs) continue;
         // What may have been carried out at one attempt is not forgotten over what became of the next.
         const told = explained(error instanceof LostError ? (sent ?? error) : error, key);
         if (!this.closed && told.code !== 'index_rebuilding') this.tell(told);
@@ -215,8 +215,8 @@ export class RedisLink {
   /** True where a new connection is on its way. */
   private reconnect(): boolean {
     if (this.state !== 'ready') return this.state === 'connecting';
-    if (Date.now() - this.reconnectedMs < RECONNECT_EVERY_MS) return false;
-    this.reconnectedMs = Date.now();
+    if (performance.now() - this.reconnectedMs < RECONNECT_EVERY_MS) return false;
+    this.reconnectedMs = performance.now();
     this.leave();
     this.client.disconnect(true);
     return true;
@@ -310,7 +310,7 @@ export class RedisLink {
   }
 
   private sweep(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const queue of [this.unanswered, this.waiting]) {
       for (const waiting of queue) {
         if (waiting.dueMs > now) continue;

@@ -85,7 +85,7 @@ export async function runTransaction<T>(
   work: (tx: Tx) => Promise<T> | T,
   once?: Once,
 ): Promise<T> {
-  const startedMs = Date.now();
+  const startedMs = performance.now();
   let leave: (() => void) | undefined;
   try {
     for (let attempt = 1; ; attempt += 1) {
@@ -105,7 +105,7 @@ export async function runTransaction<T>(
         throw alreadyExists(outcome.what);
       }
       if (outcome.status === 'lease_lost') throw leaseLost(outcome.name);
-      const isLate = (): boolean => Date.now() - startedMs > MAX_WAIT_MS;
+      const isLate = (): boolean => performance.now() - startedMs > MAX_WAIT_MS;
       if (attempt >= MAX_ATTEMPTS || isLate()) throw busy();
       // Those of this process queue: the one in front is sure to win against its own. The second loss of the one in
       // front was to another replica, and only time helps.
