@@ -36,6 +36,9 @@ export interface Item {
   n: number;
 }
 
+/** The monotonic clock, by which delays are measured here, may run faster than the one of the machine by less than this. */
+const CLOCKS_AGREE = 0.99;
+
 export const ITEMS: Collection<Item> = {
   name: 'items',
   item: 'item',
@@ -530,6 +533,41 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(await codeOf(write('lost'))).toBe('lease_lost');
         expect(await store.get(ITEMS, 'lost')).toBeUndefined();
         expect(await store.get(ITEMS, 'held')).toBeDefined();
+      });
+    });
+
+    describe('the clock', () => {
+      /** One that has answered knows the time. */
+      const other = async (): Promise<Store> => {
+        const client = await backend.client();
+        await client.store.entries(ITEMS, 'none', { limit: 1 });
+        return client.store;
+      };
+
+      it('is one for all clients, and of each the time is between what it says', async () => {
+        const stores = [store, await other()];
+        // The machine's: all backends of this suite run on it.
+        const before = Date.now() / 1000;
+        const times = stores.map((one) => one.clock());
+        const after = (Date.now() + 1) / 1000;
+        for (const { earliest, latest } of times) {
+          expect(earliest).toBeLessThanOrEqual(after);
+          expect(latest).toBeGreaterThanOrEqual(before);
+          expect(latest).toBeGreaterThanOrEqual(earliest);
+        }
+      });
+
+      it('lets no delay that one client sets end early by another, and each ends', async () => {
+        const [from, to] = [store, await other()];
+        for (const [setter, looker] of [
+          [from, to],
+          [to, from],
+        ]) {
+          const setMs = performance.now();
+          const due = setter.clock().latest + 0.2;
+          while (looker.clock().earliest < due) await sleep(1);
+          expect(performance.now() - setMs).toBeGreaterThanOrEqual(200 * CLOCKS_AGREE);
+        }
       });
     });
 

@@ -1,4 +1,5 @@
 /** `Store` on a file: one process, one writer, acknowledged means on disk. */
+import { nowSeconds } from '../shared/clock.js';
 import { digest } from '../shared/ids.js';
 import { readOffset, writeCursor } from './cursor.js';
 import { type EmbeddedDatabase, type Key } from './database.embedded.js';
@@ -15,6 +16,7 @@ import {
   type Page,
   Store,
   type StoreHealth,
+  type StoreTime,
   type Tx,
 } from './store.js';
 import {
@@ -118,6 +120,12 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   release(lease: Lease): Promise<void> {
     return this.leases.release(lease);
+  }
+
+  /** There is one process, so its clock is the store's. */
+  clock(): StoreTime {
+    const now = nowSeconds();
+    return { earliest: now, latest: now };
   }
 
   watch<T>(collection: Collection<T>, changed: () => void): () => void {

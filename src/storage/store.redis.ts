@@ -1,6 +1,7 @@
 /** `Store` on Redis: many processes, one script per commit. */
 import { isBrainError } from '../shared/errors.js';
 import { AdoptionRedis } from './adoption.redis.js';
+import { ClockRedis } from './clock.redis.js';
 import { readOffset, writeCursor } from './cursor.js';
 import { explained, unavailable } from './errors.redis.js';
 import { healthOf } from './health.redis.js';
@@ -21,6 +22,7 @@ import {
   type Page,
   Store,
   type StoreHealth,
+  type StoreTime,
   type Tx,
 } from './store.js';
 import {
@@ -42,6 +44,7 @@ const FORGET_AT = 100;
 export class StoreRedis extends Store implements TransactionBackend {
   readonly kind = 'redis';
   private readonly queues = new KeyedQueues();
+  private readonly time: ClockRedis;
   private readonly leases: LeasesRedis;
   private readonly adoption: AdoptionRedis;
   private readonly revisions: RevisionsRedis;
@@ -50,6 +53,7 @@ export class StoreRedis extends Store implements TransactionBackend {
 
   constructor(private readonly link: RedisLink) {
     super();
+    this.time = new ClockRedis(link);
     this.leases = new LeasesRedis(link);
     this.adoption = new AdoptionRedis(link, this.leases);
     this.revisions = new RevisionsRedis(link);
@@ -129,6 +133,10 @@ export class StoreRedis extends Store implements TransactionBackend {
     return this.leases.release(lease);
   }
 
+  clock(): StoreTime {
+    return this.time.now();
+  }
+
   watch<T>(collection: Collection<T>, changed: () => void): () => void {
     return this.revisions.watch(collection.name, changed);
   }
@@ -142,6 +150,7 @@ export class StoreRedis extends Store implements TransactionBackend {
   }
 
   async close(): Promise<void> {
+    this.time.close();
     this.revisions.close();
     await this.link.close();
   }

@@ -108,6 +108,12 @@ export interface Tx {
   record(event: EventRecord): void;
 }
 
+/** The store's time is between these two, in Unix seconds. */
+export interface StoreTime {
+  earliest: number;
+  latest: number;
+}
+
 export interface StoreHealth {
   ok: boolean;
   /** Stable, for `/readyz`: `store_unreachable`, `store_read_only`, … */
@@ -158,6 +164,14 @@ export abstract class Store {
   /** False when the lease is lost; then whoever held it must stop. */
   abstract renew(lease: Lease, ttlMs: number): Promise<boolean>;
   abstract release(lease: Lease): Promise<void>;
+
+  /**
+   * The store's time, which is one for all replicas, as exactly as it is known here: the own clock of a replica may be wrong
+   * by any amount. What must not happen early goes by this, in three ways. A time has come when `earliest` has reached it. A
+   * delay begins at `latest`, so that it lasts at least as long. What is to happen now is set to `earliest`, which has come. A
+   * store that has not answered yet knows no time: `earliest` is then 0, and `latest` is the own clock of the replica.
+   */
+  abstract clock(): StoreTime;
 
   /**
    * Calls back within half a second of any commit to the collection by any replica, and after every reconnect, when
