@@ -15,7 +15,7 @@ export interface StepOutcome {
 }
 
 export interface StoredMission extends Omit<Mission, 'result'> {
-  /** When a worker may take it, in Unix seconds; null where none may. One that a worker holds keeps when it was taken. */
+  /** When a worker may take it, by the store's time; null where none may. One that a worker holds keeps when it was taken. */
   due_at: number | null;
   /** The worker that holds it, by the number of its lease. */
   held_by: number | null;

@@ -2,7 +2,7 @@
  * One mission in the hands of a worker. Every write demands the lease and that the mission is still this worker's: who lost it,
  * or whose mission was cancelled, changes nothing any more, log lines included.
  */
-import { nowSeconds, pause } from '../shared/clock.js';
+import { pause } from '../shared/clock.js';
 import { isBrainError, messageOf } from '../shared/errors.js';
 import type { Lease } from '../storage/store.js';
 import { type AskTools, asked } from './missions.ask.js';
@@ -15,6 +15,7 @@ import {
   type StoredMission,
 } from './missions.collection.js';
 import type { MissionError, Step } from './missions.dto.js';
+import { dueIn, dueNow } from './missions.due.js';
 import { hasEnded } from './missions.lifecycle.js';
 import { type PrepareTools, prepared, type Ready } from './missions.prepare.js';
 import { attemptsOf, backoffSeconds } from './missions.retry.js';
@@ -109,7 +110,7 @@ export class MissionRun {
     if (book.now.status === 'PENDING') book.move('RUNNING');
     else if (book.now.held_by !== null)
       book.log('warning', 'Taken over: the worker that held the mission is gone');
-    book.change({ held_by: this.lease.fence, due_at: nowSeconds() });
+    book.change({ held_by: this.lease.fence, due_at: dueNow(this.tools.store) });
   }
 
   /** Counted before anything else is done with the mission: that may be what ends its workers. */
@@ -127,11 +128,11 @@ export class MissionRun {
   /** Brings the mission one step on; nothing where it has ended, or was handed back. */
   private async next(mission: StoredMission): Promise<StoredMission | undefined> {
     const { reason } = this.stopping.signal as { reason?: StopReason };
-    if (reason === 'stopping' && this.taken) return this.handBack(nowSeconds());
+    if (reason === 'stopping' && this.taken) return this.handBack();
     if (reason) return undefined;
     const step = nextStep(mission);
     if (!step) return this.complete();
-    if (this.tools.crowded() && performance.now() - this.startedMs > 1000) return this.handBack(nowSeconds());
+    if (this.tools.crowded() && performance.now() - this.startedMs > 1000) return this.handBack();
     let ready: Ready;
     try {
       ready = await prepared(this.tools, mission, step);
@@ -150,7 +151,7 @@ export class MissionRun {
     const decided = mission.waiting
       ? { decisionId: mission.waiting.decision_id, notes: [] }
       : await asked(this.tools, mission, { ...ready, attempt });
-    if (decided === undefined) return this.handBack(nowSeconds() + UNDECIDED_SECONDS);
+    if (decided === undefined) return this.handBack(UNDECIDED_SECONDS);
     if ('error' in decided) return this.failed(step, decided.error, attempt);
     const { decisionId } = decided;
     const seconds = mission.waiting ? 0 : (kind.delaySeconds?.(params) ?? 0);
@@ -159,7 +160,7 @@ export class MissionRun {
       if (!mission.waiting) book.log('info', 'Step started', started);
       for (const [message, data] of decided.notes) book.log('warning', message, { step: step.name, ...data });
       if (seconds === 0) return;
-      const until = nowSeconds() + seconds;
+      const until = dueIn(this.tools.store, seconds);
       book.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
     });
     if (seconds > 0) return undefined;
@@ -169,7 +170,7 @@ export class MissionRun {
       expectRoom(held.outcomes, outcome.bytes);
     } catch (error) {
       const { reason } = this.stopping.signal as { reason?: StopReason };
-      if (reason === 'stopping') return this.handBack(nowSeconds());
+      if (reason === 'stopping') return this.handBack();
       if (reason) return undefined;
       return this.failed(step, failureOf(error), attempt);
     }
@@ -231,7 +232,7 @@ export class MissionRun {
           attempt,
           after_seconds: seconds,
         });
-        book.change({ step_attempts: attempt, due_at: nowSeconds() + seconds, held_by: null });
+        book.change({ step_attempts: attempt, due_at: dueIn(this.tools.store, seconds), held_by: null });
       });
       return undefined;
     }
@@ -264,7 +265,7 @@ export class MissionRun {
       step_attempts: 0,
       takeovers: 0,
       waiting: null,
-      due_at: nowSeconds(),
+      due_at: dueNow(this.tools.store),
     });
     if (!nextStep(book.now)) book.move('COMPLETED');
   }
@@ -274,9 +275,11 @@ export class MissionRun {
     return undefined;
   }
 
-  /** Gives the mission back to the queue as it is; nothing is counted as an attempt. */
-  private async handBack(due: number): Promise<undefined> {
-    await this.write((book) => book.change({ due_at: due, held_by: null }));
+  /** Gives the mission back to the queue as it is, for now or for later; nothing is counted as an attempt. */
+  private async handBack(seconds?: number): Promise<undefined> {
+    const { store } = this.tools;
+    const due = (): number => (seconds === undefined ? dueNow(store) : dueIn(store, seconds));
+    await this.write((book) => book.change({ due_at: due(), held_by: null }));
     return undefined;
   }
 

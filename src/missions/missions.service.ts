@@ -24,6 +24,7 @@ import type {
   NewLogEntry,
   NewMission,
 } from './missions.dto.js';
+import { dueNow } from './missions.due.js';
 import {
   heldByWorker,
   illegalMove,
@@ -156,7 +157,7 @@ export class MissionsService {
     await this.direct(id, asker, version, (book) => {
       const { status, due_at } = book.now;
       if (status !== 'PENDING') throw notExecutable(status);
-      if (due_at === null) book.change({ due_at: nowSeconds(), correlation_id: correlation() });
+      if (due_at === null) book.change({ due_at: dueNow(this.store), correlation_id: correlation() });
     });
     this.worker.kick();
   }
@@ -168,7 +169,7 @@ export class MissionsService {
       if (!mayRetry(status)) throw notRetryable(status);
       book.move('PENDING', 'retry');
       book.change({
-        due_at: nowSeconds(),
+        due_at: dueNow(this.store),
         step_attempts: 0,
         waiting: null,
         correlation_id: correlation(),

@@ -13,13 +13,14 @@ import { CONFIG, type Config } from '../config.js';
 import { EventStream } from '../events/event-stream.js';
 import { ImmuneService } from '../immune/immune.service.js';
 import { PolicyService } from '../policy/policy.service.js';
-import { atMost, nowSeconds } from '../shared/clock.js';
+import { atMost } from '../shared/clock.js';
 import { runInContext } from '../shared/context.js';
 import { Draining } from '../shared/draining.js';
 import { messageOf } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { type Lease, Store } from '../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
+import { dueNow } from './missions.due.js';
 import { PRIORITIES } from './missions.lifecycle.js';
 import { MissionRun } from './missions.run.js';
 import { type Kinds, kindsOf } from './missions.steps.js';
@@ -146,10 +147,10 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   /** By priority, and within one in the order in which they became due. True where more are due than there are places for. */
   private async takeDue(): Promise<boolean> {
     for (;;) {
-      const now = nowSeconds();
+      const until = dueNow(this.store);
       // Those that were just taken may stand there still.
       const limit = this.config.missionsConcurrency - this.held + SPARE;
-      const due = (await Promise.all(PRIORITIES.map((value) => this.due(value, limit, now)))).flat();
+      const due = (await Promise.all(PRIORITIES.map((value) => this.due(value, limit, until)))).flat();
       if (this.stopped) return false;
       const { free } = this;
       if (free === 0) return due.length > 0;

@@ -4,6 +4,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { sleep } from '../../src/shared/clock.js';
 import { ADMIN } from './service.js';
 
@@ -184,6 +185,13 @@ export class ServiceProcess {
 export function temporaryFolder(): { path: string; remove(): void } {
   const path = mkdtempSync(join(tmpdir(), 'brain-process-'));
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** The settings of a process whose wall clock is wrong by so much. */
+export function shiftedBy(ms: number): Record<string, string> {
+  const preload = pathToFileURL(join(__dirname, 'shifted-clock.mjs'));
+  preload.searchParams.set('ms', String(ms));
+  return { NODE_OPTIONS: `--import ${preload.href}` };
 }
 
 type Start = (env?: Record<string, string>) => Promise<ServiceProcess>;
