@@ -67,8 +67,10 @@ export class EventTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
   /** Looks how full the log is, and removes what is too old or too much; returns how many events went. */
   async sweep(): Promise<number> {
     const { first, length } = await this.log.bounds();
-    const oldest = first === null ? nowSeconds() : splitPosition(first)[0] / 1000;
-    const expiry = nowSeconds() - this.retentionSeconds;
+    // Positions are of the store's time, too.
+    const { earliest: now } = this.store.clock();
+    const oldest = first === null ? now : splitPosition(first)[0] / 1000;
+    const expiry = now - this.retentionSeconds;
     this.used = length / this.maxLength;
     const full = this.used >= NEARLY_FULL && oldest > expiry;
     // Who demands that each decision is in the log demands it of every one.

@@ -1,7 +1,6 @@
 /** Forgets immune events that are too old, or too many. */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
-import { DAY_SECONDS } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { Retention } from '../storage/retention.js';
 import { Store } from '../storage/store.js';
@@ -31,7 +30,7 @@ export class ImmuneRetention extends Retention {
 
   /** The next to go: the oldest as long as there are too many, and whatever is too old. */
   private async oldest(): Promise<string[]> {
-    const expiryMs = Date.now() - this.config.immuneRetentionDays * DAY_SECONDS * 1000;
+    const expiryMs = this.daysAgo(this.config.immuneRetentionDays) * 1000;
     const { rows, total } = await this.store.list(IMMUNE_EVENTS, { direction: 'asc', limit: CHUNK });
     const excess = (total as number) - this.config.immuneMaxEvents;
     return rows.filter((event, i) => i < excess || createdMs(event) <= expiryMs).map(storedId);

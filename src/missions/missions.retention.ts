@@ -1,7 +1,6 @@
 /** Forgets missions that ended long ago, with their logs and results. */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
-import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { Retention } from '../storage/retention.js';
 import { Store } from '../storage/store.js';
@@ -25,7 +24,7 @@ export class MissionsRetention extends Retention {
   }
 
   protected async *forget(): AsyncGenerator<number> {
-    const until = nowSeconds() - this.config.missionsRetentionDays * DAY_SECONDS;
+    const until = this.daysAgo(this.config.missionsRetentionDays);
     for (;;) {
       const { rows } = await this.store.list(MISSIONS, {
         where: { ended: 'ended' },

@@ -4,7 +4,6 @@
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
-import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { Retention } from '../storage/retention.js';
 import { type Page, Store } from '../storage/store.js';
@@ -33,7 +32,7 @@ export class PolicyRetention extends Retention {
   }
 
   protected async *forget(): AsyncGenerator<number> {
-    const until = nowSeconds() - this.config.policyRevisionsRetentionDays * DAY_SECONDS;
+    const until = this.daysAgo(this.config.policyRevisionsRetentionDays);
     let cursor: string | undefined;
     do {
       const page: Page<PolicyRevision> = await this.store.list(POLICY_REVISIONS, {

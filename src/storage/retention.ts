@@ -3,7 +3,7 @@
  * is; the lease, the timer and the log line are the same for all.
  */
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
-import { pause } from '../shared/clock.js';
+import { DAY_SECONDS, pause } from '../shared/clock.js';
 import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { Store } from './store.js';
@@ -28,6 +28,11 @@ export abstract class Retention implements OnApplicationBootstrap, OnModuleDestr
 
   /** Removes commit by commit and says of each how much went; ends when nothing is left to forget. */
   protected abstract forget(): AsyncIterable<number>;
+
+  /** By the store's time: a replica whose own clock is far ahead must not forget what is young. */
+  protected daysAgo(days: number): number {
+    return this.store.clock().earliest - days * DAY_SECONDS;
+  }
 
   onApplicationBootstrap(): void {
     this.running = this.run();

@@ -1,7 +1,6 @@
 /** Forgets closed threats whose time is over. */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config.js';
-import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { Retention } from '../storage/retention.js';
 import { Store } from '../storage/store.js';
@@ -25,7 +24,7 @@ export class ThreatsRetention extends Retention {
   }
 
   protected async *forget(): AsyncGenerator<number> {
-    const until = nowSeconds() - this.config.threatsRetentionDays * DAY_SECONDS;
+    const until = this.daysAgo(this.config.threatsRetentionDays);
     for (const status of STATUSES.filter(isClosed)) {
       for (;;) {
         const { rows } = await this.store.list(THREATS, {

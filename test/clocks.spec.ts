@@ -1,0 +1,56 @@
+/** A replica whose wall clock is a year ahead of that of Redis: what is young by the one is old by the other. */
+import { EventTrimmer } from '../src/events/event-trimmer.js';
+import { ImmuneRetention } from '../src/immune/immune.retention.js';
+import { MissionsRetention } from '../src/missions/missions.retention.js';
+import { PolicyRetention } from '../src/policy/policy.retention.js';
+import { ThreatsRetention } from '../src/threats/threats.retention.js';
+import { until } from './support/redis-server.js';
+import { type Service, startService } from './support/service.js';
+import { STORES } from './support/stores.js';
+
+const YEAR_SECONDS = 365 * 86_400;
+const SOON_MS = 10_000;
+
+describe('a replica on Redis whose clock is a year ahead', () => {
+  let store: Awaited<ReturnType<(typeof STORES)[1][1]>>;
+  let service: Service;
+  const { now } = Date;
+
+  beforeEach(async () => {
+    store = await STORES[1][1]();
+    service = await startService(store.env);
+  }, 60_000);
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await service.stop();
+    await store.stop();
+  });
+
+  /** Commands that are on their way at the jump count as late. */
+  const jump = async (): Promise<void> => {
+    jest.spyOn(Date, 'now').mockImplementation(() => now() + YEAR_SECONDS * 1000);
+    const works = async (): Promise<boolean> => (await service.get('/readyz')).status === 200;
+    await until(works, SOON_MS, 'the readiness after the jump');
+  };
+  const made = async (path: string, body: object): Promise<string> =>
+    String(((await service.post(path, body).expect(201)).body as { id: unknown }).id);
+  const report = async (): Promise<void> => {
+    const event = { severity: 'WARNING', type: 'POLICY_VIOLATION', message: 'm' };
+    await service.post('/api/immune/event', event).expect(200);
+  };
+
+  it('forgets nothing that is young', async () => {
+    const mission = await made('/api/missions', { name: 'm' });
+    await service.post(`/api/missions/${mission}/status`, { status: 'CANCELLED' }).expect(200);
+    const threat = await made('/api/threats', { type: 't', source: 's', severity: 'LOW' });
+    await service.post(`/api/threats/${threat}/status`, { status: 'MITIGATED' }).expect(200);
+    await report();
+    await service.post('/api/policy/policies', { policy_id: 'p', name: 'p' }).expect(201);
+    await service.put('/api/policy/policies/p', { name: 'q' }).expect(200);
+    await jump();
+    const sweeps = [MissionsRetention, ThreatsRetention, ImmuneRetention, PolicyRetention, EventTrimmer];
+    const forgotten: [string, number][] = [];
+    for (const one of sweeps) forgotten.push([one.name, await service.app.get(one).sweep()]);
+    expect(forgotten).toEqual(sweeps.map(({ name }) => [name, 0]));
+  });
+});
