@@ -47,10 +47,26 @@ describe('a replica on Redis whose clock is a year ahead', () => {
     await report();
     await service.post('/api/policy/policies', { policy_id: 'p', name: 'p' }).expect(201);
     await service.put('/api/policy/policies/p', { name: 'q' }).expect(200);
+    const expires_at = now() / 1000 + 86_400;
+    const key = await made('/api/keys', { name: 'k', role: 'viewer', expires_at });
     await jump();
     const sweeps = [MissionsRetention, ThreatsRetention, ImmuneRetention, PolicyRetention, EventTrimmer];
     const forgotten: [string, number][] = [];
     for (const one of sweeps) forgotten.push([one.name, await service.app.get(one).sweep()]);
     expect(forgotten).toEqual(sweeps.map(({ name }) => [name, 0]));
+    // The trimmer also looks by itself.
+    expect(await service.events({ type: 'stream.trimmed' })).toEqual([]);
+    await made('/api/keys', { name: 'l', role: 'viewer' });
+    const { keys } = (await service.get('/api/keys').expect(200)).body as { keys: { id: string }[] };
+    expect(keys.map(({ id }) => id)).toContain(key);
+  });
+
+  it('takes a key for as long as Redis says, and counts what was just reported', async () => {
+    const expires_at = now() / 1000 + 86_400;
+    const { body } = await service.post('/api/keys', { name: 'k', role: 'admin', expires_at }).expect(201);
+    await report();
+    await jump();
+    await service.get('/api/missions', (body as { key: string }).key).expect(200);
+    expect((await service.get('/api/immune/health')).body).toMatchObject({ active_issues: 1 });
   });
 });

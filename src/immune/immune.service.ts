@@ -58,7 +58,7 @@ export class ImmuneService {
 
   /** The numbers of the window that ends now; the events themselves only for those who may read them. */
   async health(minutes: number, mayRead: boolean): Promise<ImmuneHealth> {
-    const from = Date.now() - minutes * MINUTE_MS;
+    const from = this.store.clock().latest * 1000 - minutes * MINUTE_MS;
     const [kinds, lastEvents] = await Promise.all([
       Promise.all(KINDS.map((kind) => this.count(kind, from))),
       mayRead ? this.lastEvents(from) : undefined,

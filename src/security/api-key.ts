@@ -1,7 +1,7 @@
 /** What an API key is: its text, which is shown once, and the document that is kept of it. */
 import crypto from 'node:crypto';
 import { base62, randomId, sha256 } from '../shared/ids.js';
-import type { Collection } from '../storage/store.js';
+import type { Collection, StoreTime } from '../storage/store.js';
 import type { Role } from './principal.js';
 
 const PREFIX = 'brn_';
@@ -82,8 +82,9 @@ export function isKeyId(id: string): boolean {
 /** What is stored and compared instead of the key. */
 export const digestOf = sha256;
 
-export function isExpired(key: { expires_at: number | null }): boolean {
-  return key.expires_at !== null && key.expires_at * 1000 <= Date.now();
+/** By the store's time, so that all replicas take a key for equally long. A key that may be over is over. */
+export function isExpired(key: { expires_at: number | null }, { latest }: StoreTime): boolean {
+  return key.expires_at !== null && key.expires_at <= latest;
 }
 
 function checksum(body: string): string {

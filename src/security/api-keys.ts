@@ -45,7 +45,7 @@ export class ApiKeys {
   /** The key itself is given back to the caller whose request made it, and to nobody after that. */
   async create(request: KeyRequest, by: string, once?: Once): Promise<KeyInfo & { key?: string }> {
     const expires_at = request.expires_at ?? null;
-    if (isExpired({ expires_at })) {
+    if (isExpired({ expires_at }, this.store.clock())) {
       const detail = 'must be a time to come, in Unix seconds';
       throw invalid('The key would be expired from the start; see errors.', [
         { pointer: '/expires_at', detail, code: 'in_the_past' },
@@ -91,7 +91,11 @@ export class ApiKeys {
     const role = await this.store.transaction(async (tx) => {
       const key = isKeyId(id) ? await tx.get(KEYS, id) : undefined;
       if (!key) throw new BrainError('not_found', 'key_not_found', 'There is no API key with this id.');
-      if (key.role === 'admin' && !isExpired(key) && this.settings.bootstrapKey === null) {
+      if (
+        key.role === 'admin' &&
+        !isExpired(key, this.store.clock()) &&
+        this.settings.bootstrapKey === null
+      ) {
         await this.demandAnotherAdmin(tx, id);
       }
       tx.delete(KEYS, id);
@@ -133,7 +137,7 @@ export class ApiKeys {
         limit: MAX_PAGE,
         cursor,
       });
-      for (const key of page.rows) if (!isExpired(key)) yield key;
+      for (const key of page.rows) if (!isExpired(key, this.store.clock())) yield key;
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
   }
@@ -147,7 +151,7 @@ export class ApiKeys {
   }
 
   private async forgetLongExpired(): Promise<void> {
-    const until = nowSeconds() - EXPIRED_KEPT_SECONDS;
+    const until = this.store.clock().earliest - EXPIRED_KEPT_SECONDS;
     const query = { where: { expiry: 'expires' }, until, direction: 'asc', limit: FORGET_AT_ONCE } as const;
     const { rows } = await this.store.list(KEYS, query);
     if (rows.length === 0) return;

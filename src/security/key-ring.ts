@@ -85,7 +85,7 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     if (!isOf(entry, bytes)) return undefined;
     const freshness = this.cache.freshness();
     if (freshness === 'expired') throw stale();
-    return { principal: usable(entry), stale: freshness === 'stale' };
+    return { principal: this.usable(entry), stale: freshness === 'stale' };
   }
 
   /** Whose key this is, from the store. Keys with a wrong checksum never get there. */
@@ -93,7 +93,7 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     if (!isWellFormed(key)) return undefined;
     const digest = digestOf(key);
     const entry = await (this.lookups.get(digest) ?? this.lookUp(digest));
-    return entry && usable(entry);
+    return entry && this.usable(entry);
   }
 
   /** A lookup of this key is on its way, and another one costs nothing. */
@@ -109,7 +109,7 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
       const page: Page<ApiKey> = await this.store.list(KEYS, { limit: MAX_PAGE, cursor });
       for (const key of page.rows) {
         known.set(prefixOf(key.hash), entryOfKey(key));
-        admin ||= key.role === 'admin' && !isExpired(key);
+        admin ||= key.role === 'admin' && !isExpired(key, this.store.clock());
       }
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
@@ -139,6 +139,12 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
       this.cache.value?.set(prefixOf(digest), entry);
     return entry;
   }
+
+  private usable(entry: Entry): Principal {
+    if (entry.expires_at === null || !isExpired(entry, this.store.clock())) return entry.principal;
+    const detail = 'This API key has expired; ask an admin for a new one.';
+    throw new BrainError('unauthenticated', 'unauthenticated', detail);
+  }
 }
 
 function entryOfKey({ id, name, role, hash, expires_at }: ApiKey): Entry {
@@ -156,12 +162,6 @@ function isOf(entry: Entry | undefined, digest: Buffer): entry is Entry {
 
 function prefixOf(digest: string): string {
   return digest.slice(0, PREFIX_LENGTH);
-}
-
-function usable(entry: Entry): Principal {
-  if (!isExpired(entry)) return entry.principal;
-  const detail = 'This API key has expired; ask an admin for a new one.';
-  throw new BrainError('unauthenticated', 'unauthenticated', detail);
 }
 
 function stale(): BrainError {
