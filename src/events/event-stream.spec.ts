@@ -193,6 +193,20 @@ describe('publishing without a transaction', () => {
     expect(stream.lost).toBe(0);
   });
 
+  it('tells what it only counted within ten seconds', async () => {
+    const { log, stream } = start();
+    stream.condensing = true;
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate'] });
+    try {
+      stream.publish(noise(1, { harmless: true }));
+      await jest.advanceTimersByTimeAsync(10_000);
+      const gaps = log.written.filter(({ type }) => type === 'stream.gap');
+      expect(gaps.map(({ payload }) => payload)).toMatchObject([{ counts: { 'test.noise': 1 } }]);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   it('keeps whatever stands in a payload and in a correlation id', async () => {
     const { log, stream } = start();
     const told: { payload: unknown; correlation: string }[] = [];

@@ -31,8 +31,8 @@ const MAX_RETRY_MS = 1000;
 const CLOSE_MS = 5000;
 /** The same trouble is logged at most so often. */
 const LOG_EVERY_MS = 1000;
-/** What was only counted is told so often. */
-const SUMMARY_MS = 60_000;
+/** What was only counted is in an event ten seconds later at most, the flush of that event included. */
+const SUMMARY_MS = 9000;
 
 interface Waiting {
   definition: EventDefinition;
@@ -63,7 +63,7 @@ interface Batch {
 export class EventStream {
   /** How many events were lost since the start, for whatever reason; each loss is told by a gap as well. */
   lost = 0;
-  /** The log is nearly full: what its definition calls noise is counted, and told by a gap every minute. */
+  /** The log is nearly full: what its definition calls noise is counted, and told by a gap within ten seconds. */
   condensing = false;
   private waiting: Waiting[] = [];
   private ready: Ready[] = [];

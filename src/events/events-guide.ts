@@ -49,7 +49,7 @@ promises names the two exceptions.
   nobody follows the log, is not.
 - Retention (\`BRAIN_EVENTS_RETENTION_DAYS\`, and \`BRAIN_EVENTS_MAX_LENGTH\` as the hard cap) tells by a \`stream.trimmed\`, in the
   same commit, what it removed. Noise does not push evidence out: at nine tenths of the cap, with nothing old enough to go,
-  allowed decisions are only counted, and told by a \`stream.gap\` every minute.
+  allowed decisions are only counted, and told by a \`stream.gap\` within ten seconds.
 - A payload that cannot be serialized is replaced by \`{"unserializable": reason}\`. The values that \`BRAIN_MASK\` names are
   replaced by \`"[masked]"\` before anything is written.
 
