@@ -36,6 +36,7 @@ const noise = defineEvent({
 
 /** A log in memory that keeps the promises of the port, and can be made to hang, to fail, or to lose an answer. */
 class SwitchableLog extends EventLog {
+  batchKnownMs = Number.POSITIVE_INFINITY;
   written: Envelope[] = [];
   mode: 'works' | 'hangs' | 'fails' | 'loses' = 'works';
   appends = 0;

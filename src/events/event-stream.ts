@@ -15,7 +15,8 @@ import type { Mask } from '../shared/mask.js';
 import { type EventLog, type EventRecord, indexKeys } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
 import type { Envelope, EventDefinition, NewEvent } from './event.js';
-import { type GapReason, streamGap } from './stream.events.js';
+import { counted, type Loss, Losses } from './losses.js';
+import { type StreamGap, streamGap } from './stream.events.js';
 
 /** Decisions are in the log at the latest after this. */
 const FLUSH_MS = 5;
@@ -46,19 +47,18 @@ interface Ready extends EventRecord {
   timestamp: number;
 }
 
-interface Loss {
-  counts: Record<string, number>;
-  from: number;
-  to: number;
-}
-
 interface Batch {
   id: string;
   events: Ready[];
   bytes: number;
   /** How many of them came through the buffer. */
   buffered: number;
+  /** When it was sent first. */
+  sentMs?: number;
 }
+
+/** A batch is sent again for so much of the time in which the log knows it: what is sent must also arrive in time. */
+const SAFE_SHARE = 23 / 24;
 
 export class EventStream {
   /** How many events were lost since the start, for whatever reason; each loss is told by a gap as well. */
@@ -68,7 +68,7 @@ export class EventStream {
   private waiting: Waiting[] = [];
   private ready: Ready[] = [];
   private readyBytes = 0;
-  private losses = new Map<GapReason, Loss>();
+  private readonly losses = new Losses();
   private summary?: Loss;
   private summaryTimer?: NodeJS.Timeout;
   /** What was sent and may have arrived: it is sent again as it is, under the same id. */
@@ -80,7 +80,7 @@ export class EventStream {
   private timer?: NodeJS.Timeout;
   private pumping?: Promise<void>;
   private away = false;
-  private loggedMs = 0;
+  private loggedMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly log: EventLog,
@@ -143,7 +143,7 @@ export class EventStream {
   private ride(waiting: Waiting, tx: Tx): void {
     const ready = this.readyOf(waiting);
     ready.refused = (reason) => {
-      this.lose('refused', ready.type, ready.timestamp);
+      this.lose('refused', ready);
       this.trouble('the log refused an event; the state it tells of stands', reason);
       this.schedule();
     };
@@ -158,7 +158,7 @@ export class EventStream {
       return;
     }
     if (this.unwritten() >= MAX_WAITING) {
-      this.lose('overflow', definition.type, timestamp);
+      this.lose('overflow', { type: definition.type, timestamp });
       return;
     }
     this.waiting.push(waiting);
@@ -182,8 +182,8 @@ export class EventStream {
     for (const waiting of slice) {
       const ready = this.readyOf(waiting);
       if (this.readyBytes + ready.json.length > MAX_WAITING_BYTES) {
-        this.lose('overflow', ready.type, ready.timestamp);
-        this.settle(1);
+        this.lose('overflow', ready);
+        this.finish({ bytes: 0, buffered: 1 });
         continue;
       }
       this.readyBytes += ready.json.length;
@@ -233,10 +233,14 @@ export class EventStream {
         // The gap goes before what waits, so that whoever reads the log meets it before what came after.
         if (this.losses.size > 0) this.outbox.unshift(this.gapBatch());
         const batch = this.outbox[0] ?? this.nextBatch();
+        if (this.isForgotten(batch)) {
+          this.giveUp(batch);
+          continue;
+        }
+        batch.sentMs ??= performance.now();
         await this.log.append(batch.id, batch.events, { durable: this.durable });
         this.outbox.shift();
-        this.readyBytes -= batch.bytes;
-        this.settle(batch.buffered);
+        this.finish(batch);
         this.away = false;
         retryMs = FIRST_RETRY_MS;
         this.serialize(BATCH);
@@ -262,22 +266,47 @@ export class EventStream {
     return batch;
   }
 
-  private settle(count: number): void {
-    this.settled += count;
+  private isForgotten({ sentMs }: Batch): boolean {
+    return sentMs !== undefined && performance.now() - sentMs > this.log.batchKnownMs * SAFE_SHARE;
+  }
+
+  /**
+   * It may have arrived, but the log does not know it any more and would take it a second time. What it says is missing is
+   * told anew; of the rest a gap says that it may be missing.
+   */
+  private giveUp(batch: Batch): void {
+    this.outbox.shift();
+    const gaps: Ready[] = [];
+    for (const event of batch.events) {
+      if (event.type === streamGap.type) gaps.push(this.again(event));
+      else this.lose('unanswered', event);
+    }
+    if (gaps.length > 0) this.outbox.unshift({ id: randomId(16), events: gaps, bytes: 0, buffered: 0 });
+    this.finish(batch);
+    this.trouble('the log has not answered for so long that events may be missing', 'a gap tells it');
+  }
+
+  private again({ json }: Ready): Ready {
+    const { payload } = JSON.parse(json) as { payload: StreamGap };
+    return this.gapOf(payload);
+  }
+
+  private finish({ bytes, buffered }: Pick<Batch, 'bytes' | 'buffered'>): void {
+    this.readyBytes -= bytes;
+    this.settled += buffered;
     if (this.waiters.length === 0) return;
     for (const { until, resolve } of this.waiters) if (until <= this.settled) resolve();
     this.waiters = this.waiters.filter(({ until }) => until > this.settled);
   }
 
   private gapBatch(): Batch {
-    const events = [...this.losses].map(([reason, loss]) => this.gapOf(reason, loss));
-    this.losses.clear();
+    const detected_at = nowSeconds();
+    const events = this.losses.take().map((loss) => this.gapOf({ ...loss, detected_at }));
     return { id: randomId(16), events, bytes: 0, buffered: 0 };
   }
 
-  private gapOf(reason: GapReason, loss: Loss): Ready {
-    const event = streamGap({ reason, ...loss, detected_at: nowSeconds() });
-    return this.readyOf({ ...event, timestamp: nowSeconds(), correlation: null });
+  private gapOf(gap: StreamGap): Ready {
+    return this.readyOf({ ...streamGap(gap), timestamp: nowSeconds(), correlation: null });
   }
 
   private unwritten(): number {
@@ -285,9 +314,9 @@ export class EventStream {
     return this.waiting.length + this.ready.length + sent;
   }
 
-  private lose(reason: GapReason, type: string, timestamp: number): void {
+  private lose(reason: StreamGap['reason'], { type, timestamp }: { type: string; timestamp: number }): void {
     this.lost += 1;
-    this.losses.set(reason, counted(this.losses.get(reason), type, timestamp));
+    this.losses.add(reason, type, timestamp);
   }
 
   private summarize(): void {
@@ -300,15 +329,8 @@ export class EventStream {
   }
 
   private trouble(what: string, error: unknown): void {
-    if (Date.now() - this.loggedMs < LOG_EVERY_MS) return;
-    this.loggedMs = Date.now();
+    if (performance.now() - this.loggedMs < LOG_EVERY_MS) return;
+    this.loggedMs = performance.now();
     this.logger.warn(what, { reason: messageOf(error), lost: this.lost });
   }
-}
-
-function counted(before: Loss | undefined, type: string, timestamp: number): Loss {
-  const loss = before ?? { counts: {}, from: timestamp, to: timestamp };
-  loss.counts[type] = (loss.counts[type] ?? 0) + 1;
-  loss.to = timestamp;
-  return loss;
 }

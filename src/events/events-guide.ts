@@ -43,7 +43,8 @@ promises names the two exceptions.
 - An event without a state of its own (a decision) is in the log at the latest after 5 ms. While the log is away, 50,000
   events or 64 MiB wait in memory; what does not fit any more is counted, and the first thing written when the log is back
   is a \`stream.gap\` that says how many of which types are missing.
-- A batch whose answer was lost is sent again and applied once.
+- A batch whose answer was lost is sent again and applied once. Where the log has not answered for 23 hours, a \`stream.gap\`
+  (\`unanswered\`) says that its events may be missing: an event id is in the log once.
 - A process that ends without flushing leaves a mark, and the next start, or another replica, tells it by a \`stream.gap\`.
 - A failover that took history back is noticed and told by a \`stream.gap\`. One that takes back less than the last 50 ms, while
   nobody follows the log, is not.

@@ -2,14 +2,17 @@
 import { JsonObject, Num, OneOf, Text } from '../shared/fields.js';
 import { defineEvent } from './event.js';
 
-export const GAP_REASONS = ['overflow', 'unclean_stop', 'rollback', 'refused'] as const;
+export const GAP_REASONS = ['overflow', 'unclean_stop', 'rollback', 'refused', 'unanswered'] as const;
 export type GapReason = (typeof GAP_REASONS)[number];
 
 export class StreamGap {
   @OneOf(GAP_REASONS, { name: 'GapReason', description: 'Why events are missing' })
   reason!: GapReason;
 
-  @JsonObject({ optional: true, description: 'How many of which types are missing, where it is known' })
+  @JsonObject({
+    optional: true,
+    description: 'How many of which types are missing, at the most, where it is known',
+  })
   counts?: Record<string, number>;
 
   @Num({ description: 'Since when events may be missing' })
@@ -27,7 +30,7 @@ export const streamGap = defineEvent({
   module: 'event',
   payload: StreamGap,
   priority: 'CRITICAL',
-  when: 'Events are missing from the log: the buffer was full while the log was away, allowed decisions were only counted because the log was nearly full, a process ended without flushing, a failover took history back, or the log refused an event.',
+  when: 'Events are missing from the log: the buffer was full while the log was away, allowed decisions were only counted because the log was nearly full, a process ended without flushing, a failover took history back, the log refused an event, or it left events unanswered for so long that sending them again could have doubled them.',
   example: {
     reason: 'overflow',
     counts: { 'policy.rule_evaluated': 51234 },

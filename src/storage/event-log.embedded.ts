@@ -18,6 +18,7 @@ const LAST = Number.MAX_SAFE_INTEGER;
 const BATCHES_KEPT = 1000;
 
 export class EventLogEmbedded extends EventLog {
+  readonly batchKnownMs = Number.POSITIVE_INFINITY;
   private readonly batches = new Map<string, string>();
   private last: [ms: number, seq: number];
   /** Up to where the log is on disk: nobody is told of an event that a loss of power could still take back. */

@@ -13,20 +13,33 @@ import {
   type Wait,
 } from './event-log.js';
 import { Program } from './program.redis.js';
+import { RecordsRedis } from './records.redis.js';
 import type { RedisLink } from './redis.js';
 import { ReplicationRedis } from './replication.redis.js';
 import { SCRIPTS } from './scripts.redis.js';
+import { ONCE_KEPT_SECONDS } from './store.js';
 
 const PIECE_CHARACTERS = 64 * 1024;
 
 type Entry = [position: string, fields: string[]];
 
 export class EventLogRedis extends EventLog {
+  private readonly records: RecordsRedis;
   private readonly replication: ReplicationRedis;
+  /** Batches that were sent without an answer: what was sent then may arrive at any time, so their records stay. */
+  private readonly unanswered = new Set<string>();
 
-  constructor(private readonly link: RedisLink) {
+  constructor(
+    private readonly link: RedisLink,
+    private readonly keptSeconds = ONCE_KEPT_SECONDS,
+  ) {
     super();
+    this.records = new RecordsRedis(link);
     this.replication = new ReplicationRedis(link);
+  }
+
+  get batchKnownMs(): number {
+    return this.keptSeconds * 1000;
   }
 
   async append(
@@ -34,14 +47,25 @@ export class EventLogRedis extends EventLog {
     events: EventRecord[],
     { durable = false }: { durable?: boolean } = {},
   ): Promise<string> {
-    const pieces = piecesOf(events).map((piece, n) => this.appendPiece(`${batchId}-${n}`, piece, durable));
-    return (await Promise.all(pieces)).at(-1) ?? '';
+    const { epoch } = this.link;
+    const programs = piecesOf(events).map((piece, n) => {
+      const program = new Program(this.link.keys, `batch-${batchId}-${n}`);
+      program.record(piece);
+      return program;
+    });
+    try {
+      const positions = await Promise.all(programs.map((program) => this.commit(program, durable)));
+      const answeredAtOnce = !this.unanswered.delete(batchId) && this.link.epoch === epoch;
+      if (answeredAtOnce) this.records.forget(...programs.map(({ recordKey }) => recordKey));
+      return positions.at(-1) ?? '';
+    } catch (error) {
+      this.unanswered.add(batchId);
+      throw error;
+    }
   }
 
-  private async appendPiece(id: string, events: EventRecord[], durable: boolean): Promise<string> {
-    const program = new Program(this.link.keys, `batch-${id}`);
-    program.record(events);
-    const { keys, args } = program.build(false);
+  private async commit(program: Program, durable: boolean): Promise<string> {
+    const { keys, args } = program.build(false, this.keptSeconds);
     const record = String(await this.link.script(SCRIPTS.commit, keys, args));
     const [position = '', refused] = record.split('\n');
     if (refused) {

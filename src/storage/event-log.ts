@@ -4,7 +4,7 @@
  * What a caller may assume:
  * - A position is `<ms>-<seq>`, opaque to users and comparable with `comparePositions`; positions grow with every
  *   append, whichever replica appends.
- * - A batch is applied once, however often it is sent with the same id.
+ * - A batch is applied once, however often it is sent with the same id within `batchKnownMs`.
  * - An event and its index entries appear together and are trimmed together.
  */
 import { digest } from '../shared/ids.js';
@@ -52,6 +52,8 @@ export interface LogTail {
 }
 
 export abstract class EventLog {
+  /** So long after its first send a batch is known by its id; one that is sent later is applied again. */
+  abstract readonly batchKnownMs: number;
   /**
    * Returns the position of the last event of the batch. A log that refuses (wrong type) throws `conflict` (`log_refused`).
    * `durable` resolves only when the batch is as durable as an acknowledged commit; where that fails the batch may be there.

@@ -100,13 +100,13 @@ export class Program {
   }
 
   /** `KEYS` and `ARGV`. Where only things are removed the removals come first, so that it works when Redis is full. */
-  build(removesOnly: boolean): { keys: string[]; args: string[] } {
+  build(removesOnly: boolean, keptSeconds = TX_KEPT_SECONDS): { keys: string[]; args: string[] } {
     const parts = removesOnly
       ? [this.checks, this.removals, this.writes]
       : [this.checks, this.writes, this.removals];
     const keys = [this.recordKey];
     const ops = parts.map((part) => part.ops).join('');
-    const args = [ops, this.id, String(this.checks.ops.length), TX_SECONDS, ONCE_SECONDS];
+    const args = [ops, this.id, String(this.checks.ops.length), String(keptSeconds), ONCE_SECONDS];
     for (const part of parts) {
       for (const key of part.keys) keys.push(key);
       for (const arg of part.args) args.push(arg);
@@ -122,7 +122,6 @@ export class Program {
   }
 }
 
-const TX_SECONDS = String(TX_KEPT_SECONDS);
 const ONCE_SECONDS = String(ONCE_KEPT_SECONDS);
 
 export function programOf(names: RedisKeys, plan: Plan): Program {

@@ -10,6 +10,7 @@ import { LeasesRedis } from './leases.redis.js';
 import { listPage } from './list.redis.js';
 import { programOf } from './program.redis.js';
 import { KeyedQueues } from './queues.js';
+import { RecordsRedis } from './records.redis.js';
 import type { RedisLink } from './redis.js';
 import { ReplicationRedis } from './replication.redis.js';
 import { RevisionsRedis } from './revisions.redis.js';
@@ -38,8 +39,6 @@ import {
 
 /** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
 const TRANSACTION_MS = 1750;
-/** Records of transactions whose answer arrived are needed by nobody; so many are removed at once. */
-const FORGET_AT = 100;
 
 export class StoreRedis extends Store implements TransactionBackend {
   readonly kind = 'redis';
@@ -49,7 +48,7 @@ export class StoreRedis extends Store implements TransactionBackend {
   private readonly adoption: AdoptionRedis;
   private readonly revisions: RevisionsRedis;
   private readonly replication: ReplicationRedis;
-  private answered: string[] = [];
+  private readonly records: RecordsRedis;
 
   constructor(private readonly link: RedisLink) {
     super();
@@ -58,6 +57,7 @@ export class StoreRedis extends Store implements TransactionBackend {
     this.adoption = new AdoptionRedis(link, this.leases);
     this.revisions = new RevisionsRedis(link);
     this.replication = new ReplicationRedis(link);
+    this.records = new RecordsRedis(link);
   }
 
   declare<T>(collection: Collection<T>): void {
@@ -193,21 +193,12 @@ export class StoreRedis extends Store implements TransactionBackend {
     }
     if (writesNothing(plan)) return { status: 'done', durable: this.replication.ofRead() };
     // Sent twice, the first one may still be on its way: only then its record must stay.
-    if (this.link.epoch === epoch) this.forget(program.recordKey);
+    if (this.link.epoch === epoch) this.records.forget(program.recordKey);
     for (const name of new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name))) {
       this.revisions.committed(name, plan.id);
     }
     const refused = String(answer).split('\n')[1];
     return { status: 'done', refused: refused || undefined, durable: this.replication.ofWritten() };
-  }
-
-  private forget(record: string): void {
-    this.answered.push(record);
-    if (this.answered.length < FORGET_AT) return;
-    const records = this.answered;
-    this.answered = [];
-    // They end by themselves: where this fails nothing is lost.
-    this.link.command('unlink', records).catch(() => undefined);
   }
 
   private onIndex(collection: AnyCollection, script: Script, key: string): Promise<unknown> {

@@ -267,9 +267,10 @@ export class Wire {
   private readonly sockets = new Set<Socket>();
   private mark: string | undefined;
   private torn = false;
+  private tearing = false;
   private readonly server = createServer((client) => this.join(client));
 
-  private constructor(private readonly target: number) {}
+  private constructor(private target: number) {}
 
   static async to(port: number): Promise<Wire> {
     const wire = new Wire(port);
@@ -291,6 +292,17 @@ export class Wire {
     for (const socket of this.sockets) socket.destroy();
   }
 
+  /** Where the next answer gets lost by `cutAfter`, it stays cut. */
+  tearOnCut(): void {
+    this.tearing = true;
+  }
+
+  /** From now on it leads to another server. */
+  turnTo(port: number): void {
+    this.target = port;
+    this.cut();
+  }
+
   /** Cut for as long as it is not mended: who connects meanwhile is cut off again. */
   tear(): void {
     this.torn = true;
@@ -299,6 +311,7 @@ export class Wire {
 
   mend(): void {
     this.torn = false;
+    this.tearing = false;
   }
 
   async close(): Promise<void> {
@@ -336,8 +349,10 @@ export class Wire {
     });
     server.on('data', (data) => {
       this.carry(() => {
-        if (doomed) client.destroy();
-        else client.write(data);
+        if (doomed) {
+          if (this.tearing) this.torn = true;
+          client.destroy();
+        } else client.write(data);
       });
     });
   }

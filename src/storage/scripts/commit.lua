@@ -254,6 +254,8 @@ if events > 0 then
     return redis.error_reply(string.match(refused, 'OOM .*'))
   end
   record = last .. '\n' .. refused
+  -- Nothing was done, so nothing is to be remembered: the log may take them when they are sent again.
+  if checks == #ops and last == '' then return record end
 end
 redis.call('SET', KEYS[1], record, 'EX', ARGV[4])
 return record

@@ -1,0 +1,60 @@
+/** What becomes of a batch whose answer was lost, for however long. */
+import { eventOf, openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
+import { RedisServer, until, Wire } from '../../test/support/redis-server.js';
+import { count, numbersOf, tick } from '../../test/support/ticks.js';
+import { sleep } from '../shared/clock.js';
+import { Logger } from '../shared/logger.js';
+import { EventLogRedis } from '../storage/event-log.redis.js';
+import { SCRIPTS } from '../storage/scripts.redis.js';
+import type { Envelope } from './event.js';
+import { EventStream } from './event-stream.js';
+
+const KEPT_SECONDS = 1;
+
+describe('a batch whose answer was lost', () => {
+  let server: RedisServer;
+  let wire: Wire;
+  let client: RedisClient;
+  let stream: EventStream;
+
+  beforeEach(async () => {
+    server = await RedisServer.start();
+    wire = await Wire.to(server.port);
+    client = openClient({ url: wire.url });
+    const log = new EventLogRedis(client.link, KEPT_SECONDS);
+    stream = new EventStream(log, new Logger({ level: 'silent', format: 'json' }));
+    // Redis knows the script from now on, so the next send is the one that counts.
+    await log.append('first', [eventOf('first')]);
+  });
+  afterEach(async () => {
+    await client.store.close();
+    await wire.close();
+    await server.stop();
+  });
+  const written = async (): Promise<Envelope[]> =>
+    (await client.log.read({ order: 'asc', limit: 500 })).map(({ json }) => JSON.parse(json) as Envelope);
+
+  it.each([
+    ['sooner than its record ends is sent again', 0, []],
+    ['later than that is told to be missing instead', KEPT_SECONDS + 1, ['unanswered']],
+  ])('and that is answered %s: no event is there twice', async (_, awaySeconds, gaps) => {
+    wire.cutAfter(SCRIPTS.commit.sha);
+    wire.tearOnCut();
+    for (let n = 0; n < 5; n += 1) stream.publish(tick(n, 'agent', ''));
+    void stream.flush();
+    const arrived = (): boolean => server.cli('xlen', client.link.keys.stream) === '6';
+    await until(arrived, RECOVERY_MS, 'the first send');
+    await sleep(awaySeconds * 1000);
+    wire.mend();
+    await until(async () => (await client.store.health()).ok, RECOVERY_MS, 'the recovery');
+    await stream.flush();
+    const events = await written();
+    expect(new Set(events.map(({ id }) => id)).size).toBe(events.length);
+    const ticks = events.map(({ type, payload }) => ({ event: type, data: { payload } }));
+    expect(numbersOf(ticks)).toEqual(count(0, 5));
+    const told = events.filter(({ type }) => type === 'stream.gap').map(({ payload }) => payload);
+    expect(told).toEqual(
+      gaps.map((reason) => expect.objectContaining({ reason, counts: { 'test.tick': 5 } })),
+    );
+  });
+});
