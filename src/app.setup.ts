@@ -46,7 +46,7 @@ export async function shutDown(app: NestExpressApplication, config: Config): Pro
   const server = app.getHttpServer();
   const adapter = app.getHttpAdapter() as unknown as CuredExpressAdapter;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  draining.leave();
+  draining.leave(config.shutdownGraceSeconds * 1000);
   const letGo = setInterval(() => {
     server.closeIdleConnections();
     adapter.closeUnusedConnections();

@@ -133,10 +133,10 @@ export class EventStream {
     return Math.min(nowSeconds(), this.summary?.from ?? nowSeconds(), ...waiting);
   }
 
-  /** True when everything was written. */
-  async close(): Promise<boolean> {
+  /** True when everything was written; waits no longer than `mostMs` for a log that does not answer. */
+  async close(mostMs = CLOSE_MS): Promise<boolean> {
     this.summarize();
-    await atMost(CLOSE_MS, this.flush());
+    await atMost(Math.min(mostMs, CLOSE_MS), this.flush());
     return this.unwritten() === 0;
   }
 

@@ -29,6 +29,7 @@ import { StreamController } from './stream.controller.js';
 @Module({})
 export class EventsModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   constructor(
+    private readonly draining: Draining,
     @Optional() @Inject(EventStream) private readonly stream?: EventStream,
     @Optional() @Inject(EventKeeper) private readonly keeper?: EventKeeper,
   ) {}
@@ -94,7 +95,7 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   async beforeApplicationShutdown(): Promise<void> {
-    const flushed = await this.stream?.close();
+    const flushed = await this.stream?.close(this.draining.leftMs());
     await this.keeper?.stop(flushed === true);
   }
 }

@@ -1,7 +1,11 @@
+/** Kept for what comes last: to take the mark away and to close the store. */
+const LAST_MS = 1000;
+
 /** How far a shutdown has come: first nobody should send new work here, then what would never end by itself has to. */
 export class Draining {
   /** Set at the beginning of a shutdown. */
   active = false;
+  private endMs = Number.POSITIVE_INFINITY;
   private readonly endings = new Set<() => void>();
 
   /** Calls back when the service stops to listen: answers without an end are ended then. */
@@ -9,7 +13,14 @@ export class Draining {
     this.endings.add(end);
   }
 
-  leave(): void {
+  /** `graceMs` is how long all that follows may take together. */
+  leave(graceMs: number): void {
+    this.endMs = performance.now() + graceMs;
     for (const end of this.endings) end();
+  }
+
+  /** What is left of the grace time to flush the events: a second at least, also where requests have used it up. */
+  leftMs(): number {
+    return Math.max(LAST_MS, this.endMs - performance.now() - LAST_MS);
   }
 }
