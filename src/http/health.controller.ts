@@ -57,13 +57,14 @@ export class HealthController {
     if (this.draining.active) {
       throw new BrainError('unavailable', 'draining', 'This replica is shutting down; send work to another.');
     }
-    const { ok, code, detail, warnings: ofStore } = await this.store.health();
+    const { ok, refusesWrites, code, detail, warnings: ofStore } = await this.store.health();
     const warnings = [...ofStore, ...(this.trimmer?.warnings() ?? [])];
     if (ok) return { status: 'ready', store: this.store.kind, warnings };
+    const state = refusesWrites ? 'takes no writes' : 'is not ready';
+    const what = `The store ${state} (${code ?? 'store_unreachable'}): ${detail ?? 'it does not answer.'}`;
     // Decisions and key checks go on from memory for a while; after it this replica is of no use.
     const awaySeconds = (performance.now() - this.store.watchedUntilMs()) / 1000;
-    const what = `The store is not ready (${code ?? 'store_unreachable'}): ${detail ?? 'it does not answer.'}`;
-    if (awaySeconds < this.config.maxStaleSeconds) {
+    if (!refusesWrites && awaySeconds < this.config.maxStaleSeconds) {
       return { status: 'ready', store: this.store.kind, warnings: [what, ...warnings] };
     }
     throw new BrainError('unavailable', code ?? 'store_unreachable', what);

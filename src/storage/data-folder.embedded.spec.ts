@@ -92,6 +92,7 @@ describe('a data folder', () => {
   it.each([
     ['ENOSPC', 'storage_full', /Free some space/],
     ['EDQUOT', 'storage_full', /Free some space/],
+    ['EFBIG', 'storage_full', /ulimit -f/],
     ['EACCES', 'data_folder_unwritable', /chown/],
     ['EROFS', 'data_folder_unwritable', /BRAIN_DATA_DIR/],
     ['EOPNOTSUPP', 'data_folder_unsuitable', /named volume/],

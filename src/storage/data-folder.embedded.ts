@@ -157,8 +157,12 @@ export class DataFolder {
     if (error instanceof BrainError || typeof code !== 'string') return error as Error;
     const make = (name: string, what: string): BrainError =>
       new BrainError('unavailable', name, `The data folder ${this.path} ${what}`, { cause: error });
-    if (code === 'ENOSPC' || code === 'EDQUOT')
-      return make('storage_full', 'is on a full disk. Free some space there and start again.');
+    if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code))
+      return make(
+        'storage_full',
+        'may not grow: the disk is full, or a quota or the limit on the size of files (ulimit -f) is reached. ' +
+          'Free some space there, or raise it, and start again.',
+      );
     if (['EACCES', 'EPERM', 'EROFS'].includes(code))
       return make(
         'data_folder_unwritable',

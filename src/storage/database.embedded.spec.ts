@@ -137,7 +137,7 @@ describe('a full disk', () => {
     for (const key of [2, 3])
       expect(await child.ask({ do: 'put', key, value: 'lost' })).toMatchObject({
         code: 'storage_full',
-        detail: expect.stringMatching(/nothing of this request was stored.*Free space/),
+        detail: expect.stringMatching(/nothing of a request that writes is stored.*Free space/),
       });
     expect(await child.ask({ do: 'trouble' })).toEqual({ trouble: null });
     expect(await child.ask({ do: 'keys' })).toEqual({ keys: [1] });
@@ -171,6 +171,49 @@ describe('a full disk', () => {
     ]);
     expect(spaceWarnings(disk(60, { diskBytes: 1000 * MIB }), LARGE.maxBytes)).toHaveLength(1);
     expect(spaceWarnings(disk(2000), 105 * MIB)).toEqual([expect.stringMatching(/^store_nearly_full/)]);
+  });
+});
+
+describe('a batch that found no room', () => {
+  it('takes along once what would have made room, and no more after that', async () => {
+    let [txnId, visible, fits] = [0, 0, true];
+    const root = {
+      transaction: async (work: () => void): Promise<void> => {
+        fits = true;
+        txnId = visible + 1;
+        work();
+        if (!fits) throw Object.assign(new Error('No space left on device: page 7'), { code: 28 });
+        visible = txnId;
+      },
+      childTransaction: (change: () => unknown): unknown => change(),
+      getWriteTxnId: () => txnId,
+      getStats: () => ({ lastTxnId: visible }),
+      flushed: Promise.resolve(),
+    };
+    const heard: string[] = [];
+    const writer = new Writer(root as unknown as Root, {
+      noRoom: () => undefined,
+      flushed: (grew) => heard.push(grew ? 'grew' : 'shrank'),
+      refused: () => heard.push('refused'),
+    });
+    const large = (): void => {
+      fits = false;
+    };
+    const both = (): Promise<string[]> =>
+      Promise.all(
+        [writer.commit(large, false), writer.commit(() => undefined, true)].map((commit) =>
+          commit.then(
+            () => 'done',
+            (error: unknown) => (error as { code: string }).code,
+          ),
+        ),
+      );
+    expect(await both()).toEqual(['storage_full', 'storage_full']);
+    expect(await both()).toEqual(['storage_full', 'done']);
+    expect(heard).toEqual(['refused', 'refused', 'shrank']);
+    await writer.commit(() => undefined, false);
+    expect(heard.at(-1)).toBe('grew');
+    expect(await writer.stop()).toBe(true);
   });
 });
 
@@ -256,13 +299,13 @@ describe('a flush that failed', () => {
       flushed: Promise.resolve(),
     };
     let flushes = 0;
-    const writer = new Writer(
-      root as unknown as Root,
-      () => undefined,
-      () => {
+    const writer = new Writer(root as unknown as Root, {
+      noRoom: () => undefined,
+      flushed: () => {
         flushes += 1;
       },
-    );
+      refused: () => undefined,
+    });
     process.off('exit', (writer as unknown as { fence: () => void }).fence);
     const lost = writer.commit(() => stored.add(1), false);
     await expect(lost).rejects.toMatchObject({

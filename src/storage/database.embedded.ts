@@ -6,6 +6,7 @@ import { createStore, openStore, type Root, type RootStats, type Tables } from '
 import { type FolderLock, lockFolder } from './lock.embedded.js';
 import { noRoom, type Space, spaceWarnings } from './space.embedded.js';
 import { pagesOf, type Table } from './table.embedded.js';
+import { WriteCheck } from './write-check.js';
 import { Writer } from './writer.embedded.js';
 
 export type { Key } from './table.embedded.js';
@@ -35,6 +36,7 @@ export class EmbeddedDatabase {
   readonly meta: Table;
   private readonly inode: number | undefined;
   private readonly writer: Writer;
+  private readonly writes: WriteCheck;
   private readonly reserved = new Map<string, { next: number; until: number; growing?: Promise<unknown> }>();
   private readonly listeners = new Set<() => void>();
   private measured?: { space: Space; atMs: number };
@@ -67,13 +69,17 @@ export class EmbeddedDatabase {
     this.logIndex = tables.logIndex;
     this.meta = tables.meta;
     this.inode = inodeOf(place.file);
-    this.writer = new Writer(
-      root,
-      () => this.noRoom(),
-      () => {
+    this.writes = new WriteCheck(() =>
+      this.commit(() => this.meta.putSync(['write-check'], String(Date.now()))),
+    );
+    this.writer = new Writer(root, {
+      noRoom: () => this.noRoom(),
+      flushed: (grew) => {
+        if (grew) this.writes.worked();
         for (const listener of this.listeners) listener();
       },
-    );
+      refused: () => this.writes.doubted(),
+    });
   }
 
   /**
@@ -115,6 +121,13 @@ export class EmbeddedDatabase {
     return this.writer.failure;
   }
 
+  /** Why no write is taken, for now or until the service is started anew. */
+  async refusal(): Promise<BrainError | undefined> {
+    const refusal = this.trouble() ?? (await this.writes.refusal());
+    // That too many wait says nothing about the store.
+    return refusal?.code === 'store_overloaded' ? undefined : refusal;
+  }
+
   /** What an operator should look at while all still works. */
   warnings(): string[] {
     const space = this.measure();
@@ -125,6 +138,7 @@ export class EmbeddedDatabase {
     const sound = await this.writer.stop();
     // A lock that is not given back goes with the process.
     if (!sound) return;
+    for (const table of Object.values(this.opened.tables) as Table<unknown>[]) table.close();
     await this.opened.root.close();
     await this.opened.lock?.release();
   }

@@ -3,7 +3,7 @@ import { getSystemErrorName } from 'node:util';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { BrainError, messageOf } from '../shared/errors.js';
 import type { DataFolder } from './data-folder.embedded.js';
-import { causeOf, type Key, Table, type TableStats } from './table.embedded.js';
+import { causeOf, isShortWrite, type Key, Table, type TableStats } from './table.embedded.js';
 
 export type Root = RootDatabase<string, Key>;
 export type RootStats = TableStats & {
@@ -113,5 +113,6 @@ function refusal(error: unknown, place: DataFolder): Error {
     return new BrainError('unavailable', 'data_folder_unusable', detail, { cause: error });
   }
   if (code <= 0) return place.damaged(messageOf(error), error);
-  return place.refusal(Object.assign(new Error(error.message), { code: getSystemErrorName(-code) }));
+  const name = isShortWrite(code, error.message) ? 'ENOSPC' : getSystemErrorName(-code);
+  return place.refusal(Object.assign(new Error(error.message), { code: name }));
 }

@@ -31,7 +31,7 @@ const BY_WORD: Record<string, Told> = {
   ],
   OOM: [
     'storage_full',
-    'Redis is full; raise its maxmemory or free space. Nothing of this request was stored.',
+    'Redis is full; raise its maxmemory or free space. Nothing of a request that writes is stored.',
   ],
   LOADING: ['store_loading', 'Redis is loading its data; try again in a moment.'],
   MASTERDOWN: ['store_unreachable', 'The replica of Redis has lost its master; try again in a moment.'],

@@ -140,10 +140,10 @@ export class StoreEmbedded extends Store implements TransactionBackend {
   }
 
   async health(): Promise<StoreHealth> {
-    const trouble = this.db.trouble();
+    const refusal = await this.db.refusal();
     const warnings = this.db.warnings();
-    if (!trouble) return { ok: true, warnings };
-    return { ok: false, code: trouble.code, detail: trouble.detail, warnings };
+    if (!refusal) return { ok: true, warnings };
+    return { ok: false, refusesWrites: true, code: refusal.code, detail: refusal.detail, warnings };
   }
 
   async close(): Promise<void> {

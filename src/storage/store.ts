@@ -116,6 +116,8 @@ export interface StoreTime {
 
 export interface StoreHealth {
   ok: boolean;
+  /** It is there and takes no writes, which waiting does not help. */
+  refusesWrites?: boolean;
   /** Stable, for `/readyz`: `store_unreachable`, `store_read_only`, … */
   code?: string;
   detail?: string;
@@ -184,6 +186,7 @@ export abstract class Store {
    */
   abstract watchedUntilMs(): number;
 
+  /** Whether it can be read and written; makes a small write of its own where none succeeded of late. */
   abstract health(): Promise<StoreHealth>;
   abstract close(): Promise<void>;
 }

@@ -8,26 +8,28 @@ export type Key = Part[];
 
 /** Ranges are read as they are walked; a walk must end before the next await. */
 export class Table<V = string> {
+  private closed = false;
+
   constructor(private readonly db: Database<V, Key>) {}
 
   get(key: Key): V | undefined {
-    return guarded(() => this.db.get(key));
+    return guarded(() => this.open.get(key));
   }
 
   doesExist(key: Key): boolean {
-    return guarded(() => this.db.doesExist(key));
+    return guarded(() => this.open.doesExist(key));
   }
 
   getRange(range: RangeOptions = {}): Iterable<{ key: Key; value: V }> {
-    return walked(() => this.db.getRange(range));
+    return walked(() => this.open.getRange(range));
   }
 
   getKeys(range: RangeOptions = {}): Iterable<Key> {
-    return walked(() => this.db.getKeys(range));
+    return walked(() => this.open.getKeys(range));
   }
 
   getKeysCount(range: RangeOptions = {}): number {
-    return guarded(() => this.db.getKeysCount(range));
+    return guarded(() => this.open.getKeysCount(range));
   }
 
   /** Only inside a commit. */
@@ -41,8 +43,22 @@ export class Table<V = string> {
   }
 
   getStats(): TableStats {
-    return guarded(() => this.db.getStats() as TableStats);
+    return guarded(() => this.open.getStats() as TableStats);
   }
+
+  /** Before the engine is closed: a read that comes while it closes leaves a timer behind which ends the process. */
+  close(): void {
+    this.closed = true;
+  }
+
+  private get open(): Database<V, Key> {
+    if (this.closed) throw storeClosed();
+    return this.db;
+  }
+}
+
+export function storeClosed(): BrainError {
+  return new BrainError('unavailable', 'store_closed', 'The service is shutting down.');
 }
 
 export interface TableStats {
@@ -84,7 +100,8 @@ export function explained(error: unknown): Error {
   const code = (error as { code?: unknown } | undefined)?.code;
   if (error instanceof BrainError || typeof code !== 'number') return error as Error;
   const text = messageOf(error);
-  if (NO_SPACE.has(code)) return storageFull('The disk of the data folder is full', error);
+  const full = refusedGrowth(code, text);
+  if (full) return storageFull(...full, error);
   if (/MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|BAD_VALSIZE|CURSOR_FULL|PROBLEM)/.test(text)) {
     const detail =
       'The data file is damaged. Stop the service and restore the data folder from a backup; or move the folder away ' +
@@ -95,10 +112,46 @@ export function explained(error: unknown): Error {
   return new BrainError('unavailable', 'store_failed', detail, { cause: error });
 }
 
-/** ENOSPC, EFBIG, EDQUOT on Linux, EDQUOT on macOS. */
-const NO_SPACE = new Set([28, 27, 122, 69]);
+const FREE_SPACE = 'Free space there, or keep less by shorter retention.';
+const EIO = 5;
 
-export function storageFull(what: string, cause?: unknown): BrainError {
-  const detail = `${what}; nothing of this request was stored. Free space there, or keep less by shorter retention.`;
+type Refused = [what: string, advice: string];
+
+const DISK_FULL: Refused = ['The disk of the data folder is full', FREE_SPACE];
+const FILE_LIMITED: Refused = [
+  'The data file has reached the limit on the size of files',
+  'Raise the limit of the process (ulimit -f), or keep less by shorter retention.',
+];
+const QUOTA_USED: Refused = [
+  'The quota on the disk of the data folder is used up',
+  `Raise it. ${FREE_SPACE}`,
+];
+const NO_MORE: Refused = [
+  'The data file may not grow: the disk is full, or a quota or the limit on the size of files (ulimit -f) is reached',
+  `Raise it. ${FREE_SPACE}`,
+];
+
+/** ENOSPC, EFBIG, EDQUOT on Linux, EDQUOT on macOS. */
+const NO_SPACE = new Map([
+  [28, DISK_FULL],
+  [27, FILE_LIMITED],
+  [122, QUOTA_USED],
+  [69, QUOTA_USED],
+]);
+
+function refusedGrowth(code: number, text: string): Refused | undefined {
+  return NO_SPACE.get(code) ?? (isShortWrite(code, text) ? NO_MORE : undefined);
+}
+
+/**
+ * Where only a part of a write has room the system writes that part and names no reason, and the engine makes a bare EIO of
+ * it. To an EIO of the system itself the engine adds where it wrote.
+ */
+export function isShortWrite(code: number, text: string): boolean {
+  return code === EIO && !text.includes(':');
+}
+
+export function storageFull(what: string, advice = FREE_SPACE, cause?: unknown): BrainError {
+  const detail = `${what}; nothing of a request that writes is stored. ${advice}`;
   return new BrainError('unavailable', 'storage_full', detail, { retryAfterSeconds: 30, cause });
 }

@@ -7,9 +7,9 @@
  * flush nothing is written any more until the process is started anew; the next start goes back to the last flush that
  * succeeded.
  */
-import { BrainError, messageOf } from '../shared/errors.js';
+import { BrainError, isBrainError, messageOf } from '../shared/errors.js';
 import type { Root, RootStats } from './engine.embedded.js';
-import { causeOf, explained } from './table.embedded.js';
+import { causeOf, explained, storeClosed } from './table.embedded.js';
 
 /** A batch takes no further changes after this, so that the event loop gets its turn. */
 const BATCH_MS = 4;
@@ -29,19 +29,32 @@ interface Waiting {
 
 interface Answer {
   taken: Waiting;
+  done: boolean;
   settle: () => void;
+}
+
+/** Who wants to hear how it goes. */
+export interface WriterEvents {
+  /** Why nothing may be added now. */
+  noRoom(): BrainError | undefined;
+  /** After each flush; `grew`: something was written that does not only make room. */
+  flushed(grew: boolean): void;
+  /** Something was not written that could have been the first of many. */
+  refused(): void;
 }
 
 export class Writer {
   private waiting: Waiting[] = [];
   private writing?: Promise<void>;
   private stopped?: BrainError;
+  /** The last batch found no room on the disk. */
+  private cramped = false;
+  /** The last batch was refused, and nothing of it became visible. */
+  private unsettled = false;
 
-  /** `noRoom` says why nothing may be added now; `flushed` is called after each flush. */
   constructor(
     private readonly root: Root,
-    private readonly noRoom: () => BrainError | undefined,
-    private readonly flushed: () => void,
+    private readonly events: WriterEvents,
   ) {
     process.prependListener('exit', this.fence);
   }
@@ -74,9 +87,20 @@ export class Writer {
   async stop(): Promise<boolean> {
     await this.writing;
     if (this.stopped) return false;
-    this.fail('store_closed', 'The service is shutting down.');
+    this.stopped = storeClosed();
     process.off('exit', this.fence);
-    return true;
+    return !this.unsettled || this.settle();
+  }
+
+  /**
+   * The engine never settles the flush of a batch that was refused, and waits for it when it is closed. A transaction that
+   * writes nothing cannot be refused and takes its place.
+   */
+  private settle(): Promise<boolean> {
+    return this.transact(() => undefined).then(
+      () => true,
+      () => false,
+    );
   }
 
   /**
@@ -97,7 +121,7 @@ export class Writer {
 
   private async writeBatch(): Promise<void> {
     const answers: Answer[] = [];
-    const full = this.noRoom();
+    const full = this.events.noRoom();
     let txnId = UNREADABLE;
     try {
       await this.transact(() => {
@@ -109,11 +133,16 @@ export class Writer {
       if (this.lastTxnId() === UNREADABLE) throw new Error('the last meta page could not be written');
     } catch (error) {
       const refusal = await this.judge(error, txnId);
+      this.events.refused();
       for (const { taken } of answers) taken.reject(refusal);
       return;
     }
+    this.unsettled = false;
+    const grew = answers.some(({ taken, done }) => done && !taken.frees);
+    if (grew) this.cramped = false;
+    if (full) this.events.refused();
     for (const { settle } of answers) settle();
-    this.flushed();
+    this.events.flushed(grew);
   }
 
   private transact(work: () => void): Promise<unknown> {
@@ -130,30 +159,36 @@ export class Writer {
   private runWaiting(answers: Answer[], full: BrainError | undefined): void {
     const endMs = performance.now() + BATCH_MS;
     for (const taken of this.waiting) {
-      answers.push({ taken, settle: this.run(taken, full) });
+      // What finds no room takes its whole batch along, so then what makes room goes by itself.
+      if (this.cramped && taken.frees !== this.waiting[0].frees) break;
+      answers.push(this.run(taken, full));
       if (performance.now() > endMs) break;
     }
     this.waiting.splice(0, answers.length);
   }
 
   /** Each change is a transaction within that of the batch, so that one which throws takes no other along. */
-  private run(taken: Waiting, full: BrainError | undefined): () => void {
+  private run(taken: Waiting, full: BrainError | undefined): Answer {
     try {
       const refusal = this.stopped ?? (taken.frees ? undefined : full);
       if (refusal) throw refusal;
       // Within a transaction this runs at once, whatever its type says.
       const result: unknown = this.root.childTransaction(taken.change as () => never);
-      return () => taken.resolve(result);
+      return { taken, done: true, settle: () => taken.resolve(result) };
     } catch (error) {
-      return () => taken.reject(explained(error));
+      return { taken, done: false, settle: () => taken.reject(explained(error)) };
     }
   }
 
   /** If nothing of a failed batch became visible the store is as before; else only a new start tells what it is. */
   private async judge(error: unknown, txnId: number): Promise<unknown> {
     const cause = await causeOf(error);
-    if (this.lastTxnId() < txnId && txnId < Number.POSITIVE_INFINITY)
-      return this.noRoom() ?? explained(cause);
+    if (this.lastTxnId() < txnId && txnId < Number.POSITIVE_INFINITY) {
+      const refusal = explained(cause);
+      this.unsettled = true;
+      this.cramped ||= isBrainError(refusal, 'storage_full');
+      return this.events.noRoom() ?? refusal;
+    }
     const detail =
       `The data folder could not be flushed to disk (${messageOf(cause)}), so nothing is written any more. Check the ` +
       'disk, then start the service again; it goes back to the last state that was acknowledged.';

@@ -128,7 +128,11 @@ export class Children {
     const storage = readdirSync(join(REPOSITORY, 'src/storage')).filter((name) =>
       name.endsWith('.embedded.ts'),
     );
-    for (const source of [...storage.map((name) => `storage/${name}`), 'shared/errors.ts'])
+    for (const source of [
+      ...storage.map((name) => `storage/${name}`),
+      'storage/write-check.ts',
+      'shared/errors.ts',
+    ])
       this.compile(source);
     writeFileSync(join(this.folder, 'package.json'), '{"type":"module"}');
     writeFileSync(join(this.folder, 'child.js'), SCRIPT);

@@ -1,0 +1,63 @@
+import { BrainError } from '../shared/errors.js';
+import { WriteCheck } from './write-check.js';
+
+const full = new BrainError('unavailable', 'storage_full', 'The disk is full.');
+
+describe('whether the store takes writes', () => {
+  let writes: number;
+  let refusal: BrainError | undefined;
+  let check: WriteCheck;
+  beforeEach(() => {
+    jest.useFakeTimers();
+    writes = 0;
+    refusal = undefined;
+    check = new WriteCheck(async () => {
+      writes += 1;
+      if (refusal) throw refusal;
+    });
+  });
+  afterEach(() => jest.useRealTimers());
+
+  it('is tried with a write of its own where none succeeded of late, once for all who ask', async () => {
+    expect(await Promise.all([check.refusal(), check.refusal()])).toEqual([undefined, undefined]);
+    expect(writes).toBe(1);
+    jest.advanceTimersByTime(1500);
+    check.worked();
+    jest.advanceTimersByTime(1500);
+    expect(await check.refusal()).toBeUndefined();
+    expect(writes).toBe(1);
+    jest.advanceTimersByTime(1000);
+    await check.refusal();
+    expect(writes).toBe(2);
+  });
+
+  it('is tried at once after a refusal, which may be of one write alone', async () => {
+    check.worked();
+    check.doubted();
+    expect(await check.refusal()).toBeUndefined();
+    expect(writes).toBe(1);
+    refusal = full;
+    check.doubted();
+    expect(await check.refusal()).toBe(full);
+  });
+
+  it('stays refused until a write works, and is tried again no more often than twice a second', async () => {
+    refusal = full;
+    expect(await check.refusal()).toBe(full);
+    refusal = undefined;
+    expect(await check.refusal()).toBe(full);
+    expect(writes).toBe(1);
+    jest.advanceTimersByTime(600);
+    expect(await check.refusal()).toBeUndefined();
+    refusal = full;
+    check.doubted();
+    await check.refusal();
+    check.worked();
+    expect(await check.refusal()).toBeUndefined();
+  });
+
+  it('is not known where the write fails by a fault of ours', async () => {
+    const broken = new WriteCheck(() => Promise.reject(new TypeError('x is undefined')));
+    await expect(broken.refusal()).rejects.toThrow('x is undefined');
+  });
+});

@@ -1,0 +1,113 @@
+/** A data file that may not grow: what is refused and how, what goes on, who hears of it, and how the service ends. */
+
+import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
+import { until } from './support/redis-server.js';
+import { allowWrites, refuseAllWrites, SMALL_DISKS, type SmallDisk } from './support/small-disk.js';
+
+const RECOVERY_MS = 10_000;
+const LIMIT_MS = 60_000;
+const start = processesWith({ BRAIN_LOG_REQUESTS: 'off', BRAIN_SHUTDOWN_GRACE_SECONDS: '3' });
+
+const report = (source: string, bytes = 0): object => ({
+  type: 'probe',
+  source,
+  severity: 'LOW',
+  metadata: { filler: 'x'.repeat(bytes) },
+});
+
+/** Writes until twenty in a row were refused, eight at a time, and gives every answer. */
+async function fill(service: ServiceProcess, bytes: number): Promise<ProcessAnswer[]> {
+  const answers: ProcessAnswer[] = [];
+  const full = (): boolean => answers.length > 20 && answers.slice(-20).every(({ status }) => status !== 201);
+  while (!full() && answers.length < 20_000) {
+    const asked = Array.from({ length: 8 }, (_, i) => service.post('/api/threats', report(`s${i}`, bytes)));
+    answers.push(...(await Promise.all(asked)));
+  }
+  expect(full()).toBe(true);
+  return answers;
+}
+
+const codesOf = (answers: ProcessAnswer[]): unknown[] => [
+  ...new Set(
+    answers.filter(({ status }) => status !== 201).map(({ status, body }) => `${status} ${body.code}`),
+  ),
+];
+
+const ready = async (service: ServiceProcess): Promise<boolean> =>
+  (await service.get('/readyz')).status === 200;
+
+const question = { agent_id: 'a', agent_role: 'admin', action: 'data.read' };
+
+describe.each(SMALL_DISKS)('a data file that may not grow because of %s', (_name, makeDisk) => {
+  let disk: SmallDisk;
+  beforeEach(() => {
+    disk = makeDisk();
+  });
+  afterEach(() => disk.remove());
+
+  it(
+    'is storage_full from the first refused write on; what needs no room goes on, and with room all does',
+    async () => {
+      const service = await start({ BRAIN_DATA_DIR: disk.path });
+      const made = await service.post('/api/policy/policies', { name: 'Spare', rules: [] });
+      expect(made.status).toBe(201);
+      disk.tighten(service);
+      expect(codesOf(await fill(service, 20_000))).toEqual(['503 storage_full']);
+      expect((await service.get('/api/threats?limit=1')).status).toBe(200);
+      expect((await service.post('/api/policy/evaluate', question)).status).toBe(200);
+      const removed = await service.delete(`/api/policy/policies/${made.body.policy_id as string}`);
+      expect(removed.status).toBe(204);
+      disk.loosen(service);
+      const works = async (): Promise<boolean> =>
+        (await service.post('/api/threats', report('again', 20_000))).status === 201;
+      await until(works, RECOVERY_MS, 'a write after room was made');
+      expect(await ready(service)).toBe(true);
+      expect(await service.stop()).toEqual({ code: 0, signal: null });
+      const next = await start({ BRAIN_DATA_DIR: disk.path });
+      expect((await next.get('/api/threats?limit=1')).status).toBe(200);
+    },
+    LIMIT_MS,
+  );
+});
+
+describe.each([
+  ['on', 'on'],
+  ['off', 'off'],
+])('a store that refuses every write, with events %s', (_, events) => {
+  it(
+    'makes the service not ready until a write works, though nobody writes',
+    async () => {
+      const service = await start({ BRAIN_EVENTS: events });
+      refuseAllWrites(service);
+      await until(async () => !(await ready(service)), RECOVERY_MS, '/readyz saying no');
+      const { status, body } = await service.get('/readyz');
+      expect([status, body.code]).toEqual([503, 'storage_full']);
+      expect(body.detail).toMatch(/takes no writes \(storage_full\).*ulimit -f/);
+      expect((await service.get('/api/threats/health')).body.code).toBe('storage_full');
+      expect((await service.get('/livez')).status).toBe(200);
+      expect((await service.get('/api/threats')).status).toBe(200);
+      allowWrites(service);
+      await until(() => ready(service), RECOVERY_MS, '/readyz saying yes again');
+      expect((await service.post('/api/threats', report('again'))).status).toBe(201);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'keeps no shutdown up, and the next start finds all that was answered',
+    async () => {
+      const service = await start({ BRAIN_EVENTS: events });
+      const kept = await service.post('/api/threats', report('kept'));
+      refuseAllWrites(service);
+      const asked = Array.from({ length: 20 }, () => service.post('/api/policy/evaluate', question));
+      expect((await Promise.all(asked)).map(({ status }) => status)).toEqual(asked.map(() => 200));
+      expect((await service.post('/api/threats', report('refused'))).status).toBe(503);
+      expect(await service.stop()).toEqual({ code: 0, signal: null });
+      expect(service.output).not.toMatch(/closed database|invalid read txn/);
+      const next = await start({ BRAIN_EVENTS: events });
+      const { rows, ...found } = (await next.get('/api/threats')).body;
+      expect([found.total, rows ?? found.threats]).toEqual([1, [kept.body]]);
+    },
+    LIMIT_MS,
+  );
+});
