@@ -29,7 +29,9 @@ async function fill(service: ServiceProcess, bytes: number): Promise<ProcessAnsw
 
 const codesOf = (answers: ProcessAnswer[]): unknown[] => [
   ...new Set(
-    answers.filter(({ status }) => status !== 201).map(({ status, body }) => `${status} ${body.code}`),
+    answers
+      .filter(({ status }) => status !== 201)
+      .map(({ status, body }) => `${status} ${String(body.code)}`),
   ),
 ];
 
@@ -49,13 +51,13 @@ describe.each(SMALL_DISKS)('a data file that may not grow because of %s', (_name
     'is storage_full from the first refused write on; what needs no room goes on, and with room all does',
     async () => {
       const service = await start({ BRAIN_DATA_DIR: disk.path });
-      const made = await service.post('/api/policy/policies', { name: 'Spare', rules: [] });
+      const made = await service.post('/api/keys', { name: 'spare', role: 'agent' });
       expect(made.status).toBe(201);
       disk.tighten(service);
       expect(codesOf(await fill(service, 20_000))).toEqual(['503 storage_full']);
       expect((await service.get('/api/threats?limit=1')).status).toBe(200);
       expect((await service.post('/api/policy/evaluate', question)).status).toBe(200);
-      const removed = await service.delete(`/api/policy/policies/${made.body.policy_id as string}`);
+      const removed = await service.delete(`/api/keys/${made.body.id as string}`);
       expect(removed.status).toBe(204);
       disk.loosen(service);
       const works = async (): Promise<boolean> =>

@@ -77,8 +77,12 @@ function lost(error: LostError): BrainError {
 }
 
 function toldBy(error: unknown): Told | undefined {
-  return BY_WORD[messageOf(error).split(' ', 1)[0] ?? ''];
+  const text = messageOf(error);
+  return BY_WORD[FORBIDDEN_IN_SCRIPT.test(text) ? 'NOPERM' : (text.split(' ', 1)[0] ?? '')];
 }
+
+/** A script is told in other words that its user lacks a permission, by Redis 7.0 and by later ones. */
+const FORBIDDEN_IN_SCRIPT = /^ERR (The user executing the script|ACL failure in script)/;
 
 export function unavailable(code: string, detail: string, cause?: unknown): BrainError {
   return new BrainError('unavailable', code, detail, { cause, retryAfterSeconds: 1 });

@@ -1,6 +1,7 @@
 /** What Redis says about itself, and which of it an operator must hear. */
-import { isBrainError } from '../shared/errors.js';
+import { type BrainError, isBrainError } from '../shared/errors.js';
 import type { StoreHealth } from './store.js';
+import type { WriteCheck } from './write-check.js';
 
 export type RedisInfo = Record<string, string>;
 
@@ -32,20 +33,35 @@ export function warningsOf(info: RedisInfo): string[] {
 
 type Send = (name: string, args: string[]) => Promise<unknown>;
 
-export async function healthOf(send: Send): Promise<StoreHealth> {
+/** It may take writes when it answers again; until then it is away rather than refusing. */
+const AWAY = new Set([
+  'store_unreachable',
+  'store_timeout',
+  'store_loading',
+  'store_busy',
+  'index_rebuilding',
+]);
+
+export async function healthOf(send: Send, writes: WriteCheck): Promise<StoreHealth> {
+  const [away, info, refusal] = await Promise.all([awayOf(send), infoOf(send), writes.refusal()]);
+  if (away) return { ok: false, code: away.code, detail: away.detail, warnings: [] };
+  const warnings = warningsOf(info).map((warning) => `Redis: ${warning}`);
+  if (!refusal) return { ok: true, warnings };
+  const { code, detail } = refusal;
+  // Decisions go on, and so does what removes; and no replica of the service could do the rest in place of this one.
+  if (code === 'storage_full') return { ok: true, warnings: [`${code}: ${detail}`, ...warnings] };
+  return { ok: false, refusesWrites: !AWAY.has(code), code, detail, warnings };
+}
+
+async function awayOf(send: Send): Promise<BrainError | undefined> {
   try {
     await send('ping', []);
+    return undefined;
   } catch (error) {
     if (!isBrainError(error)) throw error;
-    return { ok: false, code: error.code, detail: error.detail, warnings: [] };
+    // A Redis that cannot save refuses even this, and is there.
+    return error.code === 'store_not_persisting' ? undefined : error;
   }
-  const info = await infoOf(send);
-  const warnings = warningsOf(info).map((warning) => `Redis: ${warning}`);
-  if (info.role === 'slave' && info.slave_read_only !== '0') {
-    const detail = 'Redis is a read-only replica; point the settings to the master, or promote this one.';
-    return { ok: false, code: 'store_read_only', detail, warnings };
-  }
-  return { ok: true, warnings };
 }
 
 async function infoOf(send: Send): Promise<RedisInfo> {

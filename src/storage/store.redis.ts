@@ -36,6 +36,7 @@ import {
   type TransactionBackend,
   writesNothing,
 } from './transaction.js';
+import { WriteCheck } from './write-check.js';
 
 /** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
 const TRANSACTION_MS = 1750;
@@ -49,6 +50,7 @@ export class StoreRedis extends Store implements TransactionBackend {
   private readonly revisions: RevisionsRedis;
   private readonly replication: ReplicationRedis;
   private readonly records: RecordsRedis;
+  private readonly writes = new WriteCheck(() => this.tryWrite());
 
   constructor(private readonly link: RedisLink) {
     super();
@@ -146,7 +148,7 @@ export class StoreRedis extends Store implements TransactionBackend {
   }
 
   health(): Promise<StoreHealth> {
-    return healthOf((name, args) => this.link.command(name, args));
+    return healthOf((name, args) => this.link.command(name, args), this.writes);
   }
 
   async close(): Promise<void> {
@@ -175,12 +177,14 @@ export class StoreRedis extends Store implements TransactionBackend {
 
   async commit(plan: Plan): Promise<Outcome> {
     const program = programOf(this.link.keys, plan);
-    const { keys, args } = program.build(removesOnly(plan));
+    const frees = removesOnly(plan);
+    const { keys, args } = program.build(frees);
     const { epoch } = this.link;
     let answer: unknown;
     try {
       answer = await this.link.script(SCRIPTS.commit, keys, args);
     } catch (error) {
+      this.writes.doubted();
       const collection = isBrainError(error, 'index_rebuilding') && staleOf(plan, error.more.cause);
       if (!collection) throw error;
       // What was read by these indexes is worth nothing: the work begins anew when they are there.
@@ -198,7 +202,15 @@ export class StoreRedis extends Store implements TransactionBackend {
       this.revisions.committed(name, plan.id);
     }
     const refused = String(answer).split('\n')[1];
-    return { status: 'done', refused: refused || undefined, durable: this.replication.ofWritten() };
+    const durable = this.replication.ofWritten();
+    if (!frees) this.writes.follow(durable);
+    return { status: 'done', refused: refused || undefined, durable };
+  }
+
+  /** A write that changes nothing; it is refused where every other one is. */
+  private async tryWrite(): Promise<void> {
+    await this.link.command('set', [this.link.keys.barrier, '']);
+    await this.replication.ofWritten();
   }
 
   private onIndex(collection: AnyCollection, script: Script, key: string): Promise<unknown> {

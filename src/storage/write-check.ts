@@ -23,6 +23,16 @@ export class WriteCheck {
     this.error = undefined;
   }
 
+  /** A write was done, and counts where it becomes durable. */
+  follow(durable: Promise<unknown> | undefined): void {
+    if (!durable) this.worked();
+    else
+      durable.then(
+        () => this.worked(),
+        () => this.doubted(),
+      );
+  }
+
   /** A write was refused: that may be its own fault or the store's. */
   doubted(): void {
     this.workedMs = Number.NEGATIVE_INFINITY;
