@@ -16,6 +16,9 @@ const SEQUENCE_BLOCK = 1000;
 /** How long a measure of file and disk is believed. */
 const MEASURE_MS = 100;
 
+/** What a write costs that finds out whether writes are taken: about as many pages as that of a request. */
+const CHECKED = 'x'.repeat(2 ** 16);
+
 interface Opened {
   place: DataFolder;
   root: Root;
@@ -69,9 +72,7 @@ export class EmbeddedDatabase {
     this.logIndex = tables.logIndex;
     this.meta = tables.meta;
     this.inode = inodeOf(place.file);
-    this.writes = new WriteCheck(() =>
-      this.commit(() => this.meta.putSync(['write-check'], String(Date.now()))),
-    );
+    this.writes = new WriteCheck(() => this.commit(() => this.meta.putSync(['write-check'], CHECKED)));
     this.writer = new Writer(root, {
       noRoom: () => this.noRoom(),
       flushed: (grew) => {

@@ -6,21 +6,22 @@ import { type BrainError, isBrainError } from '../shared/errors.js';
 
 /** A write that succeeded tells for so long that the next one will. */
 const WORKED_MS = 2000;
-/** Health is asked by anybody: while writes are refused one is tried no more often than this. */
-const REFUSED_MS = 500;
+/** Health is asked by anybody: a write is tried no more often than this. */
+const AGAIN_MS = 500;
 
 export class WriteCheck {
   private workedMs = Number.NEGATIVE_INFINITY;
-  private refusedMs = Number.NEGATIVE_INFINITY;
+  private triedMs = Number.NEGATIVE_INFINITY;
+  private doubt = false;
   private error?: BrainError;
   private trying?: Promise<void>;
 
+  /** `write` should need as much room as most writes do. */
   constructor(private readonly write: () => Promise<unknown>) {}
 
-  /** A write succeeded that makes no room: one that does may succeed where others are refused. */
+  /** A write succeeded that does not only make room. In doubt it tells nothing: a smaller one may pass where most do not. */
   worked(): void {
-    this.workedMs = performance.now();
-    this.error = undefined;
+    if (!this.doubt) this.workedMs = performance.now();
   }
 
   /** A write was done, and counts where it becomes durable. */
@@ -35,15 +36,14 @@ export class WriteCheck {
 
   /** A write was refused: that may be its own fault or the store's. */
   doubted(): void {
-    this.workedMs = Number.NEGATIVE_INFINITY;
+    this.doubt = true;
   }
 
   /** Why no write is taken, if that is so. */
   async refusal(): Promise<BrainError | undefined> {
     const nowMs = performance.now();
-    if (nowMs - this.workedMs < WORKED_MS) return undefined;
-    if (nowMs - this.refusedMs < REFUSED_MS) return this.error;
-    this.trying ??= this.try();
+    if (!this.doubt && nowMs - this.workedMs < WORKED_MS) return undefined;
+    if (nowMs - this.triedMs >= AGAIN_MS) this.trying ??= this.try();
     await this.trying;
     return this.error;
   }
@@ -51,12 +51,15 @@ export class WriteCheck {
   private async try(): Promise<void> {
     try {
       await this.write();
+      this.error = undefined;
+      this.doubt = false;
       this.worked();
     } catch (error) {
       if (!isBrainError(error)) throw error;
       this.error = error;
-      this.refusedMs = performance.now();
+      this.doubt = true;
     } finally {
+      this.triedMs = performance.now();
       this.trying = undefined;
     }
   }
