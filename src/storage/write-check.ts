@@ -1,6 +1,6 @@
 /**
- * Whether the store takes writes, which reads cannot tell. The last write tells; where none succeeded of late, a small
- * one of the store's own is made, so that the answer depends on no client and on no other part of the service.
+ * Whether the store takes writes, which reads cannot tell. The last write tells; where none succeeded of late, one
+ * of the store's own is made, so that the answer depends on no client and on no other part of the service.
  */
 import { type BrainError, isBrainError } from '../shared/errors.js';
 
