@@ -9,6 +9,7 @@ import { InputGuard } from './http/input.guard.js';
 import { openApiDocument } from './http/openapi.js';
 import { ProblemFilter, unreadable } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
+import { AccessGuard } from './security/access.guard.js';
 import { atMost, sleep } from './shared/clock.js';
 import { Draining } from './shared/draining.js';
 import type { Logger } from './shared/logger.js';
@@ -26,7 +27,8 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   });
   if (config.trustProxy !== null) app.set('trust proxy', config.trustProxy);
   app.useGlobalFilters(problems);
-  app.useGlobalGuards(new InputGuard());
+  const access = app.get(AccessGuard);
+  app.useGlobalGuards(new InputGuard((context) => access.canActivate(context)));
   await app.init();
   app.get(ApiDocument).json = JSON.stringify(openApiDocument(app));
   return app;

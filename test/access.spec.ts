@@ -1,5 +1,6 @@
 /** Who gets in, over HTTP and through the whole application. */
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RequestMethod } from '@nestjs/common';
@@ -282,6 +283,45 @@ describe('API keys', () => {
     expect(key).toMatch(/^brn_/);
     expect(again.made).toEqual(rest);
     expect((await service.make({ name: 'other', role: 'agent' }, 'once')).status).toBe(422);
+  });
+
+  it('are looked at again when a body was long in coming', async () => {
+    const { made } = await service.make({ name: 'slow', role: 'agent' });
+    const { id = '', key = '' } = made;
+    const text = JSON.stringify({ agent_id: 'slow', action: 'read' });
+    const socket = connect(Number(new URL(service.url).port), '127.0.0.1');
+    const head = [
+      'POST /api/policy/evaluate HTTP/1.1',
+      'Host: x',
+      'Connection: close',
+      'Content-Type: application/json',
+      `Content-Length: ${text.length}`,
+      `Authorization: Bearer ${key}`,
+    ];
+    socket.write(`${head.join('\r\n')}\r\n\r\n${text.slice(0, 5)}`);
+    await sleep(100);
+    expect((await service.ask('DELETE', `/api/keys/${id}`, BOOTSTRAP)).status).toBe(204);
+    socket.write(text.slice(5));
+    let answer = '';
+    for await (const bytes of socket) answer += String(bytes);
+    expect(answer).toMatch(/^HTTP\/1.1 401 /);
+  });
+
+  it('are answered as at first when the request is repeated, also when they have expired since', async () => {
+    const headers = {
+      Authorization: `Bearer ${BOOTSTRAP}`,
+      'Content-Type': 'application/json',
+      'Idempotency-Key': 'short-lived',
+    };
+    const body = JSON.stringify({ name: 'short', role: 'agent', expires_at: Date.now() / 1000 + 0.5 });
+    const make = async (): Promise<{ status: number; id: string }> => {
+      const answer = await fetch(`${service.url}/api/keys`, { method: 'POST', headers, body });
+      return { status: answer.status, id: ((await answer.json()) as { id: string }).id };
+    };
+    const first = await make();
+    expect(first.status).toBe(201);
+    await sleep(700);
+    expect(await make()).toEqual(first);
   });
 
   it('name every fault of a request', async () => {

@@ -5,6 +5,7 @@ import { count, numbersOf, tick } from '../../test/support/ticks.js';
 import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { EventLogRedis } from '../storage/event-log.redis.js';
+import { ReplicationRedis } from '../storage/replication.redis.js';
 import { SCRIPTS } from '../storage/scripts.redis.js';
 import type { Envelope } from './event.js';
 import { EventStream } from './event-stream.js';
@@ -21,7 +22,7 @@ describe('a batch whose answer was lost', () => {
     server = await RedisServer.start();
     wire = await Wire.to(server.port);
     client = openClient({ url: wire.url });
-    const log = new EventLogRedis(client.link, KEPT_SECONDS);
+    const log = new EventLogRedis(client.link, new ReplicationRedis(client.link), KEPT_SECONDS);
     stream = new EventStream(log, new Logger({ level: 'silent', format: 'json' }));
     // Redis knows the script from now on, so the next send is the one that counts.
     await log.append('first', [eventOf('first')]);

@@ -56,6 +56,9 @@ class SwitchableLog extends EventLog {
     }
     return `${this.written.length}-0`;
   }
+  watchDurability(): () => Promise<void> {
+    return () => Promise.resolve();
+  }
   read(): Promise<LoggedEvent[]> {
     return Promise.resolve([]);
   }

@@ -76,6 +76,8 @@ export class EventStream {
   /** How many were buffered, and how many of them were written or given up; what waits for the one waits for the other. */
   private buffered = 0;
   private settled = 0;
+  /** How many batches were written of which nobody can say that they are durable. */
+  private unconfirmed = 0;
   private waiters: { until: number; resolve: () => void }[] = [];
   private timer?: NodeJS.Timeout;
   private pumping?: Promise<void>;
@@ -110,14 +112,18 @@ export class EventStream {
     await this.pump();
   }
 
-  /** Waits until everything published so far is in the log, or was told to be missing; false where that takes longer. */
+  /**
+   * Waits until everything published so far is in the log, durable where that is demanded, or was told to be missing; false
+   * where that takes longer, or where it is not known to be durable.
+   */
   async written(ms: number): Promise<boolean> {
     const until = this.buffered;
+    const { unconfirmed } = this;
     if (this.settled < until) {
       const settled = new Promise<void>((resolve) => this.waiters.push({ until, resolve }));
       await atMost(ms, settled);
     }
-    return this.settled >= until;
+    return this.settled >= until && this.unconfirmed === unconfirmed;
   }
 
   /** The event as it stands in the log, for what the log writes by itself. */
@@ -238,9 +244,13 @@ export class EventStream {
           continue;
         }
         batch.sentMs ??= performance.now();
-        await this.log.append(batch.id, batch.events, { durable: this.durable });
+        const durable = this.log.watchDurability();
+        await this.log.append(batch.id, batch.events);
         this.outbox.shift();
-        this.finish(batch);
+        this.readyBytes -= batch.bytes;
+        // What comes behind it need not wait for the replicas, only the decisions that demand it.
+        if (this.durable) void this.confirm(batch, durable());
+        else this.settle(batch.buffered);
         this.away = false;
         retryMs = FIRST_RETRY_MS;
         this.serialize(BATCH);
@@ -291,8 +301,22 @@ export class EventStream {
     return this.gapOf(payload);
   }
 
+  private async confirm({ buffered }: Batch, durable: Promise<void>): Promise<void> {
+    try {
+      await durable;
+    } catch (error) {
+      this.unconfirmed += 1;
+      this.trouble('events are in the log, but too few replicas have confirmed them', error);
+    }
+    this.settle(buffered);
+  }
+
   private finish({ bytes, buffered }: Pick<Batch, 'bytes' | 'buffered'>): void {
     this.readyBytes -= bytes;
+    this.settle(buffered);
+  }
+
+  private settle(buffered: number): void {
     this.settled += buffered;
     if (this.waiters.length === 0) return;
     for (const { until, resolve } of this.waiters) if (until <= this.settled) resolve();

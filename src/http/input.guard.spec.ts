@@ -20,7 +20,7 @@ const contextOf = (handler: (input: Input) => void, body: unknown): ExecutionCon
   );
 
 describe('the guard of the input', () => {
-  const guard = new InputGuard();
+  const guard = new InputGuard(() => true);
 
   it('demands what the parameters of the handler say', () => {
     expect(guard.canActivate(contextOf(SomeController.prototype.make, { name: 'x' }))).toBe(true);

@@ -30,6 +30,9 @@ export class InputGuard implements CanActivate {
   /** Reading metadata by reflection for each request would cost more than the rest. */
   private readonly known = new WeakMap<object, Wanted>();
 
+  /** `admit` lets the caller in, or throws: the key may have been revoked while the body was waited for. */
+  constructor(private readonly admit: (context: ExecutionContext) => boolean | Promise<boolean>) {}
+
   canActivate(context: ExecutionContext): true | Promise<true> {
     const http = context.switchToHttp();
     const request = http.getRequest<RequestWithBody>();
@@ -38,8 +41,8 @@ export class InputGuard implements CanActivate {
       request.method !== 'GET' && request.method !== 'HEAD' && hasBody(request)
         ? readBody(request, http.getResponse<Response>(), wanted.body)
         : undefined;
-    if (reading) return reading.then(() => check(request, wanted));
-    return check(request, wanted);
+    if (!reading) return check(request, wanted);
+    return reading.then(() => this.admit(context)).then(() => check(request, wanted));
   }
 
   private wantedBy(context: ExecutionContext): Wanted {

@@ -12,6 +12,7 @@ import {
   POLICY_GRAVES,
   POLICY_REVISIONS,
   POLICY_SET,
+  type PolicyRevision,
   type PolicySet,
 } from './policy.collection.js';
 import { DEFAULT_POLICIES } from './policy.defaults.js';
@@ -64,6 +65,10 @@ export class PolicyBook {
 
   find(policyId: string): Promise<Policy | undefined> {
     return this.tx.get(POLICIES, policyId);
+  }
+
+  findRevision(id: string): Promise<PolicyRevision | undefined> {
+    return this.tx.get(POLICY_REVISIONS, id);
   }
 
   async get(policyId: string): Promise<Policy> {

@@ -184,7 +184,7 @@ export class PolicyEditor {
   rollback(policyId: string, revision: number, { by, version }: Change): Promise<Written> {
     return this.write(async (book) => {
       const old = await book.find(policyId);
-      const target = await this.store.get(POLICY_REVISIONS, revisionId(policyId, revision));
+      const target = await book.findRevision(revisionId(policyId, revision));
       if (!target && !old) throw noSuchPolicy(policyId);
       // What is gone has no version that could be demanded.
       expectVersion(old?.revision ?? 0, version);

@@ -92,7 +92,7 @@ export class PolicyService {
     drafts?: readonly PolicyContent[],
   ): Promise<Decision & { explain: Explanation }> {
     const { snapshot, stale } = drafts
-      ? { snapshot: await inSlices(compileInSlices(drafts)), stale: false }
+      ? { snapshot: await inSlices(compileInSlices(drafts)), stale: hasStaleKey() }
       : this.current();
     const decision = decisionOf(decide(snapshot, request), snapshot.revision, stale);
     return Object.assign(decision, { explain: this.explainBy(snapshot, request) });
@@ -115,7 +115,7 @@ export class PolicyService {
   /** A decision is stale when the policies are, or when the key of who asks may have been revoked. */
   private current(): { snapshot: Snapshot; stale: boolean } {
     const { snapshot, stale } = this.snapshots.current();
-    return { snapshot, stale: stale || currentContext()?.staleKey === true };
+    return { snapshot, stale: stale || hasStaleKey() };
   }
 
   private decideBy(snapshot: Snapshot, stale: boolean, request: EvaluateRequest): Decision {
@@ -149,6 +149,11 @@ export class PolicyService {
   private explainBy(snapshot: Snapshot, request: EvaluateRequest): Explanation {
     return explain(snapshot, request, { shown: this.mask(request) as EvaluateRequest });
   }
+}
+
+/** The key of the caller may have been revoked: the store is away. */
+function hasStaleKey(): boolean {
+  return currentContext()?.staleKey === true;
 }
 
 /** Written out, because a copy with more fields is slow to make, and this is made for each decision. */

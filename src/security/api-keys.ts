@@ -44,20 +44,15 @@ export class ApiKeys {
 
   /** The key itself is given back to the caller whose request made it, and to nobody after that. */
   async create(request: KeyRequest, by: string, once?: Once): Promise<KeyInfo & { key?: string }> {
-    const expires_at = request.expires_at ?? null;
-    if (isExpired({ expires_at }, this.store.clock())) {
-      const detail = 'must be a time to come, in Unix seconds';
-      throw invalid('The key would be expired from the start; see errors.', [
-        { pointer: '/expires_at', detail, code: 'in_the_past' },
-      ]);
-    }
     await this.forgetLongExpired();
-    await this.demandRoom();
     const key = makeKey();
-    const { name, role } = request;
+    const { name, role, expires_at = null } = request;
     const mine = { id: makeKeyId(), name, role, created_at: nowSeconds(), created_by: by, expires_at };
     const made = await this.store.transaction(
       async (tx) => {
+        // Here, because a repetition gets its first answer, though the key has expired since or was the last one that fitted.
+        this.demandFuture(expires_at);
+        await this.demandRoom();
         await this.insert(tx, { ...mine, hash: digestOf(key) });
         return mine;
       },
@@ -101,7 +96,7 @@ export class ApiKeys {
       tx.delete(KEYS, id);
       return key.role;
     });
-    // Here the revocation holds with the answer; elsewhere within 2 s.
+    // Here the revocation holds with the answer; on other replicas within a second.
     await this.ring.refresh();
     this.logger.info('API key revoked', { key_id: id, role, by });
   }
@@ -109,6 +104,14 @@ export class ApiKeys {
   async hasAdmin(): Promise<boolean> {
     for await (const _ of this.admins()) return true;
     return false;
+  }
+
+  private demandFuture(expires_at: number | null): void {
+    if (!isExpired({ expires_at }, this.store.clock())) return;
+    const detail = 'must be a time to come, in Unix seconds';
+    throw invalid('The key would be expired from the start; see errors.', [
+      { pointer: '/expires_at', detail, code: 'in_the_past' },
+    ]);
   }
 
   private async insert(tx: Tx, key: ApiKey): Promise<void> {

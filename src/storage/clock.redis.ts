@@ -38,6 +38,11 @@ export class ClockRedis {
     };
   }
 
+  /** Without a time nothing becomes due. */
+  get isKnown(): boolean {
+    return this.measured !== undefined;
+  }
+
   close(): void {
     clearInterval(this.timer);
   }

@@ -45,6 +45,11 @@ export class EventLogEmbedded extends EventLog {
     return result;
   }
 
+  /** What was appended is on disk. */
+  watchDurability(): () => Promise<void> {
+    return () => Promise.resolve();
+  }
+
   /** Only inside a commit. Returns the position of the last event. */
   write(events: EventRecord[]): string {
     const nowMs = Date.now();

@@ -15,7 +15,7 @@ import {
 import { Program } from './program.redis.js';
 import { RecordsRedis } from './records.redis.js';
 import type { RedisLink } from './redis.js';
-import { ReplicationRedis } from './replication.redis.js';
+import type { ReplicationRedis } from './replication.redis.js';
 import { SCRIPTS } from './scripts.redis.js';
 import { ONCE_KEPT_SECONDS } from './store.js';
 
@@ -25,28 +25,28 @@ type Entry = [position: string, fields: string[]];
 
 export class EventLogRedis extends EventLog {
   private readonly records: RecordsRedis;
-  private readonly replication: ReplicationRedis;
   /** Batches that were sent without an answer: what was sent then may arrive at any time, so their records stay. */
   private readonly unanswered = new Set<string>();
 
   constructor(
     private readonly link: RedisLink,
+    private readonly replication: ReplicationRedis,
     private readonly keptSeconds = ONCE_KEPT_SECONDS,
   ) {
     super();
     this.records = new RecordsRedis(link);
-    this.replication = new ReplicationRedis(link);
   }
 
   get batchKnownMs(): number {
     return this.keptSeconds * 1000;
   }
 
-  async append(
-    batchId: string,
-    events: EventRecord[],
-    { durable = false }: { durable?: boolean } = {},
-  ): Promise<string> {
+  watchDurability(): () => Promise<void> {
+    const { epoch } = this.link;
+    return async () => this.replication.ofWritten(epoch);
+  }
+
+  async append(batchId: string, events: EventRecord[]): Promise<string> {
     const { epoch } = this.link;
     const programs = piecesOf(events).map((piece, n) => {
       const program = new Program(this.link.keys, `batch-${batchId}-${n}`);
@@ -54,7 +54,7 @@ export class EventLogRedis extends EventLog {
       return program;
     });
     try {
-      const positions = await Promise.all(programs.map((program) => this.commit(program, durable)));
+      const positions = await Promise.all(programs.map((program) => this.commit(program)));
       const answeredAtOnce = !this.unanswered.delete(batchId) && this.link.epoch === epoch;
       if (answeredAtOnce) this.records.forget(...programs.map(({ recordKey }) => recordKey));
       return positions.at(-1) ?? '';
@@ -64,7 +64,7 @@ export class EventLogRedis extends EventLog {
     }
   }
 
-  private async commit(program: Program, durable: boolean): Promise<string> {
+  private async commit(program: Program): Promise<string> {
     const { keys, args } = program.build(false, this.keptSeconds);
     const record = String(await this.link.script(SCRIPTS.commit, keys, args));
     const [position = '', refused] = record.split('\n');
@@ -72,7 +72,6 @@ export class EventLogRedis extends EventLog {
       const detail = `The event log refuses events: ${refused}. Rename or remove that key.`;
       throw new BrainError('conflict', 'log_refused', detail);
     }
-    if (durable) await this.replication.ofWritten();
     return position;
   }
 

@@ -54,11 +54,13 @@ export interface LogTail {
 export abstract class EventLog {
   /** So long after its first send a batch is known by its id; one that is sent later is applied again. */
   abstract readonly batchKnownMs: number;
+  /** Returns the position of the last event of the batch. A log that refuses (wrong type) throws `conflict` (`log_refused`). */
+  abstract append(batchId: string, events: EventRecord[]): Promise<string>;
   /**
-   * Returns the position of the last event of the batch. A log that refuses (wrong type) throws `conflict` (`log_refused`).
-   * `durable` resolves only when the batch is as durable as an acknowledged commit; where that fails the batch may be there.
+   * Called before an append, and what it returns after it: that resolves when what was appended in between is as durable as
+   * an acknowledged commit, and rejects where nobody can say so.
    */
-  abstract append(batchId: string, events: EventRecord[], options?: { durable?: boolean }): Promise<string>;
+  abstract watchDurability(): () => Promise<void>;
   abstract read(query: LogQuery): Promise<LoggedEvent[]>;
   abstract bounds(): Promise<LogBounds>;
   /** Whether the event at this position is (still) there. */

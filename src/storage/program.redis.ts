@@ -5,7 +5,7 @@ import { countDeltas, indexMoves } from './index-moves.js';
 import { type AnyCollection, indexField, type RedisKeys, revisionField } from './keys.redis.js';
 import { encodeOrder } from './order.redis.js';
 import { ONCE_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from './store.js';
-import { type Outcome, type Plan, type PlannedDocument } from './transaction.js';
+import { type Outcome, type Plan, type PlannedDocument, type PlannedUnique } from './transaction.js';
 
 /** The letters of `commit.lua`. */
 type Check = 'a' | 'e' | 'v';
@@ -126,9 +126,9 @@ const ONCE_SECONDS = String(ONCE_KEPT_SECONDS);
 
 export function programOf(names: RedisKeys, plan: Plan): Program {
   const program = new Program(names, plan.id);
-  for (const collection of new Set([...plan.documents, ...plan.uniques].map((one) => one.collection))) {
-    program.expectVersion(collection);
-  }
+  // What a document says depends on no index; unique values and what is written do.
+  const indexed = [...plan.documents.filter(({ written }) => written), ...plan.uniques];
+  for (const collection of new Set(indexed.map((one) => one.collection))) program.expectVersion(collection);
   // Before all others: whoever repeats a request gets its answer, whatever it meets besides.
   if (plan.once) {
     const { key, before, after } = plan.once;
@@ -138,14 +138,19 @@ export function programOf(names: RedisKeys, plan: Plan): Program {
   for (const { name, fence, token } of plan.leases) {
     program.expect(names.lease(name), leaseValue(fence, token), { status: 'lease_lost', name });
   }
-  for (const { collection, id, before, looked } of plan.documents) {
-    const what = `${collection.name}/${id}`;
-    program.expect(names.document(collection, id), before?.json, {
-      status: looked ? 'changed' : 'taken',
-      what,
-    });
+  // What was looked at comes first: where it has changed the work runs again, and may not want the rest.
+  for (const first of [true, false]) {
+    expectDocuments(
+      program,
+      names,
+      plan.documents.filter(({ looked }) => looked === first),
+    );
+    claimUniques(
+      program,
+      names,
+      plan.uniques.filter(({ looked }) => looked === first),
+    );
   }
-  claimUniques(program, names, plan);
   writeDocuments(program, names, plan);
   for (const { collection, id, json } of plan.appends)
     program.write('P', names.entries(collection, id), json);
@@ -153,8 +158,16 @@ export function programOf(names: RedisKeys, plan: Plan): Program {
   return program;
 }
 
-function claimUniques(program: Program, names: RedisKeys, plan: Plan): void {
-  for (const { collection, name, value, looked, before, after, written } of plan.uniques) {
+function expectDocuments(program: Program, names: RedisKeys, documents: PlannedDocument[]): void {
+  for (const { collection, id, before, looked } of documents) {
+    const what = `${collection.name}/${id}`;
+    const status = looked ? 'changed' : 'taken';
+    program.expect(names.document(collection, id), before?.json, { status, what });
+  }
+}
+
+function claimUniques(program: Program, names: RedisKeys, uniques: PlannedUnique[]): void {
+  for (const { collection, name, value, looked, before, after, written } of uniques) {
     const key = names.unique(collection, name, value);
     if (written && after === undefined && before !== undefined && !looked) {
       // An adopted database may hold two documents with one value. Who does not have it has nothing to give up.

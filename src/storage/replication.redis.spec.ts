@@ -1,7 +1,10 @@
 /** With BRAIN_REDIS_WAIT=1, on a master and its replica: no answer tells of what no replica has. */
-import { eventOf, failure, openClient, type RedisClient } from '../../test/support/redis-clients.js';
+import { failure, openClient, type RedisClient } from '../../test/support/redis-clients.js';
 import { RedisServer, until } from '../../test/support/redis-server.js';
+import { tick } from '../../test/support/ticks.js';
+import { EventStream } from '../events/event-stream.js';
 import { BrainError } from '../shared/errors.js';
+import { Logger } from '../shared/logger.js';
 import { ITEMS, type Item, item } from './store.contract.js';
 
 const NOT_REPLICATED = { kind: 'unavailable', code: 'store_not_replicated' };
@@ -74,16 +77,48 @@ describe('a replica that is away', () => {
     expect(await failure(again())).toMatchObject({ code: 'already_exists' });
   }, 20_000);
 
-  it('leaves events that must be durable unacknowledged, and those that need not be are in the log', async () => {
-    await other.log.append('plain', [eventOf('plain')]);
-    const durable = (): Promise<string> =>
-      other.log.append('durable', [eventOf('durable')], { durable: true });
-    expect(await failure(durable())).toMatchObject(NOT_REPLICATED);
-    expect(await failure(durable())).toMatchObject(NOT_REPLICATED);
+  it('keeps no event out of the log, and lets a decision that must be durable wait for it', async () => {
+    const stream = new EventStream(
+      other.log,
+      new Logger({ level: 'silent', format: 'json' }),
+      undefined,
+      true,
+    );
+    const publish = (many: number): void => {
+      for (let n = 0; n < many; n += 1) stream.publish(tick(n, 'waiting', ''));
+    };
+    publish(1);
+    expect(await stream.written(1000)).toBe(false);
+    publish(20_000);
+    await stream.flush();
+    expect(stream.lost).toBe(0);
+    expect(await stream.written(1000)).toBe(false);
+    expect((await other.log.bounds()).length).toBe(20_001);
     await back();
-    await durable();
-    const texts = (await other.log.read({ order: 'asc', limit: 10 })).map(({ json }) => json);
-    expect(texts.filter((json) => json.includes('durable'))).toHaveLength(1);
-    expect(texts.filter((json) => json.includes('plain'))).toHaveLength(1);
+    publish(1);
+    expect(await stream.written(5000)).toBe(true);
+    await stream.close();
+  }, 40_000);
+
+  it('lets a full Redis answer what was stored before', async () => {
+    replica.thaw();
+    await back();
+    const once = { key: 'full', body: 'x' };
+    const make = (): Promise<string> =>
+      writer.store.transaction(
+        (tx) => {
+          tx.insert(ITEMS, item('full'));
+          return 'made';
+        },
+        { once },
+      );
+    expect(await make()).toBe('made');
+    master.cli('config', 'set', 'maxmemory', '1');
+    try {
+      expect(await make()).toBe('made');
+      expect(await writer.store.transaction((tx) => tx.get(ITEMS, 'full'))).toMatchObject({ id: 'full' });
+    } finally {
+      master.cli('config', 'set', 'maxmemory', '0');
+    }
   }, 20_000);
 });

@@ -5,16 +5,22 @@ import type { RedisLink } from './redis.js';
 
 /** WAIT holds up whatever is sent behind it, so it must end well before the connection counts as silent. */
 const WAIT_MS = 500;
+/** While the replicas are known to be away everything else goes on, and they are given all of the time only so often. */
+const SHORT_WAIT_MS = 50;
+const LONG_WAIT_EVERY_MS = 2000;
+const BARRIER_SECONDS = 10 * 365 * 86_400;
 
 export class ReplicationRedis {
   private running: Promise<void> = Promise.resolve();
   private next: Promise<void> | undefined;
+  private failing = false;
+  private longWaitMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly link: RedisLink) {}
 
-  /** For what this connection has just written; nothing where nobody needs to wait. */
-  ofWritten(): Promise<void> | undefined {
-    return this.link.waitFor === 0 ? undefined : this.reached(this.link.epoch);
+  /** For what the connection of this epoch has written; nothing where nobody needs to wait. */
+  ofWritten(epoch = this.link.epoch): Promise<void> | undefined {
+    return this.link.waitFor === 0 ? undefined : this.reached(epoch);
   }
 
   /**
@@ -26,7 +32,14 @@ export class ReplicationRedis {
   }
 
   private async behindRead(epoch: number): Promise<void> {
-    await this.link.command('set', [this.link.keys.barrier, epoch]);
+    const { barrier } = this.link.keys;
+    try {
+      // A write that needs no memory, so that a full Redis still answers what was stored before. Only the first one makes the key.
+      const there = await this.link.command('expire', [barrier, BARRIER_SECONDS]);
+      if (there === 0) await this.link.command('set', [barrier, '', 'EX', BARRIER_SECONDS]);
+    } catch {
+      throw notReplicated();
+    }
     await this.reached(epoch);
   }
 
@@ -48,11 +61,19 @@ export class ReplicationRedis {
   private async wait(): Promise<void> {
     let reached = 0;
     try {
-      reached = Number(await this.link.command('wait', [this.link.waitFor, WAIT_MS]));
+      reached = Number(await this.link.command('wait', [this.link.waitFor, this.patienceMs()]));
     } catch {
       throw notReplicated();
     }
-    if (reached < this.link.waitFor) throw notReplicated();
+    this.failing = reached < this.link.waitFor;
+    if (this.failing) throw notReplicated();
+  }
+
+  private patienceMs(): number {
+    const nowMs = performance.now();
+    if (this.failing && nowMs - this.longWaitMs < LONG_WAIT_EVERY_MS) return SHORT_WAIT_MS;
+    this.longWaitMs = nowMs;
+    return WAIT_MS;
   }
 }
 

@@ -6,6 +6,7 @@ import { EventLogEmbedded } from './event-log.embedded.js';
 import { EventLog } from './event-log.js';
 import { EventLogRedis } from './event-log.redis.js';
 import { RedisLink } from './redis.js';
+import { ReplicationRedis } from './replication.redis.js';
 import { StoreEmbedded } from './store.embedded.js';
 import { Store } from './store.js';
 import { StoreRedis } from './store.redis.js';
@@ -20,8 +21,9 @@ const BACKEND = Symbol('storage backend');
 async function open(config: Config, logger: Logger): Promise<Backend> {
   if (config.redis) {
     const link = new RedisLink(config.redis, config.keyPrefix, logger);
-    const log = new EventLogRedis(link);
-    return { log, store: new StoreRedis(link) };
+    // One for both: commits and batches that wait for replicas at one time share one WAIT.
+    const replication = new ReplicationRedis(link);
+    return { log: new EventLogRedis(link, replication), store: new StoreRedis(link, replication) };
   }
   const db = await EmbeddedDatabase.open(config.dataDir, { maxBytes: config.embeddedMaxGib * 2 ** 30 });
   const log = new EventLogEmbedded(db);

@@ -291,15 +291,16 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(await codeOf(make('k4', 'y'))).toBe('idempotency_key_reused');
       });
 
-      /** Reads n of `a`, which another client changes from 1 to 2 behind the first read. */
+      /** Reads n of `a`, which another client changes from 1 to 2 behind the first read, and then another document. */
       const overtaken = async <T>(then: (n: number) => T): Promise<{ result: T; runs: number }> => {
-        await add(item('a', { n: 1 }));
+        await add(item('a', { n: 1 }), item('b'));
         const other = await backend.client();
         let runs = 0;
         const result = await store.transaction(async (tx) => {
           const found = await tx.get(ITEMS, 'a');
           runs += 1;
           if (runs === 1) await change('a', (old) => ({ ...old, n: 2 }), other.store);
+          await tx.get(ITEMS, 'b');
           return then((found as Item).n);
         });
         return { result, runs };
@@ -321,6 +322,38 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         });
         expect(await codeOf(refused)).toBe('refused');
         expect((await store.get(ITEMS, 'a'))?.n).toBe(2);
+      });
+
+      it('run again where what they looked for has come, also when what they insert is in the way', async () => {
+        const other = await backend.client();
+        let runs = 0;
+        const result = await store.transaction(async (tx) => {
+          runs += 1;
+          const found = await tx.getUnique(ITEMS, 'tag', 't');
+          if (found) return `found ${found.id}`;
+          const fixed = item('fixed', { tag: 't' });
+          if (runs === 1) await other.store.transaction((of) => of.insert(ITEMS, fixed));
+          tx.insert(ITEMS, fixed);
+          return 'made';
+        });
+        expect(result).toBe('found fixed');
+      });
+
+      it('read one document as one, however often they ask for it at once', async () => {
+        await add(item('a', { n: 0 }));
+        const other = await backend.client();
+        let going = true;
+        const writing = (async () => {
+          for (let n = 1; going; n += 1) await change('a', (old) => ({ ...old, n }), other.store);
+        })();
+        for (let i = 0; i < 100; i += 1) {
+          const seen = await store.transaction((tx) =>
+            Promise.all([tx.get(ITEMS, 'a'), tx.get(ITEMS, 'a'), tx.get(ITEMS, 'a')]),
+          );
+          expect(new Set(seen.map((one) => one?.n)).size).toBe(1);
+        }
+        going = false;
+        await writing;
       });
 
       it('give a repetition the answer of the first, whatever the repetition meets on its way', async () => {

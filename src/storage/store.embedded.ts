@@ -22,10 +22,13 @@ import {
 import {
   damaged,
   decode,
+  type Found,
   type Outcome,
   onceKey,
   type Plan,
   type PlannedDocument,
+  type PlannedUnique,
+  readsOneThing,
   removesOnly,
   runTransaction,
   type TransactionBackend,
@@ -45,7 +48,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
   private readonly leases: EmbeddedLeases;
   private readonly watchers = new Map<string, Set<() => void>>();
   /** What the batch under way will have written, for those who queue behind it. */
-  private readonly coming = new Map<string, { value: string | undefined; plan: Plan }>();
+  private readonly coming = new Map<string, Found & { plan: Plan }>();
   private readonly ready = new Map<string, Promise<void>>();
   private readonly sweeper: NodeJS.Timeout;
 
@@ -151,15 +154,15 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     await this.db.close();
   }
 
-  async read(collection: Collection<Any>, id: string): Promise<string | undefined> {
+  async find(collection: Collection<Any>, id: string): Promise<Found> {
     await this.prepared(collection);
     const coming = this.coming.get(documentKey(collection, id));
-    return coming ? coming.value : this.db.docs.get([collection.name, id]);
+    return coming ?? { value: this.db.docs.get([collection.name, id]) };
   }
 
-  async readUnique(collection: Collection<Any>, name: string, value: string): Promise<string | undefined> {
+  async findUnique(collection: Collection<Any>, name: string, value: string): Promise<Found> {
     const coming = this.coming.get(uniqueKey(collection, name, value));
-    return coming ? coming.value : this.db.uniques.get([collection.name, name, digest(value)]);
+    return coming ?? { value: this.db.uniques.get([collection.name, name, digest(value)]) };
   }
 
   async readOnce(key: string): Promise<string | undefined> {
@@ -172,12 +175,23 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   async commit(plan: Plan): Promise<Outcome> {
     for (const { collection } of plan.documents) await this.prepared(collection);
+    if (!readsOneThing(plan)) return this.commitWhole(plan);
+    const [one] = [...plan.documents, ...plan.uniques];
+    try {
+      await one?.certain;
+    } catch {
+      return { status: 'changed', what: one?.collection.name ?? '' };
+    }
+    return this.commitWhole({ ...plan, documents: [], uniques: [] });
+  }
+
+  private commitWhole(plan: Plan): Promise<Outcome> {
     return new Promise((resolve, reject) => {
       const change = (): Outcome => {
         const outcome = this.check(plan) ?? this.apply(plan);
         // Whoever waits for the same document goes on from here, without waiting for the disk, and shares the next flush.
         if (outcome.status === 'done') {
-          this.announce(plan);
+          this.announce(plan, durable);
           resolve({ status: 'done', durable: durable.then(() => this.tell(plan)) });
         }
         return outcome;
@@ -188,12 +202,12 @@ export class StoreEmbedded extends Store implements TransactionBackend {
   }
 
   /** What this plan writes is read by the transactions of this process before it is on disk; they are checked again. */
-  private announce(plan: Plan): void {
+  private announce(plan: Plan, certain: Promise<unknown>): void {
     for (const { collection, id, after, written } of plan.documents) {
-      if (written) this.coming.set(documentKey(collection, id), { value: after?.json, plan });
+      if (written) this.coming.set(documentKey(collection, id), { value: after?.json, certain, plan });
     }
     for (const { collection, name, value, after, written } of plan.uniques) {
-      if (written) this.coming.set(uniqueKey(collection, name, value), { value: after, plan });
+      if (written) this.coming.set(uniqueKey(collection, name, value), { value: after, certain, plan });
     }
   }
 
@@ -218,12 +232,27 @@ export class StoreEmbedded extends Store implements TransactionBackend {
       return { status: 'changed', what: `once/${once.key}` };
     for (const lease of plan.leases)
       if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
-    for (const { collection, id, before, looked } of plan.documents) {
+    // What was looked at comes first: where it has changed the work runs again, and may not want the rest.
+    for (const first of [true, false]) {
+      const failed =
+        this.checkDocuments(plan.documents.filter(({ looked }) => looked === first)) ??
+        this.checkUniques(plan.uniques.filter(({ looked }) => looked === first));
+      if (failed) return failed;
+    }
+    return undefined;
+  }
+
+  private checkDocuments(documents: PlannedDocument[]): Outcome | undefined {
+    for (const { collection, id, before, looked } of documents) {
       const now = this.db.docs.get([collection.name, id]);
       if (now === before?.json) continue;
       return { status: looked ? 'changed' : 'taken', what: `${collection.name}/${id}` };
     }
-    for (const { collection, name, value, looked, before } of plan.uniques) {
+    return undefined;
+  }
+
+  private checkUniques(uniques: PlannedUnique[]): Outcome | undefined {
+    for (const { collection, name, value, looked, before } of uniques) {
       const now = this.db.uniques.get([collection.name, name, digest(value)]);
       if (now === before) continue;
       const status = looked || before !== undefined ? 'changed' : 'taken';

@@ -1,5 +1,6 @@
 /** `Store` on Redis: many processes, one script per commit. */
 import { isBrainError } from '../shared/errors.js';
+import { randomId } from '../shared/ids.js';
 import { AdoptionRedis } from './adoption.redis.js';
 import { ClockRedis } from './clock.redis.js';
 import { readOffset, writeCursor } from './cursor.js';
@@ -8,11 +9,11 @@ import { healthOf } from './health.redis.js';
 import type { AnyCollection } from './keys.redis.js';
 import { LeasesRedis } from './leases.redis.js';
 import { listPage } from './list.redis.js';
-import { programOf } from './program.redis.js';
+import { Program, programOf } from './program.redis.js';
 import { KeyedQueues } from './queues.js';
 import { RecordsRedis } from './records.redis.js';
 import type { RedisLink } from './redis.js';
-import { ReplicationRedis } from './replication.redis.js';
+import type { ReplicationRedis } from './replication.redis.js';
 import { RevisionsRedis } from './revisions.redis.js';
 import { SCRIPTS, type Script } from './scripts.redis.js';
 import {
@@ -29,8 +30,10 @@ import {
 import {
   damaged,
   decode,
+  type Found,
   type Outcome,
   type Plan,
+  readsOneThing,
   removesOnly,
   runTransaction,
   type TransactionBackend,
@@ -38,6 +41,8 @@ import {
 } from './transaction.js';
 import { WriteCheck } from './write-check.js';
 
+const NO_TIME =
+  'Redis does not tell its time, so no mission is due and nothing is removed for its age: allow its user the command TIME.';
 /** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
 const TRANSACTION_MS = 1750;
 
@@ -48,17 +53,18 @@ export class StoreRedis extends Store implements TransactionBackend {
   private readonly leases: LeasesRedis;
   private readonly adoption: AdoptionRedis;
   private readonly revisions: RevisionsRedis;
-  private readonly replication: ReplicationRedis;
   private readonly records: RecordsRedis;
   private readonly writes = new WriteCheck(() => this.tryWrite());
 
-  constructor(private readonly link: RedisLink) {
+  constructor(
+    private readonly link: RedisLink,
+    private readonly replication: ReplicationRedis,
+  ) {
     super();
     this.time = new ClockRedis(link);
     this.leases = new LeasesRedis(link);
     this.adoption = new AdoptionRedis(link, this.leases);
     this.revisions = new RevisionsRedis(link);
-    this.replication = new ReplicationRedis(link);
     this.records = new RecordsRedis(link);
   }
 
@@ -147,8 +153,10 @@ export class StoreRedis extends Store implements TransactionBackend {
     return this.revisions.untilMs;
   }
 
-  health(): Promise<StoreHealth> {
-    return healthOf((name, args) => this.link.command(name, args), this.writes);
+  async health(): Promise<StoreHealth> {
+    const health = await healthOf((name, args) => this.link.command(name, args), this.writes);
+    if (health.ok && !this.time.isKnown) health.warnings.push(NO_TIME);
+    return health;
   }
 
   async close(): Promise<void> {
@@ -157,14 +165,26 @@ export class StoreRedis extends Store implements TransactionBackend {
     await this.link.close();
   }
 
-  async read(collection: AnyCollection, id: string): Promise<string | undefined> {
+  private async read(collection: AnyCollection, id: string): Promise<string | undefined> {
     const key = this.link.keys.document(collection, id);
     return ((await this.link.command('get', [key])) as string | null) ?? undefined;
   }
 
-  async readUnique(collection: AnyCollection, name: string, value: string): Promise<string | undefined> {
+  private async readUnique(
+    collection: AnyCollection,
+    name: string,
+    value: string,
+  ): Promise<string | undefined> {
     const key = this.link.keys.unique(collection, name, value);
     return ((await this.onIndex(collection, SCRIPTS.unique, key)) as string | null) ?? undefined;
+  }
+
+  async find(collection: AnyCollection, id: string): Promise<Found> {
+    return { value: await this.read(collection, id) };
+  }
+
+  async findUnique(collection: AnyCollection, name: string, value: string): Promise<Found> {
+    return { value: await this.readUnique(collection, name, value) };
   }
 
   async readOnce(key: string): Promise<string | undefined> {
@@ -175,7 +195,11 @@ export class StoreRedis extends Store implements TransactionBackend {
     return this.leases.next(sequence);
   }
 
-  async commit(plan: Plan): Promise<Outcome> {
+  async commit(planned: Plan): Promise<Outcome> {
+    // Where replicas have to confirm it, it is read again, so that this and the WAIT behind it are of one connection.
+    const isTrue = readsOneThing(planned) && this.link.waitFor === 0;
+    if (isTrue && !planned.once) return { status: 'done' };
+    const plan = isTrue ? { ...planned, documents: [], uniques: [] } : planned;
     const program = programOf(this.link.keys, plan);
     const frees = removesOnly(plan);
     const { keys, args } = program.build(frees);
@@ -207,9 +231,13 @@ export class StoreRedis extends Store implements TransactionBackend {
     return { status: 'done', refused: refused || undefined, durable };
   }
 
-  /** A write that changes nothing; it is refused where every other one is. */
+  /** A commit that changes nothing; it is refused where every other one is. */
   private async tryWrite(): Promise<void> {
-    await this.link.command('set', [this.link.keys.barrier, '']);
+    const program = new Program(this.link.keys, randomId(16));
+    program.write('S', this.link.keys.barrier, '');
+    const { keys, args } = program.build(false);
+    await this.link.script(SCRIPTS.commit, keys, args);
+    this.records.forget(program.recordKey);
     await this.replication.ofWritten();
   }
 

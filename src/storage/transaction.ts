@@ -18,6 +18,8 @@ export interface PlannedDocument {
   collection: Collection<Any>;
   id: string;
   looked: boolean;
+  /** See `Found`. */
+  certain?: Promise<unknown>;
   before?: { json: string; doc: unknown };
   after?: { json: string; doc: unknown };
   written: boolean;
@@ -29,6 +31,7 @@ export interface PlannedUnique {
   name: string;
   value: string;
   looked: boolean;
+  certain?: Promise<unknown>;
   before?: string;
   after?: string;
   written: boolean;
@@ -63,10 +66,16 @@ export type Outcome =
   | { status: 'taken'; what: string; durable?: Promise<unknown> }
   | { status: 'lease_lost'; name: string };
 
+/** What is there, or is about to be: then `certain` resolves once it is, and rejects where it never will be. */
+export interface Found {
+  value?: string;
+  certain?: Promise<unknown>;
+}
+
 /** What the loop needs from an adapter. */
 export interface TransactionBackend {
-  read(collection: Collection<Any>, id: string): Promise<string | undefined>;
-  readUnique(collection: Collection<Any>, name: string, value: string): Promise<string | undefined>;
+  find(collection: Collection<Any>, id: string): Promise<Found>;
+  findUnique(collection: Collection<Any>, name: string, value: string): Promise<Found>;
   readOnce(key: string): Promise<string | undefined>;
   next(sequence: string): Promise<number>;
   commit(plan: Plan): Promise<Outcome>;
@@ -76,8 +85,8 @@ export interface TransactionBackend {
 const MAX_ATTEMPTS = 10;
 const FIRST_BACKOFF_MS = 5;
 const MAX_BACKOFF_MS = 1000;
-/** Callers hear within two seconds that the store is too busy; the rest is for the answer's own way. */
-const MAX_WAIT_MS = 1800;
+/** Callers hear within two seconds that the store is too busy: before it counts as slow, and with time for the answer's way. */
+const MAX_WAIT_MS = 1600;
 
 export async function runTransaction<T>(
   backend: TransactionBackend,
@@ -170,9 +179,11 @@ class PlanningTx implements Tx {
     const key = `${collection.name}/${id}`;
     const known = this.documents.get(key);
     if (known) return (known.written ? known.after : known.before)?.doc as T | undefined;
-    const json = await this.backend.read(collection, id);
+    const { value: json, certain } = await this.backend.find(collection, id);
+    // Asked for twice at once: what is given out must be what is checked.
+    if (this.documents.has(key)) return this.get(collection, id);
     const before = json === undefined ? undefined : { json, doc: decode(collection, id, json) };
-    this.documents.set(key, { collection, id, looked: true, before, written: false });
+    this.documents.set(key, { collection, id, looked: true, certain, before, written: false });
     return before?.doc;
   }
 
@@ -180,8 +191,11 @@ class PlanningTx implements Tx {
     const key = uniqueKey(collection, name, value);
     let known = this.uniques.get(key);
     if (!known) {
-      const before = await this.backend.readUnique(collection, name, value);
-      known = { collection, name, value, looked: true, before, written: false };
+      const { value: before, certain } = await this.backend.findUnique(collection, name, value);
+      known = this.uniques.get(key) ?? {
+        ...{ collection, name, value, looked: true, certain, before },
+        written: false,
+      };
       this.uniques.set(key, known);
     }
     const id = known.written ? known.after : known.before;
@@ -293,6 +307,11 @@ class PlanningTx implements Tx {
 export function writesNothing({ documents, uniques, appends, events, once }: Plan): boolean {
   const written = documents.some((one) => one.written) || uniques.some((one) => one.written);
   return !written && appends.length + events.length === 0 && once?.after === undefined;
+}
+
+/** What such a plan checks was true when it was read, which is all that its answer says: it need not be so still. */
+export function readsOneThing(plan: Plan): boolean {
+  return writesNothing(plan) && plan.documents.length + plan.uniques.length === 1 && plan.leases.length === 0;
 }
 
 /** Such a plan passes also when the store is full, with the events that tell of it: it makes room. */

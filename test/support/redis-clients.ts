@@ -4,6 +4,7 @@ import { BrainError } from '../../src/shared/errors.js';
 import type { EventRecord } from '../../src/storage/event-log.js';
 import { EventLogRedis } from '../../src/storage/event-log.redis.js';
 import { RedisLink } from '../../src/storage/redis.js';
+import { ReplicationRedis } from '../../src/storage/replication.redis.js';
 import { SCRIPTS } from '../../src/storage/scripts.redis.js';
 import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/store.contract.js';
 import { StoreRedis } from '../../src/storage/store.redis.js';
@@ -32,8 +33,9 @@ export function openClient(config: Partial<RedisConfig>, prefix = 'brain'): Redi
   const logger = { info: write('info'), warn: write('warn'), error: write('error') };
   const none = { url: null, sentinels: [], master: null, cluster: [], wait: 0 };
   const link = new RedisLink({ ...none, ...config }, prefix, logger);
-  const log = new EventLogRedis(link);
-  return { link, log, store: new StoreRedis(link), lines };
+  const replication = new ReplicationRedis(link);
+  const log = new EventLogRedis(link, replication);
+  return { link, log, store: new StoreRedis(link, replication), lines };
 }
 
 /** A backend for the contract suites; `stop` also ends what it runs on. */
