@@ -1,28 +1,22 @@
 /**
  * The live stream of this replica: everybody who reads it, and how what the follower hands out gets to them.
- *
- * A reader that was somewhere before gets history from the log up to the place where the follower is, joins there, and
- * from then on gets what the follower hands out: no hole and no repetition between the two, because joining and asking for
- * the follower's place are one step of the event loop.
+ * A reader that was somewhere before is first brought to where the follower is (EventReplay).
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap } from '@nestjs/common';
 import type { Response } from 'express';
 import type { Config } from '../config.js';
-import { nowSeconds } from '../shared/clock.js';
 import { BrainError } from '../shared/errors.js';
-import { comparePositions, type EventLog, LOG_START } from '../storage/event-log.js';
-import { cloudEvent } from './cloud-event.js';
+import { type EventLog, LOG_START } from '../storage/event-log.js';
 import { EventClient, type Reader } from './event-client.js';
-import { indexKeyOf } from './event-filter.js';
 import type { EventFollower } from './event-follower.js';
+import { EventReplay } from './event-replay.js';
 import type { EventFormat } from './events.dto.js';
-import { type MissedGap, type Resumption, resume } from './resume.js';
-import { type Frame, frame, heartbeat, retry } from './sse.js';
-import { StoredEvent } from './stored-event.js';
+import { eventFrame, gapFrame } from './frames.js';
+import type { MissedGap, Resumption } from './resume.js';
+import { type Frame, heartbeat, retry } from './sse.js';
+import type { StoredEvent } from './stored-event.js';
 
-/** History is read and sent so many events at a time. */
-const PAGE = 500;
 const HEARTBEAT_MS = 15_000;
 /** A revoked key is refused within a second, and its live streams end within two. */
 const RECHECK_MS = 1000;
@@ -88,10 +82,14 @@ export class EventChannel implements OnApplicationBootstrap {
     this.clients.add(client);
     this.stopListening ??= this.follower.onEvent((event) => this.tell(event));
     client.begin(retry(spread()));
-    if (from) await this.replay(client, from);
-    else client.join();
-    client.release();
+    if (from) await new EventReplay(client, this.log, this.follower, HEARTBEAT_MS).run(from);
+    else this.admit(client);
     this.schedule();
+  }
+
+  private admit(client: EventClient): void {
+    client.join(this.follower.place?.position ?? LOG_START);
+    client.release();
   }
 
   private left(client: EventClient): void {
@@ -102,70 +100,13 @@ export class EventChannel implements OnApplicationBootstrap {
     this.stopListening = undefined;
   }
 
-  private async replay(client: EventClient, { from, gap }: Resumption): Promise<void> {
-    if (gap) await client.send(gapFrame(gap).text);
-    let at = from;
-    let joint: string | undefined;
-    let sentMs = performance.now();
-    while (client.open) {
-      const until = joint ?? this.place();
-      const page = await this.page(client.reader, client.wants, at, until);
-      // Where it began was looked at before; from there on what was read last must still be there.
-      if (at !== from) await this.tellCut(client, at, page.first);
-      await client.send(page.text);
-      at = page.at;
-      if (page.text !== '') sentMs = performance.now();
-      else if (performance.now() - sentMs > HEARTBEAT_MS) {
-        await client.send(heartbeat(at).text);
-        sentMs = performance.now();
-      }
-      if (page.more) continue;
-      if (joint !== undefined) return;
-      // From this step on what comes is kept for this client; what came since the page was asked for is still history.
-      client.join(at);
-      joint = this.place();
-      if (comparePositions(joint, at) <= 0) return;
-    }
-  }
-
-  private place(): string {
-    return this.follower.position ?? LOG_START;
-  }
-
-  private async page(
-    { filter, format }: Reader,
-    wants: (event: StoredEvent) => boolean,
-    after: string,
-    until: string,
-  ): Promise<{ text: string; at: string; more: boolean; first?: string }> {
-    // A reader that comes from another replica may be further than this one is.
-    if (comparePositions(after, until) >= 0) return { text: '', more: false, at: after };
-    const key = indexKeyOf(filter);
-    const events = await this.log.read({ order: 'asc', after, until, key, limit: PAGE });
-    let text = '';
-    for (const logged of events) {
-      const event = new StoredEvent(logged);
-      if (wants(event)) text += frameOf(event, format).text;
-    }
-    const more = events.length === PAGE;
-    return { text, more, at: more ? events[PAGE - 1].position : until, first: events[0]?.position };
-  }
-
-  /** What was trimmed behind this place before the next was read; what a failover took back the follower tells. */
-  private async tellCut(client: EventClient, after: string, next: string | undefined): Promise<void> {
-    const { gap } = await resume(this.log, after);
-    if (gap?.reason !== 'trimmed') return;
-    if (next !== undefined && comparePositions(next, gap.to) <= 0) return;
-    await client.send(gapFrame(gap).text);
-  }
-
   /** Serialized once for all who want it. */
   private tell(event: StoredEvent): void {
     const frames: Partial<Record<EventFormat, Frame>> = {};
     for (const client of this.clients) {
-      if (!client.joined || client.hasSeen(event.position) || !client.wants(event)) continue;
+      if (client.joint === undefined || !client.wants(event)) continue;
       const { format } = client.reader;
-      frames[format] ??= frameOf(event, format);
+      frames[format] ??= eventFrame(event, format);
       client.offer(frames[format]);
     }
     this.schedule();
@@ -174,20 +115,18 @@ export class EventChannel implements OnApplicationBootstrap {
   private tellGap(gap: MissedGap): void {
     const told = gapFrame(gap);
     for (const client of this.clients) {
-      if (gap.reason === 'rollback') client.forget();
-      client.offer(told);
+      // Who is not live yet looks by itself whether it has missed something.
+      if (client.live) client.offer(told);
+      else if (gap.reason === 'rollback') client.leave();
     }
     this.schedule();
   }
 
   private beat(): void {
-    const { position } = this.follower;
-    if (position === undefined) return;
-    const beat = heartbeat(position);
-    for (const client of this.clients) {
-      // The id must never go back: what lies between would come again.
-      if (client.joined) client.offer(client.hasSeen(position) ? heartbeat() : beat);
-    }
+    const { place } = this.follower;
+    if (place === undefined) return;
+    const beat = heartbeat(place.position);
+    for (const client of this.clients) if (client.joint !== undefined) client.offer(beat);
     this.schedule();
   }
 
@@ -248,24 +187,6 @@ export class EventChannel implements OnApplicationBootstrap {
     if (own > 0) this.slots.set(principal, own);
     else this.slots.delete(principal);
   }
-}
-
-function frameOf(event: StoredEvent, format: EventFormat): Frame {
-  return frame(
-    event.type as string,
-    event.position,
-    format === 'envelope' ? event.text : asCloudEvent(event),
-  );
-}
-
-function asCloudEvent({ read }: StoredEvent): string {
-  return JSON.stringify(read ? cloudEvent(read) : null);
-}
-
-/** Its id is where the reader goes on, so that one that comes back is not told twice. */
-function gapFrame({ reason, from, to }: MissedGap): Frame {
-  const id = reason === 'rollback' ? from : to;
-  return frame('gap', id, JSON.stringify({ reason, from, to, detected_at: nowSeconds() }));
 }
 
 function spread(): number {

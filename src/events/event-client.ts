@@ -1,7 +1,6 @@
 /** One reader of the live stream: what waits for it, and where its patience or ours ends. */
 import type { Response } from 'express';
 import { atMost } from '../shared/clock.js';
-import { comparePositions } from '../storage/event-log.js';
 import { acceptsOf, type EventFilter } from './event-filter.js';
 import type { EventFormat } from './events.dto.js';
 import type { Frame } from './sse.js';
@@ -22,10 +21,8 @@ export interface Reader {
 }
 
 export class EventClient {
-  /** It has seen all that was before, and gets what comes as it comes. */
-  joined = false;
-  /** What comes up to this place it has seen: on another replica it may have been further than this one is yet. */
-  private seen?: string;
+  /** Where it has joined: what comes behind this place it gets as it comes. */
+  joint?: string;
   readonly wants: (event: StoredEvent) => boolean;
   private queue: string[] = [];
   private queuedBytes = 0;
@@ -53,20 +50,21 @@ export class EventClient {
     this.response.write(first.text);
   }
 
-  /** From now on it gets what comes; it has seen everything up to this place. */
-  join(seen?: string): void {
-    this.joined = true;
-    this.seen = seen;
+  /** History is over, or there was none to send. */
+  get live(): boolean {
+    return !this.held;
   }
 
-  /** A failover took back what it has seen, and what comes now stands in its place. */
-  forget(): void {
-    this.seen = undefined;
+  /** From now on it gets what comes behind this place; what is before it is history. */
+  join(joint: string): void {
+    this.joint = joint;
   }
 
-  hasSeen(position: string): boolean {
-    if (this.seen !== undefined && comparePositions(position, this.seen) > 0) this.seen = undefined;
-    return this.seen !== undefined;
+  /** Before it is live: it has not joined after all, and nothing waits for it. */
+  leave(): void {
+    this.joint = undefined;
+    this.queue = [];
+    this.queuedBytes = 0;
   }
 
   /** Sends a part of history, and waits until the reader has taken it. */

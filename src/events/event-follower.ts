@@ -13,7 +13,7 @@ import type { EventEmitter2 } from '@nestjs/event-emitter';
 import { atMost, pause } from '../shared/clock.js';
 import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
-import { comparePositions, type EventLog, LOG_START } from '../storage/event-log.js';
+import { comparePositions, type EventLog, LOG_START, type Place } from '../storage/event-log.js';
 import { type MissedGap, resume } from './resume.js';
 import { StoredEvent } from './stored-event.js';
 
@@ -31,7 +31,7 @@ const MAX_RETRY_MS = 1000;
 const LOG_EVERY_MS = 1000;
 
 export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
-  private place?: string;
+  private at?: Place;
   private running?: Promise<void>;
   private loggedMs = 0;
   private readonly stopping = new AbortController();
@@ -49,14 +49,14 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
   ) {}
 
   /** Everything up to here was handed out; nothing while the log was never reached. */
-  get position(): string | undefined {
-    return this.place;
+  get place(): Place | undefined {
+    return this.at;
   }
 
   /** Waits for the log to be reached for the first time; false where that takes longer. */
   async reached(ms: number): Promise<boolean> {
     await atMost(ms, this.found);
-    return this.place !== undefined;
+    return this.at !== undefined;
   }
 
   onApplicationBootstrap(): void {
@@ -83,10 +83,10 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
     let retryMs = FIRST_RETRY_MS;
     while (!signal.aborted) {
       try {
-        this.place ??= await this.end();
+        this.at ??= await this.end();
         this.tellFound();
-        if (this.isHeard()) await this.step(this.place, signal);
-        else await this.skip(this.place, signal);
+        if (this.isHeard()) await this.step(this.at, signal);
+        else await this.skip(this.at, signal);
         retryMs = FIRST_RETRY_MS;
       } catch (error) {
         if (signal.aborted) return;
@@ -97,11 +97,19 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
-  private async step(place: string, signal: AbortSignal): Promise<void> {
-    const { events, anchored } = await this.log.next(place, BATCH, { ms: WAIT_MS, signal });
-    if (!anchored && (await this.wentMissing(place))) return;
+  private async step(place: Place, signal: AbortSignal): Promise<void> {
+    const { events, anchored, forks } = await this.log.next(place, BATCH, { ms: WAIT_MS, signal });
+    if (!anchored) {
+      const { from, gap, there } = await resume(this.log, place);
+      if (gap) return this.miss(from, gap);
+      // For a moment two connections may see two histories: then this is not what comes behind the place.
+      if (there && forks !== undefined) return pause(SKIP_MS, signal);
+    }
+    // The event is there in the history that was read: that is now the one of this place.
+    this.at = { ...place, forks };
     let size = 0;
     for (const logged of events) {
+      this.at = { ...logged, forks };
       this.handOut(new StoredEvent(logged));
       size += logged.json.length;
       if (size < PIECE_CHARACTERS) continue;
@@ -116,25 +124,24 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
    * While nobody listens the events are not read, since reading back what it has just written costs a replica as much as
    * writing it: only the end of the log is looked at, and whether it is still the same log.
    */
-  private async skip(place: string, signal: AbortSignal): Promise<void> {
-    if (await this.wentMissing(place)) return;
+  private async skip(place: Place, signal: AbortSignal): Promise<void> {
     const end = await this.end();
+    // Looked at behind the end: between the two a failover would hide behind its own end.
+    const { from, gap } = await resume(this.log, place);
+    if (gap) return this.miss(from, gap);
     // Whoever began to listen meanwhile joined at the place as it was.
     if (this.isHeard()) return;
-    this.place = end;
+    this.at = end;
     await pause(SKIP_MS, signal);
   }
 
-  /** True where something is missing behind this place; then it goes on elsewhere, and those who want to know are told. */
-  private async wentMissing(place: string): Promise<boolean> {
-    const { from, gap } = await resume(this.log, place);
-    if (!gap) return false;
-    this.place = from;
+  /** Something is missing behind its place: it goes on elsewhere, and those who want to know are told. */
+  private miss(from: string, gap: MissedGap): void {
+    this.at = { position: from };
     // What was trimmed while nobody listened nobody has missed.
-    if (gap.reason === 'trimmed' && !this.isHeard()) return true;
+    if (gap.reason === 'trimmed' && !this.isHeard()) return;
     this.logger.warn('events are missing for those who follow', { ...gap });
     for (const listener of this.gapListeners) listener(gap);
-    return true;
   }
 
   private isHeard(): boolean {
@@ -143,7 +150,6 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private handOut(event: StoredEvent): void {
-    this.place = event.position;
     const { type } = event;
     if (type === undefined) return;
     try {
@@ -160,10 +166,11 @@ export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
     return Boolean(this.emitter.hasListeners(type)) || this.emitter.listenersAny().length > 0;
   }
 
-  private async end(): Promise<string> {
-    const { last, trimmed } = await this.log.bounds();
-    if (last !== null && (trimmed === null || comparePositions(last, trimmed) > 0)) return last;
-    return trimmed ?? LOG_START;
+  private async end(): Promise<Place> {
+    const forks = this.log.history;
+    const { end, trimmed } = await this.log.bounds();
+    if (end && (trimmed === null || comparePositions(end.position, trimmed) > 0)) return { ...end, forks };
+    return { position: trimmed ?? LOG_START, forks };
   }
 
   private trouble(what: string, error: unknown): void {

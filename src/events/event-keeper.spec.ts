@@ -30,12 +30,26 @@ describe('the keeper', () => {
     const store = new StoreEmbedded(db, log);
     const stream = new EventStream(log, logger);
     close = () => store.close();
-    return { db, log, stream, store, keeper: new EventKeeper(store, log, stream, logger) };
+    return {
+      db,
+      log,
+      stream,
+      store,
+      keeper: new EventKeeper(store, log, stream, logger),
+    };
   };
   const gaps = async (log: EventLogEmbedded): Promise<Record<string, unknown>[]> =>
     (await log.read({ order: 'asc', limit: 100 })).map(
       ({ json }) => (JSON.parse(json) as { payload: Record<string, unknown> }).payload,
     );
+
+  /** Until it was noticed events may have been acknowledged that are gone, so the gap ends behind the last that was seen. */
+  const expectToldOnce = (told: Record<string, unknown>[], lost: string): void => {
+    const at = Number(lost.split('-')[0]) / 1000;
+    expect(told.map(({ reason }) => reason)).toEqual(['rollback']);
+    const { from, to } = told[0] as { from: number; to: number };
+    expect([from <= at, at <= to]).toEqual([true, true]);
+  };
 
   it('tells an unclean stop once, and a clean one not at all', async () => {
     const first = await open();
@@ -70,8 +84,7 @@ describe('the keeper', () => {
     await db.commit(() => db.log.removeSync(splitPosition(last)));
     await sleep(2500);
     await stream.flush();
-    const to = Number(last.split('-')[0]) / 1000;
-    expect(await gaps(log)).toEqual([expect.objectContaining({ reason: 'rollback', to })]);
+    expectToldOnce(await gaps(log), last);
     await keeper.stop(true);
   });
 
@@ -88,8 +101,7 @@ describe('the keeper', () => {
     jest.spyOn(store, 'acquire').mockRejectedValueOnce(new Error('the store is away'));
     await sleep(4500);
     await stream.flush();
-    const to = Number(last.split('-')[0]) / 1000;
-    expect((await gaps(log)).slice(1)).toEqual([expect.objectContaining({ reason: 'rollback', to })]);
+    expectToldOnce((await gaps(log)).slice(1), last);
     await keeper.stop(true);
   });
 

@@ -1,17 +1,18 @@
 /**
  * Keeps the log honest about what it cannot know by itself. Each process leaves a mark when it starts and takes it away
- * when it stops; a mark whose process is gone means an unclean stop, and whoever finds it tells the gap. And each
- * process remembers the end of the log it last saw: when the log ends before that, a failover took history back.
+ * when it stops; a mark whose process is gone means an unclean stop, and whoever finds it tells the gap. What a failover took
+ * back is looked for with each beat (Rollbacks).
  */
 
 import { nowSeconds } from '../shared/clock.js';
 import { messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
-import { comparePositions, type EventLog, LOG_START, splitPosition } from '../storage/event-log.js';
+import type { EventLog } from '../storage/event-log.js';
 import type { Collection, Lease, Store } from '../storage/store.js';
 import type { EventStream } from './event-stream.js';
-import { type MissedGap, resume } from './resume.js';
+import type { MissedGap } from './resume.js';
+import { Rollbacks } from './rollbacks.js';
 import { streamGap } from './stream.events.js';
 
 interface Mark {
@@ -35,20 +36,21 @@ const ALIVE_MS = 8000;
 
 export class EventKeeper {
   private readonly mark: Mark;
+  private readonly rollbacks: Rollbacks;
   private lease?: Lease;
   private timer?: NodeJS.Timeout;
   private beating?: Promise<void>;
   private stopped = false;
-  private tail: string | null = null;
   private awayMs = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly store: Store,
-    private readonly log: EventLog,
+    log: EventLog,
     private readonly events: EventStream,
     private readonly logger: Logger,
   ) {
     store.declare(MARKS);
+    this.rollbacks = new Rollbacks(store, log, events, logger);
     this.mark = { id: randomId(12), started_at: nowSeconds(), seen_at: nowSeconds() };
   }
 
@@ -58,9 +60,8 @@ export class EventKeeper {
   }
 
   /** What another reader of the log missed: it saw more of the end than a look every two seconds does. */
-  missed({ reason, to }: MissedGap): void {
-    if (reason !== 'rollback') return;
-    if (this.tail === null || comparePositions(this.tail, to) < 0) this.tail = to;
+  missed(gap: MissedGap): void {
+    this.rollbacks.missed(gap);
   }
 
   /** Called after the stream was flushed; an unflushed one leaves its mark, and the next start tells the gap. */
@@ -94,7 +95,7 @@ export class EventKeeper {
   }
 
   private async once(): Promise<void> {
-    await this.tellRollback();
+    await this.rollbacks.look();
     await this.renewMark();
     await this.tellUncleanStops();
   }
@@ -135,31 +136,6 @@ export class EventKeeper {
       this.logger.warn('a process ended without flushing its events; a gap tells it', { process: id });
     }
   }
-
-  private async tellRollback(): Promise<void> {
-    const { last } = await this.log.bounds();
-    const seen = this.tail;
-    if (seen !== null) await this.tellIfGone(seen);
-    // What was missed meanwhile is looked at with the next beat; so is what could not be told.
-    if (this.tail === seen) this.tail = last;
-  }
-
-  private async tellIfGone(seen: string): Promise<void> {
-    const { gap } = await resume(this.log, seen);
-    if (gap?.reason !== 'rollback') return;
-    // Every replica notices; the one that takes the lease tells.
-    if (!(await this.store.acquire(`rollback:${seen}`, 60_000))) return;
-    const to = secondsOf(seen);
-    const from = gap.from === LOG_START ? Math.min(this.mark.started_at, to) : secondsOf(gap.from);
-    this.events.publish(streamGap({ reason: 'rollback', from, to, detected_at: nowSeconds() }));
-    this.logger.error('the event log lost its end: a failover took history back; a gap tells it', {
-      position: seen,
-    });
-  }
-}
-
-function secondsOf(position: string): number {
-  return splitPosition(position)[0] / 1000;
 }
 
 function leaseOf(id: string): string {

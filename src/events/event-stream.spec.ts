@@ -40,6 +40,7 @@ class SwitchableLog extends EventLog {
   written: Envelope[] = [];
   mode: 'works' | 'hangs' | 'fails' | 'loses' = 'works';
   appends = 0;
+  readonly history = undefined;
   private readonly batches = new Map<string, string>();
   private readonly hanging: (() => void)[] = [];
 
@@ -64,10 +65,16 @@ class SwitchableLog extends EventLog {
   }
   async bounds(): Promise<LogBounds> {
     await this.answer();
-    return { first: null, last: null, length: this.written.length, trimmed: null };
+    return { first: null, last: null, end: null, length: this.written.length, trimmed: null };
   }
   has(): Promise<boolean> {
     return Promise.resolve(true);
+  }
+  forks(): Promise<[]> {
+    return Promise.resolve([]);
+  }
+  acknowledged(): [] {
+    return [];
   }
   trim(): Promise<LoggedEvent[]> {
     return Promise.resolve([]);

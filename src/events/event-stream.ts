@@ -12,11 +12,13 @@ import { messageOf } from '../shared/errors.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
 import type { Mask } from '../shared/mask.js';
-import { type EventLog, type EventRecord, indexKeys } from '../storage/event-log.js';
+import type { EventLog, EventRecord } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
-import type { Envelope, EventDefinition, NewEvent } from './event.js';
+import type { NewEvent } from './event.js';
 import { counted, type Loss, Losses } from './losses.js';
+import { type Ready, Sealing, type Waiting } from './sealing.js';
 import { type StreamGap, streamGap } from './stream.events.js';
+import { Written } from './written.js';
 
 /** Decisions are in the log at the latest after this. */
 const FLUSH_MS = 5;
@@ -34,18 +36,6 @@ const CLOSE_MS = 5000;
 const LOG_EVERY_MS = 1000;
 /** What was only counted is in an event ten seconds later at most, the flush of that event included. */
 const SUMMARY_MS = 9000;
-
-interface Waiting {
-  definition: EventDefinition;
-  payload: object;
-  timestamp: number;
-  correlation: string | null;
-}
-
-interface Ready extends EventRecord {
-  type: string;
-  timestamp: number;
-}
 
 interface Batch {
   id: string;
@@ -65,10 +55,12 @@ export class EventStream {
   lost = 0;
   /** The log is nearly full: what its definition calls noise is counted, and told by a gap within ten seconds. */
   condensing = false;
+  private readonly sealing: Sealing;
   private waiting: Waiting[] = [];
   private ready: Ready[] = [];
   private readyBytes = 0;
   private readonly losses = new Losses();
+  private readonly behind = new Written();
   private summary?: Loss;
   private summaryTimer?: NodeJS.Timeout;
   /** What was sent and may have arrived: it is sent again as it is, under the same id. */
@@ -87,10 +79,12 @@ export class EventStream {
   constructor(
     private readonly log: EventLog,
     private readonly logger: Logger,
-    private readonly mask: Mask = (payload) => payload,
+    mask: Mask = (payload) => payload,
     /** Whether a batch counts as written only when it is as durable as an acknowledged commit. */
     private readonly durable = false,
-  ) {}
+  ) {
+    this.sealing = new Sealing(mask, (what, error) => this.trouble(what, error));
+  }
 
   publish(event: NewEvent, tx?: Tx): void {
     try {
@@ -129,7 +123,7 @@ export class EventStream {
   /** The event as it stands in the log, for what the log writes by itself. */
   seal({ definition, payload }: NewEvent): EventRecord {
     const correlation = currentContext()?.correlationId ?? null;
-    return this.readyOf({ definition, payload, timestamp: nowSeconds(), correlation });
+    return this.sealing.seal({ definition, payload, timestamp: nowSeconds(), correlation });
   }
 
   /** All that was published before this time is in the log. */
@@ -137,6 +131,11 @@ export class EventStream {
     const queues = [this.outbox[0]?.events ?? [], this.ready, this.waiting];
     const waiting = queues.flatMap(([first]) => (first ? [first.timestamp] : []));
     return Math.min(nowSeconds(), this.summary?.from ?? nowSeconds(), ...waiting);
+  }
+
+  /** The earliest time that an event of this process behind this position may carry; nothing where there may be none. */
+  writtenBehind(position: string): number | undefined {
+    return this.behind.oldestBehind(position);
   }
 
   /** True when everything was written; waits no longer than `mostMs` for a log that does not answer. */
@@ -147,12 +146,13 @@ export class EventStream {
   }
 
   private ride(waiting: Waiting, tx: Tx): void {
-    const ready = this.readyOf(waiting);
+    const ready = this.sealing.seal(waiting);
     ready.refused = (reason) => {
       this.lose('refused', ready);
       this.trouble('the log refused an event; the state it tells of stands', reason);
       this.schedule();
     };
+    this.behind.rode(ready.timestamp);
     tx.record(ready);
   }
 
@@ -186,7 +186,7 @@ export class EventStream {
     const slice = this.waiting.length <= most ? this.waiting : this.waiting.slice(0, most);
     this.waiting = this.waiting.length <= most ? [] : this.waiting.slice(most);
     for (const waiting of slice) {
-      const ready = this.readyOf(waiting);
+      const ready = this.sealing.seal(waiting);
       if (this.readyBytes + ready.json.length > MAX_WAITING_BYTES) {
         this.lose('overflow', ready);
         this.finish({ bytes: 0, buffered: 1 });
@@ -194,31 +194,6 @@ export class EventStream {
       }
       this.readyBytes += ready.json.length;
       this.ready.push(ready);
-    }
-  }
-
-  private readyOf({ definition, payload, timestamp, correlation }: Waiting): Ready {
-    const envelope: Envelope = {
-      id: `evt_${definition.module}_${Math.round(timestamp * 1000)}_${randomId(8)}`,
-      type: definition.type,
-      source: `${definition.module}_service`,
-      target: null,
-      timestamp,
-      payload,
-      meta: { correlation_id: correlation, version: '1.0', schema_version: definition.schemaVersion },
-    };
-    return this.serialized(envelope);
-  }
-
-  private serialized(envelope: Envelope): Ready {
-    const { type, timestamp } = envelope;
-    try {
-      envelope.payload = this.mask(envelope.payload as object);
-      return { json: JSON.stringify(envelope), keys: indexKeys(envelope), type, timestamp };
-    } catch (error) {
-      this.trouble(`the payload of a ${type} could not be serialized`, error);
-      envelope.payload = { unserializable: messageOf(error) };
-      return { json: JSON.stringify(envelope), keys: indexKeys(envelope), type, timestamp };
     }
   }
 
@@ -245,7 +220,8 @@ export class EventStream {
         }
         batch.sentMs ??= performance.now();
         const durable = this.log.watchDurability();
-        await this.log.append(batch.id, batch.events);
+        const last = await this.log.append(batch.id, batch.events);
+        this.behind.add(last, Math.min(...batch.events.map(({ since }) => since)));
         this.outbox.shift();
         this.readyBytes -= batch.bytes;
         // What comes behind it need not wait for the replicas, only the decisions that demand it.
@@ -330,7 +306,7 @@ export class EventStream {
   }
 
   private gapOf(gap: StreamGap): Ready {
-    return this.readyOf({ ...streamGap(gap), timestamp: nowSeconds(), correlation: null });
+    return this.sealing.seal({ ...streamGap(gap), timestamp: nowSeconds(), correlation: null });
   }
 
   private unwritten(): number {

@@ -46,8 +46,8 @@ promises names the two exceptions.
 - A batch whose answer was lost is sent again and applied once. Where the log has not answered for 23 hours, a \`stream.gap\`
   (\`unanswered\`) says that its events may be missing: an event id is in the log once.
 - A process that ends without flushing leaves a mark, and the next start, or another replica, tells it by a \`stream.gap\`.
-- A failover that took history back is noticed and told by a \`stream.gap\`. One that takes back less than the last 50 ms, while
-  nobody follows the log, is not.
+- A failover that took history back is noticed and told by a \`stream.gap\` for each process that may have lost events of its own, also
+  where the old master went on taking writes: the gaps cover the \`timestamp\` of every event that this service lost.
 - Retention (\`BRAIN_EVENTS_RETENTION_DAYS\`, and \`BRAIN_EVENTS_MAX_LENGTH\` as the hard cap) tells by a \`stream.trimmed\`, in the
   same commit, what it removed. Noise does not push evidence out: at nine tenths of the cap, with nothing old enough to go,
   allowed decisions are only counted, and told by a \`stream.gap\` within ten seconds.
@@ -79,7 +79,9 @@ Server-Sent Events: \`id:\` is the position, \`event:\` the type, \`data:\` the 
 \`Last-Event-ID\` by themselves when they reconnect, and get what they missed and then what happens, without a hole or a
 repetition between the two; a client that cannot set the header uses \`last_event_id\` in the query (\`0-0\` is the beginning),
 or \`since\` for a time. The filters are those of the list. Where history was trimmed meanwhile, or a failover took it back, an
-event \`gap\` says why, and from where to where. A comment every 15 s keeps proxies awake, and moves on the id of a reader
+event \`gap\` says why, and from where to where; after a rollback everything that survived behind \`from\` follows, some of it a second
+time where there were several failovers within a minute. An id is only a position: where the surviving history has another event
+at the very same one, a reader that comes back with it is not told. A comment every 15 s keeps proxies awake, and moves on the id of a reader
 whose filter lets little through. Who is more than 1 MiB behind is cut off, and loses nothing by coming back. A stream ends with
 the key it was opened with, and at a shutdown, after a \`retry\` that spreads those who come back.
 

@@ -69,7 +69,7 @@ export class StreamController {
 
   /** Nothing where only what comes is wanted. */
   private async start(last: string | undefined, since: number | undefined): Promise<Resumption | undefined> {
-    if (last !== undefined) return resume(this.log, positionOf(last));
+    if (last !== undefined) return resume(this.log, { position: positionOf(last) });
     if (since === undefined) return undefined;
     const from = placeBefore(since);
     const { trimmed } = await this.log.bounds();

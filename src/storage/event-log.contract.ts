@@ -124,8 +124,8 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       const last = await log.append(randomId(8), [event(1), event(2)]);
       const bounds = await log.bounds();
       expect([bounds.last, bounds.length]).toEqual([last, 2]);
-      expect(await log.has(last)).toBe(true);
-      expect(await log.has('1-1')).toBe(false);
+      expect(await log.has({ position: last })).toBe(true);
+      expect(await log.has({ position: '1-1' })).toBe(false);
     });
 
     it('trims events and their index entries together, and says which', async () => {
@@ -150,27 +150,59 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
     it('hands out what comes next, oldest first, and says whether anything may be missing before it', async () => {
       await log.append(randomId(8), [event(0), event(1), event(2)]);
       const [first, second, third] = await log.read({ order: 'asc', limit: 9 });
-      const next = await log.next(first.position, 1);
+      const next = await log.next(first, 1);
       expect([numbers(next.events), next.anchored]).toEqual([[1], true]);
-      expect((await log.next(third.position, 9)).events).toEqual([]);
+      expect((await log.next(third, 9)).events).toEqual([]);
       await log.trim(third.position, 9);
-      expect((await log.next(second.position, 9)).anchored).toBe(false);
-      expect(await log.next(third.position, 9)).toEqual({ events: [], anchored: true });
+      expect((await log.next(second, 9)).anchored).toBe(false);
+      expect(await log.next(third, 9)).toMatchObject({ events: [], anchored: true });
     });
 
     it('waits for what comes next, whoever writes it, and no longer than it was told', async () => {
       const after = await log.append(randomId(8), [event(0)]);
       const other = (await backend.client()).log;
-      const waiting = log.next(after, 9, { ms: 10_000 });
+      const waiting = log.next({ position: after }, 9, { ms: 10_000 });
       await sleep(50);
       await other.append(randomId(8), [event(1)]);
       expect(numbers((await waiting).events)).toEqual([1]);
       const { last } = await log.bounds();
-      expect((await log.next(last as string, 9, { ms: 50 })).events).toEqual([]);
+      expect((await log.next({ position: last as string }, 9, { ms: 50 })).events).toEqual([]);
       const abort = new AbortController();
-      const ended = log.next(last as string, 9, { ms: 60_000, signal: abort.signal });
+      const ended = log.next({ position: last as string }, 9, { ms: 60_000, signal: abort.signal });
       abort.abort();
       expect((await ended).events).toEqual([]);
+    });
+
+    it('takes another event at the same position for another', async () => {
+      await log.append(randomId(8), [event(0), event(1)]);
+      const [first] = await log.read({ order: 'asc', limit: 1 });
+      const other = { ...first, json: event(7).json };
+      expect([await log.has(first), await log.has(other)]).toEqual([true, false]);
+      const next = await log.next(first, 9);
+      expect([next.anchored, numbers(next.events)]).toEqual([true, [1]]);
+      expect((await log.next(other, 9)).anchored).toBe(false);
+      expect((await log.bounds()).end?.json).toBe(event(1).json);
+    });
+
+    it('knows its forks, oldest first, and that nothing parted from what it reads', async () => {
+      const last = await log.append(randomId(8), [event(0)]);
+      const forks = await log.forks();
+      expect(forks.map(({ order }) => order)).toEqual(forks.map((_, n) => forks[0].order + n));
+      expect(log.history ?? []).toEqual(forks);
+      for (const { position } of forks) expect(comparePositions(position, last)).toBeLessThan(0);
+      const { forks: read = forks } = await log.next({ position: last }, 1);
+      expect(read).toEqual(forks);
+    });
+
+    it('tells once what it has acknowledged last, and that is there', async () => {
+      log.acknowledged();
+      await log.append(randomId(8), [event(0), event(1)]);
+      const places = log.acknowledged();
+      for (const place of places) {
+        expect(place.json).toBe(event(1).json);
+        expect(await log.has(place)).toBe(true);
+      }
+      expect(log.acknowledged()).toEqual([]);
     });
 
     it('tells of a trim in its own commit, and keeps in mind what was trimmed', async () => {

@@ -3,12 +3,14 @@ import type { EmbeddedDatabase, Key } from './database.embedded.js';
 import {
   EventLog,
   type EventRecord,
+  type Fork,
   indexKeys,
   indexName,
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
   type LogTail,
+  type Place,
   splitPosition,
   type Wait,
 } from './event-log.js';
@@ -19,6 +21,8 @@ const BATCHES_KEPT = 1000;
 
 export class EventLogEmbedded extends EventLog {
   readonly batchKnownMs = Number.POSITIVE_INFINITY;
+  /** Nothing but a loss of what was never acknowledged takes the file back. */
+  readonly history = undefined;
   private readonly batches = new Map<string, string>();
   private last: [ms: number, seq: number];
   /** Up to where the log is on disk: nobody is told of an event that a loss of power could still take back. */
@@ -85,24 +89,34 @@ export class EventLogEmbedded extends EventLog {
 
   async bounds(): Promise<LogBounds> {
     const [first] = [...this.db.log.getKeys({ limit: 1 })];
-    const [last] = [...this.db.log.getKeys({ reverse: true, limit: 1 })];
+    const [last] = [...this.db.log.getRange({ reverse: true, limit: 1 })];
+    const end = last ? loggedOf(last) : null;
     const length = Number((this.db.log.getStats() as { entryCount: number }).entryCount);
     const trimmed = this.db.meta.get(['log-trimmed']) ?? null;
-    return { first: first?.join('-') ?? null, last: last?.join('-') ?? null, length, trimmed };
+    return { first: first?.join('-') ?? null, last: end?.position ?? null, end, length, trimmed };
   }
 
-  async has(position: string): Promise<boolean> {
-    return this.db.log.doesExist(splitPosition(position));
+  async has({ position, json }: Place): Promise<boolean> {
+    const found = this.db.log.get(splitPosition(position));
+    return found !== undefined && (json === undefined || json === found);
   }
 
-  async next(after: string, limit: number, wait?: Wait): Promise<LogTail> {
-    let events = this.behind(after, limit);
+  async forks(): Promise<Fork[]> {
+    return [];
+  }
+
+  acknowledged(): Place[] {
+    return [];
+  }
+
+  async next(after: Place, limit: number, wait?: Wait): Promise<LogTail> {
+    let events = this.behind(after.position, limit);
     if (events.length === 0 && wait) {
       await this.flushed(wait);
       if (wait.signal?.aborted) return { events, anchored: true };
-      events = this.behind(after, limit);
+      events = this.behind(after.position, limit);
     }
-    return { events, anchored: this.db.log.doesExist(splitPosition(after)) };
+    return { events, anchored: await this.has(after) };
   }
 
   async trim(

@@ -1,13 +1,15 @@
 /** `EventLog` on a stream of Redis; events of a transaction are appended by the script of its commit. */
-import { BrainError } from '../shared/errors.js';
+import { BrainError, isBrainError } from '../shared/errors.js';
 import {
   EventLog,
   type EventRecord,
+  type Fork,
   indexKeys,
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
   type LogTail,
+  type Place,
   positionBefore,
   splitPosition,
   type Wait,
@@ -18,10 +20,19 @@ import type { RedisLink } from './redis.js';
 import type { ReplicationRedis } from './replication.redis.js';
 import { SCRIPTS } from './scripts.redis.js';
 import { ONCE_KEPT_SECONDS } from './store.js';
+import { forksOf } from './terms.redis.js';
 
 const PIECE_CHARACTERS = 64 * 1024;
 
 type Entry = [position: string, fields: string[]];
+type Bounds = [
+  length: number,
+  first: string,
+  last: string,
+  deleted: string,
+  removed: number,
+  lastFields: string[],
+];
 
 export class EventLogRedis extends EventLog {
   private readonly records: RecordsRedis;
@@ -57,7 +68,9 @@ export class EventLogRedis extends EventLog {
       const positions = await Promise.all(programs.map((program) => this.commit(program)));
       const answeredAtOnce = !this.unanswered.delete(batchId) && this.link.epoch === epoch;
       if (answeredAtOnce) this.records.forget(...programs.map(({ recordKey }) => recordKey));
-      return positions.at(-1) ?? '';
+      const last = positions.at(-1) ?? '';
+      this.link.terms.acknowledge(last, events.at(-1)?.json);
+      return last;
     } catch (error) {
       this.unanswered.add(batchId);
       throw error;
@@ -89,32 +102,55 @@ export class EventLogRedis extends EventLog {
 
   async bounds(): Promise<LogBounds> {
     const found = await this.link.script(SCRIPTS.logBounds, [this.link.keys.stream], []);
-    const [length, first, last, deleted, removed] = found as [number, string, string, string, number];
+    const [length, first, last, deleted, removed, fields] = found as Bounds;
     // XTRIM leaves no mark, so what another program cut off is told by what is left.
     const cut = removed > 0 && first !== '' ? positionBefore(first) : null;
-    return { first: first || null, last: last || null, length, trimmed: deleted || cut };
+    const end = last === '' ? null : loggedOf([last, fields]);
+    return { first: first || null, last: end && last, end, length, trimmed: deleted || cut };
   }
 
-  async has(position: string): Promise<boolean> {
+  async has(place: Place): Promise<boolean> {
+    const { position } = place;
     const found = await this.link.command('xrange', [this.link.keys.stream, position, position]);
-    return (found as Entry[]).length > 0;
+    return isAt(place, found as Entry[]);
+  }
+
+  get history(): Fork[] | undefined {
+    return this.link.terms.forks;
+  }
+
+  async forks(): Promise<Fork[]> {
+    try {
+      return forksOf(await this.link.command('hgetall', [this.link.keys.terms]));
+    } catch (error) {
+      // Readers go on without them.
+      if (isBrainError(error, 'store_wrong_type')) return [];
+      throw error;
+    }
+  }
+
+  acknowledged(): Place[] {
+    return this.link.terms.acknowledged();
   }
 
   /** On a connection of its own, because a command that waits would hold up all others. */
-  async next(after: string, limit: number, wait?: Wait): Promise<LogTail> {
+  async next(after: Place, limit: number, wait?: Wait): Promise<LogTail> {
     const link = this.link.twin();
+    // Noted before it is asked: what is read may belong to a younger history, never to an older one.
+    const { forks } = link.terms;
+    const { position } = after;
     const { stream } = this.link.keys;
     const block = wait ? ['BLOCK', wait.ms] : [];
-    const args = ['COUNT', limit, ...block, 'STREAMS', stream, after];
+    const args = ['COUNT', limit, ...block, 'STREAMS', stream, position];
     const answers = Promise.all([
       link.command('xread', args, stream),
       // Asked behind it on the same connection: what was there then was there while the events were read.
-      link.command('xrange', [stream, after, after]),
+      link.command('xrange', [stream, position, position]),
     ]);
     const answer = await unlessAborted(answers, wait?.signal);
-    if (!answer) return { events: [], anchored: true };
+    if (!answer) return { events: [], anchored: true, forks };
     const [found, anchor] = answer as [[stream: string, entries: Entry[]][] | null, Entry[]];
-    return { events: (found?.[0]?.[1] ?? []).map(loggedOf), anchored: anchor.length > 0 };
+    return { events: (found?.[0]?.[1] ?? []).map(loggedOf), anchored: isAt(after, anchor), forks };
   }
 
   async trim(
@@ -181,6 +217,11 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Pr
 
 function loggedOf([position, fields]: Entry): LoggedEvent {
   return { position, json: fields[fields.indexOf('event') + 1] ?? '' };
+}
+
+/** The event that the reader saw there, where it knows what it saw: another history may have another at that position. */
+function isAt({ json }: Place, [found]: (Entry | undefined)[]): boolean {
+  return found !== undefined && (json === undefined || json === loggedOf(found).json);
 }
 
 /** A position as a member of an index, where the order of the bytes is that of the log. */

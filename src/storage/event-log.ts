@@ -22,6 +22,30 @@ export interface LoggedEvent {
   json: string;
 }
 
+/**
+ * Where a history of the log parts from the one before it. A store of several servers begins a new one with each server that takes
+ * writes: what stood behind this position before is lost, what stands there now is new.
+ */
+export interface Fork {
+  /** Names the history that begins here. */
+  id: string;
+  /** Grows with every fork. */
+  order: number;
+  /** The last event that both histories have. */
+  position: string;
+  /** When it began, in Unix seconds. */
+  at: number;
+}
+
+/** Behind which event a reader is, with what it knows of that event. */
+export interface Place {
+  position: string;
+  /** What it read there: another history may have another event at the same position. */
+  json?: string;
+  /** The forks of the history in which it read that, or of an older one; left out where they are not known. */
+  forks?: Fork[];
+}
+
 export interface LogQuery {
   order: 'asc' | 'desc';
   limit: number;
@@ -37,6 +61,8 @@ export interface LogQuery {
 export interface LogBounds {
   first: string | null;
   last: string | null;
+  /** The event at `last`. */
+  end: LoggedEvent | null;
   length: number;
   /**
    * The latest event that was ever trimmed: what a reader has missed whose place is before it. Nothing where the log still
@@ -49,6 +75,8 @@ export interface LogTail {
   events: LoggedEvent[];
   /** The event behind which was read is still there, so nothing is missing between it and these. */
   anchored: boolean;
+  /** The forks of the history that was read, or of an older one; left out where they are not known. */
+  forks?: Fork[];
 }
 
 export abstract class EventLog {
@@ -63,13 +91,28 @@ export abstract class EventLog {
   abstract watchDurability(): () => Promise<void>;
   abstract read(query: LogQuery): Promise<LoggedEvent[]>;
   abstract bounds(): Promise<LogBounds>;
-  /** Whether the event at this position is (still) there. */
-  abstract has(position: string): Promise<boolean>;
+  /** Whether the event at this place is (still) there: the same one, where the reader knows what it read. */
+  abstract has(place: Place): Promise<boolean>;
+  /**
+   * Every fork of the log as it stands, oldest first. A place that is not there any more was lost at one of them. None where the
+   * store is one file, or where Redis does not tell which server it is.
+   */
+  abstract forks(): Promise<Fork[]>;
+  /**
+   * The forks of the history that is read by `read`, `has` and `bounds` from now on, or of an older one, without asking. Nothing
+   * where they are not known.
+   */
+  abstract readonly history: Fork[] | undefined;
+  /**
+   * The last event of this process that the log has acknowledged, and those that were the last when a connection broke. Each is
+   * told once: who asks keeps it until it has seen that it is still there.
+   */
+  abstract acknowledged(): Place[];
   /**
    * What comes behind `after`, oldest first; where there is nothing yet it waits for the first of any replica, until
    * `wait` is over. What is returned is durable as far as the store can tell.
    */
-  abstract next(after: string, limit: number, wait?: Wait): Promise<LogTail>;
+  abstract next(after: Place, limit: number, wait?: Wait): Promise<LogTail>;
   /**
    * Removes every event before `position`, at most `limit` at once, with its index entries; returns what was removed.
    * The event that `tell` makes of them is appended in the same commit; it stands under no index key.

@@ -18,12 +18,15 @@ export class RedisKeys {
   readonly fences: string;
   /** Written for its place in the replication: what stands before it has reached whoever has it. */
   readonly barrier: string;
+  /** A hash: the id of each server that took writes, and where its history of the log begins. */
+  readonly terms: string;
 
   constructor(readonly prefix: string) {
     this.stream = `${prefix}:events:stream`;
     this.collections = `${prefix}:sys:collections`;
     this.fences = `${prefix}:sys:fences`;
     this.barrier = `${prefix}:sys:barrier`;
+    this.terms = `${prefix}:sys:terms`;
   }
 
   document({ name, item }: AnyCollection, id: string): string {

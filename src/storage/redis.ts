@@ -8,6 +8,7 @@ import { explained, isMoved, LostError, unavailable } from './errors.redis.js';
 import { type RedisInfo, readInfo, warningsOf } from './health.redis.js';
 import { RedisKeys } from './keys.redis.js';
 import type { Script } from './scripts.redis.js';
+import { TermsRedis } from './terms.redis.js';
 
 export type RedisLog = Pick<Logger, 'info' | 'warn' | 'error'>;
 
@@ -22,6 +23,8 @@ const MAX_UNANSWERED = 10_000;
 const RECONNECT_EVERY_MS = 1000;
 const SAME_TROUBLE_MS = 1000;
 const REOPEN_MS = 250;
+/** So often it is made sure that both connections see the same history. */
+const ALIGN_MS = 1000;
 
 const SILENT: RedisLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
@@ -38,6 +41,7 @@ export class RedisLink {
   readonly waitFor: number;
   /** Grows whenever the connection breaks: what was written in an earlier epoch may be gone after a failover. */
   epoch = 0;
+  readonly terms: TermsRedis;
   private readonly client: Redis;
   private state: State = 'connecting';
   private trouble: unknown;
@@ -45,6 +49,7 @@ export class RedisLink {
   private leaving = false;
   private gathering: Redis['stream'] | undefined;
   private other: RedisLink | undefined;
+  private aligner: NodeJS.Timeout | undefined;
   /** Sentinel or Cluster: then another connect may find another instance. */
   private readonly finds: boolean;
   private readonly unanswered = new Set<Waiting>();
@@ -62,6 +67,7 @@ export class RedisLink {
     this.waitFor = config.wait;
     this.finds = config.cluster.length + config.sentinels.length > 0;
     this.client = createClient(config, this.keys.prefix);
+    this.terms = new TermsRedis(this.client, this.keys, log);
     this.client.on('ready', () => void this.probe());
     this.client.on('error', (error) => this.onError(error));
     this.client.on('close', () => this.onClose());
@@ -91,20 +97,30 @@ export class RedisLink {
 
   script(script: Script, keys: string[], args: (string | number)[]): Promise<unknown> {
     const rest = [keys.length, ...keys, ...args];
-    return this.call(
-      () =>
-        this.client.call('evalsha', [script.sha, ...rest]).catch((error: unknown) => {
-          if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
-          return this.client.call('eval', [script.text, ...rest]);
-        }),
-      keys[0],
-    );
+    const send = (): Promise<unknown> =>
+      this.client.call('evalsha', [script.sha, ...rest]).catch((error: unknown) => {
+        if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
+        return this.client.call('eval', [script.text, ...rest]);
+      });
+    return this.call(() => (this.terms.due ? this.terms.settle().then(send) : send()), keys[0]);
   }
 
   /** A second connection to the same Redis, for commands that wait; what troubles it the first one tells. */
   twin(): RedisLink {
-    this.other ??= new RedisLink(this.config, this.keyPrefix, SILENT);
-    return this.other;
+    if (this.other) return this.other;
+    const other = new RedisLink(this.config, this.keyPrefix, SILENT);
+    this.other = other;
+    const align = (): void => this.align(other);
+    this.onConnect(align);
+    other.onConnect(align);
+    this.aligner = setInterval(align, ALIGN_MS).unref();
+    return other;
+  }
+
+  /** After a failover one of the two may still talk to the old server: nothing need break a connection that only reads. */
+  private align(other: RedisLink): void {
+    if (other.terms.isBehind(this.terms)) other.reconnect();
+    else if (this.terms.isBehind(other.terms)) this.reconnect();
   }
 
   async close(): Promise<void> {
@@ -112,6 +128,7 @@ export class RedisLink {
     const state = this.state;
     this.state = 'closed';
     clearInterval(this.sweeper);
+    clearInterval(this.aligner);
     // QUIT is answered after everything that was sent before it.
     if (state === 'ready') await Promise.race([this.client.quit(), this.gone()]).catch(() => undefined);
     this.client.disconnect();
@@ -247,6 +264,8 @@ export class RedisLink {
     }
     // Sentinels and nodes of a cluster may not know yet that the master is another.
     if (info.role === 'slave' && this.finds) return this.client.disconnect(true);
+    await this.terms.begin(info);
+    if (this.closed || this.epoch !== epoch) return;
     this.onReady(info);
   }
 

@@ -18,6 +18,7 @@ export const SCRIPTS = {
   readLog: load('log-read'),
   logBounds: load('log-bounds'),
   trimLog: load('log-trim'),
+  terms: load('terms'),
 };
 
 function load(name: string): Script {

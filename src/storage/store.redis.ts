@@ -225,7 +225,8 @@ export class StoreRedis extends Store implements TransactionBackend {
     for (const name of new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name))) {
       this.revisions.committed(name, plan.id);
     }
-    const refused = String(answer).split('\n')[1];
+    const [position, refused] = String(answer).split('\n');
+    if (position) this.link.terms.acknowledge(position, plan.events.at(-1)?.json);
     const durable = this.replication.ofWritten();
     if (!frees) this.writes.follow(durable);
     return { status: 'done', refused: refused || undefined, durable };

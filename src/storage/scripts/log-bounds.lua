@@ -4,11 +4,11 @@ Where the log begins and ends.
 KEYS[1]  the stream
 
 Returns  {length, first position, last position, the latest position that was removed by XDEL, how many were ever
-         removed}; a position is empty where there is none
+         removed, the fields of the last}; a position is empty where there is none
 Errors   WRONGTYPE <type> at <key>
 ]]
 local found = redis.call('TYPE', KEYS[1]).ok
-if found == 'none' then return { 0, '', '', '', 0 } end
+if found == 'none' then return { 0, '', '', '', 0, {} } end
 if found ~= 'stream' then return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. KEYS[1]) end
 local flat, info = redis.call('XINFO', 'STREAM', KEYS[1]), {}
 for i = 1, #flat, 2 do info[flat[i]] = flat[i + 1] end
@@ -16,4 +16,5 @@ local first, last, deleted = info['first-entry'], info['last-entry'], info['max-
 local removed = info['entries-added'] - info['length']
 -- Where nothing is left, the last that was ever there is gone, whichever way it went.
 if removed > 0 and not last then deleted = info['last-generated-id'] end
-return { info['length'], first and first[1] or '', last and last[1] or '', deleted ~= '0-0' and deleted or '', removed }
+if deleted == '0-0' then deleted = '' end
+return { info['length'], first and first[1] or '', last and last[1] or '', deleted, removed, last and last[2] or {} }

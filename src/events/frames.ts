@@ -1,0 +1,25 @@
+/** What a reader of the live stream gets: an event in the format it asked for, and what it has missed. */
+import { nowSeconds } from '../shared/clock.js';
+import { cloudEvent } from './cloud-event.js';
+import type { EventFormat } from './events.dto.js';
+import type { MissedGap } from './resume.js';
+import { type Frame, frame } from './sse.js';
+import type { StoredEvent } from './stored-event.js';
+
+export function eventFrame(event: StoredEvent, format: EventFormat): Frame {
+  return frame(
+    event.type as string,
+    event.position,
+    format === 'envelope' ? event.text : asCloudEvent(event),
+  );
+}
+
+/** Its id is where the reader goes on, so that one that comes back is not told twice. */
+export function gapFrame({ reason, from, to }: MissedGap): Frame {
+  const id = reason === 'rollback' ? from : to;
+  return frame('gap', id, JSON.stringify({ reason, from, to, detected_at: nowSeconds() }));
+}
+
+function asCloudEvent({ read }: StoredEvent): string {
+  return JSON.stringify(read ? cloudEvent(read) : null);
+}

@@ -1,0 +1,55 @@
+/** Makes of what was published the event as it stands in the log. */
+import { messageOf } from '../shared/errors.js';
+import { randomId } from '../shared/ids.js';
+import type { Mask } from '../shared/mask.js';
+import { type EventRecord, indexKeys } from '../storage/event-log.js';
+import type { Envelope, EventDefinition } from './event.js';
+import { type StreamGap, streamGap } from './stream.events.js';
+
+export interface Waiting {
+  definition: EventDefinition;
+  payload: object;
+  timestamp: number;
+  correlation: string | null;
+}
+
+export interface Ready extends EventRecord {
+  type: string;
+  timestamp: number;
+  /** Since when something is missing where this event is: its own time, or that of which a gap tells. */
+  since: number;
+}
+
+export class Sealing {
+  constructor(
+    private readonly mask: Mask,
+    private readonly trouble: (what: string, error: unknown) => void,
+  ) {}
+
+  seal({ definition, payload, timestamp, correlation }: Waiting): Ready {
+    const { type, module, schemaVersion } = definition;
+    const envelope: Envelope = {
+      id: `evt_${module}_${Math.round(timestamp * 1000)}_${randomId(8)}`,
+      type,
+      source: `${module}_service`,
+      target: null,
+      timestamp,
+      payload,
+      meta: { correlation_id: correlation, version: '1.0', schema_version: schemaVersion },
+    };
+    const since = type === streamGap.type ? Math.min(timestamp, (payload as StreamGap).from) : timestamp;
+    const json = this.serialized(envelope);
+    return { json, keys: indexKeys(envelope), type, timestamp, since };
+  }
+
+  private serialized(envelope: Envelope): string {
+    try {
+      envelope.payload = this.mask(envelope.payload as object);
+      return JSON.stringify(envelope);
+    } catch (error) {
+      this.trouble(`the payload of a ${envelope.type} could not be serialized`, error);
+      envelope.payload = { unserializable: messageOf(error) };
+      return JSON.stringify(envelope);
+    }
+  }
+}

@@ -1,0 +1,212 @@
+/**
+ * A failover in which the old master goes on taking writes while the promoted one already has events of its own: what is lost stands in
+ * a gap, and what survived reaches everybody who reads.
+ */
+import type { ReadEvent } from '../src/events/stored-event.js';
+import { sleep } from '../src/shared/clock.js';
+import { EventLog, LOG_START } from '../src/storage/event-log.js';
+import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
+import { ALWAYS, RedisServer, until, Wire } from './support/redis-server.js';
+import { SseClient } from './support/sse-client.js';
+import { count, numbersOf } from './support/ticks.js';
+
+/** The keeper looks every two seconds, and tells after a write. */
+const TOLD_MS = 10_000;
+
+/** Whatever a test has started, the last first. */
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  for (const end of ends.splice(0).reverse()) await end();
+}, 60_000);
+
+function started<T extends { stop(): unknown }>(what: T): T {
+  ends.push(() => what.stop());
+  return what;
+}
+
+interface Told {
+  reason: string;
+  from: number;
+  to: number;
+}
+
+interface Pair {
+  old: RedisServer;
+  promoted: RedisServer;
+}
+
+async function startPair(): Promise<Pair> {
+  const old = started(await RedisServer.start([...ALWAYS, '--repl-diskless-sync-delay', '0']));
+  const promoted = started(await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${old.port}`]));
+  const joined = (): boolean => promoted.cli('info', 'replication').includes('master_link_status:up');
+  await until(joined, GOES_ON_MS, 'the replica');
+  return { old, promoted };
+}
+
+async function wireTo(port: number): Promise<Wire> {
+  const wire = await Wire.to(port);
+  ends.push(() => wire.close());
+  return wire;
+}
+
+describe('a failover with events on both sides', () => {
+  let pair: Pair;
+  let wires: [Wire, Wire];
+  let fleet: Fleet;
+  let stays: Replica;
+  let leaves: Replica;
+
+  beforeEach(async () => {
+    pair = await startPair();
+    wires = [await wireTo(pair.old.port), await wireTo(pair.old.port)];
+    fleet = started(await Fleet.start({ REDIS_URL: wires[0].url }, { REDIS_URL: wires[1].url }));
+    [stays, leaves] = fleet.replicas as [Replica, Replica];
+  }, 60_000);
+
+  /** One replica moves to the promoted server, the other goes on at the old one, and both write. */
+  async function part(): Promise<void> {
+    fleet.publish(100);
+    await fleet.goesOn();
+    const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
+    await until(() => lengthOf(pair.promoted) === lengthOf(pair.old), GOES_ON_MS, 'the replica having all');
+    pair.promoted.cli('replicaof', 'no', 'one');
+    wires[1].turnTo(pair.promoted.port);
+    for (let n = 0; n < 100; n += 1) {
+      fleet.publish(2);
+      await sleep(5);
+    }
+    for (const replica of fleet.replicas) {
+      const own = (): boolean => numbersOf(replica.reader.events, replica.name).length === replica.published;
+      await until(own, GOES_ON_MS, `${replica.name} reading its own`);
+    }
+  }
+
+  const rollbacks = async (): Promise<Told[]> =>
+    ((await fleet.gapsInLog()) as unknown as Told[]).filter(({ reason }) => reason === 'rollback');
+
+  /** Those of these events that are not in the log that is left. */
+  async function lostOf(all: ReadEvent[]): Promise<ReadEvent[]> {
+    const kept = new Set((await leaves.service.events()).map(({ id }) => id));
+    return all.filter(({ id }) => !kept.has(id));
+  }
+
+  const seenBy = (replica: Replica): ReadEvent[] =>
+    replica.reader.events.map(({ data }) => data as unknown as ReadEvent);
+
+  /** A position of an event that is lost, at which the history that is left has no other event. */
+  async function lostPosition(lost: ReadEvent[]): Promise<string> {
+    const taken = new Set((await leaves.service.events()).map(({ position }) => position));
+    return lost.filter(({ position }) => !taken.has(position)).at(-1)?.position as string;
+  }
+
+  it('tells by gaps when each event was lost, and gives what survived to every reader once', async () => {
+    await part();
+    const seen = seenBy(stays);
+    wires[0].turnTo(pair.promoted.port);
+    fleet.publish(50);
+    await until(async () => (await rollbacks()).length > 0, TOLD_MS, 'the log telling of it');
+    await sleep(500);
+
+    const lost = await lostOf(seen);
+    expect(lost.length).toBeGreaterThan(150);
+    await expectCovered(seen);
+
+    // The replica that moved last lost its own, and has every event of the other one, once.
+    const all = count(0, leaves.published);
+    const given = (): boolean => numbersOf(stays.reader.events, leaves.name).length >= all.length;
+    await until(given, GOES_ON_MS, 'the reader getting what survived');
+    expect(numbersOf(stays.reader.events, leaves.name)).toEqual(all);
+    expect(numbersOf(stays.heard, leaves.name)).toEqual(all);
+    expect(numbersOf(leaves.reader.events, leaves.name)).toEqual(all);
+    const [gap, ...more] = stays.reader.gaps;
+    expect([gap.data.reason, more]).toEqual(['rollback', []]);
+    expect(leaves.reader.gaps).toEqual([]);
+
+    // So has one who comes to a replica that started after the failover, with the id of an event that is lost.
+    const late = started(await Replica.start('late', { REDIS_URL: wires[0].url }));
+    const before = await lostPosition(lost);
+    const reader = await SseClient.open(`${late.url}/api/events/stream`, undefined, before);
+    ends.push(() => reader.close());
+    const wanted = numbersOf(stays.reader.events, leaves.name).filter((n) => n >= 100);
+    await until(
+      () => numbersOf(reader.events, leaves.name).length >= wanted.length,
+      GOES_ON_MS,
+      'the reader at the late replica',
+    );
+    expect(numbersOf(reader.events, leaves.name)).toEqual(wanted);
+    expect(reader.events[0]).toMatchObject({ event: 'gap', data: { reason: 'rollback', to: before } });
+    expect(reader.events[0].data.from).toBe(gap.data.from);
+  }, 60_000);
+
+  /** Of what is in the log that is left the reader was given every event once, whatever else it was given. */
+  async function expectSurvivorsOnce(given: () => { data: Record<string, unknown> }[]): Promise<void> {
+    const survivors = (await leaves.service.events({ type: 'test.*' })).map(({ id }) => id);
+    const times = (): Map<string, number> => {
+      const byId = new Map(survivors.map((id) => [id, 0]));
+      for (const { data } of given()) {
+        const known = byId.get(data.id as string);
+        if (known !== undefined) byId.set(data.id as string, known + 1);
+      }
+      return byId;
+    };
+    const all = (): boolean => [...times().values()].every((n) => n > 0);
+    await until(all, GOES_ON_MS, 'the reader getting all that survived');
+    expect([...times()].filter(([, n]) => n !== 1)).toEqual([]);
+  }
+
+  async function expectCovered(seen: ReadEvent[]): Promise<void> {
+    const gaps = await rollbacks();
+    const isCovered = ({ timestamp }: ReadEvent): boolean =>
+      gaps.some(({ from, to }) => from <= timestamp && timestamp <= to);
+    expect((await lostOf(seen)).filter((event) => !isCovered(event))).toEqual([]);
+  }
+
+  it('twice in a row: tells both, and gives what survived both to every reader once', async () => {
+    const third = started(
+      await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${pair.promoted.port}`]),
+    );
+    await part();
+    const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
+    await until(() => lengthOf(third) === lengthOf(pair.promoted), GOES_ON_MS, 'the third having all');
+    wires[0].turnTo(pair.promoted.port);
+    third.cli('replicaof', 'no', 'one');
+    fleet.publish(50);
+    await fleet.goesOn();
+    const seen = [...seenBy(stays), ...seenBy(leaves)];
+    for (const wire of wires) wire.turnTo(third.port);
+    fleet.publish(50);
+    const last = (): boolean =>
+      fleet.replicas.every(({ reader }) => numbersOf(reader.events, stays.name).at(-1) === 399);
+    await until(last, GOES_ON_MS, 'the readers going on');
+    await sleep(3000);
+    await expectCovered(seen);
+    for (const { reader, heard } of fleet.replicas) {
+      await expectSurvivorsOnce(() => reader.events);
+      expect(numbersOf(heard)).toEqual(numbersOf(reader.events));
+    }
+  }, 60_000);
+
+  it('takes a reader that is in the middle of its history back to where the histories part', async () => {
+    stays.publish(1200);
+    await part();
+    const log = stays.service.app.get(EventLog);
+    const read = log.read.bind(log);
+    let pages = 0;
+    const reading = jest.spyOn(log, 'read').mockImplementation(async (query) => {
+      const page = await read(query);
+      pages += query.limit === 500 ? 1 : 0;
+      // What it is given as its third page is of the old history; then the way leads to the new one.
+      if (pages === 3) wires[0].turnTo(pair.promoted.port);
+      return page;
+    });
+    const reader = await SseClient.open(`${stays.url}/api/events/stream?type=test.*`, undefined, LOG_START);
+    ends.push(() => reader.close());
+    await until(() => pages > 3, GOES_ON_MS, 'the reader being in the middle');
+    reading.mockRestore();
+    fleet.publish(50);
+    const last = (): boolean => numbersOf(reader.events, stays.name).at(-1) === stays.published - 1;
+    await until(last, GOES_ON_MS, 'the reader going on');
+    await expectSurvivorsOnce(() => reader.events.filter(({ event }) => event !== 'gap'));
+    await expectSurvivorsOnce(() => stays.reader.events);
+  }, 60_000);
+});
