@@ -1,11 +1,14 @@
-/** What the keeper tells of a Redis that lost its end. */
+/** What the keeper tells of a Redis that lost its end, and of processes that are gone or only seem to be. */
+import { type ChildProcess, spawn } from 'node:child_process';
 import { openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
 import { RedisServer, until, Wire } from '../../test/support/redis-server.js';
 import { tick } from '../../test/support/ticks.js';
 import { nowSeconds, sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
+import type { Whereabouts } from '../shared/whereabouts.js';
+import { fateOf, whereabouts } from '../shared/whereabouts.js';
 import type { Envelope } from './event.js';
-import { EventKeeper } from './event-keeper.js';
+import { EventKeeper, type KeeperSettings } from './event-keeper.js';
 import { EventStream } from './event-stream.js';
 
 const logger = new Logger({ level: 'silent', format: 'json' });
@@ -43,10 +46,13 @@ describe('the keeper on Redis', () => {
     await server.stop();
   });
 
-  const open = (url: string): Process => {
+  const open = (url: string, settings: Partial<KeeperSettings> = {}): Process => {
     const client = openClient({ url });
     const stream = new EventStream(client.log, logger);
-    const keeper = new EventKeeper(client.store, client.log, stream, logger);
+    const keeper = new EventKeeper(client.store, client.log, stream, logger, {
+      maxStaleSeconds: 0,
+      ...settings,
+    });
     const one = { client, stream, keeper };
     processes.push(one);
     return one;
@@ -54,9 +60,7 @@ describe('the keeper on Redis', () => {
   const events = async ({ client }: Process): Promise<Envelope[]> =>
     (await client.log.read({ order: 'asc', limit: 100 })).map(({ json }) => JSON.parse(json) as Envelope);
   const gaps = async (one: Process): Promise<Gap[]> =>
-    (await events(one))
-      .filter(({ type }) => type === 'stream.gap')
-      .map(({ payload }) => payload as Gap);
+    (await events(one)).filter(({ type }) => type === 'stream.gap').map(({ payload }) => payload as Gap);
   const told = async (one: Process): Promise<Gap> => {
     const any = async (): Promise<boolean> => (await gaps(one).catch(() => [])).length > 0;
     await until(any, TOLD_MS, 'the gap');
@@ -106,4 +110,71 @@ describe('the keeper on Redis', () => {
     const gap = await told(one);
     expect([gap.reason, gap.from <= published]).toEqual(['rollback', true]);
   }, 30_000);
+
+  it('takes no process of its machine for gone that still runs, whether it is heard of or not', async () => {
+    const silent = open(wire.url);
+    const other = open(server.url);
+    silent.keeper.start();
+    other.keeper.start();
+    await marked(2);
+    wire.tear();
+    await sleep(13_000);
+    expect(await gaps(other)).toEqual([]);
+    expect(marks()).toHaveLength(2);
+  }, 30_000);
+
+  it('takes one of another machine for gone after a long silence; when it comes back it makes its mark anew', async () => {
+    const elsewhere = { fateOf: () => 'unknown' as const, silenceMs: 10_000 };
+    const silent = open(wire.url, elsewhere);
+    const other = open(server.url, elsewhere);
+    silent.keeper.start();
+    other.keeper.start();
+    await marked(2);
+    wire.tear();
+    const cutAt = nowSeconds();
+    await sleep(9000);
+    expect(await gaps(other)).toEqual([]);
+    const gap = await told(other);
+    expect(gap.reason).toBe('unclean_stop');
+    // It was heard of until it was cut off, and could decide for no longer than five seconds from then on.
+    expect(gap.to).toBeGreaterThanOrEqual(cutAt);
+    expect(gap.to).toBeLessThan(cutAt + 9);
+    expect(marks()).toHaveLength(1);
+    wire.mend();
+    await marked(2);
+  }, 60_000);
+});
+
+describe('a process of this machine', () => {
+  let child: ChildProcess;
+  let place: Whereabouts;
+  beforeEach(async () => {
+    child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
+    const script = `const { readFileSync } = require('node:fs');
+      const text = readFileSync('/proc/${child.pid}/stat', 'utf8');
+      process.stdout.write(text.slice(text.lastIndexOf(')') + 2).split(' ')[19]);`;
+    const started = await new Promise<string>((resolve) => {
+      const reader = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+      reader.stdout?.once('data', (text: Buffer) => resolve(text.toString()));
+    });
+    place = { ...(whereabouts() as Whereabouts), pid: child.pid as number, started };
+  });
+  afterEach(() => child.kill('SIGKILL'));
+
+  it('is alive also while it stands still, and gone once it was killed', async () => {
+    expect(fateOf(place)).toBe('alive');
+    child.kill('SIGSTOP');
+    expect(fateOf(place)).toBe('alive');
+    const gone = new Promise((resolve) => child.once('exit', resolve));
+    child.kill('SIGKILL');
+    await gone;
+    expect(fateOf(place)).toBe('gone');
+  });
+
+  it('is gone where another has its number, and unknown where it runs elsewhere', () => {
+    expect(fateOf({ ...place, started: '1' })).toBe('gone');
+    expect(fateOf({ ...place, boot: 'another' })).toBe('unknown');
+    expect(fateOf({ ...place, namespace: 'pid:[1]' })).toBe('unknown');
+    expect(fateOf(null)).toBe('unknown');
+  });
 });

@@ -35,7 +35,7 @@ describe('the keeper', () => {
       log,
       stream,
       store,
-      keeper: new EventKeeper(store, log, stream, logger),
+      keeper: new EventKeeper(store, log, stream, logger, { maxStaleSeconds: 30 }),
     };
   };
   const gaps = async (log: EventLogEmbedded): Promise<Record<string, unknown>[]> =>
@@ -71,6 +71,23 @@ describe('the keeper', () => {
     await sleep(200);
     expect(await gaps(third.log)).toHaveLength(1);
     await third.keeper.stop(true);
+  });
+
+  it('ends the gap of an unclean stop when the process can last have been alive, however late it is found', async () => {
+    const first = await open();
+    first.keeper.start();
+    await sleep(200);
+    const died = Date.now() / 1000;
+    await first.keeper.stop(false);
+    await close();
+    await sleep(7000);
+    const found = Date.now() / 1000;
+    const second = await open();
+    second.keeper.start();
+    await sleep(200);
+    const [{ from, to }] = (await gaps(second.log)) as { from: number; to: number }[];
+    expect([from <= died, died <= to, to < found]).toEqual([true, true, true]);
+    await second.keeper.stop(true);
   });
 
   it('tells when the end of the log is gone', async () => {

@@ -45,7 +45,8 @@ promises names the two exceptions.
   is a \`stream.gap\` that says how many of which types are missing.
 - A batch whose answer was lost is sent again and applied once. Where the log has not answered for 23 hours, a \`stream.gap\`
   (\`unanswered\`) says that its events may be missing: an event id is in the log once.
-- A process that ends without flushing leaves a mark, and the next start, or another replica, tells it by a \`stream.gap\`.
+- A process that ends without flushing leaves a mark, and the next start, or another replica, tells it by a \`stream.gap\`. One that
+  stands still, or is cut off from Redis for less than two minutes, is not taken for one that ended.
 - A failover that took history back is noticed and told by a \`stream.gap\` for each process that may have lost events of its own, also
   where the old master went on taking writes: the gaps cover the \`timestamp\` of every event that this service lost.
 - Retention (\`BRAIN_EVENTS_RETENTION_DAYS\`, and \`BRAIN_EVENTS_MAX_LENGTH\` as the hard cap) tells by a \`stream.trimmed\`, in the

@@ -58,7 +58,7 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
             follower: EventFollower,
             logger: Logger,
           ) => {
-            const keeper = new EventKeeper(store, log, stream, logger);
+            const keeper = new EventKeeper(store, log, stream, logger, config);
             follower.onGap((gap) => keeper.missed(gap));
             return keeper;
           },
