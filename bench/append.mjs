@@ -42,7 +42,7 @@ async function perSecond(work) {
 
 async function settled() {
   const { last } = await log.bounds();
-  while (last !== null && follower.position !== last) await sleep(10);
+  while (last !== null && follower.place?.position !== last) await sleep(10);
   globalThis.gc();
 }
 

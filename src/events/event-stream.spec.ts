@@ -15,6 +15,7 @@ import {
 import type { Tx } from '../storage/store.js';
 import { defineEvent, type Envelope } from './event.js';
 import { EventStream } from './event-stream.js';
+import { streamGap } from './stream.events.js';
 
 class Noise {
   @Text({ max: 64 }) agent_id!: string;
@@ -268,6 +269,13 @@ describe('publishing without a transaction', () => {
       deep: [{ token: '[masked]', other: 1 }],
     });
     expect(more).toEqual({ secret: 's', deep: [{ token: 't', other: 1 }] });
+  });
+
+  it('counts a gap as old as what it tells of: where it is lost, another must reach as far back', async () => {
+    const { stream } = start();
+    stream.publish(streamGap({ reason: 'rollback', from: 5, to: 9, detected_at: 10 }));
+    await stream.flush();
+    expect(stream.writtenBehind('0-0')).toBe(5);
   });
 
   it('closes when everything is written, and says so when it could not', async () => {
