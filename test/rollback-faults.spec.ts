@@ -6,9 +6,10 @@ import type { ReadEvent } from '../src/events/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { EventLog, LOG_START } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
-import { ALWAYS, RedisServer, until, Wire } from './support/redis-server.js';
+import { ALWAYS, RedisServer, until } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { count, numbersOf } from './support/ticks.js';
+import { Wire } from './support/wire.js';
 
 /** The keeper looks every two seconds, and tells after a write. */
 const TOLD_MS = 10_000;
@@ -70,7 +71,7 @@ describe('a failover with events on both sides', () => {
     const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
     await until(() => lengthOf(pair.promoted) === lengthOf(pair.old), GOES_ON_MS, 'the replica having all');
     pair.promoted.cli('replicaof', 'no', 'one');
-    wires[1].turnTo(pair.promoted.port);
+    wires[1].retarget(pair.promoted.port);
     for (let n = 0; n < 100; n += 1) {
       fleet.publish(2);
       await sleep(5);
@@ -102,7 +103,7 @@ describe('a failover with events on both sides', () => {
   it('tells by gaps when each event was lost, and gives what survived to every reader once', async () => {
     await part();
     const seen = seenBy(stays);
-    wires[0].turnTo(pair.promoted.port);
+    wires[0].retarget(pair.promoted.port);
     fleet.publish(50);
     await until(async () => (await rollbacks()).length > 0, TOLD_MS, 'the log telling of it');
     await sleep(500);
@@ -168,12 +169,12 @@ describe('a failover with events on both sides', () => {
     await part();
     const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
     await until(() => lengthOf(third) === lengthOf(pair.promoted), GOES_ON_MS, 'the third having all');
-    wires[0].turnTo(pair.promoted.port);
+    wires[0].retarget(pair.promoted.port);
     third.cli('replicaof', 'no', 'one');
     fleet.publish(50);
     await fleet.goesOn();
     const seen = [...seenBy(stays), ...seenBy(leaves)];
-    for (const wire of wires) wire.turnTo(third.port);
+    for (const wire of wires) wire.retarget(third.port);
     fleet.publish(50);
     const last = (): boolean =>
       fleet.replicas.every(({ reader }) => numbersOf(reader.events, stays.name).at(-1) === 399);
@@ -196,7 +197,7 @@ describe('a failover with events on both sides', () => {
       const page = await read(query);
       pages += query.limit === 500 ? 1 : 0;
       // What it is given as its third page is of the old history; then the way leads to the new one.
-      if (pages === 3) wires[0].turnTo(pair.promoted.port);
+      if (pages === 3) wires[0].retarget(pair.promoted.port);
       return page;
     });
     const reader = await SseClient.open(`${stays.url}/api/events/stream?type=test.*`, undefined, LOG_START);

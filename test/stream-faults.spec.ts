@@ -11,10 +11,11 @@ import { StreamReader } from './faults/stream-reader.js';
 import { Writers } from './faults/writers.js';
 import { LONG } from './support/effort.js';
 import { ServiceProcess, temporaryFolder } from './support/process.js';
-import { ALWAYS, RedisServer, startSentinels, until, Wire } from './support/redis-server.js';
+import { ALWAYS, RedisServer, startSentinels, until } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { STORES } from './support/stores.js';
 import { count, numbersOf } from './support/ticks.js';
+import { Wire } from './support/wire.js';
 
 const KILLS = LONG ? 50 : 3;
 const REDIS_KILLS = LONG ? 20 : 2;

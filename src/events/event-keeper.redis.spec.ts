@@ -1,8 +1,9 @@
 /** What the keeper tells of a Redis that lost its end, and of processes that are gone or only seem to be. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
-import { RedisServer, until, Wire } from '../../test/support/redis-server.js';
+import { RedisServer, until } from '../../test/support/redis-server.js';
 import { tick } from '../../test/support/ticks.js';
+import { Wire } from '../../test/support/wire.js';
 import { nowSeconds, sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import type { Whereabouts } from '../shared/whereabouts.js';

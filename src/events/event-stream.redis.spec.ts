@@ -1,7 +1,8 @@
 /** What becomes of a batch whose answer was lost, for however long. */
 import { eventOf, openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
-import { RedisServer, until, Wire } from '../../test/support/redis-server.js';
+import { RedisServer, until } from '../../test/support/redis-server.js';
 import { count, numbersOf, tick } from '../../test/support/ticks.js';
+import { Wire } from '../../test/support/wire.js';
 import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { EventLogRedis } from '../storage/event-log.redis.js';

@@ -4,7 +4,6 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { sleep } from '../../src/shared/clock.js';
 import { ADMIN } from './service.js';
 
@@ -189,9 +188,7 @@ export function temporaryFolder(): { path: string; remove(): void } {
 
 /** The settings of a process whose wall clock is wrong by so much. */
 export function shiftedBy(ms: number): Record<string, string> {
-  const preload = pathToFileURL(join(__dirname, 'shifted-clock.mjs'));
-  preload.searchParams.set('ms', String(ms));
-  return { NODE_OPTIONS: `--import ${preload.href}` };
+  return { NODE_OPTIONS: `--require ${join(__dirname, 'shifted-clock.cjs')}`, SHIFTED_CLOCK: String(ms) };
 }
 
 type Start = (env?: Record<string, string>) => Promise<ServiceProcess>;

@@ -8,7 +8,8 @@ import { ReplicationRedis } from '../../src/storage/replication.redis.js';
 import { SCRIPTS } from '../../src/storage/scripts.redis.js';
 import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/store.contract.js';
 import { StoreRedis } from '../../src/storage/store.redis.js';
-import { type RedisServer, Wire } from './redis-server.js';
+import { type RedisServer } from './redis-server.js';
+import { Wire } from './wire.js';
 
 interface LogLine {
   level: 'info' | 'warn' | 'error';

@@ -1,7 +1,7 @@
 /** Real Redis servers for tests: on free ports of this machine, in folders that go with them. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -255,105 +255,4 @@ export async function startSentinels(): Promise<Group & { sentinels: RedisServer
 
 async function stopAll(servers: RedisServer[]): Promise<void> {
   await Promise.all(servers.map((server) => server.stop()));
-}
-
-/**
- * A wire between a client and a server that can be cut at the worst moment: after a command went through and before
- * its answer came back.
- */
-export class Wire {
-  /** How long each piece is on its way, in either direction. */
-  delayMs = 0;
-  private readonly sockets = new Set<Socket>();
-  private mark: string | undefined;
-  private torn = false;
-  private tearing = false;
-  private readonly server = createServer((client) => this.join(client));
-
-  private constructor(private target: number) {}
-
-  static async to(port: number): Promise<Wire> {
-    const wire = new Wire(port);
-    await new Promise<void>((resolve) => wire.server.listen(0, HOST, resolve));
-    return wire;
-  }
-
-  get url(): string {
-    const address = this.server.address();
-    return `redis://${HOST}:${typeof address === 'object' ? address?.port : ''}`;
-  }
-
-  /** The answer to the next request which contains this text gets lost, and the connection with it. */
-  cutAfter(mark: string): void {
-    this.mark = mark;
-  }
-
-  cut(): void {
-    for (const socket of this.sockets) socket.destroy();
-  }
-
-  /** Where the next answer gets lost by `cutAfter`, it stays cut. */
-  tearOnCut(): void {
-    this.tearing = true;
-  }
-
-  /** From now on it leads to another server. */
-  turnTo(port: number): void {
-    this.target = port;
-    this.cut();
-  }
-
-  /** Cut for as long as it is not mended: who connects meanwhile is cut off again. */
-  tear(): void {
-    this.torn = true;
-    this.cut();
-  }
-
-  mend(): void {
-    this.torn = false;
-    this.tearing = false;
-  }
-
-  async close(): Promise<void> {
-    this.cut();
-    await new Promise((resolve) => this.server.close(resolve));
-  }
-
-  private carry(deliver: () => void): void {
-    if (this.delayMs === 0) deliver();
-    else setTimeout(deliver, this.delayMs);
-  }
-
-  private join(client: Socket): void {
-    if (this.torn) {
-      client.destroy();
-      return;
-    }
-    const server = connect(this.target, HOST);
-    let doomed = false;
-    for (const socket of [client, server]) {
-      this.sockets.add(socket);
-      socket.on('error', () => undefined);
-      socket.on('close', () => {
-        this.sockets.delete(socket);
-        client.destroy();
-        server.destroy();
-      });
-    }
-    client.on('data', (data) => {
-      if (this.mark !== undefined && data.includes(this.mark)) {
-        this.mark = undefined;
-        doomed = true;
-      }
-      this.carry(() => server.write(data));
-    });
-    server.on('data', (data) => {
-      this.carry(() => {
-        if (doomed) {
-          if (this.tearing) this.torn = true;
-          client.destroy();
-        } else client.write(data);
-      });
-    });
-  }
 }
