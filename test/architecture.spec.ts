@@ -1,5 +1,5 @@
 /** The rules of the house that a machine can hold: who may know whom, and how large things may grow. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 
 const SRC = resolve(__dirname, '../src');
@@ -164,5 +164,18 @@ describe('the house', () => {
   it('keeps files at a size that can be read in one go', () => {
     const large = product.filter(({ text }) => text.split('\n').length > 400).map(({ path }) => path);
     expect(large).toEqual([]);
+  });
+
+  it('has a test for each sentence that ARCHITECTURE says must be true', () => {
+    const root = resolve(SRC, '..');
+    const page = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8');
+    const [, list = ''] = page.split('## What must be true');
+    const sentences = list.split(/^\d+\. /m).slice(1);
+    expect(sentences.length).toBeGreaterThan(10);
+    for (const sentence of sentences) {
+      const named = [...sentence.matchAll(/`((?:test|src)\/[\w./-]+\.ts)`/g)].map(([, path]) => path);
+      expect([sentence, named.length > 0]).toEqual([sentence, true]);
+      expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
+    }
   });
 });
