@@ -12,6 +12,8 @@ import { STORES } from './support/stores.js';
 
 const KILLS = LONG ? 50 : 3;
 const REDIS_KILLS = LONG ? 50 : 2;
+/** Longer than the mark of a process holds without being renewed, which is eight seconds. */
+const STOP_MS = LONG ? 35_000 : 11_000;
 const FREEZE_MS = LONG ? 10_000 : 4000;
 /** The promise is 2 s for an answer and 5 s for the recovery; the rest is for a machine that does other things too. */
 const ANSWER_MS = 2000 + 1000;
@@ -80,6 +82,34 @@ describe.each(STORES)('kill -9 of the service on %s', (_name, startStore) => {
         expect(await service.stop()).toEqual({ code: 0, signal: null });
       } finally {
         await store.stop();
+      }
+    },
+    LIMIT_MS,
+  );
+});
+
+describe('a replica that is stopped', () => {
+  it(
+    `for ${STOP_MS / 1000} s is not told as dead by the other, and loses nothing`,
+    async () => {
+      const redis = await RedisServer.start();
+      try {
+        const stopped = await start({ REDIS_URL: redis.url });
+        const other = await start({ REDIS_URL: redis.url });
+        const asked = { agent_id: 'a', agent_role: 'admin', action: 'threats.read' };
+        expect((await stopped.post('/api/policy/evaluate', asked)).status).toBe(200);
+        stopped.kill('SIGSTOP');
+        await sleep(STOP_MS);
+        expect(await gapsOf(other)).toEqual([]);
+        stopped.kill('SIGCONT');
+        expect((await stopped.post('/api/policy/evaluate', asked)).status).toBe(200);
+        await sleep(1000);
+        expect(await gapsOf(other)).toEqual([]);
+        expect(await walk(other, '/api/events?type=policy.rule_evaluated', 'events')).toHaveLength(2);
+        expect(await stopped.stop()).toEqual({ code: 0, signal: null });
+        expect(await other.stop()).toEqual({ code: 0, signal: null });
+      } finally {
+        await redis.stop();
       }
     },
     LIMIT_MS,
