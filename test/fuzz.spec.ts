@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { OpenAPIObject } from '@nestjs/swagger';
+import { sleep } from '../src/shared/clock.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { LONG } from './support/effort.js';
 import { type FuzzRequest, fuzzed, operationsOf, pairsOf } from './support/fuzz.js';
@@ -122,7 +123,10 @@ describe.each(STORES)('malformed requests on %s', (name, startStore) => {
           const request = fuzzed(SEED, number, pairs, ADMIN, ids);
           let sent = await send(request, port);
           // A busy service makes an honest 503; what the request itself causes, it causes again.
-          for (let again = 0; again < 3 && isBusy(sent); again += 1) sent = await send(request, port);
+          for (let again = 0; again < 10 && isBusy(sent); again += 1) {
+            await sleep(500);
+            sent = await send(request, port);
+          }
           const fault = faultIn(sent);
           statuses.set(sent.answer?.status ?? 0, (statuses.get(sent.answer?.status ?? 0) ?? 0) + 1);
           met.add(`${sent.request.operation} ${sent.request.flaws[0]}`);
