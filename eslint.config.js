@@ -18,7 +18,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ['test/**', 'src/**/*.spec.ts', 'src/**/*.contract.ts'],
+    files: ['test/**', 'src/**/*.spec.ts', 'src/storage/contract/**'],
     rules: {
       '@typescript-eslint/no-unsafe-argument': 'off',
       '@typescript-eslint/no-unsafe-member-access': 'off',

@@ -26,7 +26,7 @@ export default defineConfig({
   plugins: [
     {
       name: 'lua-scripts',
-      writeBundle: () => cpSync('src/storage/scripts', 'dist/scripts', { recursive: true }),
+      writeBundle: () => cpSync('src/storage/redis/scripts', 'dist/scripts', { recursive: true }),
     },
   ],
 });

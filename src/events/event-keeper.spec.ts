@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/database.embedded.js';
-import { EventLogEmbedded } from '../storage/event-log.embedded.js';
+import { EmbeddedDatabase } from '../storage/embedded/database.js';
+import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
+import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
 import { LOG_END, splitPosition } from '../storage/event-log.js';
-import { StoreEmbedded } from '../storage/store.embedded.js';
 import { EventKeeper } from './event-keeper.js';
 import { EventStream } from './event-stream.js';
 

@@ -5,9 +5,9 @@ import { count, numbersOf, tick } from '../../test/support/ticks.js';
 import { Wire } from '../../test/support/wire.js';
 import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
-import { EventLogRedis } from '../storage/event-log.redis.js';
-import { ReplicationRedis } from '../storage/replication.redis.js';
-import { SCRIPTS } from '../storage/scripts.redis.js';
+import { EventLogRedis } from '../storage/redis/redis-event-log.js';
+import { ReplicationRedis } from '../storage/redis/replica-ack.js';
+import { SCRIPTS } from '../storage/redis/scripts.js';
 import type { Envelope } from './event.js';
 import { EventStream } from './event-stream.js';
 

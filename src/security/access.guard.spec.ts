@@ -5,9 +5,9 @@ import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-hos
 import { currentContext, runInContext } from '../shared/context.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/database.embedded.js';
-import { EventLogEmbedded } from '../storage/event-log.embedded.js';
-import { StoreEmbedded } from '../storage/store.embedded.js';
+import { EmbeddedDatabase } from '../storage/embedded/database.js';
+import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
+import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
 import { Access, Public } from './access.decorator.js';
 import { AccessGuard } from './access.guard.js';
 import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';

@@ -2,9 +2,9 @@ import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, wri
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/database.embedded.js';
-import { EventLogEmbedded } from '../storage/event-log.embedded.js';
-import { StoreEmbedded } from '../storage/store.embedded.js';
+import { EmbeddedDatabase } from '../storage/embedded/database.js';
+import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
+import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
 import { type AdminAccess, AdminKey } from './admin-key.js';
 import { KEYS, makeKey } from './api-key.js';
 import { ApiKeys } from './api-keys.js';

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from './database.embedded.js';
-import { EventLogEmbedded } from './event-log.embedded.js';
+import { EmbeddedDatabase } from './embedded/database.js';
+import { EventLogEmbedded } from './embedded/embedded-event-log.js';
+import { StoreEmbedded } from './embedded/embedded-store.js';
 import { Retention } from './retention.js';
-import { StoreEmbedded } from './store.embedded.js';
 
 /** Forgets the numbers it is given, one a commit, and does not come to an end by itself before that. */
 class Numbers extends Retention {

@@ -1,15 +1,15 @@
 import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
 import type { Config } from '../config.js';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from './database.embedded.js';
-import { EventLogEmbedded } from './event-log.embedded.js';
+import { EmbeddedDatabase } from './embedded/database.js';
+import { EventLogEmbedded } from './embedded/embedded-event-log.js';
+import { StoreEmbedded } from './embedded/embedded-store.js';
 import { EventLog } from './event-log.js';
-import { EventLogRedis } from './event-log.redis.js';
-import { RedisLink } from './redis.js';
-import { ReplicationRedis } from './replication.redis.js';
-import { StoreEmbedded } from './store.embedded.js';
+import { RedisLink } from './redis/link.js';
+import { EventLogRedis } from './redis/redis-event-log.js';
+import { StoreRedis } from './redis/redis-store.js';
+import { ReplicationRedis } from './redis/replica-ack.js';
 import { Store } from './store.js';
-import { StoreRedis } from './store.redis.js';
 
 interface Backend {
   store: Store;

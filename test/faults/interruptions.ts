@@ -1,6 +1,6 @@
 /** What may happen to two replicas on one Redis that loses nothing of what it has acknowledged. */
 import { sleep } from '../../src/shared/clock.js';
-import { SCRIPTS } from '../../src/storage/scripts.redis.js';
+import { SCRIPTS } from '../../src/storage/redis/scripts.js';
 import type { Stage } from './stage.js';
 
 export interface Interruption {

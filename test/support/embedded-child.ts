@@ -22,7 +22,7 @@ const REPOSITORY = resolve(process.cwd());
 const SCRIPT = `
 import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
-import { EmbeddedDatabase } from './storage/database.embedded.js';
+import { EmbeddedDatabase } from './storage/embedded/database.js';
 const [folder, maxBytes] = process.argv.slice(2);
 const say = (message) => process.stdout.write(JSON.stringify(message) + '\\n');
 const tell = (error) => ({ code: error.code, detail: error.detail ?? String(error) });
@@ -125,15 +125,11 @@ export class Children {
   private readonly all: Child[] = [];
 
   constructor() {
-    const storage = readdirSync(join(REPOSITORY, 'src/storage')).filter((name) =>
-      name.endsWith('.embedded.ts'),
+    const embedded = readdirSync(join(REPOSITORY, 'src/storage/embedded')).filter(
+      (name) => !name.endsWith('.spec.ts'),
     );
-    for (const source of [
-      ...storage.map((name) => `storage/${name}`),
-      'storage/write-check.ts',
-      'shared/errors.ts',
-    ])
-      this.compile(source);
+    for (const name of embedded) this.compile(`storage/embedded/${name}`);
+    for (const source of ['storage/write-check.ts', 'shared/errors.ts']) this.compile(source);
     writeFileSync(join(this.folder, 'package.json'), '{"type":"module"}');
     writeFileSync(join(this.folder, 'child.js'), SCRIPT);
     symlinkSync(join(REPOSITORY, 'node_modules'), join(this.folder, 'node_modules'));

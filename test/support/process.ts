@@ -35,7 +35,7 @@ function requireBuild(): void {
   if (builtMs === undefined)
     throw new Error('dist/main.js is missing: type `npm run build`, then test again.');
   const newer = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
-    .filter((path) => /\.(ts|lua)$/.test(path) && !/\.(spec|contract)\.ts$/.test(path))
+    .filter((path) => /\.(ts|lua)$/.test(path) && !/\.spec\.ts$|^storage\/contract\//.test(path))
     .filter((path) => statSync(join(ROOT, 'src', path)).mtimeMs > builtMs);
   if (newer.length === 0) return;
   throw new Error(`dist is older than src/${newer.join(', src/')}: type \`npm run build\`, then test again.`);

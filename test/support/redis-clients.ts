@@ -1,13 +1,13 @@
 /** Clients of the storage on Redis, as replicas of the service have them. */
 import type { RedisConfig } from '../../src/config.js';
 import { BrainError } from '../../src/shared/errors.js';
+import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/contract/store.contract.js';
 import type { EventRecord } from '../../src/storage/event-log.js';
-import { EventLogRedis } from '../../src/storage/event-log.redis.js';
-import { RedisLink } from '../../src/storage/redis.js';
-import { ReplicationRedis } from '../../src/storage/replication.redis.js';
-import { SCRIPTS } from '../../src/storage/scripts.redis.js';
-import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/store.contract.js';
-import { StoreRedis } from '../../src/storage/store.redis.js';
+import { RedisLink } from '../../src/storage/redis/link.js';
+import { EventLogRedis } from '../../src/storage/redis/redis-event-log.js';
+import { StoreRedis } from '../../src/storage/redis/redis-store.js';
+import { ReplicationRedis } from '../../src/storage/redis/replica-ack.js';
+import { SCRIPTS } from '../../src/storage/redis/scripts.js';
 import { type RedisServer } from './redis-server.js';
 import { Wire } from './wire.js';
 

@@ -1,0 +1,219 @@
+/** The one suite that every `EventLog` passes. */
+import { sleep } from '../../shared/clock.js';
+import { randomId } from '../../shared/ids.js';
+import { comparePositions, type EventLog, type EventRecord, type LoggedEvent } from '../event-log.js';
+import type { Backend } from './store.contract.js';
+
+const event = (n: number, ...keys: string[]): EventRecord => ({
+  json: JSON.stringify({
+    n,
+    payload: { agent_id: keys.find((key) => key.startsWith('s:'))?.slice(2) },
+    meta: { correlation_id: keys.find((key) => key.startsWith('c:'))?.slice(2) ?? null },
+  }),
+  keys,
+});
+const numbers = (events: LoggedEvent[]): number[] =>
+  events.map(({ json }) => (JSON.parse(json) as { n: number }).n);
+
+export function eventLogContract(title: string, start: () => Promise<Backend>): void {
+  describe(`EventLog on ${title}`, () => {
+    let backend: Backend;
+    let log: EventLog;
+
+    beforeAll(async () => {
+      backend = await start();
+      log = (await backend.client()).log;
+    }, 60_000);
+    afterAll(() => backend.stop());
+    beforeEach(async () => {
+      for (;;) if ((await log.trim('999999999999999-0', 1000)).length === 0) return;
+    });
+
+    it('starts empty', async () => {
+      expect(await log.bounds()).toMatchObject({ first: null, last: null, length: 0 });
+      expect(await log.read({ order: 'asc', limit: 10 })).toEqual([]);
+    });
+
+    it('keeps order, reads both ways, and pages with `after`', async () => {
+      await log.append(
+        randomId(8),
+        [0, 1, 2, 3, 4].map((n) => event(n)),
+      );
+      const up = await log.read({ order: 'asc', limit: 3 });
+      expect(numbers(up)).toEqual([0, 1, 2]);
+      expect(numbers(await log.read({ order: 'asc', limit: 3, after: up[2]?.position }))).toEqual([3, 4]);
+      const down = await log.read({ order: 'desc', limit: 2 });
+      expect(numbers(down)).toEqual([4, 3]);
+      expect(numbers(await log.read({ order: 'desc', limit: 9, after: down[1]?.position }))).toEqual([
+        2, 1, 0,
+      ]);
+    });
+
+    it('reads between bounds, both inclusive', async () => {
+      await log.append(
+        randomId(8),
+        [0, 1, 2, 3].map((n) => event(n)),
+      );
+      const all = await log.read({ order: 'asc', limit: 9 });
+      const bounds = { from: all[1]?.position, until: all[2]?.position };
+      expect(numbers(await log.read({ order: 'asc', limit: 9, ...bounds }))).toEqual([1, 2]);
+      expect(numbers(await log.read({ order: 'desc', limit: 9, ...bounds }))).toEqual([2, 1]);
+    });
+
+    it('finds events by subject and by correlation, in log order, both ways', async () => {
+      await log.append(randomId(8), [event(0, 's:x', 'c:1'), event(1, 's:y', 'c:1'), event(2, 's:x', 'c:2')]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 's:x' }))).toEqual([0, 2]);
+      expect(numbers(await log.read({ order: 'desc', limit: 9, key: 's:x' }))).toEqual([2, 0]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 'c:1' }))).toEqual([0, 1]);
+      const [first] = await log.read({ order: 'asc', limit: 1, key: 's:x' });
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 's:x', after: first?.position }))).toEqual(
+        [2],
+      );
+      expect(await log.read({ order: 'asc', limit: 9, key: 's:nobody' })).toEqual([]);
+    });
+
+    it('finds what stands under keys that no store could take as they are, and takes none for another', async () => {
+      const values = ['a b', '{a}', 'a\nb', 'ä', 'a'.repeat(300), 'a'.repeat(299), 'a', 'a:b', 'c:a', ''];
+      await log.append(
+        randomId(8),
+        values.map((value, n) => event(n, `s:${value}`, `c:${value}`)),
+      );
+      for (const [n, value] of values.entries()) {
+        for (const key of [`s:${value}`, `c:${value}`])
+          expect(numbers(await log.read({ order: 'asc', limit: 9, key }))).toEqual([n]);
+      }
+    });
+
+    it('applies a batch once, however often it is sent', async () => {
+      const id = randomId(8);
+      const first = await log.append(id, [event(1), event(2)]);
+      expect(await log.append(id, [event(1), event(2)])).toBe(first);
+      expect(numbers(await log.read({ order: 'asc', limit: 9 }))).toEqual([1, 2]);
+    });
+
+    it('gives positions that grow, with several writers', async () => {
+      const writers = await Promise.all([backend.client(), backend.client(), backend.client()]);
+      const appended = await Promise.all(
+        Array.from({ length: 60 }, (_, n) => writers[n % 3].log.append(randomId(8), [event(n)])),
+      );
+      expect(new Set(appended).size).toBe(60);
+      const read = await log.read({ order: 'asc', limit: 100 });
+      const positions = read.map(({ position }) => position);
+      expect([...positions].sort(comparePositions)).toEqual(positions);
+      expect([...appended].sort(comparePositions)).toEqual(positions);
+      const later = await log.append(randomId(8), [event(99)]);
+      expect(comparePositions(later, positions.at(-1) as string)).toBeGreaterThan(0);
+    });
+
+    it('keeps the order of a batch that is long, and applies it once as well', async () => {
+      const id = randomId(8);
+      const wide = (n: number): EventRecord => {
+        const { json, keys } = event(n, 's:x');
+        return { json: `${json.slice(0, -1)},"text":"${'ä'.repeat(n === 7 ? 200_000 : 2000)}"}`, keys };
+      };
+      const batch = Array.from({ length: 150 }, (_, n) => wide(n));
+      const last = await log.append(id, batch);
+      expect(await log.append(id, batch)).toBe(last);
+      const read = await log.read({ order: 'asc', limit: 1000 });
+      expect(read.map(({ json }) => json)).toEqual(batch.map(({ json }) => json));
+      expect(read.at(-1)?.position).toBe(last);
+      expect(await log.read({ order: 'asc', limit: 1000, key: 's:x' })).toEqual(read);
+    });
+
+    it('knows its bounds and which positions it holds', async () => {
+      const last = await log.append(randomId(8), [event(1), event(2)]);
+      const bounds = await log.bounds();
+      expect([bounds.last, bounds.length]).toEqual([last, 2]);
+      expect(await log.has({ position: last })).toBe(true);
+      expect(await log.has({ position: '1-1' })).toBe(false);
+    });
+
+    it('trims events and their index entries together, and says which', async () => {
+      await log.append(randomId(8), [event(0, 's:x', 'c:a'), event(1, 's:x'), event(2, 's:x', 'c:a')]);
+      const all = await log.read({ order: 'asc', limit: 9 });
+      const gone = await log.trim(all[2]?.position, 1);
+      expect(numbers(gone)).toEqual([0]);
+      expect(numbers(await log.trim(all[2]?.position, 100))).toEqual([1]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9 }))).toEqual([2]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 's:x' }))).toEqual([2]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9, key: 'c:a' }))).toEqual([2]);
+      expect((await log.bounds()).length).toBe(1);
+    });
+
+    it('goes on behind what was trimmed, also after a restart', async () => {
+      const last = await log.append(randomId(8), [event(1)]);
+      await log.trim('999999999999999-0', 10);
+      log = (await backend.restart()).log;
+      expect(comparePositions(await log.append(randomId(8), [event(2)]), last)).toBeGreaterThan(0);
+    });
+
+    it('hands out what comes next, oldest first, and says whether anything may be missing before it', async () => {
+      await log.append(randomId(8), [event(0), event(1), event(2)]);
+      const [first, second, third] = await log.read({ order: 'asc', limit: 9 });
+      const next = await log.next(first, 1);
+      expect([numbers(next.events), next.anchored]).toEqual([[1], true]);
+      expect((await log.next(third, 9)).events).toEqual([]);
+      await log.trim(third.position, 9);
+      expect((await log.next(second, 9)).anchored).toBe(false);
+      expect(await log.next(third, 9)).toMatchObject({ events: [], anchored: true });
+    });
+
+    it('waits for what comes next, whoever writes it, and no longer than it was told', async () => {
+      const after = await log.append(randomId(8), [event(0)]);
+      const other = (await backend.client()).log;
+      const waiting = log.next({ position: after }, 9, { ms: 10_000 });
+      await sleep(50);
+      await other.append(randomId(8), [event(1)]);
+      expect(numbers((await waiting).events)).toEqual([1]);
+      const { last } = await log.bounds();
+      expect((await log.next({ position: last as string }, 9, { ms: 50 })).events).toEqual([]);
+      const abort = new AbortController();
+      const ended = log.next({ position: last as string }, 9, { ms: 60_000, signal: abort.signal });
+      abort.abort();
+      expect((await ended).events).toEqual([]);
+    });
+
+    it('takes another event at the same position for another', async () => {
+      await log.append(randomId(8), [event(0), event(1)]);
+      const [first] = await log.read({ order: 'asc', limit: 1 });
+      const other = { ...first, json: event(7).json };
+      expect([await log.has(first), await log.has(other)]).toEqual([true, false]);
+      const next = await log.next(first, 9);
+      expect([next.anchored, numbers(next.events)]).toEqual([true, [1]]);
+      expect((await log.next(other, 9)).anchored).toBe(false);
+      expect((await log.bounds()).end?.json).toBe(event(1).json);
+    });
+
+    it('knows its forks, oldest first, and that nothing parted from what it reads', async () => {
+      const last = await log.append(randomId(8), [event(0)]);
+      const forks = await log.forks();
+      expect(forks.map(({ order }) => order)).toEqual(forks.map((_, n) => forks[0].order + n));
+      expect(log.history ?? []).toEqual(forks);
+      for (const { position } of forks) expect(comparePositions(position, last)).toBeLessThan(0);
+      const { forks: read = forks } = await log.next({ position: last }, 1);
+      expect(read).toEqual(forks);
+    });
+
+    it('tells once what it has acknowledged last, and that is there', async () => {
+      log.acknowledged();
+      await log.append(randomId(8), [event(0), event(1)]);
+      const places = log.acknowledged();
+      for (const place of places) {
+        expect(place.json).toBe(event(1).json);
+        expect(await log.has(place)).toBe(true);
+      }
+      expect(log.acknowledged()).toEqual([]);
+    });
+
+    it('tells of a trim in its own commit, and keeps in mind what was trimmed', async () => {
+      await log.append(randomId(8), [event(0, 's:x'), event(1, 's:x'), event(2, 's:x')]);
+      const all = await log.read({ order: 'asc', limit: 9 });
+      const tell = (gone: LoggedEvent[]): EventRecord => event(100 + gone.length);
+      expect(numbers(await log.trim(all[2].position, 9, tell))).toEqual([0, 1]);
+      expect(numbers(await log.read({ order: 'asc', limit: 9 }))).toEqual([2, 102]);
+      expect(await log.bounds()).toMatchObject({ trimmed: all[1].position, length: 2 });
+      expect(await log.trim(all[2].position, 9, tell)).toEqual([]);
+      expect((await log.bounds()).length).toBe(2);
+    });
+  });
+}

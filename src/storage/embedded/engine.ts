@@ -1,0 +1,118 @@
+/** Opens the embedded engine on a folder that is locked and looked at, and makes the first store in it. */
+import { getSystemErrorName } from 'node:util';
+import { type Database, open, type RootDatabase } from 'lmdb';
+import { BrainError, messageOf } from '../../shared/errors.js';
+import type { DataFolder } from './data-folder.js';
+import { causeOf, isShortWrite, type Key, Table, type TableStats } from './table.js';
+
+export type Root = RootDatabase<string, Key>;
+export type RootStats = TableStats & {
+  lastPageNumber: number;
+  pageSize: number;
+  lastTxnId: number;
+  free: TableStats;
+};
+
+export interface Tables {
+  docs: Table;
+  index: Table;
+  uniques: Table;
+  counts: Table<number>;
+  entries: Table;
+  log: Table;
+  logIndex: Table;
+  meta: Table;
+}
+
+const MIB = 2 ** 20;
+/** The shape of the tables; a store of a later one is refused. */
+const FORMAT = 1;
+const FORMAT_KEY: Key = ['format'];
+/** The number of the system's error for a map that does not fit. */
+const ENOMEM = 12;
+
+export function openEngine(path: string, maxBytes: number): Root {
+  const options = {
+    path,
+    maxDbs: 12,
+    encoding: 'string' as const,
+    // The map has its final size from the start: the engine would double it again and again without a bound.
+    mapSize: Math.ceil(maxBytes / MIB) * MIB,
+    // Otherwise each commit has a second promise that nobody holds, and its rejection ends the process.
+    eventTurnBatching: false,
+    // Go back to the last flush, whatever else lay in memory when the last process ended.
+    safeRestore: true,
+    permissionsMode: 0o600,
+  };
+  return open<string, Key>(options);
+}
+
+export function openTables(root: Root): Tables {
+  const table = (name: string): Table => new Table(root.openDB<string, Key>({ name, encoding: 'string' }));
+  return {
+    docs: table('docs'),
+    index: table('index'),
+    uniques: table('uniques'),
+    counts: new Table(root.openDB<number, Key>({ name: 'counts', encoding: 'json' })),
+    entries: table('entries'),
+    log: table('log'),
+    logIndex: table('log-index'),
+    meta: table('meta'),
+  };
+}
+
+/** With all its tables, so that to open it again writes nothing. */
+export async function createStore(place: DataFolder): Promise<void> {
+  try {
+    place.reserveEngineLock(place.unborn);
+    const root = openEngine(place.unborn, 64 * MIB);
+    const { meta } = openTables(root);
+    await root.transaction(() => meta.putSync(FORMAT_KEY, String(FORMAT)));
+    await root.flushed;
+    await root.close();
+  } catch (error) {
+    throw refusal(await causeOf(error), place);
+  }
+  place.adopt();
+}
+
+export async function openStore(
+  place: DataFolder,
+  maxBytes: number,
+): Promise<{ root: Root; tables: Tables }> {
+  let root: Root | undefined;
+  try {
+    place.reserveEngineLock(place.file);
+    root = openEngine(place.file, maxBytes);
+    checkFormat(root, place);
+    return { root, tables: openTables(root) };
+  } catch (error) {
+    await root?.close();
+    throw refusal(error, place);
+  }
+}
+
+function checkFormat(root: Root, place: DataFolder): void {
+  // Not created when it is missing: what is no store of ours stays as it is.
+  const options = { name: 'meta', encoding: 'string' as const, create: false };
+  const meta = root.openDB<string, Key>(options) as Database<string, Key> | undefined;
+  const format = meta?.get(FORMAT_KEY);
+  if (format === undefined) throw place.damaged('it is not a store of this service');
+  if (Number(format) <= FORMAT) return;
+  const detail = `The data file ${place.file} was written by a later release (format ${format}). Start that release.`;
+  throw new BrainError('unavailable', 'data_file_newer', detail);
+}
+
+/** The engine's errors have numbers: positive ones are the system's, the others its own. */
+function refusal(error: unknown, place: DataFolder): Error {
+  const code = (error as { code?: unknown }).code;
+  if (!(error instanceof Error) || typeof code !== 'number') return place.refusal(error);
+  if (code === ENOMEM) {
+    const detail =
+      'There is too little address space for BRAIN_EMBEDDED_MAX_GIB. Lower it, or raise the limit (ulimit -v).';
+    return new BrainError('unavailable', 'data_folder_unusable', detail, { cause: error });
+  }
+  if (code <= 0) return place.damaged(messageOf(error), error);
+  const name = isShortWrite(code, error.message) ? 'ENOSPC' : getSystemErrorName(-code);
+  return place.refusal(Object.assign(new Error(error.message), { code: name }));
+}

@@ -1,0 +1,222 @@
+/** Ordered indexes and counters of the embedded store: written inside its commits, walked by its lists. */
+import { digest } from '../../shared/ids.js';
+import { readCursor, writeCursor } from '../cursor.js';
+import { ALL, countDeltas, indexMoves } from '../index-moves.js';
+import {
+  type Collection,
+  DEFAULT_PAGE,
+  type ListQuery,
+  MAX_CANDIDATES,
+  MAX_COUNTED,
+  MAX_PAGE,
+  type Page,
+} from '../store.js';
+import { decode } from '../transaction.js';
+import type { EmbeddedDatabase, Key } from './database.js';
+
+// biome-ignore lint/suspicious/noExplicitAny: one index keeps the rows of many collections.
+type Any = any;
+
+/** Rebuilding and clearing go so many rows at a time, so that no commit holds the event loop for long. */
+const CHUNK = 1000;
+
+interface Place {
+  order: number;
+  id: string;
+}
+
+interface Walk {
+  rows: Key;
+  size: number;
+  others: Key[];
+  from: number;
+  until: number;
+  bounded: boolean;
+  /** How wide the stretches are that are counted beforehand, where they are. */
+  stretch?: number;
+  reverse: boolean;
+}
+
+/** Sorts behind every id. */
+const LAST = '\u{10ffff}';
+
+export function under(prefix: Key): { start: Key; end: Key } {
+  return { start: prefix, end: [...prefix, LAST] };
+}
+
+function rowsOf(collection: Collection<Any>, name: string, value: string): Key {
+  return [collection.name, collection.indexVersion, name, name === ALL ? '' : digest(value)];
+}
+
+/** Where the rows are counted whose order value lies in one stretch. */
+function stretchOf(rows: Key, order: number, width: number): Key {
+  return [...rows, Math.floor(order / width)];
+}
+
+export class EmbeddedIndex {
+  constructor(private readonly db: EmbeddedDatabase) {}
+
+  /** Only inside a commit. */
+  move(collection: Collection<Any>, id: string, before: unknown, after: unknown): void {
+    for (const { name, from, to } of indexMoves(collection, before, after)) {
+      if (from) this.db.index.removeSync([...rowsOf(collection, name, from.value), from.order, id]);
+      if (to) this.db.index.putSync([...rowsOf(collection, name, to.value), to.order, id], '');
+      const width = collection.stretches?.[name];
+      if (width && from) this.add(stretchOf(rowsOf(collection, name, from.value), from.order, width), -1);
+      if (width && to) this.add(stretchOf(rowsOf(collection, name, to.value), to.order, width), 1);
+      if (from?.value === to?.value && from && to) continue;
+      if (from) this.add(rowsOf(collection, name, from.value), -1);
+      if (to) this.add(rowsOf(collection, name, to.value), 1);
+    }
+    for (const [name, delta] of Object.entries(countDeltas(collection, before, after))) {
+      this.add([collection.name, collection.indexVersion, 'count', name], delta);
+    }
+  }
+
+  private add(key: Key, delta: number): void {
+    const sum = (this.db.counts.get(key) ?? 0) + delta;
+    if (sum === 0) this.db.counts.removeSync(key);
+    else this.db.counts.putSync(key, sum);
+  }
+
+  async list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
+    const walk = this.walkOf(collection, query);
+    const limit = Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE);
+    const rows: T[] = [];
+    let last: Place | undefined;
+    let read = 0;
+    let more = false;
+    const most = walk.others.length === 0 ? limit : MAX_CANDIDATES;
+    for (const place of this.places(walk, query.cursor, most + 1)) {
+      if (rows.length === limit || read === most) {
+        more = true;
+        break;
+      }
+      read += 1;
+      last = place;
+      if (!walk.others.every((other) => this.db.index.doesExist([...other, place.order, place.id]))) continue;
+      const json = this.db.docs.get([collection.name, place.id]);
+      if (json !== undefined) rows.push(decode(collection, place.id, json));
+    }
+    const total = await this.totalOf(walk);
+    return { rows, total, next: more && last ? writeCursor(last) : null };
+  }
+
+  counts(collection: Collection<Any>): Record<string, number> {
+    const prefix = [collection.name, collection.indexVersion, 'count'];
+    const counts: Record<string, number> = {};
+    for (const { key, value } of this.db.counts.getRange(under(prefix))) counts[String(key[3])] = value;
+    return { total: 0, ...counts };
+  }
+
+  /** Builds the indexes anew where their version is another than that of the code. */
+  async prepare(collection: Collection<Any>): Promise<void> {
+    const marker = ['index-version', collection.name];
+    const version = String(collection.indexVersion);
+    if (this.db.meta.get(marker) === version) return;
+    await this.clear(this.db.index, [collection.name]);
+    await this.clear(this.db.counts, [collection.name]);
+    let after: Key = [collection.name];
+    for (;;) {
+      const range = { ...under([collection.name]), start: after, exclusiveStart: true, limit: CHUNK };
+      const chunk = [...this.db.docs.getRange(range)];
+      const last = chunk.at(-1);
+      if (!last) break;
+      await this.db.commit(() => {
+        for (const { key, value } of chunk) {
+          const id = String(key[1]);
+          this.move(collection, id, undefined, decode(collection, id, value));
+        }
+      });
+      after = last.key;
+    }
+    await this.db.commit(() => this.db.meta.putSync(marker, version));
+  }
+
+  private async clear(
+    table: EmbeddedDatabase['index'] | EmbeddedDatabase['counts'],
+    prefix: Key,
+  ): Promise<void> {
+    for (;;) {
+      const keys = [...table.getKeys({ ...under(prefix), limit: CHUNK })];
+      if (keys.length === 0) return;
+      const remove = (): void => {
+        for (const key of keys) table.removeSync(key);
+      };
+      await this.db.commit(remove, { frees: true });
+    }
+  }
+
+  /** The rarest filter is walked; membership in the others is looked up row by row. */
+  private walkOf(collection: Collection<Any>, query: ListQuery): Walk {
+    const filters = Object.entries(query.where ?? {}).filter(([, value]) => value !== undefined) as [
+      string,
+      string,
+    ][];
+    const sets = filters.map(([name, value]) => rowsOf(collection, name, value));
+    if (sets.length === 0) sets.push(rowsOf(collection, ALL, ''));
+    const sized = sets
+      .map((rows) => ({ rows, size: this.db.counts.get(rows) ?? 0 }))
+      .sort((a, b) => a.size - b.size);
+    const bounded = query.from !== undefined || query.until !== undefined;
+    const { rows, size } = sized[0];
+    return {
+      rows,
+      size,
+      others: sized.slice(1).map((other) => other.rows),
+      from: query.from ?? -Number.MAX_VALUE,
+      until: query.until ?? Number.MAX_VALUE,
+      bounded,
+      // The rows of several filters are walked one by one, so only a single filter can be counted by stretches.
+      stretch: filters.length === 1 ? collection.stretches?.[filters[0][0]] : undefined,
+      reverse: query.direction !== 'asc',
+    };
+  }
+
+  private *places(walk: Walk, cursor: string | undefined, limit: number): Generator<Place> {
+    const low: Key = [...walk.rows, walk.from];
+    const high: Key = [...walk.rows, walk.until, LAST];
+    const after = cursor === undefined ? undefined : readCursor(cursor);
+    const place = after && [...walk.rows, after.order, after.id];
+    const range = walk.reverse
+      ? {
+          start: place ?? high,
+          end: low,
+          reverse: true,
+          exclusiveStart: place !== undefined,
+          inclusiveEnd: true,
+        }
+      : { start: place ?? low, end: high, exclusiveStart: place !== undefined };
+    for (const key of this.db.index.getKeys({ ...range, limit })) {
+      const [order, id] = key.slice(-2) as [number, string];
+      yield { order, id };
+    }
+  }
+
+  private async totalOf(walk: Walk): Promise<number | null> {
+    if (walk.others.length === 0 && !walk.bounded) return walk.size;
+    if (walk.others.length === 0) return this.totalWithin(walk);
+    if (walk.size > MAX_COUNTED) return null;
+    let total = 0;
+    for (const { order, id } of this.places({ ...walk, reverse: false }, undefined, MAX_COUNTED)) {
+      if (walk.others.every((other) => this.db.index.doesExist([...other, order, id]))) total += 1;
+    }
+    return total;
+  }
+
+  /** The engine counts keys by walking them: where stretches are counted, only the two that are cut are walked. */
+  private totalWithin({ rows, from, until, stretch }: Walk): number {
+    const walked = (start: Key, end: Key): number => this.db.index.getKeysCount({ start, end });
+    const start = [...rows, from];
+    const end = [...rows, until, LAST];
+    if (stretch === undefined) return walked(start, end);
+    const first = Math.floor(from / stretch) + 1;
+    const last = Math.floor(until / stretch);
+    if (first >= last) return walked(start, end);
+    let total = walked(start, [...rows, first * stretch]) + walked([...rows, last * stretch], end);
+    for (const { value } of this.db.counts.getRange({ start: [...rows, first], end: [...rows, last] })) {
+      total += value;
+    }
+    return total;
+  }
+}

@@ -1,0 +1,60 @@
+/** A page of a list, asked of `scripts/list.lua` in one round trip. */
+import { readCursor, writeCursor } from '../cursor.js';
+import { ALL } from '../index-moves.js';
+import {
+  type Collection,
+  DEFAULT_PAGE,
+  type ListQuery,
+  MAX_CANDIDATES,
+  MAX_COUNTED,
+  MAX_PAGE,
+  type Page,
+} from '../store.js';
+import { decode } from '../transaction.js';
+import type { RedisLink } from './link.js';
+import { decodeOrder, encodeOrder, ORDER_LENGTH } from './order.js';
+import { SCRIPTS } from './scripts.js';
+
+type Answer = [total: number, more: 0 | 1, last: string, ...documents: string[]];
+
+export async function listPage<T>(
+  link: RedisLink,
+  collection: Collection<T>,
+  query: ListQuery,
+): Promise<Page<T>> {
+  const { keys } = link;
+  const sets: string[] = [];
+  for (const [name, value] of Object.entries(query.where ?? {})) {
+    if (value !== undefined) sets.push(keys.rows(collection, name, value));
+  }
+  if (sets.length === 0) sets.push(keys.rows(collection, ALL, ''));
+  const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
+  const limit = Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE);
+  const args = [
+    collection.name,
+    collection.indexVersion,
+    keys.document(collection, ''),
+    query.direction === 'asc' ? 'asc' : 'desc',
+    boundOf(query.from),
+    boundOf(query.until),
+    after === undefined ? '' : encodeOrder(after.order) + after.id,
+    limit,
+    MAX_CANDIDATES,
+    MAX_COUNTED,
+  ];
+  const answer = (await link.script(SCRIPTS.list, [keys.collections, ...sets], args)) as Answer;
+  const [total, more, last, ...documents] = answer;
+  const rows: T[] = [];
+  for (let i = 0; i < documents.length; i += 2) {
+    rows.push(decode(collection, documents[i], documents[i + 1]));
+  }
+  const place = { order: decodeOrder(last), id: last.slice(ORDER_LENGTH) };
+  const next = more === 1 && limit > 0 ? writeCursor(place) : null;
+  return { rows, total: total < 0 ? null : total, next };
+}
+
+/** Beyond the largest number there is nothing to be found, and nothing to be cut off either. */
+function boundOf(order: number | undefined): string {
+  if (order === undefined) return '';
+  return encodeOrder(Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, order)));
+}

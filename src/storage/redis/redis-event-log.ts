@@ -1,0 +1,245 @@
+/** `EventLog` on a stream of Redis; events of a transaction are appended by the script of its commit. */
+import { BrainError, isBrainError } from '../../shared/errors.js';
+import {
+  EventLog,
+  type EventRecord,
+  type Fork,
+  indexKeys,
+  type LogBounds,
+  type LoggedEvent,
+  type LogQuery,
+  type LogTail,
+  type Place,
+  positionBefore,
+  splitPosition,
+  type Wait,
+} from '../event-log.js';
+import { ONCE_KEPT_SECONDS } from '../store.js';
+import { Program } from './commit-program.js';
+import type { RedisLink } from './link.js';
+import type { ReplicationRedis } from './replica-ack.js';
+import { SCRIPTS } from './scripts.js';
+import { forksOf } from './terms.js';
+import { RecordsRedis } from './transaction-records.js';
+
+const PIECE_CHARACTERS = 64 * 1024;
+
+type Entry = [position: string, fields: string[]];
+type Bounds = [
+  length: number,
+  first: string,
+  last: string,
+  deleted: string,
+  removed: number,
+  lastFields: string[],
+];
+
+export class EventLogRedis extends EventLog {
+  private readonly records: RecordsRedis;
+  /** Batches that were sent without an answer: what was sent then may arrive at any time, so their records stay. */
+  private readonly unanswered = new Set<string>();
+
+  constructor(
+    private readonly link: RedisLink,
+    private readonly replication: ReplicationRedis,
+    private readonly keptSeconds = ONCE_KEPT_SECONDS,
+  ) {
+    super();
+    this.records = new RecordsRedis(link);
+  }
+
+  get batchKnownMs(): number {
+    return this.keptSeconds * 1000;
+  }
+
+  watchDurability(): () => Promise<void> {
+    const { epoch } = this.link;
+    return async () => this.replication.ofWritten(epoch);
+  }
+
+  async append(batchId: string, events: EventRecord[]): Promise<string> {
+    const { epoch } = this.link;
+    const programs = piecesOf(events).map((piece, n) => {
+      const program = new Program(this.link.keys, `batch-${batchId}-${n}`);
+      program.record(piece);
+      return program;
+    });
+    try {
+      const positions = await Promise.all(programs.map((program) => this.commit(program)));
+      const answeredAtOnce = !this.unanswered.delete(batchId) && this.link.epoch === epoch;
+      if (answeredAtOnce) this.records.forget(...programs.map(({ recordKey }) => recordKey));
+      const last = positions.at(-1) ?? '';
+      this.link.terms.acknowledge(last, events.at(-1)?.json);
+      return last;
+    } catch (error) {
+      this.unanswered.add(batchId);
+      throw error;
+    }
+  }
+
+  private async commit(program: Program): Promise<string> {
+    const { keys, args } = program.build(false, this.keptSeconds);
+    const record = String(await this.link.script(SCRIPTS.commit, keys, args));
+    const [position = '', refused] = record.split('\n');
+    if (refused) {
+      const detail = `The event log refuses events: ${refused}. Rename or remove that key.`;
+      throw new BrainError('conflict', 'log_refused', detail);
+    }
+    return position;
+  }
+
+  async read(query: LogQuery): Promise<LoggedEvent[]> {
+    const ascending = query.order === 'asc';
+    const low = (ascending ? query.after && `(${query.after}` : undefined) ?? query.from;
+    const high = (ascending ? undefined : query.after && `(${query.after}`) ?? query.until;
+    if (query.key !== undefined) return this.readIndex(query, query.key, low, high);
+    const { stream } = this.link.keys;
+    const range = ascending ? [low ?? '-', high ?? '+'] : [high ?? '+', low ?? '-'];
+    const command = ascending ? 'xrange' : 'xrevrange';
+    const entries = await this.link.command(command, [stream, ...range, 'COUNT', query.limit]);
+    return (entries as Entry[]).map(loggedOf);
+  }
+
+  async bounds(): Promise<LogBounds> {
+    const found = await this.link.script(SCRIPTS.logBounds, [this.link.keys.stream], []);
+    const [length, first, last, deleted, removed, fields] = found as Bounds;
+    // XTRIM leaves no mark, so what another program cut off is told by what is left.
+    const cut = removed > 0 && first !== '' ? positionBefore(first) : null;
+    const end = last === '' ? null : loggedOf([last, fields]);
+    return { first: first || null, last: end && last, end, length, trimmed: deleted || cut };
+  }
+
+  async has(place: Place): Promise<boolean> {
+    const { position } = place;
+    const found = await this.link.command('xrange', [this.link.keys.stream, position, position]);
+    return isAt(place, found as Entry[]);
+  }
+
+  get history(): Fork[] | undefined {
+    return this.link.terms.forks;
+  }
+
+  async forks(): Promise<Fork[]> {
+    try {
+      return forksOf(await this.link.command('hgetall', [this.link.keys.terms]));
+    } catch (error) {
+      // Readers go on without them.
+      if (isBrainError(error, 'store_wrong_type')) return [];
+      throw error;
+    }
+  }
+
+  acknowledged(): Place[] {
+    return this.link.terms.acknowledged();
+  }
+
+  /** On a connection of its own, because a command that waits would hold up all others. */
+  async next(after: Place, limit: number, wait?: Wait): Promise<LogTail> {
+    const link = this.link.twin();
+    // Noted before it is asked: what is read may belong to a younger history, never to an older one.
+    const { forks } = link.terms;
+    const { position } = after;
+    const { stream } = this.link.keys;
+    const block = wait ? ['BLOCK', wait.ms] : [];
+    const args = ['COUNT', limit, ...block, 'STREAMS', stream, position];
+    const answers = Promise.all([
+      link.command('xread', args, stream),
+      // Asked behind it on the same connection: what was there then was there while the events were read.
+      link.command('xrange', [stream, position, position]),
+    ]);
+    const answer = await unlessAborted(answers, wait?.signal);
+    if (!answer) return { events: [], anchored: true, forks };
+    const [found, anchor] = answer as [[stream: string, entries: Entry[]][] | null, Entry[]];
+    return { events: (found?.[0]?.[1] ?? []).map(loggedOf), anchored: isAt(after, anchor), forks };
+  }
+
+  async trim(
+    position: string,
+    limit: number,
+    tell?: (gone: LoggedEvent[]) => EventRecord,
+  ): Promise<LoggedEvent[]> {
+    const { keys } = this.link;
+    const range = [keys.stream, '-', `(${position}`, 'COUNT', limit];
+    const events = ((await this.link.command('xrange', range)) as Entry[]).map(loggedOf);
+    if (events.length === 0) return [];
+    const indexes: string[] = [];
+    const args: (string | number)[] = [tell ? tell(events).json : ''];
+    for (const event of events) {
+      const under = keysOf(event.json);
+      for (const key of under) indexes.push(keys.events(key));
+      args.push(event.position, placeOf(event.position), under.length);
+    }
+    await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], args);
+    return events;
+  }
+
+  private async readIndex(query: LogQuery, key: string, low?: string, high?: string): Promise<LoggedEvent[]> {
+    const keys = [this.link.keys.stream, this.link.keys.events(key)];
+    const args = [query.order, query.limit, boundOf(low) ?? '-', boundOf(high) ?? '+'];
+    const found = (await this.link.script(SCRIPTS.readLog, keys, args)) as string[];
+    const events: LoggedEvent[] = [];
+    for (let i = 0; i < found.length; i += 2) {
+      events.push({ position: found[i], json: found[i + 1] });
+    }
+    return events;
+  }
+}
+
+/**
+ * A batch goes to Redis in pieces, one behind the other on one connection: each holds up Redis, and whoever waits for it, for
+ * a millisecond, and a longer text is an object that V8 maps from the system anew for each batch. All are applied once, by the
+ * id of the batch. One that is refused is sent again with the batch, and then comes behind those that were not.
+ */
+function piecesOf(events: EventRecord[]): EventRecord[][] {
+  const pieces: EventRecord[][] = [];
+  let room = 0;
+  for (const event of events) {
+    if (room <= 0) {
+      pieces.push([]);
+      room = PIECE_CHARACTERS;
+    }
+    pieces[pieces.length - 1].push(event);
+    room -= event.json.length;
+  }
+  return pieces;
+}
+
+/** Nothing where the signal came first; what is under way then ends with its connection. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
+  if (!signal) return work;
+  return new Promise((resolve, reject) => {
+    const stop = (): void => resolve(undefined);
+    signal.addEventListener('abort', stop);
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+    if (signal.aborted) stop();
+  });
+}
+
+function loggedOf([position, fields]: Entry): LoggedEvent {
+  return { position, json: fields[fields.indexOf('event') + 1] ?? '' };
+}
+
+/** The event that the reader saw there, where it knows what it saw: another history may have another at that position. */
+function isAt({ json }: Place, [found]: (Entry | undefined)[]): boolean {
+  return found !== undefined && (json === undefined || json === loggedOf(found).json);
+}
+
+/** A position as a member of an index, where the order of the bytes is that of the log. */
+function placeOf(position: string): string {
+  return splitPosition(position)
+    .map((part) => String(part).padStart(15, '0'))
+    .join('-');
+}
+
+function boundOf(bound: string | undefined): string | undefined {
+  if (bound === undefined) return undefined;
+  return bound.startsWith('(') ? `(${placeOf(bound.slice(1))}` : `[${placeOf(bound)}`;
+}
+
+function keysOf(json: string): string[] {
+  try {
+    return indexKeys(JSON.parse(json) as Parameters<typeof indexKeys>[0]);
+  } catch {
+    return [];
+  }
+}

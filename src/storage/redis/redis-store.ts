@@ -1,0 +1,274 @@
+/** `Store` on Redis: many processes, one script per commit. */
+import { isBrainError } from '../../shared/errors.js';
+import { randomId } from '../../shared/ids.js';
+import { readOffset, writeCursor } from '../cursor.js';
+import { KeyedQueues } from '../queues.js';
+import {
+  type Collection,
+  type Lease,
+  type ListQuery,
+  type Once,
+  type Page,
+  Store,
+  type StoreHealth,
+  type StoreTime,
+  type Tx,
+} from '../store.js';
+import {
+  damaged,
+  decode,
+  type Found,
+  type Outcome,
+  type Plan,
+  readsOneThing,
+  removesOnly,
+  runTransaction,
+  type TransactionBackend,
+  writesNothing,
+} from '../transaction.js';
+import { WriteCheck } from '../write-check.js';
+import { ClockRedis } from './clock.js';
+import { Program, programOf } from './commit-program.js';
+import { explained, unavailable } from './errors.js';
+import { healthOf } from './health.js';
+import { AdoptionRedis } from './index-builder.js';
+import type { AnyCollection } from './keys.js';
+import { LeasesRedis } from './leases.js';
+import type { RedisLink } from './link.js';
+import { listPage } from './list.js';
+import type { ReplicationRedis } from './replica-ack.js';
+import { SCRIPTS, type Script } from './scripts.js';
+import { RecordsRedis } from './transaction-records.js';
+import { RevisionsRedis } from './watcher.js';
+
+const NO_TIME =
+  'Redis does not tell its time, so no mission is due and nothing is removed for its age: allow its user the command TIME.';
+/** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
+const TRANSACTION_MS = 1750;
+
+export class StoreRedis extends Store implements TransactionBackend {
+  readonly kind = 'redis';
+  private readonly queues = new KeyedQueues();
+  private readonly time: ClockRedis;
+  private readonly leases: LeasesRedis;
+  private readonly adoption: AdoptionRedis;
+  private readonly revisions: RevisionsRedis;
+  private readonly records: RecordsRedis;
+  private readonly writes = new WriteCheck(() => this.tryWrite());
+
+  constructor(
+    private readonly link: RedisLink,
+    private readonly replication: ReplicationRedis,
+  ) {
+    super();
+    this.time = new ClockRedis(link);
+    this.leases = new LeasesRedis(link);
+    this.adoption = new AdoptionRedis(link, this.leases);
+    this.revisions = new RevisionsRedis(link);
+    this.records = new RecordsRedis(link);
+  }
+
+  declare<T>(collection: Collection<T>): void {
+    this.adoption.declare(collection);
+  }
+
+  async transaction<T>(work: (tx: Tx) => Promise<T> | T, options: { once?: Once } = {}): Promise<T> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const detail =
+        'The store takes too long; try again in a moment. The outcome of this request may be unknown.';
+      timer = setTimeout(() => reject(unavailable('store_timeout', detail)), TRANSACTION_MS);
+    });
+    try {
+      return await Promise.race([runTransaction(this, this.queues, work, options.once), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async get<T>(collection: Collection<T>, id: string): Promise<T | undefined> {
+    const json = await this.read(collection, id);
+    return json === undefined ? undefined : decode(collection, id, json);
+  }
+
+  async getUnique<T>(collection: Collection<T>, name: string, value: string): Promise<T | undefined> {
+    const id = await this.readUnique(collection, name, value);
+    return id === undefined ? undefined : this.get(collection, id);
+  }
+
+  list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
+    return this.indexed(collection, () => listPage(this.link, collection, query));
+  }
+
+  async counts<T>(collection: Collection<T>): Promise<Record<string, number>> {
+    const { keys } = this.link;
+    const key = keys.counts(collection);
+    const pairs = (await this.onIndex(collection, SCRIPTS.counts, key)) as string[];
+    const counts: Record<string, number> = { total: 0 };
+    for (let i = 0; i < pairs.length; i += 2) {
+      const name = pairs[i];
+      const value = Number(pairs[i + 1]);
+      if (!Number.isSafeInteger(value)) throw explained(new Error(`DAMAGED ${name} of ${key}`));
+      counts[name] = value;
+    }
+    return counts;
+  }
+
+  async entries<T>(
+    collection: Collection<T>,
+    id: string,
+    page: { limit: number; cursor?: string },
+  ): Promise<{ entries: object[]; next: string | null }> {
+    const key = this.link.keys.entries(collection, id);
+    const first = readOffset(page.cursor);
+    const found = (await this.link.command('lrange', [key, first, first + page.limit])) as string[];
+    const more = found.length > page.limit;
+    return {
+      entries: found.slice(0, page.limit).map((json) => parseEntry(key, json)),
+      next: more ? writeCursor({ order: first + page.limit, id: '' }) : null,
+    };
+  }
+
+  acquire(name: string, ttlMs: number): Promise<Lease | undefined> {
+    return this.leases.acquire(name, ttlMs);
+  }
+
+  renew(lease: Lease, ttlMs: number): Promise<boolean> {
+    return this.leases.renew(lease, ttlMs);
+  }
+
+  release(lease: Lease): Promise<void> {
+    return this.leases.release(lease);
+  }
+
+  clock(): StoreTime {
+    return this.time.now();
+  }
+
+  watch<T>(collection: Collection<T>, changed: () => void): () => void {
+    return this.revisions.watch(collection.name, changed);
+  }
+
+  watchedUntilMs(): number {
+    return this.revisions.untilMs;
+  }
+
+  async health(): Promise<StoreHealth> {
+    const health = await healthOf((name, args) => this.link.command(name, args), this.writes);
+    if (health.ok && !this.time.isKnown) health.warnings.push(NO_TIME);
+    return health;
+  }
+
+  async close(): Promise<void> {
+    this.time.close();
+    this.revisions.close();
+    await this.link.close();
+  }
+
+  private async read(collection: AnyCollection, id: string): Promise<string | undefined> {
+    const key = this.link.keys.document(collection, id);
+    return ((await this.link.command('get', [key])) as string | null) ?? undefined;
+  }
+
+  private async readUnique(
+    collection: AnyCollection,
+    name: string,
+    value: string,
+  ): Promise<string | undefined> {
+    const key = this.link.keys.unique(collection, name, value);
+    return ((await this.onIndex(collection, SCRIPTS.unique, key)) as string | null) ?? undefined;
+  }
+
+  async find(collection: AnyCollection, id: string): Promise<Found> {
+    return { value: await this.read(collection, id) };
+  }
+
+  async findUnique(collection: AnyCollection, name: string, value: string): Promise<Found> {
+    return { value: await this.readUnique(collection, name, value) };
+  }
+
+  async readOnce(key: string): Promise<string | undefined> {
+    return ((await this.link.command('get', [this.link.keys.once(key)])) as string | null) ?? undefined;
+  }
+
+  next(sequence: string): Promise<number> {
+    return this.leases.next(sequence);
+  }
+
+  async commit(planned: Plan): Promise<Outcome> {
+    // Where replicas have to confirm it, it is read again, so that this and the WAIT behind it are of one connection.
+    const isTrue = readsOneThing(planned) && this.link.waitFor === 0;
+    if (isTrue && !planned.once) return { status: 'done' };
+    const plan = isTrue ? { ...planned, documents: [], uniques: [] } : planned;
+    const program = programOf(this.link.keys, plan);
+    const frees = removesOnly(plan);
+    const { keys, args } = program.build(frees);
+    const { epoch } = this.link;
+    let answer: unknown;
+    try {
+      answer = await this.link.script(SCRIPTS.commit, keys, args);
+    } catch (error) {
+      this.writes.doubted();
+      const collection = isBrainError(error, 'index_rebuilding') && staleOf(plan, error.more.cause);
+      if (!collection) throw error;
+      // What was read by these indexes is worth nothing: the work begins anew when they are there.
+      await this.adoption.ready(collection);
+      return { status: 'changed', what: `indexes/${collection.name}` };
+    }
+    if (typeof answer === 'number') {
+      const failure = program.failure(answer) as Outcome;
+      return failure.status === 'taken' ? { ...failure, durable: this.replication.ofRead() } : failure;
+    }
+    if (writesNothing(plan)) return { status: 'done', durable: this.replication.ofRead() };
+    // Sent twice, the first one may still be on its way: only then its record must stay.
+    if (this.link.epoch === epoch) this.records.forget(program.recordKey);
+    for (const name of new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name))) {
+      this.revisions.committed(name, plan.id);
+    }
+    const [position, refused] = String(answer).split('\n');
+    if (position) this.link.terms.acknowledge(position, plan.events.at(-1)?.json);
+    const durable = this.replication.ofWritten();
+    if (!frees) this.writes.follow(durable);
+    return { status: 'done', refused: refused || undefined, durable };
+  }
+
+  /** A commit that changes nothing; it is refused where every other one is. */
+  private async tryWrite(): Promise<void> {
+    const program = new Program(this.link.keys, randomId(16));
+    program.write('S', this.link.keys.barrier, '');
+    const { keys, args } = program.build(false);
+    await this.link.script(SCRIPTS.commit, keys, args);
+    this.records.forget(program.recordKey);
+    await this.replication.ofWritten();
+  }
+
+  private onIndex(collection: AnyCollection, script: Script, key: string): Promise<unknown> {
+    const keys = [this.link.keys.collections, key];
+    const args = [collection.name, collection.indexVersion];
+    return this.indexed(collection, () => this.link.script(script, keys, args));
+  }
+
+  /** Reads by an index, which is built first where it is missing. */
+  private async indexed<T>(collection: AnyCollection, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (error) {
+      if (!isBrainError(error, 'index_rebuilding')) throw error;
+      await this.adoption.ready(collection);
+      return read();
+    }
+  }
+}
+
+function staleOf(plan: Plan, cause: unknown): AnyCollection | undefined {
+  const name = /^STALEINDEX (.+)$/.exec(cause instanceof Error ? cause.message : '')?.[1];
+  return [...plan.documents, ...plan.uniques].find(({ collection }) => collection.name === name)?.collection;
+}
+
+function parseEntry(key: string, json: string): object {
+  try {
+    return JSON.parse(json) as object;
+  } catch (cause) {
+    throw damaged(`an entry of the list ${key}`, cause);
+  }
+}

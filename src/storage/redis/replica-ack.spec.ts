@@ -1,0 +1,124 @@
+/** With BRAIN_REDIS_WAIT=1, on a master and its replica: no answer tells of what no replica has. */
+import { failure, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
+import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { tick } from '../../../test/support/ticks.js';
+import { EventStream } from '../../events/event-stream.js';
+import { BrainError } from '../../shared/errors.js';
+import { Logger } from '../../shared/logger.js';
+import { ITEMS, type Item, item } from '../contract/store.contract.js';
+
+const NOT_REPLICATED = { kind: 'unavailable', code: 'store_not_replicated' };
+
+describe('a replica that is away', () => {
+  let master: RedisServer;
+  let replica: RedisServer;
+  let writer: RedisClient;
+  let other: RedisClient;
+
+  /** The replica runs and has what is written. */
+  const back = async (): Promise<void> => {
+    replica.thaw();
+    const works = (): Promise<boolean> =>
+      writer.store
+        .transaction((tx) => tx.get(ITEMS, 'before'))
+        .then(
+          () => true,
+          () => false,
+        );
+    await until(works, 10_000, 'the replica');
+  };
+
+  beforeAll(async () => {
+    master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
+    replica = await RedisServer.start(['--replicaof', `127.0.0.1 ${master.port}`]);
+    [writer, other] = [1, 2].map(() => openClient({ url: master.url, wait: 1 }));
+    for (const { store } of [writer, other]) store.declare(ITEMS);
+    await back();
+    await other.store.transaction((tx) => tx.get(ITEMS, 'before'));
+  }, 30_000);
+  beforeEach(() => replica.freeze());
+  afterEach(() => replica.thaw());
+  afterAll(async () => {
+    await Promise.all([writer.store.close(), other.store.close()]);
+    await Promise.all([master.stop(), replica.stop()]);
+  });
+
+  it('leaves a commit and each repetition of it unacknowledged, on every connection', async () => {
+    const once = { key: 'k', body: 'x' };
+    const make = ({ store }: RedisClient): Promise<string> =>
+      store.transaction(
+        (tx) => {
+          tx.insert(ITEMS, item('made'));
+          return 'made';
+        },
+        { once },
+      );
+    expect(await failure(make(writer))).toMatchObject(NOT_REPLICATED);
+    expect(await failure(make(writer))).toMatchObject(NOT_REPLICATED);
+    expect(await failure(make(other))).toMatchObject(NOT_REPLICATED);
+    await back();
+    expect(await make(writer)).toBe('made');
+    expect(await make(other)).toBe('made');
+  }, 20_000);
+
+  it('leaves what changes nothing, and what is refused for what was read, unacknowledged', async () => {
+    const write = writer.store.transaction((tx) => tx.insert(ITEMS, item('read', { n: 1 })));
+    expect(await failure(write)).toMatchObject(NOT_REPLICATED);
+    const read = (): Promise<Item | undefined> => other.store.transaction((tx) => tx.get(ITEMS, 'read'));
+    const refuse = (): Promise<void> =>
+      other.store.transaction(async (tx) => {
+        if (await tx.get(ITEMS, 'read')) throw new BrainError('conflict', 'there', 'It is there.');
+      });
+    const again = (): Promise<void> => other.store.transaction((tx) => tx.insert(ITEMS, item('read')));
+    for (const one of [read, refuse, again]) expect(await failure(one())).toMatchObject(NOT_REPLICATED);
+    await back();
+    expect(await read()).toMatchObject({ id: 'read', n: 1 });
+    expect(await failure(refuse())).toMatchObject({ code: 'there' });
+    expect(await failure(again())).toMatchObject({ code: 'already_exists' });
+  }, 20_000);
+
+  it('keeps no event out of the log, and lets a decision that must be durable wait for it', async () => {
+    const stream = new EventStream(
+      other.log,
+      new Logger({ level: 'silent', format: 'json' }),
+      undefined,
+      true,
+    );
+    const publish = (many: number): void => {
+      for (let n = 0; n < many; n += 1) stream.publish(tick(n, 'waiting', ''));
+    };
+    publish(1);
+    expect(await stream.written(1000)).toBe(false);
+    publish(20_000);
+    await stream.flush();
+    expect(stream.lost).toBe(0);
+    expect(await stream.written(1000)).toBe(false);
+    expect((await other.log.bounds()).length).toBe(20_001);
+    await back();
+    publish(1);
+    expect(await stream.written(5000)).toBe(true);
+    await stream.close();
+  }, 40_000);
+
+  it('lets a full Redis answer what was stored before', async () => {
+    replica.thaw();
+    await back();
+    const once = { key: 'full', body: 'x' };
+    const make = (): Promise<string> =>
+      writer.store.transaction(
+        (tx) => {
+          tx.insert(ITEMS, item('full'));
+          return 'made';
+        },
+        { once },
+      );
+    expect(await make()).toBe('made');
+    master.cli('config', 'set', 'maxmemory', '1');
+    try {
+      expect(await make()).toBe('made');
+      expect(await writer.store.transaction((tx) => tx.get(ITEMS, 'full'))).toMatchObject({ id: 'full' });
+    } finally {
+      master.cli('config', 'set', 'maxmemory', '0');
+    }
+  }, 20_000);
+});
