@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApp } from '../build/app.setup.js';
 import { readConfig } from '../build/config.js';
-import { asyncApiDocument } from '../build/events/asyncapi.js';
-import { eventsPage } from '../build/events/events-page.js';
+import { asyncApiDocument } from '../build/events/catalog/asyncapi.js';
+import { eventsPage } from '../build/events/catalog/events-page.js';
 import { openApiDocument } from '../build/http/openapi.js';
 import { Logger } from '../build/shared/logger.js';
 

@@ -1,9 +1,9 @@
 /** What the service tells about its events, in the catalog and in EVENTS.md, against what it does. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Catalog } from '../src/events/catalog.dto.js';
+import type { Catalog } from '../src/events/catalog/catalog.dto.js';
+import { FLOWS } from '../src/events/catalog/flows.js';
 import { aliasesOf, catalog as definitions } from '../src/events/event.js';
-import { FLOWS } from '../src/events/flows.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { faultsOf } from './support/charter.js';
 import { type CurlRequest, curlRequests } from './support/curl.js';

@@ -1,5 +1,5 @@
 /** A replica whose wall clock is a year ahead of that of Redis: what is young by the one is old by the other. */
-import { EventTrimmer } from '../src/events/event-trimmer.js';
+import { EventTrimmer } from '../src/events/trimmer.js';
 import { ImmuneRetention } from '../src/immune/immune.retention.js';
 import { MissionsRetention } from '../src/missions/missions.retention.js';
 import { PolicyRetention } from '../src/policy/policy.retention.js';

@@ -1,8 +1,8 @@
 /** That the log stays within its bounds, tells what it lost by it, and keeps evidence rather than noise; on both stores. */
 import { defineEvent } from '../src/events/event.js';
 import { EventStream } from '../src/events/event-stream.js';
-import { EventTrimmer } from '../src/events/event-trimmer.js';
-import { StoredEvent } from '../src/events/stored-event.js';
+import { StoredEvent } from '../src/events/log/stored-event.js';
+import { EventTrimmer } from '../src/events/trimmer.js';
 import { Num, Text } from '../src/shared/fields.js';
 import { EventLog } from '../src/storage/event-log.js';
 import { until } from './support/redis-server.js';

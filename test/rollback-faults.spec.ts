@@ -2,7 +2,7 @@
  * A failover in which the old master goes on taking writes while the promoted one already has events of its own: what is lost stands in
  * a gap, and what survived reaches everybody who reads.
  */
-import type { ReadEvent } from '../src/events/stored-event.js';
+import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { EventLog, LOG_START } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';

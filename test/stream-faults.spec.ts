@@ -2,7 +2,7 @@
  * Nothing disappears from the stream and nothing comes twice, whatever is done to the service, to Redis and to those who
  * read; where something must be missing, that is told. `npm run test:faults` runs the long form.
  */
-import { EventChannel } from '../src/events/event-channel.js';
+import { EventChannel } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';

@@ -1,8 +1,8 @@
 /** The live stream as its readers meet it, on both stores: real HTTP, real connections. */
 
 import { EventEmitter2 } from '@nestjs/event-emitter';
-import { EventChannel } from '../src/events/event-channel.js';
 import { EventStream } from '../src/events/event-stream.js';
+import { EventChannel } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog, LOG_END } from '../src/storage/event-log.js';
 import { until } from './support/redis-server.js';

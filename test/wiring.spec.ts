@@ -4,7 +4,7 @@ import { OnEvent } from '@nestjs/event-emitter';
 import { AppModule } from '../src/app.module.js';
 
 import { EventStream } from '../src/events/event-stream.js';
-import type { ReadEvent } from '../src/events/stored-event.js';
+import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { ImmuneService } from '../src/immune/immune.service.js';
 import { MissionsService } from '../src/missions/missions.service.js';
 import { PolicyService } from '../src/policy/policy.service.js';

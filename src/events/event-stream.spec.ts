@@ -15,7 +15,7 @@ import {
 import type { Tx } from '../storage/store.js';
 import { defineEvent, type Envelope } from './event.js';
 import { EventStream } from './event-stream.js';
-import { streamGap } from './stream.events.js';
+import { streamGap } from './log.events.js';
 
 class Noise {
   @Text({ max: 64 }) agent_id!: string;

@@ -15,10 +15,10 @@ import type { Mask } from '../shared/mask.js';
 import type { EventLog, EventRecord } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
 import type { NewEvent } from './event.js';
-import { counted, type Loss, Losses } from './losses.js';
-import { type Ready, Sealing, type Waiting } from './sealing.js';
-import { type StreamGap, streamGap } from './stream.events.js';
-import { Written } from './written.js';
+import { type StreamGap, streamGap } from './log.events.js';
+import { counted, type Loss, Losses } from './publishing/losses.js';
+import { type Ready, Sealing, type Waiting } from './publishing/seal.js';
+import { Written } from './publishing/written.js';
 
 /** Decisions are in the log at the latest after this. */
 const FLUSH_MS = 5;

@@ -1,5 +1,5 @@
 import { defineEvent, typeFilter } from './event.js';
-import { streamGap } from './stream.events.js';
+import { streamGap } from './log.events.js';
 
 describe('type filters', () => {
   const matches = (patterns: string[], type: string): boolean => typeFilter(patterns)(type);

@@ -14,15 +14,15 @@ import { Logger } from '../shared/logger.js';
 import { compileMask } from '../shared/mask.js';
 import { EventLog } from '../storage/event-log.js';
 import { Store } from '../storage/store.js';
-import { CatalogController } from './catalog.controller.js';
-import { EventChannel } from './event-channel.js';
-import { EventFollower } from './event-follower.js';
-import { EventKeeper } from './event-keeper.js';
-import { EventReader } from './event-reader.js';
+import { CatalogController } from './catalog/catalog.controller.js';
 import { EventStream } from './event-stream.js';
-import { EventTrimmer } from './event-trimmer.js';
-import { EventsController } from './events.controller.js';
-import { StreamController } from './stream.controller.js';
+import { EventFollower } from './live/follower.js';
+import { StreamController } from './live/live-stream.controller.js';
+import { EventChannel } from './live/live-stream.js';
+import { EventsController } from './log/events.controller.js';
+import { EventKeeper } from './log/gap-detector.js';
+import { EventReader } from './log/reader.js';
+import { EventTrimmer } from './trimmer.js';
 
 /** With events off nobody provides the stream, and whoever asks for it as `@Optional()` works on silently. */
 @Global()

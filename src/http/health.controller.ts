@@ -1,7 +1,7 @@
 import { Controller, Get, Inject, Optional } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../config.js';
-import { EventTrimmer } from '../events/event-trimmer.js';
+import { EventTrimmer } from '../events/trimmer.js';
 import { Public } from '../security/access.decorator.js';
 import { Draining } from '../shared/draining.js';
 import { BrainError } from '../shared/errors.js';

@@ -1,7 +1,7 @@
 /** Holds an event against Charter v1.0 and against the schemas that the catalog gives its readers. */
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
+import { constraintsOf, envelopeSchema, schemaOf } from '../../src/events/catalog/event-schema.js';
 import { catalog, type Envelope } from '../../src/events/event.js';
-import { constraintsOf, envelopeSchema, schemaOf } from '../../src/events/event-schema.js';
 
 const ajv = new Ajv2020({ strictTypes: true, strictSchema: true, allowUnionTypes: true, allErrors: true });
 const compiled = new Map<string, ValidateFunction>();

@@ -12,8 +12,8 @@ import type { Logger } from '../shared/logger.js';
 import { type EventLog, LOG_END, type LoggedEvent, splitPosition } from '../storage/event-log.js';
 import type { Lease, Store } from '../storage/store.js';
 import type { EventStream } from './event-stream.js';
-import { StoredEvent } from './stored-event.js';
-import { streamTrimmed, type TrimReason } from './stream.events.js';
+import { StoredEvent } from './log/stored-event.js';
+import { streamTrimmed, type TrimReason } from './log.events.js';
 
 const EVERY_MS = 1000;
 const LEASE_MS = 30_000;

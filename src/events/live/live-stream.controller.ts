@@ -1,15 +1,15 @@
 import { Controller, Get, Headers, Inject, Optional, Query, Req, Res } from '@nestjs/common';
 import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { Problems } from '../http/request.js';
-import { Access, type PrincipalRequest } from '../security/access.decorator.js';
-import { AccessGuard } from '../security/access.guard.js';
-import { invalid } from '../shared/errors.js';
-import { comparePositions, EventLog, LOG_START, POSITION, positionBefore } from '../storage/event-log.js';
-import { EventChannel } from './event-channel.js';
-import { eventsOff } from './events.controller.js';
-import { StreamQuery } from './events.dto.js';
-import { type Resumption, resume } from './resume.js';
+import { Problems } from '../../http/request.js';
+import { Access, type PrincipalRequest } from '../../security/access.decorator.js';
+import { AccessGuard } from '../../security/access.guard.js';
+import { invalid } from '../../shared/errors.js';
+import { comparePositions, EventLog, LOG_START, POSITION, positionBefore } from '../../storage/event-log.js';
+import { eventsOff } from '../log/events.controller.js';
+import { StreamQuery } from '../log/events.dto.js';
+import { type Resumption, resume } from '../log/resume.js';
+import { EventChannel } from './live-stream.js';
 
 const PERMISSION = 'events:read';
 const EXAMPLE = `id: 1735424567893-0

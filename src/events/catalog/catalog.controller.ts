@@ -1,10 +1,10 @@
 /** What the events look like, for those who build on them. It answers with events off too: it tells of types, not of events. */
 import { Controller, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { Access } from '../security/access.decorator.js';
+import { Access } from '../../security/access.decorator.js';
+import { aliasesOf, catalog } from '../event.js';
 import { asyncApiDocument } from './asyncapi.js';
 import { Catalog } from './catalog.dto.js';
-import { aliasesOf, catalog } from './event.js';
 import { envelopeSchema, exampleOf, schemaOf } from './event-schema.js';
 
 @ApiTags('events')

@@ -1,6 +1,6 @@
 /** Which events a reader wants: the same for the list and for the live stream. */
-import { indexKeys } from '../storage/event-log.js';
-import { priorityOf, typeFilter } from './event.js';
+import { indexKeys } from '../../storage/event-log.js';
+import { priorityOf, typeFilter } from '../event.js';
 import type { StoredEvent } from './stored-event.js';
 
 export interface EventFilter {

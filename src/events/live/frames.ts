@@ -1,10 +1,10 @@
 /** What a reader of the live stream gets: an event in the format it asked for, and what it has missed. */
-import { nowSeconds } from '../shared/clock.js';
-import { cloudEvent } from './cloud-event.js';
-import type { EventFormat } from './events.dto.js';
-import type { MissedGap } from './resume.js';
+import { nowSeconds } from '../../shared/clock.js';
+import { cloudEvent } from '../log/cloud-event.js';
+import type { EventFormat } from '../log/events.dto.js';
+import type { MissedGap } from '../log/resume.js';
+import type { StoredEvent } from '../log/stored-event.js';
 import { type Frame, frame } from './sse.js';
-import type { StoredEvent } from './stored-event.js';
 
 export function eventFrame(event: StoredEvent, format: EventFormat): Frame {
   return frame(

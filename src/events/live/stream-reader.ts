@@ -1,10 +1,10 @@
 /** One reader of the live stream: what waits for it, and where its patience or ours ends. */
 import type { Response } from 'express';
-import { atMost } from '../shared/clock.js';
-import { acceptsOf, type EventFilter } from './event-filter.js';
-import type { EventFormat } from './events.dto.js';
+import { atMost } from '../../shared/clock.js';
+import type { EventFormat } from '../log/events.dto.js';
+import { acceptsOf, type EventFilter } from '../log/filter.js';
+import type { StoredEvent } from '../log/stored-event.js';
 import type { Frame } from './sse.js';
-import type { StoredEvent } from './stored-event.js';
 
 /** A reader that is so far behind is cut off; it comes back with the id of its last event and loses nothing. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;

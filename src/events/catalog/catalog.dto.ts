@@ -1,6 +1,6 @@
-import { JsonObject, type JsonSchema, ListOf, Nested, Num, OneOf, Text, Texts } from '../shared/fields.js';
-import { PRIORITIES, type Priority } from './event.js';
-import { EventAnswer } from './events.dto.js';
+import { JsonObject, type JsonSchema, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
+import { PRIORITIES, type Priority } from '../event.js';
+import { EventAnswer } from '../log/events.dto.js';
 
 class CatalogEntry {
   @Text({ max: 128, example: 'threat.detected' })

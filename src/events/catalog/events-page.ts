@@ -1,6 +1,6 @@
 /** EVENTS.md, made from the definitions of the loaded domains, so that it cannot say what the code does not do. */
-import type { JsonSchema } from '../shared/fields.js';
-import { aliasesOf, catalog, type EventDefinition, typeFilter } from './event.js';
+import type { JsonSchema } from '../../shared/fields.js';
+import { aliasesOf, catalog, type EventDefinition, typeFilter } from '../event.js';
 import { exampleOf, schemaOf } from './event-schema.js';
 import { CONSUMERS, CONSUMERS_HEAD, COST, HEAD } from './events-guide.js';
 import { FLOWS } from './flows.js';

@@ -1,11 +1,11 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ValidateBy } from 'class-validator';
-import { NextCursor } from '../http/request.js';
-import { isCleanText, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
-import { POSITION } from '../storage/event-log.js';
-import { DEFAULT_PAGE, MAX_PAGE } from '../storage/store.js';
-import { PRIORITIES, type Priority } from './event.js';
+import { NextCursor } from '../../http/request.js';
+import { isCleanText, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
+import { POSITION } from '../../storage/event-log.js';
+import { DEFAULT_PAGE, MAX_PAGE } from '../../storage/store.js';
+import { PRIORITIES, type Priority } from '../event.js';
 
 const MAX_TYPES = 50;
 const FORMATS = ['envelope', 'cloudevents'] as const;

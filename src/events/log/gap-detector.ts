@@ -7,17 +7,17 @@
  * it counts as gone after a long silence. One that was taken for gone and comes back makes its mark anew.
  */
 
-import { nowSeconds } from '../shared/clock.js';
-import { messageOf } from '../shared/errors.js';
-import { randomId } from '../shared/ids.js';
-import type { Logger } from '../shared/logger.js';
-import { fateOf, type Whereabouts, whereabouts } from '../shared/whereabouts.js';
-import type { EventLog } from '../storage/event-log.js';
-import { type Collection, type Lease, MAX_PAGE, type Store } from '../storage/store.js';
-import type { EventStream } from './event-stream.js';
+import { nowSeconds } from '../../shared/clock.js';
+import { messageOf } from '../../shared/errors.js';
+import { randomId } from '../../shared/ids.js';
+import type { Logger } from '../../shared/logger.js';
+import { fateOf, type Whereabouts, whereabouts } from '../../shared/whereabouts.js';
+import type { EventLog } from '../../storage/event-log.js';
+import { type Collection, type Lease, MAX_PAGE, type Store } from '../../storage/store.js';
+import type { EventStream } from '../event-stream.js';
+import { streamGap } from '../log.events.js';
 import type { MissedGap } from './resume.js';
 import { Rollbacks } from './rollbacks.js';
-import { streamGap } from './stream.events.js';
 
 interface Mark {
   id: string;

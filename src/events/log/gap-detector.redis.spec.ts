@@ -1,16 +1,16 @@
 /** What the keeper tells of a Redis that lost its end, and of processes that are gone or only seem to be. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../test/support/redis-server.js';
-import { tick } from '../../test/support/ticks.js';
-import { Wire } from '../../test/support/wire.js';
-import { nowSeconds, sleep } from '../shared/clock.js';
-import { Logger } from '../shared/logger.js';
-import type { Whereabouts } from '../shared/whereabouts.js';
-import { fateOf, whereabouts } from '../shared/whereabouts.js';
-import type { Envelope } from './event.js';
-import { EventKeeper, type KeeperSettings } from './event-keeper.js';
-import { EventStream } from './event-stream.js';
+import { openClient, RECOVERY_MS, type RedisClient } from '../../../test/support/redis-clients.js';
+import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { tick } from '../../../test/support/ticks.js';
+import { Wire } from '../../../test/support/wire.js';
+import { nowSeconds, sleep } from '../../shared/clock.js';
+import { Logger } from '../../shared/logger.js';
+import type { Whereabouts } from '../../shared/whereabouts.js';
+import { fateOf, whereabouts } from '../../shared/whereabouts.js';
+import type { Envelope } from '../event.js';
+import { EventStream } from '../event-stream.js';
+import { EventKeeper, type KeeperSettings } from './gap-detector.js';
 
 const logger = new Logger({ level: 'silent', format: 'json' });
 /** A look every two seconds, and the store may have been away before it. */

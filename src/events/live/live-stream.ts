@@ -5,17 +5,17 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap } from '@nestjs/common';
 import type { Response } from 'express';
-import type { Config } from '../config.js';
-import { BrainError } from '../shared/errors.js';
-import { type EventLog, LOG_START } from '../storage/event-log.js';
-import { EventClient, type Reader } from './event-client.js';
-import type { EventFollower } from './event-follower.js';
-import { EventReplay } from './event-replay.js';
-import type { EventFormat } from './events.dto.js';
+import type { Config } from '../../config.js';
+import { BrainError } from '../../shared/errors.js';
+import { type EventLog, LOG_START } from '../../storage/event-log.js';
+import type { EventFormat } from '../log/events.dto.js';
+import type { MissedGap, Resumption } from '../log/resume.js';
+import type { StoredEvent } from '../log/stored-event.js';
+import type { EventFollower } from './follower.js';
 import { eventFrame, gapFrame } from './frames.js';
-import type { MissedGap, Resumption } from './resume.js';
+import { EventReplay } from './replay.js';
 import { type Frame, heartbeat, retry } from './sse.js';
-import type { StoredEvent } from './stored-event.js';
+import { EventClient, type Reader } from './stream-reader.js';
 
 const HEARTBEAT_MS = 15_000;
 /** A revoked key is refused within a second, and its live streams end within two. */

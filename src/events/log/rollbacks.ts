@@ -3,20 +3,20 @@
  * was at the last look, what the log has acknowledged to it, and what its follower has read. Events of its own that may be lost
  * each process tells by itself, since nobody else knows how long they had waited before they were written; where none has any, one tells it.
  */
-import { nowSeconds } from '../shared/clock.js';
-import type { Logger } from '../shared/logger.js';
+import { nowSeconds } from '../../shared/clock.js';
+import type { Logger } from '../../shared/logger.js';
 import {
   comparePositions,
   type EventLog,
   LOG_START,
   type Place,
   splitPosition,
-} from '../storage/event-log.js';
-import type { Store } from '../storage/store.js';
-import type { EventStream } from './event-stream.js';
+} from '../../storage/event-log.js';
+import type { Store } from '../../storage/store.js';
+import type { EventStream } from '../event-stream.js';
+import { streamGap } from '../log.events.js';
+import { RIDE_SECONDS } from '../publishing/written.js';
 import { type MissedGap, resume } from './resume.js';
-import { streamGap } from './stream.events.js';
-import { RIDE_SECONDS } from './written.js';
 
 /** The replicas notice a failover within this of one another. */
 const TELL_MS = 60_000;

@@ -10,12 +10,12 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { EventEmitter2 } from '@nestjs/event-emitter';
-import { atMost, pause } from '../shared/clock.js';
-import { messageOf } from '../shared/errors.js';
-import type { Logger } from '../shared/logger.js';
-import { comparePositions, type EventLog, LOG_START, type Place } from '../storage/event-log.js';
-import { type MissedGap, resume } from './resume.js';
-import { StoredEvent } from './stored-event.js';
+import { atMost, pause } from '../../shared/clock.js';
+import { messageOf } from '../../shared/errors.js';
+import type { Logger } from '../../shared/logger.js';
+import { comparePositions, type EventLog, LOG_START, type Place } from '../../storage/event-log.js';
+import { type MissedGap, resume } from '../log/resume.js';
+import { StoredEvent } from '../log/stored-event.js';
 
 /** Handed out in one piece: listeners take a few microseconds for an event, and others wait for their turn. */
 const BATCH = 200;

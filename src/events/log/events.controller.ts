@@ -1,12 +1,12 @@
 import { Controller, Get, Inject, Optional, Query, Req, Res } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
-import { Problems } from '../http/request.js';
-import { Access } from '../security/access.decorator.js';
-import { BrainError } from '../shared/errors.js';
+import { Problems } from '../../http/request.js';
+import { Access } from '../../security/access.decorator.js';
+import { BrainError } from '../../shared/errors.js';
 import { CLOUD_EVENTS, cloudEvent } from './cloud-event.js';
-import { EventReader } from './event-reader.js';
 import { CloudEvent, EventPage, EventQuery } from './events.dto.js';
+import { EventReader } from './reader.js';
 
 @ApiTags('events')
 @Controller('api/events')

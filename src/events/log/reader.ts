@@ -1,8 +1,8 @@
 /** Reads the log for `GET /api/events`: by index where there is one, else along the log, a bounded way per page. */
-import { invalid } from '../shared/errors.js';
-import { type EventLog, type LogQuery, POSITION } from '../storage/event-log.js';
-import { MAX_CANDIDATES } from '../storage/store.js';
-import { acceptsOf, type EventFilter, indexKeyOf } from './event-filter.js';
+import { invalid } from '../../shared/errors.js';
+import { type EventLog, type LogQuery, POSITION } from '../../storage/event-log.js';
+import { MAX_CANDIDATES } from '../../storage/store.js';
+import { acceptsOf, type EventFilter, indexKeyOf } from './filter.js';
 import { type ReadEvent, StoredEvent } from './stored-event.js';
 
 export interface EventListing extends EventFilter {

@@ -1,6 +1,6 @@
 /** An event as it stands in the log; what is in it is looked at no further than somebody asks. */
-import type { LoggedEvent } from '../storage/event-log.js';
-import type { Envelope } from './event.js';
+import type { LoggedEvent } from '../../storage/event-log.js';
+import type { Envelope } from '../event.js';
 
 /** The envelopes of this service begin like this, so the type of most events is known without parsing them. */
 const OURS = /^\{"id":"[\w-]+","type":"([\w.]{1,128})",/;

@@ -7,7 +7,7 @@ import {
   type Place,
   positionBefore,
   splitPosition,
-} from '../storage/event-log.js';
+} from '../../storage/event-log.js';
 
 export interface MissedGap {
   /** The history was cut at its beginning, or a failover took its end back. */

@@ -1,10 +1,10 @@
 /** Makes of what was published the event as it stands in the log. */
-import { messageOf } from '../shared/errors.js';
-import { randomId } from '../shared/ids.js';
-import type { Mask } from '../shared/mask.js';
-import { type EventRecord, indexKeys } from '../storage/event-log.js';
-import type { Envelope, EventDefinition } from './event.js';
-import { type StreamGap, streamGap } from './stream.events.js';
+import { messageOf } from '../../shared/errors.js';
+import { randomId } from '../../shared/ids.js';
+import type { Mask } from '../../shared/mask.js';
+import { type EventRecord, indexKeys } from '../../storage/event-log.js';
+import type { Envelope, EventDefinition } from '../event.js';
+import { type StreamGap, streamGap } from '../log.events.js';
 
 export interface Waiting {
   definition: EventDefinition;

@@ -1,14 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { sleep } from '../shared/clock.js';
-import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
-import { LOG_END, splitPosition } from '../storage/event-log.js';
-import { EventKeeper } from './event-keeper.js';
-import { EventStream } from './event-stream.js';
+import { sleep } from '../../shared/clock.js';
+import { Logger } from '../../shared/logger.js';
+import { EmbeddedDatabase } from '../../storage/embedded/database.js';
+import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
+import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';
+import { LOG_END, splitPosition } from '../../storage/event-log.js';
+import { EventStream } from '../event-stream.js';
+import { EventKeeper } from './gap-detector.js';
 
 const logger = new Logger({ level: 'silent', format: 'json' });
 

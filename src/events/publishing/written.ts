@@ -1,5 +1,5 @@
 /** What this process has written into the log lately: up to where, and how old the events are that stand there. */
-import { comparePositions, splitPosition } from '../storage/event-log.js';
+import { comparePositions, splitPosition } from '../../storage/event-log.js';
 
 /** What was written within so long counts as one. */
 const STRETCH_MS = 500;

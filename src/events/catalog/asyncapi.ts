@@ -2,10 +2,10 @@
  * The live stream as AsyncAPI 3.0, made from the same definitions as the catalog. An AsyncAPI document describes what the
  * application itself does, so the one operation of this service is `send`; who reads the stream receives.
  */
-import { KEY_SCHEME } from '../security/access.decorator.js';
-import type { JsonSchema } from '../shared/fields.js';
-import { POSITION } from '../storage/event-log.js';
-import { catalog, type EventDefinition, PRIORITIES } from './event.js';
+import { KEY_SCHEME } from '../../security/access.decorator.js';
+import type { JsonSchema } from '../../shared/fields.js';
+import { POSITION } from '../../storage/event-log.js';
+import { catalog, type EventDefinition, PRIORITIES } from '../event.js';
 import { constraintsOf, envelopeSchema, exampleOf, schemaOf } from './event-schema.js';
 
 const DESCRIPTION = `Every fact of the control plane is one event on one stream of Server-Sent Events. The field \`id\` of

@@ -1,5 +1,5 @@
 /** What did not get into the log, by reason: how many of which types, and from when to when. */
-import type { GapReason, StreamGap } from './stream.events.js';
+import type { GapReason, StreamGap } from '../log.events.js';
 
 export interface Loss {
   counts: Record<string, number>;

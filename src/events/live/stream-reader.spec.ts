@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Response } from 'express';
-import { EventClient } from './event-client.js';
+import { EventClient } from './stream-reader.js';
 
 describe('EventClient', () => {
   it('leaves no listener behind, however often it waited for its reader', async () => {

@@ -2,9 +2,9 @@
  * An event as a CloudEvent 1.0 in its JSON format, for tools that speak it. Nothing is lost but the Charter's version.
  * Another program may have written into the log too, and less carefully: what it left out is left out here.
  */
-import { indexKeys } from '../storage/event-log.js';
-import { priorityOf } from './event.js';
-import { schemaIdOf } from './event-schema.js';
+import { indexKeys } from '../../storage/event-log.js';
+import { schemaIdOf } from '../catalog/event-schema.js';
+import { priorityOf } from '../event.js';
 import type { CloudEvent } from './events.dto.js';
 import type { ReadEvent } from './stored-event.js';
 

@@ -1,6 +1,6 @@
+import { streamGap } from '../log.events.js';
 import { cloudEvent } from './cloud-event.js';
 import type { ReadEvent } from './stored-event.js';
-import { streamGap } from './stream.events.js';
 
 const event: ReadEvent = {
   id: 'evt_threat_1735424567890_k3v9x2ab',

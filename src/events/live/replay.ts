@@ -7,14 +7,14 @@
  * failover took back what the reader was given, and it goes on from where the histories part. It joins only where the follower reads the
  * same history and is as far as the reader; and where the follower notices a rollback before the reader is live, it has not joined.
  */
-import { sleep } from '../shared/clock.js';
-import { comparePositions, type EventLog, LOG_START, type Place } from '../storage/event-log.js';
-import type { EventClient } from './event-client.js';
-import { indexKeyOf } from './event-filter.js';
+import { sleep } from '../../shared/clock.js';
+import { comparePositions, type EventLog, LOG_START, type Place } from '../../storage/event-log.js';
+import { indexKeyOf } from '../log/filter.js';
+import { type MissedGap, type Resumption, resume, sameHistory } from '../log/resume.js';
+import { StoredEvent } from '../log/stored-event.js';
 import { eventFrame, gapFrame } from './frames.js';
-import { type MissedGap, type Resumption, resume, sameHistory } from './resume.js';
 import { heartbeat } from './sse.js';
-import { StoredEvent } from './stored-event.js';
+import type { EventClient } from './stream-reader.js';
 
 /** History is read and sent so many events at a time. */
 const PAGE = 500;

@@ -1,7 +1,7 @@
 /** What an event of a type looks like: one schema and one example for the catalog, AsyncAPI, EVENTS.md and the tests. */
-import { type JsonSchema, schemaOfClass } from '../shared/fields.js';
-import type { EventDefinition } from './event.js';
-import { EventAnswer } from './events.dto.js';
+import { type JsonSchema, schemaOfClass } from '../../shared/fields.js';
+import type { EventDefinition } from '../event.js';
+import { EventAnswer } from '../log/events.dto.js';
 
 /** Names the schema of a payload; another schema version is another schema. */
 export function schemaIdOf(type: string, schemaVersion: number): string {
