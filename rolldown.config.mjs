@@ -9,7 +9,7 @@ const ABSENT = /^(@nestjs\/(microservices|websockets|platform-(?!express)|graphq
 
 export default defineConfig({
   // The worker is a thread of its own, started from a file beside the other.
-  input: { main: 'build/main.js', 'policy.yaml.worker': 'src/policy/policy.yaml.worker.js' },
+  input: { main: 'build/main.js', 'yaml.worker': 'src/policy/admin/yaml.worker.js' },
   platform: 'node',
   external: (id) => OUTSIDE.test(id) || ABSENT.test(id),
   // Nest and the OpenAPI document know classes by their names.

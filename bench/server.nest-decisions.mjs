@@ -11,8 +11,8 @@ import { NestFactory } from '@nestjs/core';
 import { IsObject, IsOptional, IsString, MaxLength } from 'class-validator';
 import { headers, ROOT } from './processes.mjs';
 
-const { compile } = await import(join(ROOT, 'build/policy/policy.compile.js'));
-const { decide } = await import(join(ROOT, 'build/policy/policy.engine.js'));
+const { compile } = await import(join(ROOT, 'build/policy/engine/compile.js'));
+const { decide } = await import(join(ROOT, 'build/policy/engine/decide.js'));
 const snapshot = compile(JSON.parse(readFileSync(process.env.POLICIES, 'utf8')).policies);
 
 const sha256 = (text) => createHash('sha256').update(text).digest();

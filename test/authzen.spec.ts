@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import request from 'supertest';
 import { parse } from 'yaml';
-import type { Condition } from '../src/policy/policy.dto.js';
+import type { Condition } from '../src/policy/engine/policy.dto.js';
 import { conditionOf, type PolicySketch, policyOf } from './support/policies.js';
 import { ADMIN, type Service, startService } from './support/service.js';
 import { STORES } from './support/stores.js';

@@ -2,7 +2,7 @@
 import { EventTrimmer } from '../src/events/trimmer.js';
 import { ImmuneRetention } from '../src/immune/immune.retention.js';
 import { MissionsRetention } from '../src/missions/missions.retention.js';
-import { PolicyRetention } from '../src/policy/policy.retention.js';
+import { PolicyRetention } from '../src/policy/admin/retention.js';
 import { ThreatsRetention } from '../src/threats/threats.retention.js';
 import { until } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';

@@ -1,7 +1,7 @@
 /** Decisions as their users meet them: over HTTP, on both stores, with the events read back from the log. */
 import type { Envelope } from '../src/events/event.js';
-import type { PolicyContent } from '../src/policy/policy.dto.js';
-import type { Decision } from '../src/policy/policy.routes.dto.js';
+import type { Decision } from '../src/policy/decisions/routes.dto.js';
+import type { PolicyContent } from '../src/policy/engine/policy.dto.js';
 import { expectCharter } from './support/charter.js';
 import { policyOf } from './support/policies.js';
 import { type Service, startService } from './support/service.js';

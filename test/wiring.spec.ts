@@ -7,7 +7,7 @@ import { EventStream } from '../src/events/event-stream.js';
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { ImmuneService } from '../src/immune/immune.service.js';
 import { MissionsService } from '../src/missions/missions.service.js';
-import { PolicyService } from '../src/policy/policy.service.js';
+import { PolicyService } from '../src/policy/decisions/policy.service.js';
 import { Store } from '../src/storage/store.js';
 import { ThreatsService } from '../src/threats/threats.service.js';
 import { until } from './support/redis-server.js';

@@ -1,6 +1,6 @@
 /** Asks the policies before a step runs. */
 import type { EventStream } from '../events/event-stream.js';
-import type { PolicyService } from '../policy/policy.service.js';
+import type { PolicyService } from '../policy/decisions/policy.service.js';
 import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { MAX_MESSAGE } from './missions.book.js';

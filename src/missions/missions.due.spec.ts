@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { until } from '../../test/support/redis-server.js';
 import { readConfig } from '../config.js';
 import type { ImmuneService } from '../immune/immune.service.js';
-import type { PolicyService } from '../policy/policy.service.js';
+import type { PolicyService } from '../policy/decisions/policy.service.js';
 import { sleep } from '../shared/clock.js';
 import { Draining } from '../shared/draining.js';
 import type { Logger } from '../shared/logger.js';

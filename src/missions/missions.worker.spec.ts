@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readConfig } from '../config.js';
 import type { ImmuneService } from '../immune/immune.service.js';
-import type { PolicyService } from '../policy/policy.service.js';
+import type { PolicyService } from '../policy/decisions/policy.service.js';
 import { sleep } from '../shared/clock.js';
 import { Draining } from '../shared/draining.js';
 import { BrainError } from '../shared/errors.js';

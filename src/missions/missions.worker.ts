@@ -12,7 +12,7 @@ import {
 import { CONFIG, type Config } from '../config.js';
 import { EventStream } from '../events/event-stream.js';
 import { ImmuneService } from '../immune/immune.service.js';
-import { PolicyService } from '../policy/policy.service.js';
+import { PolicyService } from '../policy/decisions/policy.service.js';
 import { atMost } from '../shared/clock.js';
 import { runInContext } from '../shared/context.js';
 import { Draining } from '../shared/draining.js';

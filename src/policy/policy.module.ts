@@ -1,12 +1,12 @@
 import { Module } from '@nestjs/common';
-import { AuthzenController } from './policy.authzen.controller.js';
-import { PolicyController } from './policy.controller.js';
-import { PolicyEditor } from './policy.editor.js';
-import { PoliciesController } from './policy.policies.controller.js';
-import { PolicyRetention } from './policy.retention.js';
-import { PolicyService } from './policy.service.js';
-import { PolicySnapshots } from './policy.snapshots.js';
-import { DecisionTally } from './policy.tally.js';
+import { PolicyEditor } from './admin/editor.js';
+import { PoliciesController } from './admin/policies.controller.js';
+import { PolicyRetention } from './admin/retention.js';
+import { AuthzenController } from './authzen/authzen.controller.js';
+import { PolicyController } from './decisions/decisions.controller.js';
+import { PolicyService } from './decisions/policy.service.js';
+import { PolicySnapshots } from './decisions/snapshot-cache.js';
+import { DecisionTally } from './decisions/tally.js';
 
 @Module({
   controllers: [PolicyController, PoliciesController, AuthzenController],

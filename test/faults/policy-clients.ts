@@ -1,5 +1,5 @@
 /** Clients that change policies, each those of its own, and clients that ask for decisions by all of them. */
-import type { Decision } from '../../src/policy/policy.routes.dto.js';
+import type { Decision } from '../../src/policy/decisions/routes.dto.js';
 import { sleep } from '../../src/shared/clock.js';
 import { Client, chance, pick } from './client.js';
 import { type Content, type Decide, isDone, type Write } from './history.js';

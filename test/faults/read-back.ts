@@ -1,5 +1,5 @@
 /** Reads state and log over HTTP, when everything had an end, for the checker to hold the history against. */
-import type { Policy } from '../../src/policy/policy.dto.js';
+import type { Policy } from '../../src/policy/engine/policy.dto.js';
 import { ADMIN } from '../support/service.js';
 import type { Change, Content, Found, Thing } from './history.js';
 import type { Member } from './member.js';

@@ -8,7 +8,7 @@ import type {
   PolicyContent,
   Rule,
   Verdict,
-} from '../../src/policy/policy.dto.js';
+} from '../../src/policy/engine/policy.dto.js';
 
 const CAUTION = ['deny', 'audit', 'warn', 'allow'];
 const WORDS: Record<string, string> = {

@@ -1,5 +1,5 @@
 /** Policies for tests, of which only what matters is written down. */
-import type { Condition, EvaluateRequest, PolicyContent, Rule } from '../../src/policy/policy.dto.js';
+import type { Condition, EvaluateRequest, PolicyContent, Rule } from '../../src/policy/engine/policy.dto.js';
 
 export type RuleSketch = Partial<Rule> & { rule_id: string };
 export type PolicySketch = Partial<Omit<PolicyContent, 'rules'>> & { rules?: RuleSketch[] };

@@ -1,0 +1,132 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { ruleOf } from '../../../test/support/policies.js';
+import { type Config, readConfig } from '../../config.js';
+import { DAY_SECONDS } from '../../shared/clock.js';
+import { Logger } from '../../shared/logger.js';
+import { EmbeddedDatabase } from '../../storage/embedded/database.js';
+import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
+import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';
+import { PolicySnapshots } from '../decisions/snapshot-cache.js';
+import { PolicyEditor } from './editor.js';
+import { POLICY_GRAVES, POLICY_REVISIONS } from './policy.collection.js';
+import { PolicyRetention } from './retention.js';
+
+const by = 'somebody';
+const logger = new Logger({ level: 'silent', format: 'json' });
+
+describe('the retention of revisions', () => {
+  let folder: string;
+  let store: StoreEmbedded;
+  let editor: PolicyEditor;
+  let retention: PolicyRetention;
+  let config: Config;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-revisions-'));
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
+    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    config = readConfig({ BRAIN_POLICY_REVISIONS_RETENTION_DAYS: '10' });
+    editor = new PolicyEditor(store, config);
+    retention = new PolicyRetention(store, config, logger);
+  });
+  afterEach(async () => {
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const ago = async <T>(days: number, work: () => Promise<T>): Promise<T> => {
+    const { now } = Date;
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now() - days * DAY_SECONDS * 1000);
+    try {
+      return await work();
+    } finally {
+      clock.mockRestore();
+    }
+  };
+  const kept = async (): Promise<string[]> => {
+    const { rows } = await store.list(POLICY_REVISIONS, { limit: 500 });
+    const ours = rows.filter(({ by: author }) => author === by);
+    return ours.map(({ policy_id, revision }) => `${policy_id}/${revision}`).sort();
+  };
+
+  it('forgets what is old, save the last revision of a policy that is there', async () => {
+    await ago(11, async () => {
+      await editor.create({ policy_id: 'old', name: 'old' }, { by });
+      await editor.update('old', { name: 'older' }, { by });
+      await editor.create({ policy_id: 'changed', name: 'changed' }, { by });
+      await editor.create({ policy_id: 'gone', name: 'gone' }, { by });
+      await editor.remove('gone', { by });
+    });
+    await ago(9, () => editor.update('changed', { name: 'new' }, { by }));
+    expect(await retention.sweep()).toBe(4);
+    expect(await kept()).toEqual(['changed/2', 'old/2']);
+    expect((await editor.revisions('old', {})).rows).toHaveLength(1);
+    await expect(editor.rollback('gone', 1, { by })).rejects.toMatchObject({ code: 'policy_not_found' });
+    expect(await retention.sweep()).toBe(0);
+  });
+
+  it('keeps the grave as long as a revision of the policy is kept', async () => {
+    await ago(11, () => editor.create({ policy_id: 'gone', name: 'gone' }, { by }));
+    await ago(9, () => editor.remove('gone', { by }));
+    expect(await retention.sweep()).toBe(1);
+    expect(await kept()).toEqual(['gone/2']);
+    expect(await store.get(POLICY_GRAVES, 'gone')).toMatchObject({ revision: 2 });
+    expect((await editor.create({ policy_id: 'gone', name: 'anew' }, { by })).policy.revision).toBe(3);
+  });
+
+  it('lets a policy begin anew once all of it is forgotten', async () => {
+    await ago(12, () => editor.create({ policy_id: 'gone', name: 'gone' }, { by }));
+    await ago(11, () => editor.remove('gone', { by }));
+    expect(await retention.sweep()).toBe(2);
+    expect(await store.get(POLICY_GRAVES, 'gone')).toBeUndefined();
+    expect((await editor.create({ policy_id: 'gone', name: 'anew' }, { by })).policy.revision).toBe(1);
+  });
+
+  it('removes many, page by page', async () => {
+    await ago(11, async () => {
+      await editor.create({ policy_id: 'often', name: '0' }, { by });
+      for (let i = 1; i < 230; i += 1) await editor.update('often', { name: String(i) }, { by });
+    });
+    expect(await retention.sweep()).toBe(229);
+    expect(await kept()).toEqual(['often/230']);
+  });
+
+  it('is the work of one replica at a time', async () => {
+    await ago(11, async () => {
+      await editor.create({ policy_id: 'p', name: 'p' }, { by });
+      await editor.update('p', { name: 'q' }, { by });
+    });
+    const lease = await store.acquire('policy-retention', 60_000);
+    expect(await retention.sweep()).toBe(0);
+    if (lease) await store.release(lease);
+    expect(await retention.sweep()).toBe(1);
+  });
+
+  it('leaves a replica that missed what is forgotten with the right policies', async () => {
+    const decides = { effect: 'allow' } as const;
+    const snapshots = new PolicySnapshots(store, config, editor, logger);
+    await ago(13, async () => {
+      for (const policy_id of ['kept', 'gone']) {
+        await editor.create(
+          { policy_id, name: policy_id, rules: [ruleOf({ rule_id: policy_id, ...decides })] },
+          { by },
+        );
+      }
+    });
+    // It reads once, and follows no more.
+    await snapshots.onModuleInit();
+    snapshots.onModuleDestroy();
+    // One write deletes the one and changes the other: the deletion is forgotten, the change is kept.
+    const policies = [{ policy_id: 'kept', name: 'changed', rules: [] }];
+    await ago(11, () => editor.import(policies, { mode: 'replace', dryRun: false, by }));
+    await retention.sweep();
+    expect(await kept()).toEqual(['kept/2']);
+    expect([...snapshots.current().snapshot.units.keys()]).toContain('gone');
+    await snapshots.refresh();
+    const { snapshot } = snapshots.current();
+    expect([...snapshot.units.keys()]).toEqual(['kept']);
+    expect(snapshot.rules).toEqual([]);
+  });
+});

@@ -1,0 +1,140 @@
+/** What the words of AuthZEN become, without a service around. */
+import fc from 'fast-check';
+import { checksOf } from '../../shared/fields.js';
+import { fieldFaults } from '../../shared/shapes.js';
+import type { Decision } from '../decisions/routes.dto.js';
+import { EvaluateRequest } from '../engine/policy.dto.js';
+import { answersOf, isFaulty, isSingle, readEvaluation, readEvaluations, requestsOf } from './authzen.js';
+
+const BODY = {
+  subject: { type: 'agent', id: 'researcher-7', properties: { role: 'researcher', team: 'a' } },
+  action: { name: 'database.read', properties: { rows: 100 } },
+  resource: { type: 'database', id: 'customers:eu', properties: { region: 'eu' } },
+  context: { stage: 'production' },
+};
+
+const decisionOf = (allowed: boolean): Decision => ({
+  decision_id: 'd',
+  allowed,
+  effect: allowed ? 'allow' : 'deny',
+  matched_rule: null,
+  matched_policy: null,
+  reason: 'r',
+  warnings: [],
+  requires_audit: false,
+  policy_revision: 1,
+});
+
+describe('an evaluation', () => {
+  it('becomes a request, member by member', () => {
+    expect(readEvaluation(BODY)).toEqual({
+      agent_id: 'researcher-7',
+      agent_role: 'researcher',
+      action: 'database.read',
+      resource: 'database:customers:eu',
+      environment: { stage: 'production', subject: BODY.subject, resource: BODY.resource },
+      params: { rows: 100 },
+    });
+  });
+
+  it('has no role where it names none, and nothing of what nobody knows', () => {
+    const body = {
+      subject: { type: 'user', id: 'u', role: 'admin', new: 1 },
+      action: { name: 'a', params: { rows: 1 } },
+      resource: { type: 't', id: 'i', owner: 'u' },
+      environment: { stage: 'x' },
+    };
+    expect(readEvaluation(body)).toEqual({
+      agent_id: 'u',
+      action: 'a',
+      resource: 't:i',
+      environment: {
+        subject: { type: 'user', id: 'u', properties: {} },
+        resource: { type: 't', id: 'i', properties: {} },
+      },
+      params: {},
+    });
+  });
+
+  it('tells all of its faults at once, each where it is', () => {
+    const faults = readEvaluation({
+      subject: { type: '', properties: { role: 7 } },
+      action: { name: 'x'.repeat(257), properties: 'none' },
+      context: [],
+    });
+    const pointers = (faults as { pointer: string }[]).map(({ pointer }) => pointer);
+    expect(pointers).toEqual([
+      '/subject/type',
+      '/subject/id',
+      '/subject/properties/role',
+      '/action/name',
+      '/action/properties',
+      '/resource',
+      '/context',
+    ]);
+  });
+
+  it('is either refused or a request that the engine takes, whatever was sent', () => {
+    const name = fc.constantFrom('type', 'id', 'name', 'properties', 'role', 'toString');
+    const member = fc.oneof(
+      fc.string(),
+      fc.constant('x'),
+      fc.jsonValue(),
+      fc.dictionary(name, fc.jsonValue()),
+    );
+    const entity = fc.oneof({ weight: 4, arbitrary: fc.dictionary(name, member) }, fc.jsonValue());
+    const [subject, action, resource] = [BODY.subject, BODY.action, BODY.resource].map((good) =>
+      fc.oneof(fc.constant(good), entity),
+    );
+    const bodies = fc.oneof(fc.record({ subject, action, resource, context: entity }), fc.jsonValue());
+    // Two levels deeper than a request may be: that is where the entities stand.
+    const fields = checksOf(EvaluateRequest).filter((field) => field.name !== 'environment');
+    fc.assert(
+      fc.property(bodies, (body) => {
+        const reading = readEvaluation(body);
+        const faults: unknown[] = [];
+        if (!isFaulty(reading)) fieldFaults({ ...reading }, fields, '', faults as never);
+        expect(faults).toEqual([]);
+        const batch = readEvaluations({ evaluations: [body, BODY] });
+        if (isFaulty(batch)) throw new Error('one evaluation has made the others unreadable');
+        expect([isFaulty(batch.readings[0]), batch.readings.length]).toEqual([isFaulty(reading), 2]);
+      }),
+    );
+  });
+});
+
+describe('several evaluations', () => {
+  it('are one where there is no list, or nothing in it', () => {
+    expect([{}, { evaluations: [] }, 'x', null].map(isSingle)).toEqual([true, true, true, true]);
+    expect([{ evaluations: [{}] }, { evaluations: null }].map(isSingle)).toEqual([false, false]);
+  });
+
+  it('take what they leave out whole, and what they bring instead of it', () => {
+    const batch = readEvaluations({
+      ...BODY,
+      evaluations: [{}, { subject: { type: 'user', id: 'u' }, context: {} }],
+    });
+    if (isFaulty(batch)) throw new Error('unreadable');
+    const [first, second] = requestsOf(batch);
+    expect(first).toEqual(readEvaluation(BODY));
+    expect(second).toEqual(readEvaluation({ ...BODY, subject: { type: 'user', id: 'u' }, context: {} }));
+    expect(second).not.toHaveProperty('agent_role');
+  });
+
+  it('are not looked at behind a fault that ends them', () => {
+    const of = (semantic: string): number[] => {
+      const evaluations = [{}, 'x', {}];
+      const batch = readEvaluations({ ...BODY, evaluations, options: { evaluations_semantic: semantic } });
+      if (isFaulty(batch)) throw new Error('unreadable');
+      const requests = requestsOf(batch);
+      const answers = answersOf(
+        batch,
+        requests.map(() => decisionOf(true)),
+      ).evaluations;
+      return [requests.length, answers.length];
+    };
+    expect(of('execute_all')).toEqual([2, 3]);
+    expect(of('deny_on_first_deny')).toEqual([1, 2]);
+    expect(of('permit_on_first_permit')).toEqual([2, 1]);
+  });
+});

@@ -1,0 +1,104 @@
+/** How the policies get into memory while others write them, on a real store. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Config, readConfig } from '../../config.js';
+import { Logger } from '../../shared/logger.js';
+import { EmbeddedDatabase } from '../../storage/embedded/database.js';
+import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
+import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';
+import type { Collection, ListQuery, Page } from '../../storage/store.js';
+import { PolicyEditor } from '../admin/editor.js';
+import { CURRENT, POLICIES, POLICY_REVISIONS, POLICY_SET } from '../admin/policy.collection.js';
+import { decide } from '../engine/decide.js';
+import { PolicySnapshots } from './snapshot-cache.js';
+
+const by = 'somebody';
+const allowing = (action: string) => [
+  {
+    name: action,
+    effect: 'allow',
+    priority: 2000,
+    conditions: [{ field: 'action', operator: '==', value: action }],
+  },
+];
+
+/** Between each page of policies and the next look at the set, something is done to the store. */
+class RestlessStore extends StoreEmbedded {
+  meanwhile?: () => Promise<unknown>;
+
+  override async list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
+    const page = await super.list(collection, query);
+    if (collection.name === POLICIES.name) await this.meanwhile?.();
+    return page;
+  }
+}
+
+describe('the policies in memory', () => {
+  let folder: string;
+  let store: RestlessStore;
+  let editor: PolicyEditor;
+  let config: Config;
+  let snapshots: PolicySnapshots;
+
+  beforeEach(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'brain-snapshots-'));
+    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
+    store = new RestlessStore(db, new EventLogEmbedded(db));
+    config = readConfig({});
+    editor = new PolicyEditor(store, config);
+    snapshots = new PolicySnapshots(store, config, editor, new Logger({ level: 'silent', format: 'json' }));
+  });
+  afterEach(async () => {
+    snapshots.onModuleDestroy();
+    await store.close();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  const may = (action: string): boolean =>
+    decide(snapshots.current().snapshot, { agent_id: 'a', action }).allowed;
+
+  it('are those of the last write, though others write at every look', async () => {
+    await editor.create({ policy_id: 'changed', name: 'changed', rules: allowing('before') }, { by });
+    await editor.create({ policy_id: 'removed', name: 'removed', rules: allowing('gone') }, { by });
+    let writes = 0;
+    store.meanwhile = async () => {
+      writes += 1;
+      if (writes === 1) await editor.remove('removed', { by });
+      await editor.update('changed', { rules: allowing(`write.${writes}`) }, { by });
+      await editor.create(
+        { policy_id: `made_${writes}`, name: 'made', rules: allowing(`made.${writes}`) },
+        { by },
+      );
+    };
+    await snapshots.onModuleInit();
+    expect(writes).toBe(1);
+    expect(['before', 'gone', 'write.1', 'made.1'].map(may)).toEqual([false, false, true, true]);
+    expect(snapshots.revision).toBe((await store.get(POLICY_SET, CURRENT))?.revision);
+  });
+
+  it('are unknown while no look leads to the next, and are read as soon as one does', async () => {
+    await editor.create({ policy_id: 'p', name: 'p', rules: allowing('work') }, { by });
+    let looks = 0;
+    store.meanwhile = async () => {
+      looks += 1;
+      await editor.update('p', { description: String(looks) }, { by });
+      // As where the changes are too many, too old, or those of another history.
+      await store.transaction(async (tx) => {
+        const { rows } = await store.list(POLICY_REVISIONS, { limit: 1 });
+        for (const { policy_id, revision } of rows) {
+          const id = `${policy_id}/${revision}`;
+          await tx.get(POLICY_REVISIONS, id);
+          tx.delete(POLICY_REVISIONS, id);
+        }
+      });
+    };
+    await snapshots.onModuleInit();
+    expect(looks).toBeGreaterThan(0);
+    expect(() => snapshots.current()).toThrow(expect.objectContaining({ code: 'policies_unknown' }));
+    store.meanwhile = undefined;
+    expect(await snapshots.reach(1, 10_000)).toBe(true);
+    expect(may('work')).toBe(true);
+    expect(may('play')).toBe(false);
+  });
+});

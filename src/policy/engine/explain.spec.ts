@@ -1,0 +1,124 @@
+/** Why a decision was made, in words and condition by condition. */
+import { conditionOf, type PolicySketch, policyOf, requestOf } from '../../../test/support/policies.js';
+import { compile } from './compile.js';
+import { explain } from './explain.js';
+import type { EvaluateRequest, Explanation } from './policy.dto.js';
+
+function explained(policies: PolicySketch[], request: Partial<EvaluateRequest> = {}): Explanation {
+  return explain(compile(policies.map(policyOf)), requestOf(request));
+}
+
+const readers = {
+  rule_id: 'readers',
+  name: 'Readers may read a little',
+  conditions: [
+    conditionOf(['action', '==', 'read']),
+    conditionOf(['agent.role', 'in', ['reader']]),
+    conditionOf(['params.rows', '<', 100]),
+  ],
+};
+
+describe('an explanation', () => {
+  it('shows each condition as it was written, with what the request has', () => {
+    const { rules } = explained([{ rules: [readers] }], { agent_role: 'writer' });
+    expect(rules).toEqual([
+      {
+        policy_id: 'p',
+        rule_id: 'readers',
+        name: 'Readers may read a little',
+        effect: 'allow',
+        priority: 0,
+        verdict: 'fails',
+        decided: false,
+        conditions: [
+          { field: 'action', operator: '==', expected: 'read', actual: 'read', verdict: 'holds' },
+          { field: 'agent.role', operator: 'in', expected: ['reader'], actual: 'writer', verdict: 'fails' },
+          { field: 'params.rows', operator: '<', expected: 100, verdict: 'fails' },
+        ],
+      },
+    ]);
+  });
+
+  it('lists the rules in order of precedence and tells which one decided', () => {
+    const { rules } = explained([
+      { rules: [{ rule_id: 'a' }, { rule_id: 'b', effect: 'deny' }, { ...readers, priority: 9 }] },
+    ]);
+    expect(rules.map(({ rule_id, verdict, decided }) => [rule_id, verdict, decided])).toEqual([
+      ['readers', 'fails', false],
+      ['b', 'matches', true],
+      ['a', 'matches', false],
+    ]);
+  });
+
+  it('finds the near miss: the rule that missed by one condition, and of several the one that came nearest', () => {
+    const admin = { rule_id: 'admin', priority: 9, conditions: [conditionOf(['agent_role', '==', 'admin'])] };
+    const request = { agent_role: 'reader', params: { rows: 100 } };
+    expect(explained([{ rules: [admin, readers] }], request).near_miss).toMatchObject({
+      rule_id: 'readers',
+      conditions: [{}, {}, { field: 'params.rows', expected: 100, actual: 100, verdict: 'fails' }],
+    });
+    expect(explained([{ rules: [readers] }], { action: 'write' }).near_miss).toBeNull();
+  });
+
+  it.each<[string, PolicySketch[]]>([
+    [
+      "Rule 'a' of policy 'p' decided: it has no conditions, and no other rule matches.",
+      [{ rules: [{ rule_id: 'a' }] }],
+    ],
+    [
+      "Rule 'b' of policy 'p' decided: its condition holds, and it comes before rule 'a' of policy 'p', which matches too: its priority is higher, 2 against 1.",
+      [
+        {
+          rules: [
+            { rule_id: 'a', priority: 1 },
+            { rule_id: 'b', priority: 2, conditions: [conditionOf(['action', '==', 'read'])] },
+          ],
+        },
+      ],
+    ],
+    [
+      "Rule 'b' of policy 'p' decided: it has no conditions, and it comes before rule 'a' of policy 'p', which matches too: at the same priority deny comes before allow (deny, audit, warn, allow).",
+      [{ rules: [{ rule_id: 'a' }, { rule_id: 'b', effect: 'deny' }] }],
+    ],
+    [
+      "Rule 'a' of policy 'p' decided: it has no conditions, and it comes before rule 'b' of policy 'p', which matches too: at the same priority and effect the first rule_id decides.",
+      [{ rules: [{ rule_id: 'b' }, { rule_id: 'a' }] }],
+    ],
+    [
+      "Rule 'z' of policy 'o' decided: it has no conditions, and it comes before rule 'a' of policy 'p', which matches too: at the same priority and effect the first policy_id decides.",
+      [{ rules: [{ rule_id: 'a' }] }, { policy_id: 'o', rules: [{ rule_id: 'z' }] }],
+    ],
+    [
+      "Rule 'd' of policy 'p' decided: it cannot be evaluated, and a deny rule then denies (there is no field 'x'), and no other rule matches.",
+      [{ rules: [{ rule_id: 'd', effect: 'deny', conditions: [conditionOf(['x', '==', 1])] }] }],
+    ],
+    ['There is no enabled policy, and without one everything is denied.', [{ enabled: false }]],
+    [
+      "No policy has an enabled rule, so the most cautious default effect was applied: warn, of policy 'p'.",
+      [{ default_effect: 'warn' }, { policy_id: 'q', default_effect: 'allow' }],
+    ],
+    [
+      "No rule matches, so the most cautious default effect was applied: deny, of policy 'p'.",
+      [{ rules: [{ ...readers, conditions: [conditionOf(['action', '==', 'write'])] }] }],
+    ],
+  ])('says why: %s', (why, policies) => {
+    expect(explained(policies).why).toBe(why);
+  });
+
+  it('shows which condition cannot be evaluated', () => {
+    const [rule] = explained([
+      { rules: [{ rule_id: 'r', conditions: [conditionOf(['x', '==', 1])] }] },
+    ]).rules;
+    expect(rule).toMatchObject({
+      verdict: 'error',
+      decided: false,
+      conditions: [{ field: 'x', verdict: 'error', error: "there is no field 'x'" }],
+    });
+  });
+
+  it('lists so many rules and no more, and tells how many there are', () => {
+    const snapshot = compile([policyOf({ rules: [{ rule_id: 'a' }, { rule_id: 'b' }, readers] })]);
+    const { rules, total_rules } = explain(snapshot, requestOf(), { maxRules: 2 });
+    expect([rules.length, total_rules]).toEqual([2, 3]);
+  });
+});

@@ -1,0 +1,122 @@
+/** Why it was decided so: every rule held against the request, one after another, and nothing left out. */
+import { MASKED } from '../../shared/mask.js';
+import {
+  type Condition,
+  EFFECTS,
+  type EvaluateRequest,
+  type ExplainedCondition,
+  type ExplainedRule,
+  type Explanation,
+} from './policy.dto.js';
+import { type CompiledCondition, type CompiledRule, conditionsOf } from './rules.js';
+import type { Snapshot } from './snapshot.js';
+
+/** More rules than anybody reads, and about as many as an answer should carry. */
+const MAX_RULES = 1000;
+
+export interface ExplainOptions {
+  /** So many are listed; the near miss is sought among all. */
+  maxRules?: number;
+  /** The request as it may be shown: its values stand in the explanation. */
+  shown?: EvaluateRequest;
+}
+
+export function explain(
+  snapshot: Snapshot,
+  request: EvaluateRequest,
+  { maxRules = MAX_RULES, shown = request }: ExplainOptions = {},
+): Explanation {
+  const rules: ExplainedRule[] = [];
+  const matching: CompiledRule[] = [];
+  let near: { rule: ExplainedRule; holding: number } | undefined;
+  for (const rule of snapshot.rules) {
+    const explained = explainRule(rule, request, shown);
+    const decides =
+      explained.verdict === 'matches' || (explained.verdict === 'error' && rule.effect === 'deny');
+    explained.decided = decides && matching.length === 0;
+    if (decides) matching.push(rule);
+    if (rules.length < maxRules) rules.push(explained);
+    const holding = explained.conditions.filter(({ verdict }) => verdict === 'holds').length;
+    const missedByOne = explained.verdict === 'fails' && holding === explained.conditions.length - 1;
+    if (missedByOne && (near === undefined || holding > near.holding)) near = { rule: explained, holding };
+  }
+  const [winner, next] = matching;
+  const why = winner ? whyRule(winner, next) : whyDefault(snapshot);
+  return { why, near_miss: near?.rule ?? null, rules, total_rules: snapshot.rules.length };
+}
+
+function explainRule(rule: CompiledRule, request: EvaluateRequest, shown: EvaluateRequest): ExplainedRule {
+  const { policyId, ruleId, source, effect, priority, broken } = rule;
+  const compiled = new Map(conditionsOf(rule).map((one) => [one.source, one]));
+  const given: unknown = source.conditions;
+  const conditions = (Array.isArray(given) ? (given as Condition[]) : []).map((one) =>
+    explainCondition(one, compiled.get(one), request, shown, broken),
+  );
+  const verdicts = conditions.map(({ verdict }) => verdict);
+  const isError = broken !== undefined || verdicts.includes('error');
+  return {
+    policy_id: policyId,
+    rule_id: ruleId,
+    name: source.name,
+    effect,
+    priority,
+    verdict: verdicts.includes('fails') ? 'fails' : isError ? 'error' : 'matches',
+    decided: false,
+    conditions,
+  };
+}
+
+function explainCondition(
+  { field, operator, value }: Condition,
+  compiled: CompiledCondition | undefined,
+  request: EvaluateRequest,
+  shown: EvaluateRequest,
+  broken = 'it is not a condition',
+): ExplainedCondition {
+  const explained: ExplainedCondition = { field, operator, expected: value, verdict: 'error' };
+  if (compiled === undefined) return { ...explained, error: broken };
+  try {
+    const actual = compiled.read(request);
+    // What stands above it may be masked as a whole, and it is still there.
+    const visible = compiled.read(shown);
+    if (actual !== undefined) explained.actual = visible === undefined ? MASKED : visible;
+    explained.verdict = compiled.test(actual) ? 'holds' : 'fails';
+  } catch (error) {
+    explained.error = error instanceof Error ? error.message : String(error);
+  }
+  return explained;
+}
+
+function whyRule(winner: CompiledRule, next: CompiledRule | undefined): string {
+  const name = `Rule '${winner.source.name}' of policy '${winner.policyId}' decided`;
+  const count = winner.source.conditions.length;
+  const matches =
+    winner.broken !== undefined
+      ? `it cannot be evaluated, and a deny rule then denies (${winner.broken})`
+      : count === 0
+        ? 'it has no conditions'
+        : count === 1
+          ? 'its condition holds'
+          : `all its ${count} conditions hold`;
+  if (!next) return `${name}: ${matches}, and no other rule matches.`;
+  return `${name}: ${matches}, and it comes before rule '${next.source.name}' of policy '${next.policyId}', which matches too: ${whyBefore(winner, next)}.`;
+}
+
+function whyBefore(one: CompiledRule, other: CompiledRule): string {
+  if (one.priority !== other.priority)
+    return `its priority is higher, ${one.priority} against ${other.priority}`;
+  if (one.effect !== other.effect)
+    return `at the same priority ${one.effect} comes before ${other.effect} (${EFFECTS.join(', ')})`;
+  return one.policyId === other.policyId
+    ? 'at the same priority and effect the first rule_id decides'
+    : 'at the same priority and effect the first policy_id decides';
+}
+
+function whyDefault({ rules, fallback, units }: Snapshot): string {
+  const enabled = [...units.values()].filter(({ policy }) => policy.enabled);
+  if (enabled.length === 0) return 'There is no enabled policy, and without one everything is denied.';
+  const none = rules.length === 0 ? 'No policy has an enabled rule' : 'No rule matches';
+  const from = enabled.filter(({ policy }) => policy.default_effect === fallback.effect);
+  const names = from.slice(0, 3).map(({ policy }) => `'${policy.policy_id}'`);
+  return `${none}, so the most cautious default effect was applied: ${fallback.effect}, of policy ${names.join(', ')}${from.length > 3 ? ' and others' : ''}.`;
+}

@@ -1,0 +1,172 @@
+/** Rules compiled: conditions that are functions, in the order in which rules decide. */
+import { isJson } from '../../shared/fields.js';
+import { fieldOf, type Read } from './fields.js';
+import { isScalar, type Scalar, type Test, testOf, Unusable } from './operators.js';
+import type { Pattern } from './patterns.js';
+import {
+  type Condition,
+  EFFECTS,
+  type Effect,
+  type PolicyContent,
+  type Rule,
+  type Verdict,
+} from './policy.dto.js';
+import { ruleVerdict } from './verdicts.js';
+
+export interface CompiledCondition {
+  field: string;
+  read: Read;
+  test: Test;
+  source: Condition;
+  /**
+   * The same for tests that hold for the same values. Undefined where it matters which value it is and nothing else about
+   * it, and on fields where nobody asks.
+   */
+  key: string | undefined;
+  hint: Hint | undefined;
+}
+
+/** What an index may use to find the few rules that can match; the condition itself is what holds. */
+export type Hint =
+  /** Holds for exactly these values. */
+  | { by: 'values'; values: readonly Scalar[] }
+  /** Holds for no text that begins otherwise; `exact` when it holds for every one that begins so. */
+  | { by: 'prefix'; prefix: string; exact: boolean }
+  /** Holds for numbers on one side of the bound. */
+  | { by: 'bound'; operator: string; bound: number }
+  /** Holds for exactly the texts that contain it, and the lists that have it. */
+  | { by: 'part'; part: string };
+
+export interface CompiledRule {
+  policyId: string;
+  ruleId: string;
+  effect: Effect;
+  priority: number;
+  onAction: readonly CompiledCondition[];
+  onRole: readonly CompiledCondition[];
+  /** The conditions on anything else. */
+  others: readonly CompiledCondition[];
+  /** Why the rule cannot be evaluated. Its sound conditions can still say that it does not match. */
+  broken: string | undefined;
+  source: Rule;
+  verdict: Verdict;
+}
+
+/** With more values than these an index would repeat a rule too often. */
+const MAX_VALUES = 64;
+const BY_VALUE = new Set(['==', '!=', 'in', 'not_in', 'exists']);
+const NONE: readonly CompiledCondition[] = [];
+
+export function compileRule(
+  policy: PolicyContent,
+  rule: Rule,
+  patternOf: (source: string) => Pattern,
+): CompiledRule {
+  const faults: string[] = [];
+  const sound: CompiledCondition[] = [];
+  const conditions: unknown = rule.conditions;
+  if (!Array.isArray(conditions)) faults.push('its conditions are not a list');
+  for (const condition of Array.isArray(conditions) ? (conditions as Condition[]) : []) {
+    try {
+      sound.push(compileCondition(condition, patternOf));
+    } catch (error) {
+      faults.push(error instanceof Error ? error.message : String(error));
+    }
+  }
+  if (!EFFECTS.includes(rule.effect)) faults.push(`there is no effect '${rule.effect}'`);
+  if (!Number.isFinite(rule.priority)) faults.push('its priority is not a number');
+  // An effect that nobody knows may have been meant to deny.
+  const effect = EFFECTS.includes(rule.effect) ? rule.effect : 'deny';
+  return {
+    policyId: policy.policy_id,
+    ruleId: rule.rule_id,
+    effect,
+    priority: Number.isFinite(rule.priority) ? rule.priority : Number.MAX_SAFE_INTEGER,
+    onAction: only(sound, (field) => field === 'action'),
+    onRole: only(sound, (field) => field === 'agent_role'),
+    others: only(sound, (field) => !isWord(field)),
+    broken: faults[0],
+    source: rule,
+    verdict: ruleVerdict(policy.policy_id, rule, effect),
+  };
+}
+
+/** @throws when the condition can never be evaluated */
+export function compileCondition(
+  condition: Condition,
+  patternOf: (source: string) => Pattern,
+): CompiledCondition {
+  const { operator, value } = condition;
+  const field = fieldOf(condition.field);
+  if (!field) throw new Unusable(`there is no field '${condition.field}'`);
+  if (!isJson(value))
+    throw new Unusable(`the value for '${condition.field}' is missing, too deep, or not JSON`);
+  const test = testOf(operator, value, patternOf);
+  return {
+    field: field.name,
+    read: field.read,
+    test,
+    source: condition,
+    key: isWord(field.name) && !BY_VALUE.has(operator) ? `${operator} ${JSON.stringify(value)}` : undefined,
+    hint: hintOf(condition, patternOf),
+  };
+}
+
+/** Those that can be evaluated. */
+export function conditionsOf({ onAction, onRole, others }: CompiledRule): CompiledCondition[] {
+  return [...onAction, ...onRole, ...others];
+}
+
+/** The order in which rules decide. It is total, so that the order of creation never matters. */
+export function byPrecedence(one: CompiledRule, other: CompiledRule): number {
+  if (one.priority !== other.priority) return other.priority - one.priority;
+  if (one.effect !== other.effect) return EFFECTS.indexOf(one.effect) - EFFECTS.indexOf(other.effect);
+  if (one.policyId !== other.policyId) return one.policyId < other.policyId ? -1 : 1;
+  if (one.ruleId !== other.ruleId) return one.ruleId < other.ruleId ? -1 : 1;
+  return 0;
+}
+
+/** Fields whose values come from a vocabulary. */
+function isWord(field: string): boolean {
+  return field === 'action' || field === 'agent_role';
+}
+
+function only(
+  conditions: CompiledCondition[],
+  wanted: (field: string) => boolean,
+): readonly CompiledCondition[] {
+  const found = conditions.filter(({ field }) => wanted(field));
+  return found.length === 0 ? NONE : found;
+}
+
+function hintOf({ operator, value }: Condition, patternOf: (source: string) => Pattern): Hint | undefined {
+  switch (operator) {
+    case '==':
+      return isScalar(value) ? { by: 'values', values: [value] } : undefined;
+    case 'in': {
+      const values: unknown[] = Array.isArray(value) ? value : [];
+      return values.length <= MAX_VALUES && values.every(isScalar)
+        ? { by: 'values', values: [...new Set(values)] }
+        : undefined;
+    }
+    case '>':
+    case '<':
+    case '>=':
+    case '<=':
+      return typeof value === 'number' ? { by: 'bound', operator, bound: value } : undefined;
+    case 'contains':
+      return typeof value === 'string' && value !== '' ? { by: 'part', part: value } : undefined;
+    case 'starts_with':
+      return prefixHint(String(value), true);
+    case 'matches': {
+      const { prefix, isPrefix } = patternOf(String(value));
+      return prefixHint(prefix, isPrefix);
+    }
+    default:
+      return undefined;
+  }
+}
+
+function prefixHint(prefix: string, exact: boolean): Hint | undefined {
+  return prefix === '' ? undefined : { by: 'prefix', prefix, exact };
+}
