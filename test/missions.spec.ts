@@ -1,6 +1,6 @@
 /** Missions as their users meet them: over HTTP, on both stores, run to their end, with the events read back from the log. */
 import type { Envelope } from '../src/events/event.js';
-import { MissionBook } from '../src/missions/missions.book.js';
+import { MissionBook } from '../src/missions/mission-writer.js';
 import { MISSIONS, type StoredMission } from '../src/missions/missions.collection.js';
 import type { LogEntry, Mission } from '../src/missions/missions.dto.js';
 import { type MissionStatus, MOVES, PRIORITIES, STATUSES } from '../src/missions/missions.lifecycle.js';

@@ -4,7 +4,7 @@ import { PolicyModule } from '../policy/policy.module.js';
 import { MissionsController } from './missions.controller.js';
 import { MissionsRetention } from './missions.retention.js';
 import { MissionsService } from './missions.service.js';
-import { MissionsWorker } from './missions.worker.js';
+import { MissionsWorker } from './worker/worker.js';
 
 @Module({
   imports: [PolicyModule, ImmuneModule],

@@ -6,8 +6,7 @@ import { currentContext } from '../shared/context.js';
 import { faulty } from '../shared/errors.js';
 import { expectVersion } from '../shared/versions.js';
 import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
-import { MissionBook } from './missions.book.js';
-import { stepFaults } from './missions.check.js';
+import { MissionBook } from './mission-writer.js';
 import {
   MISSION_RESULTS,
   MISSIONS,
@@ -24,7 +23,6 @@ import type {
   NewLogEntry,
   NewMission,
 } from './missions.dto.js';
-import { dueNow } from './missions.due.js';
 import {
   heldByWorker,
   illegalMove,
@@ -36,7 +34,9 @@ import {
   notYours,
 } from './missions.errors.js';
 import { type MissionStatus, mayMove, mayRetry, STATUSES } from './missions.lifecycle.js';
-import { MissionsWorker } from './missions.worker.js';
+import { stepFaults } from './steps/check.js';
+import { dueNow } from './worker/due.js';
+import { MissionsWorker } from './worker/worker.js';
 
 /** Who asks: an agent sets in motion only what it made itself, and reports on that and on what was given to it. */
 export interface Asker {

@@ -1,10 +1,10 @@
 /** What a step is run with: its kind, and its parameters with the values that they take from the mission. */
-import type { Store } from '../storage/store.js';
-import { MISSION_RESULTS, resultId, type StoredMission } from './missions.collection.js';
-import type { Step } from './missions.dto.js';
-import { StepFailure, type StepKind } from './missions.step.js';
-import type { Kinds } from './missions.steps.js';
-import { filled, stepsNamed, type Values } from './missions.templates.js';
+import type { Store } from '../../storage/store.js';
+import { MISSION_RESULTS, resultId, type StoredMission } from '../missions.collection.js';
+import type { Step } from '../missions.dto.js';
+import type { Kinds } from '../steps/kinds.js';
+import { StepFailure, type StepKind } from '../steps/step.js';
+import { filled, stepsNamed, type Values } from '../steps/templates.js';
 
 export interface PrepareTools {
   store: Store;

@@ -2,7 +2,7 @@
  * When a mission is due, by the time of the store. Each replica has a wall clock of its own: by those, a wait would end when the
  * fastest of them says so, and what the fastest makes due would be taken by nobody else.
  */
-import type { Store } from '../storage/store.js';
+import type { Store } from '../../storage/store.js';
 
 type Clock = Pick<Store, 'clock'>;
 

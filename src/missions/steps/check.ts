@@ -1,10 +1,10 @@
 /** Checks the steps of a mission when it is made: every fault at once, each at its pointer. */
-import type { Fault } from '../shared/errors.js';
-import { checksOf, type FieldCheck } from '../shared/fields.js';
-import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../shared/shapes.js';
-import { Step, StepRetry } from './missions.dto.js';
-import type { StepKind } from './missions.step.js';
-import { templateFaults } from './missions.templates.js';
+import type { Fault } from '../../shared/errors.js';
+import { checksOf, type FieldCheck } from '../../shared/fields.js';
+import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../../shared/shapes.js';
+import { Step, StepRetry } from '../missions.dto.js';
+import type { StepKind } from './step.js';
+import { templateFaults } from './templates.js';
 
 const MAX_STEPS = 100;
 

@@ -1,5 +1,5 @@
-import { json, Target } from '../../test/support/target.js';
-import { httpStep, isPrivate } from './missions.step.http.js';
+import { json, Target } from '../../../test/support/target.js';
+import { httpStep, isPrivate } from './http.js';
 
 const context = { agentId: 'a', idempotencyKey: 'k', signal: new AbortController().signal };
 

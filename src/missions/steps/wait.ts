@@ -1,5 +1,5 @@
 /** Waits. The time stands in the mission, so it survives a restart, and no worker is held meanwhile. */
-import { paramFaults, type StepKind } from './missions.step.js';
+import { paramFaults, type StepKind } from './step.js';
 
 const MAX_SECONDS = 30 * 86_400;
 

@@ -1,10 +1,10 @@
 /** Records an immune event; once, however often the step is repeated. */
 
-import type { ReportImmuneEvent } from '../immune/immune.dto.js';
-import { SEVERITIES, TYPES } from '../immune/immune.health.js';
-import type { ImmuneService } from '../immune/immune.service.js';
-import { sha256 } from '../shared/ids.js';
-import { paramFaults, type StepKind } from './missions.step.js';
+import type { ReportImmuneEvent } from '../../immune/immune.dto.js';
+import { SEVERITIES, TYPES } from '../../immune/immune.health.js';
+import type { ImmuneService } from '../../immune/immune.service.js';
+import { sha256 } from '../../shared/ids.js';
+import { paramFaults, type StepKind } from './step.js';
 
 const MAX_MESSAGE = 4096;
 

@@ -1,5 +1,5 @@
 /** How often a step is tried, and how long it is waited in between. */
-import type { Step } from './missions.dto.js';
+import type { Step } from '../missions.dto.js';
 
 const ATTEMPTS = 3;
 const BACKOFF_SECONDS = 1;

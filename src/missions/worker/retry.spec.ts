@@ -1,4 +1,4 @@
-import { attemptsOf, backoffSeconds } from './missions.retry.js';
+import { attemptsOf, backoffSeconds } from './retry.js';
 
 const most = (): number => 1;
 const least = (): number => 0;

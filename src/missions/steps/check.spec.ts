@@ -1,5 +1,5 @@
-import { stepFaults } from './missions.check.js';
-import { kindsOf } from './missions.steps.js';
+import { stepFaults } from './check.js';
+import { kindsOf } from './kinds.js';
 
 const kinds = kindsOf({ immune: { report: async () => 1 }, allowPrivate: false });
 const of = (path: string): string => `\${${path}}`;

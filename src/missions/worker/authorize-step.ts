@@ -1,12 +1,12 @@
 /** Asks the policies before a step runs. */
-import type { EventStream } from '../events/event-stream.js';
-import type { PolicyService } from '../policy/decisions/policy.service.js';
-import { messageOf } from '../shared/errors.js';
-import type { Logger } from '../shared/logger.js';
-import { MAX_MESSAGE } from './missions.book.js';
-import type { StoredMission } from './missions.collection.js';
-import type { Step } from './missions.dto.js';
-import { StepFailure } from './missions.step.js';
+import type { EventStream } from '../../events/event-stream.js';
+import type { PolicyService } from '../../policy/decisions/policy.service.js';
+import { messageOf } from '../../shared/errors.js';
+import type { Logger } from '../../shared/logger.js';
+import { MAX_MESSAGE } from '../mission-writer.js';
+import type { StoredMission } from '../missions.collection.js';
+import type { Step } from '../missions.dto.js';
+import { StepFailure } from '../steps/step.js';
 
 export interface AskTools {
   policy: PolicyService;

@@ -2,8 +2,8 @@
  * Values of the mission in the parameters of a step: `${data.<path>}` and `${steps.<name>.result.<path>}`. Paths only, no
  * code; own members only, so that no prototype is reachable.
  */
-import { pointerTo } from '../shared/errors.js';
-import { StepFailure } from './missions.step.js';
+import { pointerTo } from '../../shared/errors.js';
+import { StepFailure } from './step.js';
 
 /** A value that a template asks for and the mission does not have. */
 export class MissingValue extends Error {}

@@ -1,9 +1,9 @@
 /** The kinds of steps: a new kind is a file and one line here. */
-import type { ImmuneService } from '../immune/immune.service.js';
-import { httpStep } from './missions.step.http.js';
-import { immuneEventStep } from './missions.step.immune-event.js';
-import type { StepKind } from './missions.step.js';
-import { waitStep } from './missions.step.wait.js';
+import type { ImmuneService } from '../../immune/immune.service.js';
+import { httpStep } from './http.js';
+import { immuneEventStep } from './immune-event.js';
+import type { StepKind } from './step.js';
+import { waitStep } from './wait.js';
 
 export interface KindOptions {
   immune: Pick<ImmuneService, 'report'>;

@@ -2,25 +2,25 @@
  * One mission in the hands of a worker. Every write demands the lease and that the mission is still this worker's: who lost it,
  * or whose mission was cancelled, changes nothing any more, log lines included.
  */
-import { pause } from '../shared/clock.js';
-import { isBrainError, messageOf } from '../shared/errors.js';
-import type { Lease } from '../storage/store.js';
-import { type AskTools, asked } from './missions.ask.js';
-import { MAX_MESSAGE, MissionBook } from './missions.book.js';
+import { pause } from '../../shared/clock.js';
+import { isBrainError, messageOf } from '../../shared/errors.js';
+import type { Lease } from '../../storage/store.js';
+import { MAX_MESSAGE, MissionBook } from '../mission-writer.js';
 import {
   MISSION_RESULTS,
   MISSIONS,
   resultId,
   type StepOutcome,
   type StoredMission,
-} from './missions.collection.js';
-import type { MissionError, Step } from './missions.dto.js';
-import { dueIn, dueNow } from './missions.due.js';
-import { hasEnded } from './missions.lifecycle.js';
-import { type PrepareTools, prepared, type Ready } from './missions.prepare.js';
-import { attemptsOf, backoffSeconds } from './missions.retry.js';
-import { StepFailure } from './missions.step.js';
-import { MissingValue } from './missions.templates.js';
+} from '../missions.collection.js';
+import type { MissionError, Step } from '../missions.dto.js';
+import { hasEnded } from '../missions.lifecycle.js';
+import { StepFailure } from '../steps/step.js';
+import { MissingValue } from '../steps/templates.js';
+import { type AskTools, asked } from './authorize-step.js';
+import { dueIn, dueNow } from './due.js';
+import { type PrepareTools, prepared, type Ready } from './prepare.js';
+import { attemptsOf, backoffSeconds } from './retry.js';
 
 export interface RunTools extends AskTools, PrepareTools {
   /** Whether others wait for a place while this mission has had one for a while. */

@@ -1,4 +1,4 @@
-import { filled, MissingValue, templateFaults, type Values } from './missions.templates.js';
+import { filled, MissingValue, templateFaults, type Values } from './templates.js';
 
 const of = (path: string): string => `\${${path}}`;
 

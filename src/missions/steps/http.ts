@@ -7,8 +7,8 @@ import { lookup as resolve } from 'node:dns';
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { BlockList, isIP, type LookupFunction } from 'node:net';
-import { messageOf } from '../shared/errors.js';
-import { isJson } from '../shared/fields.js';
+import { messageOf } from '../../shared/errors.js';
+import { isJson } from '../../shared/fields.js';
 import {
   isOpen,
   type ParamsForm,
@@ -16,7 +16,7 @@ import {
   type StepContext,
   StepFailure,
   type StepKind,
-} from './missions.step.js';
+} from './step.js';
 
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
 const MAX_URL = 2048;

@@ -1,7 +1,7 @@
 /** What a kind of step is. */
-import type { Fault } from '../shared/errors.js';
-import type { FieldCheck } from '../shared/fields.js';
-import { fieldFaults, unknownFaults } from '../shared/shapes.js';
+import type { Fault } from '../../shared/errors.js';
+import type { FieldCheck } from '../../shared/fields.js';
+import { fieldFaults, unknownFaults } from '../../shared/shapes.js';
 
 /** What a step may use; nothing else of the service is within its reach. */
 export interface StepContext {

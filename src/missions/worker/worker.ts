@@ -9,21 +9,21 @@ import {
   type OnModuleDestroy,
   Optional,
 } from '@nestjs/common';
-import { CONFIG, type Config } from '../config.js';
-import { EventStream } from '../events/event-stream.js';
-import { ImmuneService } from '../immune/immune.service.js';
-import { PolicyService } from '../policy/decisions/policy.service.js';
-import { atMost } from '../shared/clock.js';
-import { runInContext } from '../shared/context.js';
-import { Draining } from '../shared/draining.js';
-import { messageOf } from '../shared/errors.js';
-import { Logger } from '../shared/logger.js';
-import { type Lease, Store } from '../storage/store.js';
-import { HELD, MISSIONS, type StoredMission } from './missions.collection.js';
-import { dueNow } from './missions.due.js';
-import { PRIORITIES } from './missions.lifecycle.js';
-import { MissionRun } from './missions.run.js';
-import { type Kinds, kindsOf } from './missions.steps.js';
+import { CONFIG, type Config } from '../../config.js';
+import { EventStream } from '../../events/event-stream.js';
+import { ImmuneService } from '../../immune/immune.service.js';
+import { PolicyService } from '../../policy/decisions/policy.service.js';
+import { atMost } from '../../shared/clock.js';
+import { runInContext } from '../../shared/context.js';
+import { Draining } from '../../shared/draining.js';
+import { messageOf } from '../../shared/errors.js';
+import { Logger } from '../../shared/logger.js';
+import { type Lease, Store } from '../../storage/store.js';
+import { HELD, MISSIONS, type StoredMission } from '../missions.collection.js';
+import { PRIORITIES } from '../missions.lifecycle.js';
+import { type Kinds, kindsOf } from '../steps/kinds.js';
+import { dueNow } from './due.js';
+import { MissionRun } from './run.js';
 
 /** A lease is renewed so often within its time. */
 const RENEWALS = 3;
