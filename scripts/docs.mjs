@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApp } from '../build/app.setup.js';
-import { readConfig } from '../build/config.js';
+import { readConfig } from '../build/config/config.js';
 import { asyncApiDocument } from '../build/events/catalog/asyncapi.js';
 import { eventsPage } from '../build/events/catalog/events-page.js';
 import { openApiDocument } from '../build/http/openapi.js';

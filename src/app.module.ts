@@ -1,13 +1,13 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
-import { CONFIG, type Config } from './config.js';
+import { CONFIG, type Config } from './config/config.js';
 import { EventsModule } from './events/events.module.js';
 import { HttpModule } from './http/http.module.js';
 import { ImmuneModule } from './immune/immune.module.js';
 import { MissionsModule } from './missions/missions.module.js';
 import { PolicyModule } from './policy/policy.module.js';
 import { SecurityModule } from './security/security.module.js';
-import { Draining } from './shared/draining.js';
 import { Logger } from './shared/logger.js';
+import { Draining } from './shared/shutdown-state.js';
 import { StorageModule } from './storage/storage.module.js';
 import { ThreatsModule } from './threats/threats.module.js';
 

@@ -2,7 +2,7 @@
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
-import type { Config } from './config.js';
+import type { Config } from './config/config.js';
 import { ApiDocument } from './http/docs.controller.js';
 import { CuredExpressAdapter } from './http/express.adapter.js';
 import { InputGuard } from './http/input.guard.js';
@@ -11,8 +11,8 @@ import { ProblemFilter, unreadable } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
 import { AccessGuard } from './security/access.guard.js';
 import { atMost, sleep } from './shared/clock.js';
-import { Draining } from './shared/draining.js';
 import type { Logger } from './shared/logger.js';
+import { Draining } from './shared/shutdown-state.js';
 
 export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
   const problems = new ProblemFilter(logger);

@@ -1,6 +1,6 @@
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApp, shutDown } from './app.setup.js';
-import { type Config, ConfigError, readConfig } from './config.js';
+import { type Config, ConfigError, readConfig } from './config/config.js';
 import { type AdminAccess, AdminKey } from './security/admin-key.js';
 import { isBrainError, messageOf } from './shared/errors.js';
 import { Logger } from './shared/logger.js';

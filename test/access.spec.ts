@@ -8,7 +8,7 @@ import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
 import { MetadataScanner, ModulesContainer } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { createApp } from '../src/app.setup.js';
-import { readConfig } from '../src/config.js';
+import { readConfig } from '../src/config/config.js';
 import { type Access, accessOf } from '../src/security/access.decorator.js';
 import { AdminKey } from '../src/security/admin-key.js';
 import { makeKey } from '../src/security/api-key.js';

@@ -66,7 +66,7 @@ describe('the house', () => {
       'storage/followed-cache.ts',
       'events/event-stream.ts',
       'events/event.ts',
-      'config.ts',
+      'config/config.ts',
     ];
     const ofControllers = [
       'security/access.decorator.ts',
@@ -101,13 +101,15 @@ describe('the house', () => {
 
   it('keeps domains out of what carries them', () => {
     const carriers = product.filter(({ folder }) => CARRIERS.includes(folder));
-    expect(strangers(carriers, (to) => to === 'config.ts' || CARRIERS.includes(to.split('/')[0]))).toEqual(
-      [],
-    );
+    expect(
+      strangers(carriers, (to) => to === 'config/config.ts' || CARRIERS.includes(to.split('/')[0])),
+    ).toEqual([]);
     const shared = product.filter(({ folder }) => folder === 'shared');
     expect(strangers(shared, (to) => to.startsWith('shared/'))).toEqual([]);
     const storage = product.filter(({ folder }) => folder === 'storage');
-    expect(strangers(storage, (to) => to === 'config.ts' || /^(storage|shared)\//.test(to))).toEqual([]);
+    expect(strangers(storage, (to) => to === 'config/config.ts' || /^(storage|shared)\//.test(to))).toEqual(
+      [],
+    );
   });
 
   it('hands out neither client: only the adapters import their engine', () => {

@@ -8,10 +8,10 @@ import {
   Optional,
 } from '@nestjs/common';
 import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
-import type { Config } from '../config.js';
-import { Draining } from '../shared/draining.js';
+import type { Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
 import { compileMask } from '../shared/mask.js';
+import { Draining } from '../shared/shutdown-state.js';
 import { EventLog } from '../storage/event-log.js';
 import { Store } from '../storage/store.js';
 import { CatalogController } from './catalog/catalog.controller.js';

@@ -5,7 +5,7 @@
  * evidence out.
  */
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds, pause } from '../shared/clock.js';
 import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';

@@ -19,7 +19,7 @@ import type { Socket } from 'node:net';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { Express, Request, Response } from 'express';
 import { afterShortBody } from './body.js';
-import { refuseUnparsed } from './unparsed.js';
+import { refuseUnparsed } from './client-error.js';
 
 /** Longer than any header block of an honest client; Node answers 431 beyond it. */
 const MAX_HEADER_BYTES = 16_384;

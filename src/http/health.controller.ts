@@ -1,11 +1,11 @@
 import { Controller, Get, Inject, Optional } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
-import { CONFIG, type Config } from '../config.js';
+import { CONFIG, type Config } from '../config/config.js';
 import { EventTrimmer } from '../events/trimmer.js';
 import { Public } from '../security/access.decorator.js';
-import { Draining } from '../shared/draining.js';
 import { BrainError } from '../shared/errors.js';
 import { OneOf } from '../shared/fields.js';
+import { Draining } from '../shared/shutdown-state.js';
 import { Store } from '../storage/store.js';
 import { Problems } from './request.js';
 

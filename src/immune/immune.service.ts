@@ -1,5 +1,5 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { CONFIG, type Config } from '../config.js';
+import { CONFIG, type Config } from '../config/config.js';
 import { EventStream } from '../events/event-stream.js';
 import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { IMMUNE_EVENTS, kindOf } from './immune.collection.js';

@@ -1,6 +1,6 @@
 /** Forgets missions that ended long ago, with their logs and results. */
 import { Inject, Injectable } from '@nestjs/common';
-import { CONFIG, type Config } from '../config.js';
+import { CONFIG, type Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
 import { Retention } from '../storage/retention.js';
 import { Store } from '../storage/store.js';

@@ -4,7 +4,7 @@ import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
 import { faulty } from '../shared/errors.js';
-import { expectVersion } from '../shared/versions.js';
+import { expectVersion } from '../shared/expect-version.js';
 import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { MissionBook } from './mission-writer.js';
 import {

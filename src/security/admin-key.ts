@@ -10,7 +10,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import type { Store } from '../storage/store.js';
 import { FIRST_KEY, isWellFormed, MARKS, makeKey } from './api-key.js';
 import type { ApiKeys } from './api-keys.js';

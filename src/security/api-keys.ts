@@ -1,5 +1,5 @@
 /** Makes, lists and revokes API keys. Who a key belongs to is answered from memory by the KeyRing. */
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { BrainError, invalid } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';

@@ -9,7 +9,7 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { BrainError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { FollowedCache } from '../storage/followed-cache.js';

@@ -1,6 +1,6 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import { APP_GUARD } from '@nestjs/core';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
 import { Store } from '../storage/store.js';
 import { AccessGuard } from './access.guard.js';

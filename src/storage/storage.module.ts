@@ -1,5 +1,5 @@
 import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown } from '@nestjs/common';
-import type { Config } from '../config.js';
+import type { Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from './embedded/database.js';
 import { EventLogEmbedded } from './embedded/embedded-event-log.js';

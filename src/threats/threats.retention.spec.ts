@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfig } from '../config.js';
+import { readConfig } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';

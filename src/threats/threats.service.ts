@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
-import { expectVersion } from '../shared/versions.js';
+import { expectVersion } from '../shared/expect-version.js';
 import { type Once, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
 import { type StoredThreat, THREATS, toThreat } from './threats.collection.js';
 import type { ChangeSeverity, ReportThreat, Threat, ThreatQuery, ThreatStats } from './threats.dto.js';

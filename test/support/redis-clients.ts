@@ -1,5 +1,5 @@
 /** Clients of the storage on Redis, as replicas of the service have them. */
-import type { RedisConfig } from '../../src/config.js';
+import type { RedisConfig } from '../../src/config/config.js';
 import { BrainError } from '../../src/shared/errors.js';
 import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/contract/store.contract.js';
 import type { EventRecord } from '../../src/storage/event-log.js';

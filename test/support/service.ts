@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import request from 'supertest';
 import { createApp, shutDown } from '../../src/app.setup.js';
-import { readConfig } from '../../src/config.js';
+import { readConfig } from '../../src/config/config.js';
 import type { Envelope } from '../../src/events/event.js';
 import { EventStream } from '../../src/events/event-stream.js';
 import { Logger } from '../../src/shared/logger.js';

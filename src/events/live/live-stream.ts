@@ -5,7 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap } from '@nestjs/common';
 import type { Response } from 'express';
-import type { Config } from '../../config.js';
+import type { Config } from '../../config/config.js';
 import { BrainError } from '../../shared/errors.js';
 import { type EventLog, LOG_START } from '../../storage/event-log.js';
 import type { EventFormat } from '../log/events.dto.js';

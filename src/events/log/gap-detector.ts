@@ -11,7 +11,7 @@ import { nowSeconds } from '../../shared/clock.js';
 import { messageOf } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import type { Logger } from '../../shared/logger.js';
-import { fateOf, type Whereabouts, whereabouts } from '../../shared/whereabouts.js';
+import { fateOf, type Whereabouts, whereabouts } from '../../shared/process-identity.js';
 import type { EventLog } from '../../storage/event-log.js';
 import { type Collection, type Lease, MAX_PAGE, type Store } from '../../storage/store.js';
 import type { EventStream } from '../event-stream.js';

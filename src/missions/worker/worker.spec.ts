@@ -2,13 +2,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { readConfig } from '../../config.js';
+import { readConfig } from '../../config/config.js';
 import type { ImmuneService } from '../../immune/immune.service.js';
 import type { PolicyService } from '../../policy/decisions/policy.service.js';
 import { sleep } from '../../shared/clock.js';
-import { Draining } from '../../shared/draining.js';
 import { BrainError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
+import { Draining } from '../../shared/shutdown-state.js';
 import { EmbeddedDatabase } from '../../storage/embedded/database.js';
 import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
 import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';

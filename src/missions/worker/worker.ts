@@ -9,15 +9,15 @@ import {
   type OnModuleDestroy,
   Optional,
 } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config.js';
+import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
 import { ImmuneService } from '../../immune/immune.service.js';
 import { PolicyService } from '../../policy/decisions/policy.service.js';
 import { atMost } from '../../shared/clock.js';
 import { runInContext } from '../../shared/context.js';
-import { Draining } from '../../shared/draining.js';
 import { messageOf } from '../../shared/errors.js';
 import { Logger } from '../../shared/logger.js';
+import { Draining } from '../../shared/shutdown-state.js';
 import { type Lease, Store } from '../../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from '../missions.collection.js';
 import { PRIORITIES } from '../missions.lifecycle.js';

@@ -4,11 +4,11 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config.js';
+import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
 import { type Fault, faulty } from '../../shared/errors.js';
-import { inSlices } from '../../shared/slices.js';
-import { expectVersion } from '../../shared/versions.js';
+import { expectVersion } from '../../shared/expect-version.js';
+import { inSlices } from '../../shared/time-slices.js';
 import { type Once, type Page, Store } from '../../storage/store.js';
 import { checkInSlices, checkPolicyInSlices, checkRule, type Limits } from '../engine/check.js';
 import { difference, isUnchanged } from '../engine/difference.js';

@@ -2,7 +2,7 @@
 import type { EventStream } from '../../events/event-stream.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { randomId } from '../../shared/ids.js';
-import { inSlices } from '../../shared/slices.js';
+import { inSlices } from '../../shared/time-slices.js';
 import type { Tx } from '../../storage/store.js';
 import { MAX_POLICIES } from '../engine/check.js';
 import { DEFAULT_POLICIES } from '../engine/defaults.js';

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ruleOf } from '../../../test/support/policies.js';
-import { type Config, readConfig } from '../../config.js';
+import { type Config, readConfig } from '../../config/config.js';
 import { DAY_SECONDS } from '../../shared/clock.js';
 import { Logger } from '../../shared/logger.js';
 import { EmbeddedDatabase } from '../../storage/embedded/database.js';

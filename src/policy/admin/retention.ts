@@ -3,7 +3,7 @@
  * all that is younger; with the last revision of a deleted one goes its grave.
  */
 import { Inject, Injectable } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config.js';
+import { CONFIG, type Config } from '../../config/config.js';
 import { Logger } from '../../shared/logger.js';
 import { Retention } from '../../storage/retention.js';
 import { type Page, Store } from '../../storage/store.js';

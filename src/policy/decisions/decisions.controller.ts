@@ -1,11 +1,11 @@
 import { Body, Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { CONFIG, type Config } from '../../config.js';
+import { CONFIG, type Config } from '../../config/config.js';
 import { BodyOf, Problems } from '../../http/request.js';
 import { Access, Public } from '../../security/access.decorator.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { faulty } from '../../shared/errors.js';
-import { inSlices } from '../../shared/slices.js';
+import { inSlices } from '../../shared/time-slices.js';
 import { requestFaults } from '../engine/batch-checks.js';
 import { checkInSlices } from '../engine/check.js';
 import { DEFAULT_POLICIES } from '../engine/defaults.js';

@@ -1,11 +1,11 @@
 /** Decides. In memory and without a round trip; what was decided is counted and told behind the answer. */
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config.js';
+import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
 import { currentContext } from '../../shared/context.js';
 import { randomId } from '../../shared/ids.js';
 import { compileMask, type Mask } from '../../shared/mask.js';
-import { inSlices } from '../../shared/slices.js';
+import { inSlices } from '../../shared/time-slices.js';
 import { Store } from '../../storage/store.js';
 import { POLICIES } from '../admin/policy.collection.js';
 import { compileInSlices } from '../engine/compile.js';

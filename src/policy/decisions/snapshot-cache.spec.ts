@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Config, readConfig } from '../../config.js';
+import { type Config, readConfig } from '../../config/config.js';
 import { Logger } from '../../shared/logger.js';
 import { EmbeddedDatabase } from '../../storage/embedded/database.js';
 import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';

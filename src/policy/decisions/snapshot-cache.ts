@@ -8,10 +8,10 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config.js';
+import { CONFIG, type Config } from '../../config/config.js';
 import { atMost } from '../../shared/clock.js';
 import { Logger } from '../../shared/logger.js';
-import { inSlices } from '../../shared/slices.js';
+import { inSlices } from '../../shared/time-slices.js';
 import { FollowedCache } from '../../storage/followed-cache.js';
 import { type Page, Store } from '../../storage/store.js';
 import { PolicyEditor } from '../admin/editor.js';

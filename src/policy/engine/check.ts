@@ -5,7 +5,7 @@
 import type { Fault } from '../../shared/errors.js';
 import { checksOf, type FieldCheck } from '../../shared/fields.js';
 import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../../shared/shapes.js';
-import { atOnce } from '../../shared/slices.js';
+import { atOnce } from '../../shared/time-slices.js';
 import { fieldOf } from './fields.js';
 import { testOf } from './operators.js';
 import { patternOf, weightOf } from './patterns.js';

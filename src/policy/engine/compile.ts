@@ -1,5 +1,5 @@
 /** Makes a snapshot of the policies, compiling only what is not in the one before. */
-import { atOnce } from '../../shared/slices.js';
+import { atOnce } from '../../shared/time-slices.js';
 import { type Pattern, patternOf } from './patterns.js';
 import { byPrecedence, type CompiledRule, compileRule } from './rules.js';
 import { type Compilable, Snapshot, type Unit } from './snapshot.js';

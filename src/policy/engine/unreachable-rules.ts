@@ -1,6 +1,6 @@
 /** Rules that can never decide anything: an honest mistake, of which the author is warned. */
 import type { Fault } from '../../shared/errors.js';
-import { atOnce } from '../../shared/slices.js';
+import { atOnce } from '../../shared/time-slices.js';
 import { patternOf } from './patterns.js';
 import type { PolicyContent } from './policy.dto.js';
 import {

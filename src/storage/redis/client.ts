@@ -1,6 +1,6 @@
 /** The client for Redis, set so that nothing queues, nothing is sent twice by itself, and silence has an end. */
 import { Redis, type RedisOptions } from 'ioredis';
-import type { RedisConfig } from '../../config.js';
+import type { RedisConfig } from '../../config/config.js';
 import { clusterConnector } from './cluster.js';
 import { hostOf, loginOf } from './login.js';
 

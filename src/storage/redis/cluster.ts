@@ -2,7 +2,7 @@
 import { createConnection } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
-import type { RedisConfig } from '../../config.js';
+import type { RedisConfig } from '../../config/config.js';
 import { type Login, serverName } from './login.js';
 
 type RedisAddress = RedisConfig['cluster'][number];

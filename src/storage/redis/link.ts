@@ -1,6 +1,6 @@
 /** The one connection to Redis, and what becomes of a command when it breaks. */
 import type { Redis } from 'ioredis';
-import type { RedisConfig } from '../../config.js';
+import type { RedisConfig } from '../../config/config.js';
 import { type BrainError, messageOf } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { createClient } from './client.js';

@@ -1,4 +1,4 @@
-import { Draining } from './draining.js';
+import { Draining } from './shutdown-state.js';
 
 describe('a shutdown', () => {
   beforeEach(() => jest.useFakeTimers());
