@@ -10,7 +10,7 @@ import { contentOf, type PolicyInput } from '../engine/normalize.js';
 import type { EvaluateRequest, PolicyContent } from '../engine/policy.dto.js';
 import { unreachableRules } from '../engine/unreachable-rules.js';
 
-const FOLDER = resolve(__dirname, '../../policies');
+const FOLDER = resolve(__dirname, '../../../policies');
 
 function packOf(file: string): PolicyInput[] {
   return (parse(readFileSync(join(FOLDER, file), 'utf8')) as { policies: PolicyInput[] }).policies;
