@@ -7,7 +7,7 @@ import { MissionsModule } from './missions/missions.module.js';
 import { PolicyModule } from './policy/policy.module.js';
 import { SecurityModule } from './security/security.module.js';
 import { Logger } from './shared/logger.js';
-import { Draining } from './shared/shutdown-state.js';
+import { ShutdownState } from './shared/shutdown-state.js';
 import { StorageModule } from './storage/storage.module.js';
 import { ThreatsModule } from './threats/threats.module.js';
 
@@ -19,9 +19,9 @@ class CoreModule {
     const providers = [
       { provide: CONFIG, useValue: config },
       { provide: Logger, useValue: logger },
-      Draining,
+      ShutdownState,
     ];
-    return { module: CoreModule, providers, exports: [CONFIG, Logger, Draining] };
+    return { module: CoreModule, providers, exports: [CONFIG, Logger, ShutdownState] };
   }
 }
 

@@ -4,7 +4,7 @@ import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
 import type { Config } from './config/config.js';
 import { ApiDocument } from './http/docs.controller.js';
-import { CuredExpressAdapter } from './http/express.adapter.js';
+import { FastExpressAdapter } from './http/express.adapter.js';
 import { InputGuard } from './http/input.guard.js';
 import { openApiDocument } from './http/openapi.js';
 import { ProblemFilter, unreadable } from './http/problem.filter.js';
@@ -12,11 +12,11 @@ import { requestContext } from './http/request-context.js';
 import { AccessGuard } from './security/access.guard.js';
 import { atMost, sleep } from './shared/clock.js';
 import type { Logger } from './shared/logger.js';
-import { Draining } from './shared/shutdown-state.js';
+import { ShutdownState } from './shared/shutdown-state.js';
 
 export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
   const problems = new ProblemFilter(logger);
-  const adapter = new CuredExpressAdapter({
+  const adapter = new FastExpressAdapter({
     inContext: requestContext(logger, config.logRequests),
     unroutable: (request, response) => problems.answer(unreadable(), request, response),
   });
@@ -42,11 +42,11 @@ const LOOK_EVERY_MS = 50;
  * the events, and closes the store: in this order, so that nothing that was answered gets lost.
  */
 export async function shutDown(app: NestExpressApplication, config: Config): Promise<void> {
-  const draining = app.get(Draining);
+  const draining = app.get(ShutdownState);
   draining.active = true;
   await sleep(config.shutdownDelaySeconds * 1000);
   const server = app.getHttpServer();
-  const adapter = app.getHttpAdapter() as unknown as CuredExpressAdapter;
+  const adapter = app.getHttpAdapter() as unknown as FastExpressAdapter;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   draining.leave(config.shutdownGraceSeconds * 1000);
   const letGo = setInterval(() => {

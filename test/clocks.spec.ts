@@ -1,5 +1,5 @@
 /** A replica whose wall clock is a year ahead of that of Redis: what is young by the one is old by the other. */
-import { EventTrimmer } from '../src/events/trimmer.js';
+import { LogTrimmer } from '../src/events/trimmer.js';
 import { ImmuneRetention } from '../src/immune/immune.retention.js';
 import { MissionsRetention } from '../src/missions/missions.retention.js';
 import { PolicyRetention } from '../src/policy/admin/retention.js';
@@ -50,7 +50,7 @@ describe('a replica on Redis whose clock is a year ahead', () => {
     const expires_at = now() / 1000 + 86_400;
     const key = await made('/api/keys', { name: 'k', role: 'viewer', expires_at });
     await jump();
-    const sweeps = [MissionsRetention, ThreatsRetention, ImmuneRetention, PolicyRetention, EventTrimmer];
+    const sweeps = [MissionsRetention, ThreatsRetention, ImmuneRetention, PolicyRetention, LogTrimmer];
     const forgotten: [string, number][] = [];
     for (const one of sweeps) forgotten.push([one.name, await service.app.get(one).sweep()]);
     expect(forgotten).toEqual(sweeps.map(({ name }) => [name, 0]));

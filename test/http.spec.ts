@@ -7,7 +7,7 @@ import { USUAL_BODY_BYTES } from '../src/http/request.js';
 import { makeKey } from '../src/security/api-key.js';
 import { sleep } from '../src/shared/clock.js';
 import type { ErrorKind } from '../src/shared/errors.js';
-import { Draining } from '../src/shared/shutdown-state.js';
+import { ShutdownState } from '../src/shared/shutdown-state.js';
 import { Store } from '../src/storage/store.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { ThreatsService } from '../src/threats/threats.service.js';
@@ -608,7 +608,7 @@ describe('health', () => {
   });
 
   it('says no on /readyz while the service drains, and lives on', async () => {
-    const draining = service.app.get(Draining);
+    const draining = service.app.get(ShutdownState);
     draining.active = true;
     try {
       expectProblem(await service.get('/readyz', ''), 503, 'draining');

@@ -1,6 +1,6 @@
 /** Missions as their users meet them: over HTTP, on both stores, run to their end, with the events read back from the log. */
 import type { Envelope } from '../src/events/event.js';
-import { MissionBook } from '../src/missions/mission-writer.js';
+import { MissionWriter } from '../src/missions/mission-writer.js';
 import { MISSIONS, type StoredMission } from '../src/missions/missions.collection.js';
 import type { LogEntry, Mission } from '../src/missions/missions.dto.js';
 import { type MissionStatus, MOVES, PRIORITIES, STATUSES } from '../src/missions/missions.lifecycle.js';
@@ -1011,7 +1011,7 @@ describe('the queue', () => {
       await store.transaction(async (tx) => {
         const mission = await tx.get(MISSIONS, id);
         if (!mission) throw new Error('it is gone');
-        const book = new MissionBook(tx, mission, undefined);
+        const book = new MissionWriter(tx, mission, undefined);
         for (let i = 0; i < Math.min(1111, 9_999 - written); i += 1) book.log('info', `${written + i}`);
         book.close();
       });

@@ -2,7 +2,7 @@
 import { defineEvent } from '../src/events/event.js';
 import { EventStream } from '../src/events/event-stream.js';
 import { StoredEvent } from '../src/events/log/stored-event.js';
-import { EventTrimmer } from '../src/events/trimmer.js';
+import { LogTrimmer } from '../src/events/trimmer.js';
 import { Num, Text } from '../src/shared/fields.js';
 import { EventLog } from '../src/storage/event-log.js';
 import { until } from './support/redis-server.js';
@@ -105,7 +105,7 @@ describe.each(STORES)('retention on %s', (_name, startStore) => {
     const before = (await log.bounds()).length;
     for (let n = 0; n < 100; n += 1) stream.publish(denied(n));
     await stream.flush();
-    expect(await service.app.get(EventTrimmer).sweep()).toBe(0);
+    expect(await service.app.get(LogTrimmer).sweep()).toBe(0);
     expect((await log.bounds()).length).toBe(before + 100);
   });
 });

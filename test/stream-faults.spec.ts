@@ -2,7 +2,7 @@
  * Nothing disappears from the stream and nothing comes twice, whatever is done to the service, to Redis and to those who
  * read; where something must be missing, that is told. `npm run test:faults` runs the long form.
  */
-import { EventChannel } from '../src/events/live/live-stream.js';
+import { LiveStream } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
@@ -294,7 +294,7 @@ describe('two replicas on a Redis', () => {
     redis.thaw();
     const known = async (): Promise<boolean> => (await one.service.get('/api/threats', key)).status === 200;
     await until(known, GOES_ON_MS, 'the key being known');
-    const channel = one.service.app.get(EventChannel);
+    const channel = one.service.app.get(LiveStream);
     await until(() => channel.connections === 1, GOES_ON_MS, 'its place being free');
   });
 
@@ -351,7 +351,7 @@ describe('two replicas on a Redis', () => {
       fleet.expectEachOnce();
       await Promise.all(readers.map((reader) => reader.stop()));
       const left = (): number[] =>
-        fleet.replicas.map(({ service }) => service.app.get(EventChannel).connections);
+        fleet.replicas.map(({ service }) => service.app.get(LiveStream).connections);
       await until(() => left().every((open) => open === 1), GOES_ON_MS, 'the connections being freed');
     },
     LIMIT_MS,

@@ -2,7 +2,7 @@
 
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { EventStream } from '../src/events/event-stream.js';
-import { EventChannel } from '../src/events/live/live-stream.js';
+import { LiveStream } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog, LOG_END } from '../src/storage/event-log.js';
 import { until } from './support/redis-server.js';
@@ -33,7 +33,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
   }, 60_000);
   afterEach(async () => {
     for (const client of clients.splice(0)) client.close();
-    await until(() => service.app.get(EventChannel).connections === 0, 5000, 'the connections to be freed');
+    await until(() => service.app.get(LiveStream).connections === 0, 5000, 'the connections to be freed');
   });
   afterAll(async () => {
     await service.stop();
@@ -216,7 +216,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(refused.body.code).toBe('too_many_streams');
     expect(refused.headers['retry-after']).toBeDefined();
     many[0].close();
-    await until(() => service.app.get(EventChannel).connections < 25, 5000, 'a place');
+    await until(() => service.app.get(LiveStream).connections < 25, 5000, 'a place');
     expect((await open()).status).toBe(200);
     const viewer = await service.post('/api/keys', { name: 'a viewer', role: 'viewer' }).expect(201);
     const others = await Promise.all(count(0, 6).map(() => open('', undefined, viewer.body.key as string)));
@@ -248,11 +248,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
       // The other one keeps up, however busy the machine is.
       await other.received(all.length);
     }
-    await until(
-      () => service.app.get(EventChannel).connections === 1,
-      10_000,
-      'the slow reader being cut off',
-    );
+    await until(() => service.app.get(LiveStream).connections === 1, 10_000, 'the slow reader being cut off');
     client.resume();
     await client.ended();
     const seen = client.events.length;

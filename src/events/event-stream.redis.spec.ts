@@ -5,8 +5,8 @@ import { count, numbersOf, tick } from '../../test/support/ticks.js';
 import { Wire } from '../../test/support/wire.js';
 import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
-import { EventLogRedis } from '../storage/redis/redis-event-log.js';
-import { ReplicationRedis } from '../storage/redis/replica-ack.js';
+import { RedisEventLog } from '../storage/redis/redis-event-log.js';
+import { ReplicaAck } from '../storage/redis/replica-ack.js';
 import { SCRIPTS } from '../storage/redis/scripts.js';
 import type { Envelope } from './event.js';
 import { EventStream } from './event-stream.js';
@@ -23,7 +23,7 @@ describe('a batch whose answer was lost', () => {
     server = await RedisServer.start();
     wire = await Wire.to(server.port);
     client = openClient({ url: wire.url });
-    const log = new EventLogRedis(client.link, new ReplicationRedis(client.link), KEPT_SECONDS);
+    const log = new RedisEventLog(client.link, new ReplicaAck(client.link), KEPT_SECONDS);
     stream = new EventStream(log, new Logger({ level: 'silent', format: 'json' }));
     // Redis knows the script from now on, so the next send is the one that counts.
     await log.append('first', [eventOf('first')]);

@@ -11,31 +11,31 @@ import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
 import type { Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
 import { compileMask } from '../shared/mask.js';
-import { Draining } from '../shared/shutdown-state.js';
+import { ShutdownState } from '../shared/shutdown-state.js';
 import { EventLog } from '../storage/event-log.js';
 import { Store } from '../storage/store.js';
 import { CatalogController } from './catalog/catalog.controller.js';
 import { EventStream } from './event-stream.js';
-import { EventFollower } from './live/follower.js';
-import { StreamController } from './live/live-stream.controller.js';
-import { EventChannel } from './live/live-stream.js';
+import { LogFollower } from './live/follower.js';
+import { LiveStreamController } from './live/live-stream.controller.js';
+import { LiveStream } from './live/live-stream.js';
 import { EventsController } from './log/events.controller.js';
-import { EventKeeper } from './log/gap-detector.js';
+import { GapDetector } from './log/gap-detector.js';
 import { EventReader } from './log/reader.js';
-import { EventTrimmer } from './trimmer.js';
+import { LogTrimmer } from './trimmer.js';
 
 /** With events off nobody provides the stream, and whoever asks for it as `@Optional()` works on silently. */
 @Global()
 @Module({})
 export class EventsModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   constructor(
-    private readonly draining: Draining,
+    private readonly draining: ShutdownState,
     @Optional() @Inject(EventStream) private readonly stream?: EventStream,
-    @Optional() @Inject(EventKeeper) private readonly keeper?: EventKeeper,
+    @Optional() @Inject(GapDetector) private readonly keeper?: GapDetector,
   ) {}
 
   static for(config: Config): DynamicModule {
-    const controllers = [StreamController, EventsController, CatalogController];
+    const controllers = [LiveStreamController, EventsController, CatalogController];
     if (!config.events) return { module: EventsModule, controllers };
     return {
       module: EventsModule,
@@ -49,44 +49,44 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
             new EventStream(log, logger, compileMask(config.mask), config.durableDecisions),
         },
         {
-          provide: EventKeeper,
-          inject: [Store, EventLog, EventStream, EventFollower, Logger],
+          provide: GapDetector,
+          inject: [Store, EventLog, EventStream, LogFollower, Logger],
           useFactory: (
             store: Store,
             log: EventLog,
             stream: EventStream,
-            follower: EventFollower,
+            follower: LogFollower,
             logger: Logger,
           ) => {
-            const keeper = new EventKeeper(store, log, stream, logger, config);
+            const keeper = new GapDetector(store, log, stream, logger, config);
             follower.onGap((gap) => keeper.missed(gap));
             return keeper;
           },
         },
         {
-          provide: EventFollower,
+          provide: LogFollower,
           inject: [EventLog, EventEmitter2, Logger],
           useFactory: (log: EventLog, emitter: EventEmitter2, logger: Logger) =>
-            new EventFollower(log, emitter, logger),
+            new LogFollower(log, emitter, logger),
         },
         {
-          provide: EventChannel,
-          inject: [EventLog, EventFollower, Draining],
-          useFactory: (log: EventLog, follower: EventFollower, draining: Draining) => {
-            const channel = new EventChannel(log, follower, config);
+          provide: LiveStream,
+          inject: [EventLog, LogFollower, ShutdownState],
+          useFactory: (log: EventLog, follower: LogFollower, draining: ShutdownState) => {
+            const channel = new LiveStream(log, follower, config);
             draining.onLeave(() => channel.end());
             return channel;
           },
         },
         {
-          provide: EventTrimmer,
+          provide: LogTrimmer,
           inject: [Store, EventLog, EventStream, Logger],
           useFactory: (store: Store, log: EventLog, stream: EventStream, logger: Logger) =>
-            new EventTrimmer(store, log, stream, logger, config),
+            new LogTrimmer(store, log, stream, logger, config),
         },
         { provide: EventReader, inject: [EventLog], useFactory: (log: EventLog) => new EventReader(log) },
       ],
-      exports: [EventStream, EventTrimmer],
+      exports: [EventStream, LogTrimmer],
     };
   }
 

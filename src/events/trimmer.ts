@@ -27,7 +27,7 @@ const NEARLY_FULL = 0.9;
 const STEP = 0.01;
 const MAX_STEP_SECONDS = 3600;
 
-export class EventTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
+export class LogTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly stopping = new AbortController();
   private readonly maxLength: number;
   private readonly retentionSeconds: number;

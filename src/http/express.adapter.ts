@@ -42,7 +42,7 @@ interface Hooks {
   unroutable(request: Request, response: Response): void;
 }
 
-export class CuredExpressAdapter extends ExpressAdapter {
+export class FastExpressAdapter extends ExpressAdapter {
   private readonly connections = new Set<Socket>();
   /** By method and path: the routes without parameters. */
   private readonly exact = new Map<string, { handler: Handler; route: { path: string } }>();

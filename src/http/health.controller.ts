@@ -1,11 +1,11 @@
 import { Controller, Get, Inject, Optional } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiProperty, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../config/config.js';
-import { EventTrimmer } from '../events/trimmer.js';
+import { LogTrimmer } from '../events/trimmer.js';
 import { Public } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
 import { OneOf } from '../shared/fields.js';
-import { Draining } from '../shared/shutdown-state.js';
+import { ShutdownState } from '../shared/shutdown-state.js';
 import { Store } from '../storage/store.js';
 import { Problems } from './request.js';
 
@@ -36,8 +36,8 @@ export class HealthController {
   constructor(
     @Inject(Store) private readonly store: Store,
     @Inject(CONFIG) private readonly config: Config,
-    private readonly draining: Draining,
-    @Optional() @Inject(EventTrimmer) private readonly trimmer?: EventTrimmer,
+    private readonly draining: ShutdownState,
+    @Optional() @Inject(LogTrimmer) private readonly trimmer?: LogTrimmer,
   ) {}
 
   @Get('livez')

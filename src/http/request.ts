@@ -11,7 +11,7 @@ import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
 import { ListOf, Num, Text } from '../shared/fields.js';
 import { sha256 } from '../shared/ids.js';
-import { DEFAULT_PAGE, MAX_PAGE, type Once } from '../storage/store.js';
+import { DEFAULT_PAGE, type IdempotencyKey, MAX_PAGE } from '../storage/store.js';
 import { BadRequestFilter } from './problem.filter.js';
 
 /** The query of every list. */
@@ -120,19 +120,22 @@ interface Asking {
 const KEY = /^[\x21-\x7e]{1,255}$/;
 
 /** The `Idempotency-Key` of a create, bound to who sent it and where. */
-export const Idempotency = createParamDecorator((_: unknown, context: ExecutionContext): Once | undefined => {
-  const request = context.switchToHttp().getRequest<Request & Asking>();
-  const key = request.headers['idempotency-key'];
-  if (key === undefined) return undefined;
-  if (typeof key !== 'string' || !KEY.test(key)) {
-    const detail = 'Idempotency-Key must be 1 to 255 printable characters without spaces; a UUID does well.';
-    throw new BrainError('invalid', 'invalid_idempotency_key', detail);
-  }
-  const { path } = (request.route as { path: string } | undefined) ?? request;
-  // What the path names is part of it: the same rule for two policies is two creates.
-  const route = [request.method, path, ...Object.values(request.params)].join(' ');
-  return { key: `${request.principal?.id ?? ''} ${route} ${key}`, body: sha256(request.rawBody ?? '') };
-});
+export const Idempotency = createParamDecorator(
+  (_: unknown, context: ExecutionContext): IdempotencyKey | undefined => {
+    const request = context.switchToHttp().getRequest<Request & Asking>();
+    const key = request.headers['idempotency-key'];
+    if (key === undefined) return undefined;
+    if (typeof key !== 'string' || !KEY.test(key)) {
+      const detail =
+        'Idempotency-Key must be 1 to 255 printable characters without spaces; a UUID does well.';
+      throw new BrainError('invalid', 'invalid_idempotency_key', detail);
+    }
+    const { path } = (request.route as { path: string } | undefined) ?? request;
+    // What the path names is part of it: the same rule for two policies is two creates.
+    const route = [request.method, path, ...Object.values(request.params)].join(' ');
+    return { key: `${request.principal?.id ?? ''} ${route} ${key}`, body: sha256(request.rawBody ?? '') };
+  },
+);
 
 /** The version that `If-Match` demands: a number, or nothing where any version will do. */
 export const IfMatch = createParamDecorator((_: unknown, context: ExecutionContext): number | undefined => {

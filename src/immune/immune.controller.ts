@@ -4,7 +4,7 @@ import { healthOf } from '../http/health.js';
 import { Idempotency, Idempotent, Problems } from '../http/request.js';
 import { Access, CurrentPrincipal, Public } from '../security/access.decorator.js';
 import { type Principal, permits } from '../security/principal.js';
-import type { Once } from '../storage/store.js';
+import type { IdempotencyKey } from '../storage/store.js';
 import {
   ImmuneEventPage,
   ImmuneEventQuery,
@@ -53,7 +53,10 @@ export class ImmuneController {
   @ApiOperation({ summary: 'Report an immune event; the answer is its id' })
   @ApiOkResponse({ schema: { type: 'integer', example: 4711 }, description: 'The id of the event' })
   @Problems(400, 413, 415, 422)
-  report(@Body() body: ReportImmuneEvent, @Idempotency() once: Once | undefined): Promise<number> {
-    return this.immune.report(body, once);
+  report(
+    @Body() body: ReportImmuneEvent,
+    @Idempotency() idempotency: IdempotencyKey | undefined,
+  ): Promise<number> {
+    return this.immune.report(body, idempotency);
   }
 }

@@ -5,8 +5,8 @@ import { readConfig } from '../config/config.js';
 import { DAY_SECONDS } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { IMMUNE_EVENTS } from './immune.collection.js';
 import type { ImmuneEvent } from './immune.dto.js';
 import { ImmuneRetention } from './immune.retention.js';
@@ -16,7 +16,7 @@ const MAX = 1000;
 
 describe('the retention of immune events', () => {
   let folder: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
   let service: ImmuneService;
   let retention: ImmuneRetention;
   let nextId: number;
@@ -24,7 +24,7 @@ describe('the retention of immune events', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-retention-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
     const config = readConfig({ BRAIN_IMMUNE_RETENTION_DAYS: '10', BRAIN_IMMUNE_MAX_EVENTS: String(MAX) });
     service = new ImmuneService(store, config);
     retention = new ImmuneRetention(store, config, new Logger({ level: 'silent', format: 'json' }));

@@ -1,7 +1,7 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../config/config.js';
 import { EventStream } from '../events/event-stream.js';
-import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
+import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { IMMUNE_EVENTS, kindOf } from './immune.collection.js';
 import type { ImmuneEvent, ImmuneEventQuery, ImmuneHealth, ReportImmuneEvent } from './immune.dto.js';
 import { immuneCriticalEvent, immuneEventPublished } from './immune.events.js';
@@ -27,7 +27,7 @@ export class ImmuneService {
   }
 
   /** Returns the id. */
-  report(input: ReportImmuneEvent, once?: Once): Promise<number> {
+  report(input: ReportImmuneEvent, idempotency?: IdempotencyKey): Promise<number> {
     return this.store.transaction(
       async (tx) => {
         const event: ImmuneEvent = {
@@ -45,7 +45,7 @@ export class ImmuneService {
         if (event.severity === 'CRITICAL') this.events?.publish(immuneCriticalEvent(event), tx);
         return event.id;
       },
-      { once },
+      { idempotency },
     );
   }
 

@@ -13,7 +13,7 @@ const MAX_LOG_MIB = 8;
 /** No line of a log that we write is longer, and no reason. */
 export const MAX_MESSAGE = 1024;
 
-export class MissionBook {
+export class MissionWriter {
   constructor(
     private readonly tx: Tx,
     private mission: StoredMission,
@@ -21,7 +21,7 @@ export class MissionBook {
   ) {}
 
   static create(tx: Tx, mission: StoredMission, events: EventStream | undefined): StoredMission {
-    const book = new MissionBook(tx, mission, events);
+    const book = new MissionWriter(tx, mission, events);
     tx.insert(MISSIONS, mission);
     events?.publish(missionCreated(mission), tx);
     book.log('info', 'Mission created');

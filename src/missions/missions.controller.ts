@@ -20,7 +20,7 @@ import {
 import { Access, CurrentPrincipal, Public } from '../security/access.decorator.js';
 import { type Principal, permits } from '../security/principal.js';
 import { invalid } from '../shared/errors.js';
-import type { Once } from '../storage/store.js';
+import type { IdempotencyKey } from '../storage/store.js';
 import {
   Accepted,
   ChangeMissionStatus,
@@ -69,10 +69,10 @@ export class MissionsController {
   async create(
     @Body() body: NewMission,
     @CurrentPrincipal() principal: Principal,
-    @Idempotency() once: Once | undefined,
+    @Idempotency() idempotency: IdempotencyKey | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Mission> {
-    return withETag(response, await this.missions.create(body, askerOf(principal), once));
+    return withETag(response, await this.missions.create(body, askerOf(principal), idempotency));
   }
 
   @Get('stats/overview')

@@ -5,8 +5,8 @@ import { readConfig } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
 import { hasEnded, STATUSES } from './missions.lifecycle.js';
 import { MissionsRetention } from './missions.retention.js';
@@ -15,13 +15,13 @@ const { read } = MISSIONS as { read: (this: void, raw: Record<string, unknown>) 
 
 describe('the retention of missions', () => {
   let folder: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
   let retention: MissionsRetention;
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-retention-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
     store.declare(MISSIONS);
     store.declare(MISSION_RESULTS);
     const config = readConfig({ BRAIN_MISSIONS_RETENTION_DAYS: '10' });

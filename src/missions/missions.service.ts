@@ -5,8 +5,8 @@ import { nowSeconds } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
 import { faulty } from '../shared/errors.js';
 import { expectVersion } from '../shared/expect-version.js';
-import { type Once, type Page, Store, type StoreHealth } from '../storage/store.js';
-import { MissionBook } from './mission-writer.js';
+import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
+import { MissionWriter } from './mission-writer.js';
 import {
   MISSION_RESULTS,
   MISSIONS,
@@ -45,7 +45,7 @@ export interface Asker {
   mayDelegate: boolean;
 }
 
-type Work = (book: MissionBook) => void;
+type Work = (book: MissionWriter) => void;
 
 interface StatusChange {
   status: MissionStatus;
@@ -67,7 +67,7 @@ export class MissionsService {
     return this.store.health();
   }
 
-  create(input: NewMission, asker: Asker, once?: Once): Promise<Mission> {
+  create(input: NewMission, asker: Asker, idempotency?: IdempotencyKey): Promise<Mission> {
     const faults = stepFaults(input.steps ?? [], this.worker.kinds);
     if (faults.length > 0) throw faulty(faults);
     const agent_id = input.agent_id ?? asker.id;
@@ -78,9 +78,9 @@ export class MissionsService {
       async (tx) => {
         // An id of our own is new.
         if (input.id !== undefined && (await tx.get(MISSIONS, input.id))) throw missionExists(input.id);
-        return toMission(MissionBook.create(tx, mission, this.events));
+        return toMission(MissionWriter.create(tx, mission, this.events));
       },
-      { once },
+      { idempotency },
     );
   }
 
@@ -202,7 +202,7 @@ export class MissionsService {
       if (!mission) throw noSuchMission(id);
       if (!may(mission)) throw notYours();
       expectVersion(mission.version, version);
-      const book = new MissionBook(tx, mission, this.events);
+      const book = new MissionWriter(tx, mission, this.events);
       work(book);
       // Nothing was changed: one that waits already was asked for again.
       return toMission(book.now === mission ? mission : book.close());

@@ -5,12 +5,12 @@ import { PolicyRetention } from './admin/retention.js';
 import { AuthzenController } from './authzen/authzen.controller.js';
 import { PolicyController } from './decisions/decisions.controller.js';
 import { PolicyService } from './decisions/policy.service.js';
-import { PolicySnapshots } from './decisions/snapshot-cache.js';
+import { SnapshotCache } from './decisions/snapshot-cache.js';
 import { DecisionTally } from './decisions/tally.js';
 
 @Module({
   controllers: [PolicyController, PoliciesController, AuthzenController],
-  providers: [PolicyService, PolicyEditor, PolicySnapshots, DecisionTally, PolicyRetention],
+  providers: [PolicyService, PolicyEditor, SnapshotCache, DecisionTally, PolicyRetention],
   exports: [PolicyService],
 })
 export class PolicyModule {}

@@ -6,8 +6,8 @@ import { currentContext, runInContext } from '../shared/context.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { Access, Public } from './access.decorator.js';
 import { AccessGuard } from './access.guard.js';
 import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
@@ -34,7 +34,7 @@ interface Asked {
 
 describe('the guard', () => {
   let folder: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
   let guard: AccessGuard;
@@ -68,7 +68,7 @@ describe('the guard', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-guard-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
     lines = [];
     const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
     ring = new KeyRing(store, logger, { bootstrapKey: null, maxStaleSeconds: 30 });

@@ -36,7 +36,7 @@ export class AccessGuard implements CanActivate {
   }
 
   /** Whether who was let in would be let in again: asked for answers that outlast a revocation. */
-  stands(request: PrincipalRequest, permission: Permission): boolean {
+  isStillAdmitted(request: PrincipalRequest, permission: Permission): boolean {
     try {
       const known = this.keys.recall(presentedKey(request));
       return known !== undefined && permits(known.principal.role, permission);

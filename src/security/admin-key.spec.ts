@@ -3,28 +3,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { type AdminAccess, AdminKey } from './admin-key.js';
 import { KEYS, makeKey } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
 
 /** What the start does differently on Redis depends on nothing else of it. */
-class StoreOfAnotherKind extends StoreEmbedded {
+class StoreOfAnotherKind extends EmbeddedStore {
   override readonly kind = 'redis' as 'embedded';
 }
 
 describe('the first admin', () => {
   let folder: string;
   let path: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
 
-  const open = async (Kind: typeof StoreEmbedded = StoreEmbedded): Promise<void> => {
+  const open = async (Kind: typeof EmbeddedStore = EmbeddedStore): Promise<void> => {
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new Kind(db, new EventLogEmbedded(db));
+    store = new Kind(db, new EmbeddedEventLog(db));
     const silent = new Logger({ level: 'silent', format: 'json' });
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { FIRST_KEY, isWellFormed, KEYS, MARKS } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
@@ -14,7 +14,7 @@ const DAY_MS = 86_400_000;
 
 describe('API keys', () => {
   let folder: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
   let lines: string[];
@@ -35,7 +35,7 @@ describe('API keys', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-keys-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
     lines = [];
     const silent = new Logger({ level: 'silent', format: 'json' });
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
@@ -68,8 +68,8 @@ describe('API keys', () => {
   });
 
   it('are made once for one Idempotency-Key, and the replay does not show the key', async () => {
-    const once = { key: 'k', body: 'b' };
-    const ask = () => keys.create({ name: 'n', role: 'viewer' }, 'x', once);
+    const idempotency = { key: 'k', body: 'b' };
+    const ask = () => keys.create({ name: 'n', role: 'viewer' }, 'x', idempotency);
     const answers = [...(await Promise.all([ask(), ask(), ask()])), await ask()];
     expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
     expect(answers.filter(({ key }) => key !== undefined)).toHaveLength(1);

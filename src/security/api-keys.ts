@@ -3,7 +3,7 @@ import type { Config } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { BrainError, invalid } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
-import { MAX_PAGE, type Once, type Page, type Store, type Tx } from '../storage/store.js';
+import { type IdempotencyKey, MAX_PAGE, type Page, type Store, type Tx } from '../storage/store.js';
 import {
   type ApiKey,
   digestOf,
@@ -43,7 +43,11 @@ export class ApiKeys {
   ) {}
 
   /** The key itself is given back to the caller whose request made it, and to nobody after that. */
-  async create(request: KeyRequest, by: string, once?: Once): Promise<KeyInfo & { key?: string }> {
+  async create(
+    request: KeyRequest,
+    by: string,
+    idempotency?: IdempotencyKey,
+  ): Promise<KeyInfo & { key?: string }> {
     await this.forgetLongExpired();
     const key = makeKey();
     const { name, role, expires_at = null } = request;
@@ -56,7 +60,7 @@ export class ApiKeys {
         await this.insert(tx, { ...mine, hash: digestOf(key) });
         return mine;
       },
-      { once },
+      { idempotency },
     );
     // Another id is that of an earlier request with the same Idempotency-Key.
     if (made.id !== mine.id) return made;

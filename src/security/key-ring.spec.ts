@@ -5,14 +5,14 @@ import { sleep } from '../shared/clock.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../storage/store.js';
 import { type ApiKey, digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
 import { KeyRing } from './key-ring.js';
 
 /** The embedded store, with a wire that can be cut and one that can be slow. */
-class StoreOnAWire extends StoreEmbedded {
+class StoreOnAWire extends EmbeddedStore {
   awaySinceMs: number | undefined;
   lookups = 0;
   lists = 0;
@@ -82,7 +82,7 @@ describe('the key ring', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-ring-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreOnAWire(db, new EventLogEmbedded(db));
+    store = new StoreOnAWire(db, new EmbeddedEventLog(db));
     lines = [];
     ring = await open();
   });

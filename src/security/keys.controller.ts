@@ -7,7 +7,7 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import { Idempotency, Idempotent, PageQuery, Problems } from '../http/request.js';
-import type { Once } from '../storage/store.js';
+import type { IdempotencyKey } from '../storage/store.js';
 import { Access, CurrentPrincipal } from './access.decorator.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyList, MadeKey, NewKey } from './keys.dto.js';
@@ -28,9 +28,9 @@ export class KeysController {
   create(
     @Body() body: NewKey,
     @CurrentPrincipal() principal: Principal,
-    @Idempotency() once?: Once,
+    @Idempotency() idempotency?: IdempotencyKey,
   ): Promise<MadeKey> {
-    return this.keys.create(body, principal.id, once);
+    return this.keys.create(body, principal.id, idempotency);
   }
 
   @Get()

@@ -1,11 +1,11 @@
-import { Draining } from './shutdown-state.js';
+import { ShutdownState } from './shutdown-state.js';
 
 describe('a shutdown', () => {
   beforeEach(() => jest.useFakeTimers());
   afterEach(() => jest.useRealTimers());
 
   it('ends what would not end by itself, and shares one grace time between requests and events', () => {
-    const draining = new Draining();
+    const draining = new ShutdownState();
     const ended: string[] = [];
     draining.onLeave(() => ended.push('stream'));
     draining.leave(5000);

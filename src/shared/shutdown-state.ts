@@ -2,7 +2,7 @@
 const LAST_MS = 1000;
 
 /** How far a shutdown has come: first nobody should send new work here, then what would never end by itself has to. */
-export class Draining {
+export class ShutdownState {
   /** Set at the beginning of a shutdown. */
   active = false;
   private endMs = Number.POSITIVE_INFINITY;

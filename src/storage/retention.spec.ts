@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from './embedded/database.js';
-import { EventLogEmbedded } from './embedded/embedded-event-log.js';
-import { StoreEmbedded } from './embedded/embedded-store.js';
+import { EmbeddedEventLog } from './embedded/embedded-event-log.js';
+import { EmbeddedStore } from './embedded/embedded-store.js';
 import { Retention } from './retention.js';
 
 /** Forgets the numbers it is given, one a commit, and does not come to an end by itself before that. */
@@ -15,7 +15,7 @@ class Numbers extends Retention {
   readonly gone: number[] = [];
 
   constructor(
-    store: StoreEmbedded,
+    store: EmbeddedStore,
     private readonly there: Iterable<number>,
     private readonly commitMs = 0,
   ) {
@@ -37,12 +37,12 @@ function* endless(): Generator<number> {
 
 describe('retention', () => {
   let folder: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-retention-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
   });
   afterEach(async () => {
     await store.close();

@@ -2,13 +2,13 @@ import { type DynamicModule, Global, Inject, Module, type OnApplicationShutdown 
 import type { Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from './embedded/database.js';
-import { EventLogEmbedded } from './embedded/embedded-event-log.js';
-import { StoreEmbedded } from './embedded/embedded-store.js';
+import { EmbeddedEventLog } from './embedded/embedded-event-log.js';
+import { EmbeddedStore } from './embedded/embedded-store.js';
 import { EventLog } from './event-log.js';
 import { RedisLink } from './redis/link.js';
-import { EventLogRedis } from './redis/redis-event-log.js';
-import { StoreRedis } from './redis/redis-store.js';
-import { ReplicationRedis } from './redis/replica-ack.js';
+import { RedisEventLog } from './redis/redis-event-log.js';
+import { RedisStore } from './redis/redis-store.js';
+import { ReplicaAck } from './redis/replica-ack.js';
 import { Store } from './store.js';
 
 interface Backend {
@@ -22,12 +22,12 @@ async function open(config: Config, logger: Logger): Promise<Backend> {
   if (config.redis) {
     const link = new RedisLink(config.redis, config.keyPrefix, logger);
     // One for both: commits and batches that wait for replicas at one time share one WAIT.
-    const replication = new ReplicationRedis(link);
-    return { log: new EventLogRedis(link, replication), store: new StoreRedis(link, replication) };
+    const replication = new ReplicaAck(link);
+    return { log: new RedisEventLog(link, replication), store: new RedisStore(link, replication) };
   }
   const db = await EmbeddedDatabase.open(config.dataDir, { maxBytes: config.embeddedMaxGib * 2 ** 30 });
-  const log = new EventLogEmbedded(db);
-  return { log, store: new StoreEmbedded(db, log) };
+  const log = new EmbeddedEventLog(db);
+  return { log, store: new EmbeddedStore(db, log) };
 }
 
 /** Chooses the backend once; everybody else asks for `Store` and `EventLog` and cannot tell which it is. */

@@ -64,7 +64,7 @@ export interface Lease {
 }
 
 /** Runs a transaction once per `key`: a second one with the same `body` gets the recorded result, another is refused. */
-export interface Once {
+export interface IdempotencyKey {
   key: string;
   body: string;
 }
@@ -132,7 +132,7 @@ export const MAX_CANDIDATES = 2000;
 export const MAX_COUNTED = 10_000;
 /** How long the outcome of a transaction is known by its id, and how long an idempotency key is kept. */
 export const TX_KEPT_SECONDS = 600;
-export const ONCE_KEPT_SECONDS = 86_400;
+export const IDEMPOTENCY_KEPT_SECONDS = 86_400;
 
 export abstract class Store {
   /** Which backend this is, for the start-up block and `/readyz`. */
@@ -147,7 +147,10 @@ export abstract class Store {
    * This holds too for work that changes nothing and for work that throws a `BrainError`: its result or its refusal
    * is given only while what it read still holds, and once that is durable.
    */
-  abstract transaction<T>(work: (tx: Tx) => Promise<T> | T, options?: { once?: Once }): Promise<T>;
+  abstract transaction<T>(
+    work: (tx: Tx) => Promise<T> | T,
+    options?: { idempotency?: IdempotencyKey },
+  ): Promise<T>;
 
   abstract get<T>(collection: Collection<T>, id: string): Promise<T | undefined>;
   abstract getUnique<T>(collection: Collection<T>, name: string, value: string): Promise<T | undefined>;

@@ -8,7 +8,7 @@ import { BrainError, isBrainError } from '../shared/errors.js';
 import { randomId, sha256 } from '../shared/ids.js';
 import type { EventRecord } from './event-log.js';
 import { busy, type KeyedQueues } from './queues.js';
-import type { Collection, Lease, Once, Tx } from './store.js';
+import type { Collection, IdempotencyKey, Lease, Tx } from './store.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a plan holds documents of many collections.
 type Any = any;
@@ -45,11 +45,11 @@ export interface Plan {
   appends: { collection: Collection<Any>; id: string; json: string }[];
   events: EventRecord[];
   leases: Lease[];
-  once?: PlannedOnce;
+  record?: PlannedRecord;
 }
 
 /** The record of an idempotency key as it must be, and as it becomes; without `after` it stays. */
-export interface PlannedOnce {
+export interface PlannedRecord {
   key: string;
   before?: string;
   after?: string;
@@ -76,7 +76,7 @@ export interface Found {
 export interface TransactionBackend {
   find(collection: Collection<Any>, id: string): Promise<Found>;
   findUnique(collection: Collection<Any>, name: string, value: string): Promise<Found>;
-  readOnce(key: string): Promise<string | undefined>;
+  readRecord(key: string): Promise<string | undefined>;
   next(sequence: string): Promise<number>;
   commit(plan: Plan): Promise<Outcome>;
 }
@@ -92,13 +92,13 @@ export async function runTransaction<T>(
   backend: TransactionBackend,
   queues: KeyedQueues,
   work: (tx: Tx) => Promise<T> | T,
-  once?: Once,
+  idempotency?: IdempotencyKey,
 ): Promise<T> {
   const startedMs = performance.now();
   let leave: (() => void) | undefined;
   try {
     for (let attempt = 1; ; attempt += 1) {
-      const { plan, answer } = await planned(backend, work, once);
+      const { plan, answer } = await planned(backend, work, idempotency);
       if (!plan) return answer();
       const outcome = await backend.commit(plan);
       if (outcome.status === 'done') {
@@ -142,27 +142,27 @@ interface Planned<T> {
 async function planned<T>(
   backend: TransactionBackend,
   work: (tx: Tx) => Promise<T> | T,
-  once?: Once,
+  idempotency?: IdempotencyKey,
 ): Promise<Planned<T>> {
   const tx = new PlanningTx(backend);
-  const recorded = once && (await backend.readOnce(once.key));
-  if (once && recorded !== undefined) {
+  const recorded = idempotency && (await backend.readRecord(idempotency.key));
+  if (idempotency && recorded !== undefined) {
     return {
-      plan: tx.checks({ key: once.key, before: recorded }),
-      answer: () => replay<T>(recorded, once),
+      plan: tx.checks({ key: idempotency.key, before: recorded }),
+      answer: () => replay<T>(recorded, idempotency),
     };
   }
   try {
     const result = await work(tx);
-    const after = once && JSON.stringify({ body: once.body, result });
-    return { plan: tx.plan(once && { key: once.key, after }), answer: () => result };
+    const after = idempotency && JSON.stringify({ body: idempotency.body, result });
+    return { plan: tx.plan(idempotency && { key: idempotency.key, after }), answer: () => result };
   } catch (error) {
     // An unavailable store says nothing about the request, and a bug is none of a transaction's answers.
     if (!isBrainError(error) || error.kind === 'unavailable') throw error;
     const refuse = (): never => {
       throw error;
     };
-    return { plan: tx.checks(once && { key: once.key }), answer: refuse };
+    return { plan: tx.checks(idempotency && { key: idempotency.key }), answer: refuse };
   }
 }
 
@@ -237,23 +237,23 @@ class PlanningTx implements Tx {
   }
 
   /** Nothing where nothing was read and nothing is to be written. */
-  plan(once?: PlannedOnce): Plan | undefined {
-    const plan = {
+  plan(record?: PlannedRecord): Plan | undefined {
+    const plan: Plan = {
       id: randomId(16),
       documents: [...this.documents.values()],
       uniques: [...this.uniques.values()],
       appends: this.appends,
       events: this.events,
       leases: this.leases,
-      once,
+      record,
     };
     const { documents, uniques, appends, events, leases } = plan;
     const touched = documents.length + uniques.length + appends.length + events.length + leases.length;
-    return touched > 0 || once ? plan : undefined;
+    return touched > 0 || record ? plan : undefined;
   }
 
   /** What was read must still be so; nothing is written. */
-  checks(once?: PlannedOnce): Plan | undefined {
+  checks(record?: PlannedRecord): Plan | undefined {
     const asRead = <P extends { looked: boolean }>(planned: Map<string, P>): P[] =>
       [...planned.values()]
         .filter(({ looked }) => looked)
@@ -261,8 +261,8 @@ class PlanningTx implements Tx {
     const documents = asRead(this.documents);
     const uniques = asRead(this.uniques);
     const { leases } = this;
-    if (documents.length + uniques.length + leases.length === 0 && !once) return undefined;
-    return { id: randomId(16), documents, uniques, appends: [], events: [], leases, once };
+    if (documents.length + uniques.length + leases.length === 0 && !record) return undefined;
+    return { id: randomId(16), documents, uniques, appends: [], events: [], leases, record };
   }
 
   private touched(key: string): PlannedDocument {
@@ -304,9 +304,9 @@ class PlanningTx implements Tx {
 }
 
 /** Such a plan only checks. */
-export function writesNothing({ documents, uniques, appends, events, once }: Plan): boolean {
+export function writesNothing({ documents, uniques, appends, events, record }: Plan): boolean {
   const written = documents.some((one) => one.written) || uniques.some((one) => one.written);
-  return !written && appends.length + events.length === 0 && once?.after === undefined;
+  return !written && appends.length + events.length === 0 && record?.after === undefined;
 }
 
 /** What such a plan checks was true when it was read, which is all that its answer says: it need not be so still. */
@@ -318,7 +318,7 @@ export function readsOneThing(plan: Plan): boolean {
 export function removesOnly(plan: Plan): boolean {
   if (writesNothing(plan)) return true;
   const written = plan.documents.filter((document) => document.written);
-  const adds = plan.once?.after !== undefined || plan.appends.length > 0;
+  const adds = plan.record?.after !== undefined || plan.appends.length > 0;
   return !adds && written.length > 0 && written.every((document) => document.after === undefined);
 }
 
@@ -346,7 +346,7 @@ export function damaged(what: string, cause?: unknown): BrainError {
   return new BrainError('unavailable', 'store_damaged', detail, { cause });
 }
 
-export function onceKey(key: string): string {
+export function recordName(key: string): string {
   return sha256(key);
 }
 
@@ -359,14 +359,14 @@ function uniqueKey(collection: Collection<Any>, name: string, value: string): st
   return `${collection.name}.${name}=${value}`;
 }
 
-function replay<T>(recorded: string, once: Once): T {
+function replay<T>(recorded: string, idempotency: IdempotencyKey): T {
   let record: { body: string; result: T };
   try {
     record = JSON.parse(recorded) as { body: string; result: T };
   } catch (cause) {
     throw damaged('the record of an idempotency key', cause);
   }
-  if (record.body === once.body) return record.result;
+  if (record.body === idempotency.body) return record.result;
   const detail =
     'This Idempotency-Key was used with another body within 24 hours; use a new key for a new request.';
   throw new BrainError('invalid', 'idempotency_key_reused', detail);

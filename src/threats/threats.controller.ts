@@ -5,7 +5,7 @@ import { HealthAnswer, healthOf } from '../http/health.js';
 import { Conditional, Idempotency, Idempotent, IfMatch, Problems, withETag } from '../http/request.js';
 import { Access, Public } from '../security/access.decorator.js';
 import { invalid } from '../shared/errors.js';
-import type { Once } from '../storage/store.js';
+import type { IdempotencyKey } from '../storage/store.js';
 import {
   ChangeSeverity,
   ChangeStatus,
@@ -54,10 +54,10 @@ export class ThreatsController {
   @Problems(400, 413, 415, 422)
   async report(
     @Body() body: ReportThreat,
-    @Idempotency() once: Once | undefined,
+    @Idempotency() idempotency: IdempotencyKey | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Threat> {
-    const { threat, created } = await this.threats.report(body, once);
+    const { threat, created } = await this.threats.report(body, idempotency);
     response.status(created ? 201 : 200);
     return withETag(response, threat);
   }

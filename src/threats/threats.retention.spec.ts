@@ -5,8 +5,8 @@ import { readConfig } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EventLogEmbedded } from '../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { THREATS } from './threats.collection.js';
 import { STATUSES } from './threats.lifecycle.js';
 import { ThreatsRetention } from './threats.retention.js';
@@ -14,14 +14,14 @@ import { ThreatsService } from './threats.service.js';
 
 describe('the retention of threats', () => {
   let folder: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
   let service: ThreatsService;
   let retention: ThreatsRetention;
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-retention-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
     service = new ThreatsService(store);
     const config = readConfig({ BRAIN_THREATS_RETENTION_DAYS: '10' });
     retention = new ThreatsRetention(store, config, new Logger({ level: 'silent', format: 'json' }));

@@ -3,7 +3,7 @@ import { Inject, Injectable, Optional } from '@nestjs/common';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import { expectVersion } from '../shared/expect-version.js';
-import { type Once, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
+import { type IdempotencyKey, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
 import { type StoredThreat, THREATS, toThreat } from './threats.collection.js';
 import type { ChangeSeverity, ReportThreat, Threat, ThreatQuery, ThreatStats } from './threats.dto.js';
 import { closedThreat, fingerprintOpen, illegalMove, noSuchThreat, sameSeverity } from './threats.errors.js';
@@ -46,7 +46,7 @@ export class ThreatsService {
   }
 
   /** A new threat, or one more occurrence of the open one with the same fingerprint. */
-  report(input: ReportThreat, once?: Once): Promise<{ threat: Threat; created: boolean }> {
+  report(input: ReportThreat, idempotency?: IdempotencyKey): Promise<{ threat: Threat; created: boolean }> {
     const fingerprint = input.fingerprint ?? null;
     return this.store.transaction(
       async (tx) => {
@@ -55,7 +55,7 @@ export class ThreatsService {
         const threat = open ? this.seeAgain(open, input, tx) : this.detect(input, fingerprint, tx);
         return { threat: toThreat(threat), created: !open };
       },
-      { once },
+      { idempotency },
     );
   }
 

@@ -4,9 +4,9 @@ import { BrainError } from '../../src/shared/errors.js';
 import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/contract/store.contract.js';
 import type { EventRecord } from '../../src/storage/event-log.js';
 import { RedisLink } from '../../src/storage/redis/link.js';
-import { EventLogRedis } from '../../src/storage/redis/redis-event-log.js';
-import { StoreRedis } from '../../src/storage/redis/redis-store.js';
-import { ReplicationRedis } from '../../src/storage/redis/replica-ack.js';
+import { RedisEventLog } from '../../src/storage/redis/redis-event-log.js';
+import { RedisStore } from '../../src/storage/redis/redis-store.js';
+import { ReplicaAck } from '../../src/storage/redis/replica-ack.js';
 import { SCRIPTS } from '../../src/storage/redis/scripts.js';
 import { type RedisServer } from './redis-server.js';
 import { Wire } from './wire.js';
@@ -19,7 +19,7 @@ interface LogLine {
 
 export interface RedisClient extends Client {
   link: RedisLink;
-  store: StoreRedis;
+  store: RedisStore;
   /** What this client has logged. */
   lines: LogLine[];
 }
@@ -34,9 +34,9 @@ export function openClient(config: Partial<RedisConfig>, prefix = 'brain'): Redi
   const logger = { info: write('info'), warn: write('warn'), error: write('error') };
   const none = { url: null, sentinels: [], master: null, cluster: [], wait: 0 };
   const link = new RedisLink({ ...none, ...config }, prefix, logger);
-  const replication = new ReplicationRedis(link);
-  const log = new EventLogRedis(link, replication);
-  return { link, log, store: new StoreRedis(link, replication), lines };
+  const replication = new ReplicaAck(link);
+  const log = new RedisEventLog(link, replication);
+  return { link, log, store: new RedisStore(link, replication), lines };
 }
 
 /** A backend for the contract suites; `stop` also ends what it runs on. */

@@ -30,7 +30,7 @@ const MAX_RETRY_MS = 1000;
 /** The same trouble is logged at most so often. */
 const LOG_EVERY_MS = 1000;
 
-export class EventFollower implements OnApplicationBootstrap, OnModuleDestroy {
+export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   private at?: Place;
   private running?: Promise<void>;
   private loggedMs = 0;

@@ -9,7 +9,7 @@ import { comparePositions, EventLog, LOG_START, POSITION, positionBefore } from 
 import { eventsOff } from '../log/events.controller.js';
 import { StreamQuery } from '../log/events.dto.js';
 import { type Resumption, resume } from '../log/resume.js';
-import { EventChannel } from './live-stream.js';
+import { LiveStream } from './live-stream.js';
 
 const PERMISSION = 'events:read';
 const EXAMPLE = `id: 1735424567893-0
@@ -20,11 +20,11 @@ data: {"id":"evt_threat_1735424567890_k3v9x2ab","type":"threat.detected",…}
 
 @ApiTags('events')
 @Controller('api/events/stream')
-export class StreamController {
+export class LiveStreamController {
   constructor(
     @Inject(EventLog) private readonly log: EventLog,
     private readonly guard: AccessGuard,
-    @Optional() @Inject(EventChannel) private readonly channel?: EventChannel,
+    @Optional() @Inject(LiveStream) private readonly channel?: LiveStream,
   ) {}
 
   @Get()
@@ -60,7 +60,7 @@ export class StreamController {
       principal: request.principal?.id ?? '',
       filter: { types: type, correlationId: correlation_id, priority, source, subject },
       format,
-      admitted: () => this.guard.stands(request, PERMISSION),
+      admitted: () => this.guard.isStillAdmitted(request, PERMISSION),
     };
     // The header is what a client sends by itself when it comes back; the query is still that of its first time.
     const last = lastEventId || query.last_event_id;

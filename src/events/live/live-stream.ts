@@ -11,11 +11,11 @@ import { type EventLog, LOG_START } from '../../storage/event-log.js';
 import type { EventFormat } from '../log/events.dto.js';
 import type { MissedGap, Resumption } from '../log/resume.js';
 import type { StoredEvent } from '../log/stored-event.js';
-import type { EventFollower } from './follower.js';
+import type { LogFollower } from './follower.js';
 import { eventFrame, gapFrame } from './frames.js';
-import { EventReplay } from './replay.js';
+import { Replay } from './replay.js';
 import { type Frame, heartbeat, retry } from './sse.js';
-import { EventClient, type Reader } from './stream-reader.js';
+import { type Reader, StreamReader } from './stream-reader.js';
 
 const HEARTBEAT_MS = 15_000;
 /** A revoked key is refused within a second, and its live streams end within two. */
@@ -29,8 +29,8 @@ const FIRST_MS = 1000;
 /** Clients come back spread over this time, not all at once. */
 const RETRY_MS = [1000, 3000] as const;
 
-export class EventChannel implements OnApplicationBootstrap {
-  private readonly clients = new Set<EventClient>();
+export class LiveStream implements OnApplicationBootstrap {
+  private readonly clients = new Set<StreamReader>();
   private readonly slots = new Map<string, number>();
   private readonly timers: NodeJS.Timeout[] = [];
   private taken = 0;
@@ -43,7 +43,7 @@ export class EventChannel implements OnApplicationBootstrap {
 
   constructor(
     private readonly log: EventLog,
-    private readonly follower: EventFollower,
+    private readonly follower: LogFollower,
     private readonly limits: Pick<Config, 'streamMaxClients' | 'streamMaxClientsPerKey'>,
   ) {}
 
@@ -74,7 +74,7 @@ export class EventChannel implements OnApplicationBootstrap {
     // One that left while its key was looked up says so no second time, and would keep its place for ever.
     if (response.destroyed) return;
     this.take(reader.principal);
-    const client = new EventClient(reader, response);
+    const client = new StreamReader(reader, response);
     response.once('close', () => this.left(client));
     const from = await start();
     if (!(await this.follower.reached(FIRST_MS))) throw notYet();
@@ -82,17 +82,17 @@ export class EventChannel implements OnApplicationBootstrap {
     this.clients.add(client);
     this.stopListening ??= this.follower.onEvent((event) => this.tell(event));
     client.begin(retry(spread()));
-    if (from) await new EventReplay(client, this.log, this.follower, HEARTBEAT_MS).run(from);
+    if (from) await new Replay(client, this.log, this.follower, HEARTBEAT_MS).run(from);
     else this.admit(client);
     this.schedule();
   }
 
-  private admit(client: EventClient): void {
+  private admit(client: StreamReader): void {
     client.join(this.follower.place?.position ?? LOG_START);
     client.release();
   }
 
-  private left(client: EventClient): void {
+  private left(client: StreamReader): void {
     this.clients.delete(client);
     this.giveBack(client.reader.principal);
     if (this.clients.size > 0) return;

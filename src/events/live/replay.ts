@@ -14,7 +14,7 @@ import { type MissedGap, type Resumption, resume, sameHistory } from '../log/res
 import { StoredEvent } from '../log/stored-event.js';
 import { eventFrame, gapFrame } from './frames.js';
 import { heartbeat } from './sse.js';
-import type { EventClient } from './stream-reader.js';
+import type { StreamReader } from './stream-reader.js';
 
 /** History is read and sent so many events at a time. */
 const PAGE = 500;
@@ -28,12 +28,12 @@ interface Page {
   more: boolean;
 }
 
-export class EventReplay {
+export class Replay {
   private at: Place;
   private sentMs = performance.now();
 
   constructor(
-    private readonly client: EventClient,
+    private readonly client: StreamReader,
     private readonly log: EventLog,
     private readonly follower: { readonly place?: Place },
     private readonly heartbeatMs: number,

@@ -1,7 +1,7 @@
 import { PassThrough } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Response } from 'express';
-import { EventClient } from './stream-reader.js';
+import { StreamReader } from './stream-reader.js';
 
 describe('EventClient', () => {
   it('leaves no listener behind, however often it waited for its reader', async () => {
@@ -12,7 +12,7 @@ describe('EventClient', () => {
       format: 'envelope' as const,
       admitted: () => true,
     };
-    const client = new EventClient(reader, response as unknown as Response);
+    const client = new StreamReader(reader, response as unknown as Response);
     const listeners = (): number => response.listenerCount('drain') + response.listenerCount('close');
     const before = listeners();
     for (let i = 0; i < 20; i += 1) {

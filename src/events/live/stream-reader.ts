@@ -20,7 +20,7 @@ export interface Reader {
   admitted(): boolean;
 }
 
-export class EventClient {
+export class StreamReader {
   /** Where it has joined: what comes behind this place it gets as it comes. */
   joint?: string;
   readonly wants: (event: StoredEvent) => boolean;

@@ -10,7 +10,7 @@ import type { Whereabouts } from '../../shared/process-identity.js';
 import { fateOf, whereabouts } from '../../shared/process-identity.js';
 import type { Envelope } from '../event.js';
 import { EventStream } from '../event-stream.js';
-import { EventKeeper, type KeeperSettings } from './gap-detector.js';
+import { GapDetector, type KeeperSettings } from './gap-detector.js';
 
 const logger = new Logger({ level: 'silent', format: 'json' });
 /** A look every two seconds, and the store may have been away before it. */
@@ -25,7 +25,7 @@ interface Gap {
 interface Process {
   client: RedisClient;
   stream: EventStream;
-  keeper: EventKeeper;
+  keeper: GapDetector;
 }
 
 describe('the keeper on Redis', () => {
@@ -50,7 +50,7 @@ describe('the keeper on Redis', () => {
   const open = (url: string, settings: Partial<KeeperSettings> = {}): Process => {
     const client = openClient({ url });
     const stream = new EventStream(client.log, logger);
-    const keeper = new EventKeeper(client.store, client.log, stream, logger, {
+    const keeper = new GapDetector(client.store, client.log, stream, logger, {
       maxStaleSeconds: 0,
       ...settings,
     });

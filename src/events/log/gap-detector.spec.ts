@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { sleep } from '../../shared/clock.js';
 import { Logger } from '../../shared/logger.js';
 import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import { LOG_END, splitPosition } from '../../storage/event-log.js';
 import { EventStream } from '../event-stream.js';
-import { EventKeeper } from './gap-detector.js';
+import { GapDetector } from './gap-detector.js';
 
 const logger = new Logger({ level: 'silent', format: 'json' });
 
@@ -26,8 +26,8 @@ describe('the keeper', () => {
 
   const open = async () => {
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    const log = new EventLogEmbedded(db);
-    const store = new StoreEmbedded(db, log);
+    const log = new EmbeddedEventLog(db);
+    const store = new EmbeddedStore(db, log);
     const stream = new EventStream(log, logger);
     close = () => store.close();
     return {
@@ -35,10 +35,10 @@ describe('the keeper', () => {
       log,
       stream,
       store,
-      keeper: new EventKeeper(store, log, stream, logger, { maxStaleSeconds: 30 }),
+      keeper: new GapDetector(store, log, stream, logger, { maxStaleSeconds: 30 }),
     };
   };
-  const gaps = async (log: EventLogEmbedded): Promise<Record<string, unknown>[]> =>
+  const gaps = async (log: EmbeddedEventLog): Promise<Record<string, unknown>[]> =>
     (await log.read({ order: 'asc', limit: 100 })).map(
       ({ json }) => (JSON.parse(json) as { payload: Record<string, unknown> }).payload,
     );

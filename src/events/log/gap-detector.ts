@@ -62,7 +62,7 @@ export interface KeeperSettings {
   fateOf?: typeof fateOf;
 }
 
-export class EventKeeper {
+export class GapDetector {
   private readonly mark: Mark;
   private readonly rollbacks: Rollbacks;
   private readonly heard = new Map<string, Heard>();
@@ -116,7 +116,7 @@ export class EventKeeper {
   }
 
   private beat(): void {
-    this.beating = this.once()
+    this.beating = this.lookAround()
       .catch((error: unknown) => {
         // While the store was away nobody could say that it lives.
         this.heard.clear();
@@ -129,7 +129,7 @@ export class EventKeeper {
       });
   }
 
-  private async once(): Promise<void> {
+  private async lookAround(): Promise<void> {
     await this.rollbacks.look();
     await this.renewMark();
     await this.tellUncleanStops();

@@ -8,10 +8,10 @@ import type { ImmuneService } from '../../immune/immune.service.js';
 import type { PolicyService } from '../../policy/decisions/policy.service.js';
 import { sleep } from '../../shared/clock.js';
 import type { Logger } from '../../shared/logger.js';
-import { Draining } from '../../shared/shutdown-state.js';
+import { ShutdownState } from '../../shared/shutdown-state.js';
 import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { StoreTime } from '../../storage/store.js';
 import { MISSIONS, type StoredMission } from '../missions.collection.js';
 import type { NewMission } from '../missions.dto.js';
@@ -26,7 +26,7 @@ const LATEST = 1010;
 
 describe('a mission', () => {
   let folder: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
   let worker: MissionsWorker;
   let missions: MissionsService;
   let evaluate: jest.Mock;
@@ -36,7 +36,7 @@ describe('a mission', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-due-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
     time = { earliest: EARLIEST, latest: LATEST };
     jest.spyOn(store, 'clock').mockImplementation(() => time);
     const decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
@@ -44,7 +44,7 @@ describe('a mission', () => {
     const logger = { debug() {}, warn() {} } as unknown as Logger;
     const policy = { evaluate } as unknown as PolicyService;
     const config = { ...readConfig({}), shutdownGraceSeconds: 0 };
-    worker = new MissionsWorker(store, config, policy, {} as ImmuneService, logger, new Draining());
+    worker = new MissionsWorker(store, config, policy, {} as ImmuneService, logger, new ShutdownState());
     (worker.kinds as Map<string, StepKind>).set('test', { faults: () => [], run: (...all) => step(...all) });
     missions = new MissionsService(store, { kinds: worker.kinds, kick() {} } as unknown as MissionsWorker);
   });

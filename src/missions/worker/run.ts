@@ -5,7 +5,7 @@
 import { pause } from '../../shared/clock.js';
 import { isBrainError, messageOf } from '../../shared/errors.js';
 import type { Lease } from '../../storage/store.js';
-import { MAX_MESSAGE, MissionBook } from '../mission-writer.js';
+import { MAX_MESSAGE, MissionWriter } from '../mission-writer.js';
 import {
   MISSION_RESULTS,
   MISSIONS,
@@ -105,7 +105,7 @@ export class MissionRun {
    * The first write of a run takes the mission as it was found: who changed it meanwhile may have run it on, or ended it. A line
    * in its log is no such change.
    */
-  private take(book: MissionBook): void {
+  private take(book: MissionWriter): void {
     if (PLACE.some((field) => book.now[field] !== this.found[field])) throw new Over();
     if (book.now.status === 'PENDING') book.move('RUNNING');
     else if (book.now.held_by !== null)
@@ -250,14 +250,14 @@ export class MissionRun {
     return undefined;
   }
 
-  private fail(book: MissionBook, error: MissionError): void {
+  private fail(book: MissionWriter, error: MissionError): void {
     book.change({ error, step_attempts: 0, takeovers: 0 });
     const at = error.step === null ? '' : `${error.step}: `;
     book.move('FAILED', `${at}${error.message}`.slice(0, MAX_MESSAGE));
   }
 
   /** With its last step a mission ends. */
-  private settle(book: MissionBook, step: Step, outcome: StepOutcome): void {
+  private settle(book: MissionWriter, step: Step, outcome: StepOutcome): void {
     const { outcomes, progress } = book.now;
     book.change({
       outcomes: { ...outcomes, [step.name]: outcome },
@@ -311,7 +311,7 @@ export class MissionRun {
       if (isMine && mission.run_writes > writes) return mission;
       // A failover took writes back: whoever takes the mission goes on from what is stored.
       if (isMine && mission.run_writes < writes) throw new Over();
-      const book = new MissionBook(tx, mission, this.tools.events);
+      const book = new MissionWriter(tx, mission, this.tools.events);
       if (!isMine) this.take(book);
       const large: [string, unknown][] = [];
       change(book, (step, result) => large.push([step, result]));
@@ -331,7 +331,7 @@ function nextStep({ steps, outcomes }: StoredMission): Step | undefined {
 }
 
 /** `keep` puts the result of a step into a document of its own. */
-type Change = (book: MissionBook, keep: (step: string, result: unknown) => void) => void;
+type Change = (book: MissionWriter, keep: (step: string, result: unknown) => void) => void;
 
 interface Result {
   result: unknown;

@@ -8,10 +8,10 @@ import type { PolicyService } from '../../policy/decisions/policy.service.js';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
-import { Draining } from '../../shared/shutdown-state.js';
+import { ShutdownState } from '../../shared/shutdown-state.js';
 import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { Collection, Lease, ListQuery, Page, Store, Tx } from '../../storage/store.js';
 import { HELD, MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from '../missions.collection.js';
 import type { Mission, NewMission } from '../missions.dto.js';
@@ -30,7 +30,7 @@ const templateOf = (path: string): string => `\${${path}}`;
 
 describe('a worker', () => {
   let folder: string;
-  let embedded: StoreEmbedded;
+  let embedded: EmbeddedStore;
   let missions: MissionsService;
   let workers: MissionsWorker[];
   let warnings: string[];
@@ -45,7 +45,7 @@ describe('a worker', () => {
     const logger = { debug() {}, warn: (message: string) => warnings.push(message) } as unknown as Logger;
     const policy = { evaluate } as unknown as PolicyService;
     const immune = {} as ImmuneService;
-    const made = new MissionsWorker(store, readConfig(env), policy, immune, logger, new Draining());
+    const made = new MissionsWorker(store, readConfig(env), policy, immune, logger, new ShutdownState());
     (made.kinds as Map<string, StepKind>).set('slow', {
       faults: () => [],
       run: (...all) => slow.run(...all),
@@ -57,7 +57,7 @@ describe('a worker', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-worker-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    embedded = new StoreEmbedded(db, new EventLogEmbedded(db));
+    embedded = new EmbeddedStore(db, new EmbeddedEventLog(db));
     workers = [];
     warnings = [];
     decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };

@@ -17,7 +17,7 @@ import { atMost } from '../../shared/clock.js';
 import { runInContext } from '../../shared/context.js';
 import { messageOf } from '../../shared/errors.js';
 import { Logger } from '../../shared/logger.js';
-import { Draining } from '../../shared/shutdown-state.js';
+import { ShutdownState } from '../../shared/shutdown-state.js';
 import { type Lease, Store } from '../../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from '../missions.collection.js';
 import { PRIORITIES } from '../missions.lifecycle.js';
@@ -65,7 +65,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly policy: PolicyService,
     immune: ImmuneService,
     private readonly logger: Logger,
-    draining: Draining,
+    draining: ShutdownState,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
     this.leaseMs = config.missionsLeaseSeconds * 1000;

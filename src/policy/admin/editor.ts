@@ -9,7 +9,7 @@ import { EventStream } from '../../events/event-stream.js';
 import { type Fault, faulty } from '../../shared/errors.js';
 import { expectVersion } from '../../shared/expect-version.js';
 import { inSlices } from '../../shared/time-slices.js';
-import { type Once, type Page, Store } from '../../storage/store.js';
+import { type IdempotencyKey, type Page, Store } from '../../storage/store.js';
 import { checkInSlices, checkPolicyInSlices, checkRule, type Limits } from '../engine/check.js';
 import { difference, isUnchanged } from '../engine/difference.js';
 import { contentOf, type PolicyInput, type RuleInput, ruleOf, sameIds } from '../engine/normalize.js';
@@ -26,14 +26,14 @@ import {
   pageOf,
   revisionId,
 } from './policy.collection.js';
-import { PolicyBook } from './policy-set-writer.js';
+import { PolicySetWriter } from './policy-set-writer.js';
 
 /** Whoever asks, and what they demand. */
 export interface Change {
   by: string;
   /** The revision that the policy must still have. */
   version?: number;
-  once?: Once;
+  idempotency?: IdempotencyKey;
 }
 
 export interface Written {
@@ -87,12 +87,12 @@ export class PolicyEditor {
     return this.store.list(POLICIES, { ...page, direction: 'asc' });
   }
 
-  create(input: unknown, { by, once }: Change): Promise<Written> {
+  create(input: unknown, { by, idempotency }: Change): Promise<Written> {
     return this.write(async (book) => {
       await this.check(book, undefined, input);
       const content = contentOf(input as PolicyInput);
       return written(await book.create(content, by));
-    }, once);
+    }, idempotency);
   }
 
   /** Only the fields that were sent change. */
@@ -116,7 +116,7 @@ export class PolicyEditor {
   async addRule(
     policyId: string,
     input: unknown,
-    { by, version, once }: Change,
+    { by, version, idempotency }: Change,
   ): Promise<Written & { rule: Rule }> {
     return this.write(async (book) => {
       const old = await book.get(policyId);
@@ -128,7 +128,7 @@ export class PolicyEditor {
       const rule = ruleOf(input as RuleInput, ids);
       const policy = await this.withRules(book, old, [...old.rules, rule], by);
       return { ...(await written(policy)), rule };
-    }, once);
+    }, idempotency);
   }
 
   /** Only the fields that were sent change. */
@@ -237,7 +237,7 @@ export class PolicyEditor {
       for await (const { policy_id } of this.all()) if (!kept.has(policy_id)) others.push(policy_id);
     }
     return this.store.transaction(async (tx) => {
-      const book = await PolicyBook.open(tx, this.events);
+      const book = await PolicySetWriter.open(tx, this.events);
       if (mode === 'replace' && !book.isStill(set?.tag ?? '')) return undefined;
       const removed = await Promise.all(others.map((id) => book.get(id)));
       const olds = await Promise.all(contents.map(({ policy_id }) => book.find(policy_id)));
@@ -257,13 +257,13 @@ export class PolicyEditor {
     });
   }
 
-  private async withRules(book: PolicyBook, old: Policy, rules: Rule[], by: string): Promise<Policy> {
+  private async withRules(book: PolicySetWriter, old: Policy, rules: Rule[], by: string): Promise<Policy> {
     const content = { ...contentIn(old), rules };
     await this.check(book, old, content);
     return book.update(old, content, by);
   }
 
-  private async check(book: PolicyBook, old: Policy | undefined, policy: unknown): Promise<void> {
+  private async check(book: PolicySetWriter, old: Policy | undefined, policy: unknown): Promise<void> {
     const options = { limits: this.limits, otherRules: book.rulesBesides(old) };
     refuse(await inSlices(checkPolicyInSlices(policy, options)));
   }
@@ -271,7 +271,7 @@ export class PolicyEditor {
   private async edit(
     policyId: string,
     version: number | undefined,
-    work: (book: PolicyBook, old: Policy) => Promise<Policy>,
+    work: (book: PolicySetWriter, old: Policy) => Promise<Policy>,
   ): Promise<Written> {
     return this.write(async (book) => {
       const old = await book.get(policyId);
@@ -281,16 +281,16 @@ export class PolicyEditor {
   }
 
   private write<T extends object | undefined>(
-    work: (book: PolicyBook) => Promise<T>,
-    once?: Once,
+    work: (book: PolicySetWriter) => Promise<T>,
+    idempotency?: IdempotencyKey,
   ): Promise<T & { revision: number }> {
     return this.store.transaction(
       async (tx) => {
-        const book = await PolicyBook.open(tx, this.events);
+        const book = await PolicySetWriter.open(tx, this.events);
         const done = await work(book);
         return { ...done, revision: book.close() };
       },
-      { once },
+      { idempotency },
     );
   }
 }

@@ -36,7 +36,7 @@ import {
 } from '../../http/request.js';
 import { Access, CurrentPrincipal } from '../../security/access.decorator.js';
 import type { Principal } from '../../security/principal.js';
-import type { Once } from '../../storage/store.js';
+import type { IdempotencyKey } from '../../storage/store.js';
 import {
   ImportAnswer,
   ImportBody,
@@ -50,7 +50,7 @@ import {
 import { policiesIn } from '../engine/normalize.js';
 import { Policy, PolicyContent, Rule } from '../engine/policy.dto.js';
 import { PolicyEditor } from './editor.js';
-import { type Done, policyDone, ruleDone, WrittenInterceptor } from './write-response.interceptor.js';
+import { type Done, policyDone, ruleDone, WriteResponseInterceptor } from './write-response.interceptor.js';
 import { readYaml, yamlOf } from './yaml.js';
 
 const MAX_MIB = 4;
@@ -76,7 +76,7 @@ export class PoliciesController {
 
   @Post('policies')
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
   @Idempotent()
   @ApiOperation({
@@ -88,9 +88,9 @@ export class PoliciesController {
   async create(
     @Body() body: object,
     @CurrentPrincipal() { id: by }: Principal,
-    @Idempotency() once: Once | undefined,
+    @Idempotency() idempotency: IdempotencyKey | undefined,
   ): Promise<Done> {
-    return policyDone(await this.editor.create(body, { by, once }));
+    return policyDone(await this.editor.create(body, { by, idempotency }));
   }
 
   @Get(POLICY)
@@ -106,7 +106,7 @@ export class PoliciesController {
 
   @Put(POLICY)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
   @Conditional()
   @ApiOperation({ summary: 'Change a policy: only the fields that are sent' })
@@ -125,7 +125,7 @@ export class PoliciesController {
   @Delete(POLICY)
   @HttpCode(204)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Delete a policy; a rollback to one of its revisions brings it back' })
   @ApiNoContentResponse()
@@ -158,7 +158,7 @@ export class PoliciesController {
   @Post(`${POLICY}/rollback`)
   @HttpCode(200)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Give a policy the content of an earlier revision; that is a new revision' })
   @ApiOkResponse({ type: WrittenPolicy })
@@ -174,7 +174,7 @@ export class PoliciesController {
 
   @Post(`${POLICY}/rules`)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
   @Idempotent()
   @Conditional()
@@ -187,14 +187,14 @@ export class PoliciesController {
     @Body() body: object,
     @CurrentPrincipal() { id: by }: Principal,
     @IfMatch() version: number | undefined,
-    @Idempotency() once: Once | undefined,
+    @Idempotency() idempotency: IdempotencyKey | undefined,
   ): Promise<Done> {
-    return ruleDone(await this.editor.addRule(id, body, { by, version, once }));
+    return ruleDone(await this.editor.addRule(id, body, { by, version, idempotency }));
   }
 
   @Put(RULE)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
   @Conditional()
   @ApiOperation({ summary: 'Change a rule: only the fields that are sent' })
@@ -214,7 +214,7 @@ export class PoliciesController {
   @Delete(RULE)
   @HttpCode(204)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Remove a rule from a policy' })
   @ApiNoContentResponse()
@@ -231,7 +231,7 @@ export class PoliciesController {
   @Post(`${RULE}/enable`)
   @HttpCode(200)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Let a rule hold' })
   @ApiOkResponse({ type: WrittenRule })
@@ -248,7 +248,7 @@ export class PoliciesController {
   @Post(`${RULE}/disable`)
   @HttpCode(200)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @Conditional()
   @ApiOperation({ summary: 'Let a rule hold no longer, without removing it' })
   @ApiOkResponse({ type: WrittenRule })
@@ -283,7 +283,7 @@ export class PoliciesController {
   @Post('import')
   @HttpCode(200)
   @Access('policy:write')
-  @UseInterceptors(WrittenInterceptor)
+  @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_IMPORT_MIB, yaml: true })
   @ApiOperation({ summary: 'Write many policies in one commit, or say what that would change' })
   @ApiConsumes('application/json', YAML)

@@ -23,7 +23,7 @@ import { policyCreated, policyDeleted, policyUpdated, ruleEvent } from './policy
 /** What writes when nobody asked for it: the first start. */
 const SYSTEM = 'system';
 
-export class PolicyBook {
+export class PolicySetWriter {
   private readonly at = nowSeconds();
   private readonly before: PolicySet;
   private readonly tag = randomId(16);
@@ -42,8 +42,8 @@ export class PolicyBook {
   }
 
   /** A set that was never written begins with the default policies. */
-  static async open(tx: Tx, events: EventStream | undefined): Promise<PolicyBook> {
-    const book = new PolicyBook(tx, await tx.get(POLICY_SET, CURRENT), events);
+  static async open(tx: Tx, events: EventStream | undefined): Promise<PolicySetWriter> {
+    const book = new PolicySetWriter(tx, await tx.get(POLICY_SET, CURRENT), events);
     if (!book.found) for (const content of DEFAULT_POLICIES) await book.create(content, SYSTEM);
     return book;
   }

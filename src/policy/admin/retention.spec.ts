@@ -6,9 +6,9 @@ import { type Config, readConfig } from '../../config/config.js';
 import { DAY_SECONDS } from '../../shared/clock.js';
 import { Logger } from '../../shared/logger.js';
 import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';
-import { PolicySnapshots } from '../decisions/snapshot-cache.js';
+import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
+import { SnapshotCache } from '../decisions/snapshot-cache.js';
 import { PolicyEditor } from './editor.js';
 import { POLICY_GRAVES, POLICY_REVISIONS } from './policy.collection.js';
 import { PolicyRetention } from './retention.js';
@@ -18,7 +18,7 @@ const logger = new Logger({ level: 'silent', format: 'json' });
 
 describe('the retention of revisions', () => {
   let folder: string;
-  let store: StoreEmbedded;
+  let store: EmbeddedStore;
   let editor: PolicyEditor;
   let retention: PolicyRetention;
   let config: Config;
@@ -26,7 +26,7 @@ describe('the retention of revisions', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-revisions-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreEmbedded(db, new EventLogEmbedded(db));
+    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
     config = readConfig({ BRAIN_POLICY_REVISIONS_RETENTION_DAYS: '10' });
     editor = new PolicyEditor(store, config);
     retention = new PolicyRetention(store, config, logger);
@@ -106,7 +106,7 @@ describe('the retention of revisions', () => {
 
   it('leaves a replica that missed what is forgotten with the right policies', async () => {
     const decides = { effect: 'allow' } as const;
-    const snapshots = new PolicySnapshots(store, config, editor, logger);
+    const snapshots = new SnapshotCache(store, config, editor, logger);
     await ago(13, async () => {
       for (const policy_id of ['kept', 'gone']) {
         await editor.create(

@@ -3,7 +3,7 @@ import { type CallHandler, type ExecutionContext, Injectable, type NestIntercept
 import type { Response } from 'express';
 import { mergeMap, type Observable } from 'rxjs';
 import type { WrittenPolicy, WrittenRule } from '../decisions/routes.dto.js';
-import { PolicySnapshots } from '../decisions/snapshot-cache.js';
+import { SnapshotCache } from '../decisions/snapshot-cache.js';
 import type { Policy, Rule } from '../engine/policy.dto.js';
 import type { Written } from './editor.js';
 
@@ -31,8 +31,8 @@ export function ruleDone({ policy, rule, revision, warnings }: Written & { rule:
 
 /** Says by which revision the write holds, and answers once this replica decides by it. */
 @Injectable()
-export class WrittenInterceptor implements NestInterceptor<Done, object | undefined> {
-  constructor(private readonly snapshots: PolicySnapshots) {}
+export class WriteResponseInterceptor implements NestInterceptor<Done, object | undefined> {
+  constructor(private readonly snapshots: SnapshotCache) {}
 
   intercept(context: ExecutionContext, next: CallHandler<Done>): Observable<object | undefined> {
     const response = context.switchToHttp().getResponse<Response>();

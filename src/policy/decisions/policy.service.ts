@@ -22,7 +22,7 @@ import {
   warningTriggered,
 } from './decision.events.js';
 import type { Decision, PolicyStats } from './routes.dto.js';
-import { PolicySnapshots } from './snapshot-cache.js';
+import { SnapshotCache } from './snapshot-cache.js';
 import { DecisionTally } from './tally.js';
 
 /** How long a request waits for a revision that it demands, and a durable decision for the log. */
@@ -38,7 +38,7 @@ export class PolicyService {
   constructor(
     @Inject(Store) private readonly store: Store,
     @Inject(CONFIG) config: Config,
-    private readonly snapshots: PolicySnapshots,
+    private readonly snapshots: SnapshotCache,
     private readonly tally: DecisionTally,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {

@@ -5,13 +5,13 @@ import { join } from 'node:path';
 import { type Config, readConfig } from '../../config/config.js';
 import { Logger } from '../../shared/logger.js';
 import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EventLogEmbedded } from '../../storage/embedded/embedded-event-log.js';
-import { StoreEmbedded } from '../../storage/embedded/embedded-store.js';
+import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
+import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../../storage/store.js';
 import { PolicyEditor } from '../admin/editor.js';
 import { CURRENT, POLICIES, POLICY_REVISIONS, POLICY_SET } from '../admin/policy.collection.js';
 import { decide } from '../engine/decide.js';
-import { PolicySnapshots } from './snapshot-cache.js';
+import { SnapshotCache } from './snapshot-cache.js';
 
 const by = 'somebody';
 const allowing = (action: string) => [
@@ -24,7 +24,7 @@ const allowing = (action: string) => [
 ];
 
 /** Between each page of policies and the next look at the set, something is done to the store. */
-class RestlessStore extends StoreEmbedded {
+class RestlessStore extends EmbeddedStore {
   meanwhile?: () => Promise<unknown>;
 
   override async list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
@@ -39,15 +39,15 @@ describe('the policies in memory', () => {
   let store: RestlessStore;
   let editor: PolicyEditor;
   let config: Config;
-  let snapshots: PolicySnapshots;
+  let snapshots: SnapshotCache;
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'brain-snapshots-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new RestlessStore(db, new EventLogEmbedded(db));
+    store = new RestlessStore(db, new EmbeddedEventLog(db));
     config = readConfig({});
     editor = new PolicyEditor(store, config);
-    snapshots = new PolicySnapshots(store, config, editor, new Logger({ level: 'silent', format: 'json' }));
+    snapshots = new SnapshotCache(store, config, editor, new Logger({ level: 'silent', format: 'json' }));
   });
   afterEach(async () => {
     snapshots.onModuleDestroy();

@@ -43,7 +43,7 @@ const MAX_CHANGES = 200;
 const NOTHING: PolicySet = { id: CURRENT, revision: 0, tag: '', policies: 0, rules: 0 };
 
 @Injectable()
-export class PolicySnapshots implements OnModuleInit, OnModuleDestroy {
+export class SnapshotCache implements OnModuleInit, OnModuleDestroy {
   private readonly cache: FollowedCache<Held, PolicySet>;
 
   constructor(

@@ -283,7 +283,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
               tx.insert(ITEMS, item(id));
               return { made: id };
             },
-            { once: { key, body } },
+            { idempotency: { key, body } },
           );
         const answers = await Promise.all([make('k1', 'x'), make('k2', 'x'), make('k3', 'x')]);
         expect(new Set(answers.map((answer) => answer.made)).size).toBe(1);
@@ -366,7 +366,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
           ['inserts', async () => undefined],
         ];
         for (const [name, look] of meetings) {
-          const once = { key: randomId(8), body: 'x' };
+          const idempotency = { key: randomId(8), body: 'x' };
           const make = async (tx: Tx): Promise<{ made: string }> => {
             await look(tx, name);
             tx.insert(ITEMS, item(name));
@@ -375,10 +375,10 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
           let first: { made: string } | undefined;
           const second = await store.transaction(
             async (tx) => {
-              first ??= await other.store.transaction(make, { once });
+              first ??= await other.store.transaction(make, { idempotency });
               return make(tx);
             },
-            { once },
+            { idempotency },
           );
           expect([name, second]).toEqual([name, first]);
         }

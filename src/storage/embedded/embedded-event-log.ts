@@ -20,7 +20,7 @@ const LAST = Number.MAX_SAFE_INTEGER;
 /** How many batch ids are remembered: far more than can be under way. */
 const BATCHES_KEPT = 1000;
 
-export class EventLogEmbedded extends EventLog {
+export class EmbeddedEventLog extends EventLog {
   readonly batchKnownMs = Number.POSITIVE_INFINITY;
   /** Nothing but a loss of what was never acknowledged takes the file back. */
   readonly history = undefined;

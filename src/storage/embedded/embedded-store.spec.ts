@@ -7,15 +7,15 @@ import { BrainError } from '../../shared/errors.js';
 import { eventLogContract } from '../contract/event-log.contract.js';
 import { type Backend, type Client, ITEMS, item, storeContract } from '../contract/store.contract.js';
 import { EmbeddedDatabase } from './database.js';
-import { EventLogEmbedded } from './embedded-event-log.js';
-import { StoreEmbedded } from './embedded-store.js';
+import { EmbeddedEventLog } from './embedded-event-log.js';
+import { EmbeddedStore } from './embedded-store.js';
 
 async function start(): Promise<Backend> {
   const folder = mkdtempSync(join(tmpdir(), 'brain-embedded-'));
   const open = async (): Promise<Client> => {
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 32 });
-    const log = new EventLogEmbedded(db);
-    return { log, store: new StoreEmbedded(db, log) };
+    const log = new EmbeddedEventLog(db);
+    return { log, store: new EmbeddedStore(db, log) };
   };
   let client = await open();
   return {
@@ -39,8 +39,8 @@ describe('what is not on disk yet', () => {
   it('is told by no answer: not by a repetition, a refusal, or a transaction that changes nothing', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'brain-embedded-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    const store = new StoreEmbedded(db, new EventLogEmbedded(db));
-    const once = { key: 'k', body: 'x' };
+    const store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    const idempotency = { key: 'k', body: 'x' };
     await store.transaction((tx) => tx.insert(ITEMS, item('before')));
     let flush = (): void => {};
     const flushed = new Promise<void>((resolve) => {
@@ -54,7 +54,7 @@ describe('what is not on disk yet', () => {
           tx.insert(ITEMS, item('a'));
           return 'made';
         },
-        { once },
+        { idempotency },
       );
     const first = make();
     await until(async () => (await store.get(ITEMS, 'a')) !== undefined, 5000, 'the first commit');

@@ -5,10 +5,10 @@ import { readOffset, writeCursor } from '../cursor.js';
 import { KeyedQueues } from '../queues.js';
 import {
   type Collection,
+  IDEMPOTENCY_KEPT_SECONDS,
+  type IdempotencyKey,
   type Lease,
   type ListQuery,
-  ONCE_KEPT_SECONDS,
-  type Once,
   type Page,
   Store,
   type StoreHealth,
@@ -20,17 +20,17 @@ import {
   decode,
   type Found,
   type Outcome,
-  onceKey,
   type Plan,
   type PlannedDocument,
   type PlannedUnique,
   readsOneThing,
+  recordName,
   removesOnly,
   runTransaction,
   type TransactionBackend,
 } from '../transaction.js';
 import { type EmbeddedDatabase, type Key } from './database.js';
-import type { EventLogEmbedded } from './embedded-event-log.js';
+import type { EmbeddedEventLog } from './embedded-event-log.js';
 import { EmbeddedIndex, under } from './indexes.js';
 import { EmbeddedLeases } from './leases.js';
 
@@ -41,7 +41,7 @@ type Any = any;
 const DELETE_CHUNK = 1000;
 const SWEEP_MS = 60_000;
 
-export class StoreEmbedded extends Store implements TransactionBackend {
+export class EmbeddedStore extends Store implements TransactionBackend {
   readonly kind = 'embedded';
   private readonly queues = new KeyedQueues();
   private readonly index: EmbeddedIndex;
@@ -54,7 +54,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   constructor(
     private readonly db: EmbeddedDatabase,
-    private readonly log: EventLogEmbedded,
+    private readonly log: EmbeddedEventLog,
   ) {
     super();
     this.index = new EmbeddedIndex(db);
@@ -67,8 +67,11 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     void this.prepared(collection).catch(() => undefined);
   }
 
-  transaction<T>(work: (tx: Tx) => Promise<T> | T, options: { once?: Once } = {}): Promise<T> {
-    return runTransaction(this, this.queues, work, options.once);
+  transaction<T>(
+    work: (tx: Tx) => Promise<T> | T,
+    options: { idempotency?: IdempotencyKey } = {},
+  ): Promise<T> {
+    return runTransaction(this, this.queues, work, options.idempotency);
   }
 
   async get<T>(collection: Collection<T>, id: string): Promise<T | undefined> {
@@ -165,7 +168,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
     return coming ?? { value: this.db.uniques.get([collection.name, name, digest(value)]) };
   }
 
-  async readOnce(key: string): Promise<string | undefined> {
+  async readRecord(key: string): Promise<string | undefined> {
     return this.recorded(key);
   }
 
@@ -227,9 +230,9 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   /** All checks come before the first write, and that of the record first: whoever repeats a request gets its answer. */
   private check(plan: Plan): Outcome | undefined {
-    const { once } = plan;
-    if (once && this.recorded(once.key) !== once.before)
-      return { status: 'changed', what: `once/${once.key}` };
+    const { record } = plan;
+    if (record && this.recorded(record.key) !== record.before)
+      return { status: 'changed', what: `idempotency record ${record.key}` };
     for (const lease of plan.leases)
       if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
     // What was looked at comes first: where it has changed the work runs again, and may not want the rest.
@@ -262,7 +265,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
   }
 
   private recorded(key: string): string | undefined {
-    const kept = this.db.meta.get(['once', onceKey(key)]);
+    const kept = this.db.meta.get(['once', recordName(key)]);
     return kept === undefined ? undefined : kept.slice(kept.indexOf(' ') + 1);
   }
 
@@ -275,8 +278,8 @@ export class StoreEmbedded extends Store implements TransactionBackend {
       else this.db.uniques.putSync(key, after);
     }
     for (const { collection, id, json } of plan.appends) this.appendEntry([collection.name, id], json);
-    if (plan.once?.after !== undefined) {
-      this.db.meta.putSync(['once', onceKey(plan.once.key)], `${Date.now()} ${plan.once.after}`);
+    if (plan.record?.after !== undefined) {
+      this.db.meta.putSync(['once', recordName(plan.record.key)], `${Date.now()} ${plan.record.after}`);
     }
     if (plan.events.length > 0) this.log.write(plan.events);
     return { status: 'done' };
@@ -318,7 +321,7 @@ export class StoreEmbedded extends Store implements TransactionBackend {
 
   /** Forgets idempotency keys whose time is over. */
   private async sweep(): Promise<void> {
-    const oldest = Date.now() - ONCE_KEPT_SECONDS * 1000;
+    const oldest = Date.now() - IDEMPOTENCY_KEPT_SECONDS * 1000;
     let after: Key = ['once'];
     for (;;) {
       const range = { ...under(['once']), start: after, exclusiveStart: true, limit: DELETE_CHUNK };

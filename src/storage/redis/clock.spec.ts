@@ -2,7 +2,7 @@
 import { openClient } from '../../../test/support/redis-clients.js';
 import { RedisServer } from '../../../test/support/redis-server.js';
 import type { StoreTime } from '../store.js';
-import { ClockRedis, type Measurable } from './clock.js';
+import { type Measurable, RedisClock } from './clock.js';
 
 describe('the clock of Redis', () => {
   let ownMs: number;
@@ -10,7 +10,7 @@ describe('the clock of Redis', () => {
   let connected: () => void;
   let questions: { answer(time: string[]): void; fail(): void }[];
   let link: { -readonly [K in keyof Measurable]: Measurable[K] };
-  let clock: ClockRedis;
+  let clock: RedisClock;
 
   beforeEach(() => {
     jest.useFakeTimers({ doNotFake: ['performance', 'Date', 'nextTick'] });
@@ -32,7 +32,7 @@ describe('the clock of Redis', () => {
         connected = listener;
       },
     };
-    clock = new ClockRedis(link);
+    clock = new RedisClock(link);
   });
   afterEach(() => {
     clock.close();

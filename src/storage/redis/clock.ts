@@ -18,7 +18,7 @@ interface Measured {
   answeredMs: number;
 }
 
-export class ClockRedis {
+export class RedisClock {
   private measured?: Measured;
   private readonly timer: NodeJS.Timeout;
 

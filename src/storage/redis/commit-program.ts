@@ -2,7 +2,7 @@
 
 import { type EventRecord, indexName } from '../event-log.js';
 import { countDeltas, indexMoves } from '../index-moves.js';
-import { ONCE_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from '../store.js';
+import { IDEMPOTENCY_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from '../store.js';
 import { type Outcome, type Plan, type PlannedDocument, type PlannedUnique } from '../transaction.js';
 import { type AnyCollection, indexField, type RedisKeys, revisionField } from './keys.js';
 import { encodeOrder } from './order.js';
@@ -25,7 +25,7 @@ class Part {
   }
 }
 
-export class Program {
+export class CommitProgram {
   private readonly checks = new Part();
   private readonly removals = new Part();
   private readonly writes = new Part();
@@ -122,18 +122,21 @@ export class Program {
   }
 }
 
-const ONCE_SECONDS = String(ONCE_KEPT_SECONDS);
+const ONCE_SECONDS = String(IDEMPOTENCY_KEPT_SECONDS);
 
-export function programOf(names: RedisKeys, plan: Plan): Program {
-  const program = new Program(names, plan.id);
+export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
+  const program = new CommitProgram(names, plan.id);
   // What a document says depends on no index; unique values and what is written do.
   const indexed = [...plan.documents.filter(({ written }) => written), ...plan.uniques];
   for (const collection of new Set(indexed.map((one) => one.collection))) program.expectVersion(collection);
   // Before all others: whoever repeats a request gets its answer, whatever it meets besides.
-  if (plan.once) {
-    const { key, before, after } = plan.once;
-    program.expect(names.once(key), before, { status: 'changed', what: `once/${key}` });
-    if (after !== undefined) program.write('O', names.once(key), after);
+  if (plan.record) {
+    const { key, before, after } = plan.record;
+    program.expect(names.idempotencyRecord(key), before, {
+      status: 'changed',
+      what: `idempotency record ${key}`,
+    });
+    if (after !== undefined) program.write('O', names.idempotencyRecord(key), after);
   }
   for (const { name, fence, token } of plan.leases) {
     program.expect(names.lease(name), leaseValue(fence, token), { status: 'lease_lost', name });
@@ -158,7 +161,7 @@ export function programOf(names: RedisKeys, plan: Plan): Program {
   return program;
 }
 
-function expectDocuments(program: Program, names: RedisKeys, documents: PlannedDocument[]): void {
+function expectDocuments(program: CommitProgram, names: RedisKeys, documents: PlannedDocument[]): void {
   for (const { collection, id, before, looked } of documents) {
     const what = `${collection.name}/${id}`;
     const status = looked ? 'changed' : 'taken';
@@ -166,7 +169,7 @@ function expectDocuments(program: Program, names: RedisKeys, documents: PlannedD
   }
 }
 
-function claimUniques(program: Program, names: RedisKeys, uniques: PlannedUnique[]): void {
+function claimUniques(program: CommitProgram, names: RedisKeys, uniques: PlannedUnique[]): void {
   for (const { collection, name, value, looked, before, after, written } of uniques) {
     const key = names.unique(collection, name, value);
     if (written && after === undefined && before !== undefined && !looked) {
@@ -181,7 +184,7 @@ function claimUniques(program: Program, names: RedisKeys, uniques: PlannedUnique
   }
 }
 
-function writeDocuments(program: Program, names: RedisKeys, plan: Plan): void {
+function writeDocuments(program: CommitProgram, names: RedisKeys, plan: Plan): void {
   const changed = new Map<AnyCollection, Record<string, number>>();
   for (const document of plan.documents) {
     if (!document.written) continue;
@@ -198,7 +201,7 @@ function writeDocuments(program: Program, names: RedisKeys, plan: Plan): void {
   }
 }
 
-function writeDocument(program: Program, names: RedisKeys, document: PlannedDocument): void {
+function writeDocument(program: CommitProgram, names: RedisKeys, document: PlannedDocument): void {
   const { collection, id, before, after } = document;
   const key = names.document(collection, id);
   if (after) program.write('S', key, after.json);

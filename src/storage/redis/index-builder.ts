@@ -10,10 +10,10 @@ import { randomId } from '../../shared/ids.js';
 import { countDeltas, indexMoves } from '../index-moves.js';
 import type { Lease } from '../store.js';
 import { decode, type Outcome } from '../transaction.js';
-import { leaseValue, Program } from './commit-program.js';
+import { CommitProgram, leaseValue } from './commit-program.js';
 import { unavailable } from './errors.js';
 import { type AnyCollection, indexField } from './keys.js';
-import type { LeasesRedis } from './leases.js';
+import type { RedisLeases } from './leases.js';
 import type { RedisLink } from './link.js';
 import { encodeOrder } from './order.js';
 import { SCRIPTS } from './scripts.js';
@@ -54,14 +54,14 @@ interface Found {
   claims: [name: string, key: string][];
 }
 
-export class AdoptionRedis {
+export class IndexBuilder {
   private readonly declared = new Map<string, AnyCollection>();
   private readonly running = new Map<string, Promise<void>>();
   private readonly wasReady = new Set<string>();
 
   constructor(
     private readonly link: RedisLink,
-    private readonly leases: LeasesRedis,
+    private readonly leases: RedisLeases,
   ) {
     link.onConnect(() => {
       for (const collection of this.declared.values()) this.start(collection);
@@ -251,8 +251,8 @@ export class AdoptionRedis {
   }
 
   /** Every step demands that the lease and the marker are still ours. */
-  private program({ collection, lease, marker }: Build): Program {
-    const program = new Program(this.link.keys, randomId(16));
+  private program({ collection, lease, marker }: Build): CommitProgram {
+    const program = new CommitProgram(this.link.keys, randomId(16));
     const value = leaseValue(lease.fence, lease.token);
     program.expect(this.link.keys.lease(lease.name), value, { status: 'lease_lost', name: lease.name });
     program.expectVersion(collection, marker);
@@ -260,7 +260,7 @@ export class AdoptionRedis {
   }
 
   /** False where a document is no longer as it was read. */
-  private async commit(program: Program): Promise<boolean> {
+  private async commit(program: CommitProgram): Promise<boolean> {
     const { keys, args } = program.build(false);
     const outcome = await this.link.script(SCRIPTS.commit, keys, args);
     if (typeof outcome !== 'number') return true;

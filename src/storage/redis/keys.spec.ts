@@ -17,7 +17,7 @@ describe('a key that is not what it should be', () => {
   const keys = () => client.link.keys;
 
   /** Touches every kind of key there is. */
-  const everything = (once = randomId(8)): Promise<unknown> =>
+  const everything = (name = randomId(8)): Promise<unknown> =>
     client.store.transaction(
       async (tx) => {
         tx.demand(lease);
@@ -25,10 +25,10 @@ describe('a key that is not what it should be', () => {
         const one = (await tx.get(ITEMS, 'a')) as Item;
         await tx.getUnique(ITEMS, 'tag', 'looked for');
         tx.put(ITEMS, { ...one, state: 'shut', kind: 'b', tag: 'new', at: one.at + 1 });
-        tx.insert(ITEMS, item(`made-${once}`));
+        tx.insert(ITEMS, item(`made-${name}`));
         tx.append(ITEMS, 'a', { n: 1 });
       },
-      { once: { key: once, body: '' } },
+      { idempotency: { key: name, body: '' } },
     );
 
   beforeAll(async () => {
@@ -48,7 +48,7 @@ describe('a key that is not what it should be', () => {
     Object.assign(lease, await client.store.acquire('mine', 60_000));
   });
 
-  const usedOnce = (): string => keys().once('used');
+  const usedOnce = (): string => keys().idempotencyRecord('used');
   const places: [string, () => string, 'list' | 'string'][] = [
     ['a document', () => keys().document(ITEMS, 'a'), 'list'],
     ['the place of a new document', () => keys().document(ITEMS, 'made-used'), 'list'],
@@ -117,7 +117,7 @@ describe('a key that is not what it should be', () => {
   });
 
   it('an idempotency record with garbage is told as damaged', async () => {
-    server.cli('set', keys().once('used'), '{');
+    server.cli('set', keys().idempotencyRecord('used'), '{');
     expect((await failure(everything('used'))).code).toBe('store_damaged');
   });
 

@@ -76,7 +76,7 @@ export class RedisKeys {
     return `${this.prefix}:sys:tx:${id}`;
   }
 
-  once(key: string): string {
+  idempotencyRecord(key: string): string {
     return `${this.prefix}:sys:once:${sha256(key)}`;
   }
 

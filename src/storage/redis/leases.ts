@@ -5,7 +5,7 @@ import { leaseValue } from './commit-program.js';
 import type { RedisLink } from './link.js';
 import { SCRIPTS } from './scripts.js';
 
-export class LeasesRedis {
+export class RedisLeases {
   /** A failover may take numbers back that were given out; what this process has seen is never given again. */
   private readonly highest = new Map<string, number>();
 

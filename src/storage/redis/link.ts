@@ -8,7 +8,7 @@ import { explained, isMoved, LostError, unavailable } from './errors.js';
 import { type RedisInfo, readInfo, warningsOf } from './health.js';
 import { RedisKeys } from './keys.js';
 import type { Script } from './scripts.js';
-import { TermsRedis } from './terms.js';
+import { Terms } from './terms.js';
 
 export type RedisLog = Pick<Logger, 'info' | 'warn' | 'error'>;
 
@@ -41,7 +41,7 @@ export class RedisLink {
   readonly waitFor: number;
   /** Grows whenever the connection breaks: what was written in an earlier epoch may be gone after a failover. */
   epoch = 0;
-  readonly terms: TermsRedis;
+  readonly terms: Terms;
   private readonly client: Redis;
   private state: State = 'connecting';
   private trouble: unknown;
@@ -67,7 +67,7 @@ export class RedisLink {
     this.waitFor = config.wait;
     this.finds = config.cluster.length + config.sentinels.length > 0;
     this.client = createClient(config, this.keys.prefix);
-    this.terms = new TermsRedis(this.client, this.keys, log);
+    this.terms = new Terms(this.client, this.keys, log);
     this.client.on('ready', () => void this.probe());
     this.client.on('error', (error) => this.onError(error));
     this.client.on('close', () => this.onClose());
@@ -106,7 +106,7 @@ export class RedisLink {
   }
 
   /** A second connection to the same Redis, for commands that wait; what troubles it the first one tells. */
-  twin(): RedisLink {
+  blockingLink(): RedisLink {
     if (this.other) return this.other;
     const other = new RedisLink(this.config, this.keyPrefix, SILENT);
     this.other = other;

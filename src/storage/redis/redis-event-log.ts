@@ -14,13 +14,13 @@ import {
   splitPosition,
   type Wait,
 } from '../event-log.js';
-import { ONCE_KEPT_SECONDS } from '../store.js';
-import { Program } from './commit-program.js';
+import { IDEMPOTENCY_KEPT_SECONDS } from '../store.js';
+import { CommitProgram } from './commit-program.js';
 import type { RedisLink } from './link.js';
-import type { ReplicationRedis } from './replica-ack.js';
+import type { ReplicaAck } from './replica-ack.js';
 import { SCRIPTS } from './scripts.js';
 import { forksOf } from './terms.js';
-import { RecordsRedis } from './transaction-records.js';
+import { TransactionRecords } from './transaction-records.js';
 
 const PIECE_CHARACTERS = 64 * 1024;
 
@@ -34,18 +34,18 @@ type Bounds = [
   lastFields: string[],
 ];
 
-export class EventLogRedis extends EventLog {
-  private readonly records: RecordsRedis;
+export class RedisEventLog extends EventLog {
+  private readonly records: TransactionRecords;
   /** Batches that were sent without an answer: what was sent then may arrive at any time, so their records stay. */
   private readonly unanswered = new Set<string>();
 
   constructor(
     private readonly link: RedisLink,
-    private readonly replication: ReplicationRedis,
-    private readonly keptSeconds = ONCE_KEPT_SECONDS,
+    private readonly replication: ReplicaAck,
+    private readonly keptSeconds = IDEMPOTENCY_KEPT_SECONDS,
   ) {
     super();
-    this.records = new RecordsRedis(link);
+    this.records = new TransactionRecords(link);
   }
 
   get batchKnownMs(): number {
@@ -60,7 +60,7 @@ export class EventLogRedis extends EventLog {
   async append(batchId: string, events: EventRecord[]): Promise<string> {
     const { epoch } = this.link;
     const programs = piecesOf(events).map((piece, n) => {
-      const program = new Program(this.link.keys, `batch-${batchId}-${n}`);
+      const program = new CommitProgram(this.link.keys, `batch-${batchId}-${n}`);
       program.record(piece);
       return program;
     });
@@ -77,7 +77,7 @@ export class EventLogRedis extends EventLog {
     }
   }
 
-  private async commit(program: Program): Promise<string> {
+  private async commit(program: CommitProgram): Promise<string> {
     const { keys, args } = program.build(false, this.keptSeconds);
     const record = String(await this.link.script(SCRIPTS.commit, keys, args));
     const [position = '', refused] = record.split('\n');
@@ -135,7 +135,7 @@ export class EventLogRedis extends EventLog {
 
   /** On a connection of its own, because a command that waits would hold up all others. */
   async next(after: Place, limit: number, wait?: Wait): Promise<LogTail> {
-    const link = this.link.twin();
+    const link = this.link.blockingLink();
     // Noted before it is asked: what is read may belong to a younger history, never to an older one.
     const { forks } = link.terms;
     const { position } = after;

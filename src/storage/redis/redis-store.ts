@@ -5,9 +5,9 @@ import { readOffset, writeCursor } from '../cursor.js';
 import { KeyedQueues } from '../queues.js';
 import {
   type Collection,
+  type IdempotencyKey,
   type Lease,
   type ListQuery,
-  type Once,
   type Page,
   Store,
   type StoreHealth,
@@ -27,52 +27,55 @@ import {
   writesNothing,
 } from '../transaction.js';
 import { WriteCheck } from '../write-check.js';
-import { ClockRedis } from './clock.js';
-import { Program, programOf } from './commit-program.js';
+import { RedisClock } from './clock.js';
+import { CommitProgram, programOf } from './commit-program.js';
 import { explained, unavailable } from './errors.js';
 import { healthOf } from './health.js';
-import { AdoptionRedis } from './index-builder.js';
+import { IndexBuilder } from './index-builder.js';
 import type { AnyCollection } from './keys.js';
-import { LeasesRedis } from './leases.js';
+import { RedisLeases } from './leases.js';
 import type { RedisLink } from './link.js';
 import { listPage } from './list.js';
-import type { ReplicationRedis } from './replica-ack.js';
+import type { ReplicaAck } from './replica-ack.js';
 import { SCRIPTS, type Script } from './scripts.js';
-import { RecordsRedis } from './transaction-records.js';
-import { RevisionsRedis } from './watcher.js';
+import { TransactionRecords } from './transaction-records.js';
+import { Watcher } from './watcher.js';
 
 const NO_TIME =
   'Redis does not tell its time, so no mission is due and nothing is removed for its age: allow its user the command TIME.';
 /** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
 const TRANSACTION_MS = 1750;
 
-export class StoreRedis extends Store implements TransactionBackend {
+export class RedisStore extends Store implements TransactionBackend {
   readonly kind = 'redis';
   private readonly queues = new KeyedQueues();
-  private readonly time: ClockRedis;
-  private readonly leases: LeasesRedis;
-  private readonly adoption: AdoptionRedis;
-  private readonly revisions: RevisionsRedis;
-  private readonly records: RecordsRedis;
+  private readonly time: RedisClock;
+  private readonly leases: RedisLeases;
+  private readonly adoption: IndexBuilder;
+  private readonly revisions: Watcher;
+  private readonly records: TransactionRecords;
   private readonly writes = new WriteCheck(() => this.tryWrite());
 
   constructor(
     private readonly link: RedisLink,
-    private readonly replication: ReplicationRedis,
+    private readonly replication: ReplicaAck,
   ) {
     super();
-    this.time = new ClockRedis(link);
-    this.leases = new LeasesRedis(link);
-    this.adoption = new AdoptionRedis(link, this.leases);
-    this.revisions = new RevisionsRedis(link);
-    this.records = new RecordsRedis(link);
+    this.time = new RedisClock(link);
+    this.leases = new RedisLeases(link);
+    this.adoption = new IndexBuilder(link, this.leases);
+    this.revisions = new Watcher(link);
+    this.records = new TransactionRecords(link);
   }
 
   declare<T>(collection: Collection<T>): void {
     this.adoption.declare(collection);
   }
 
-  async transaction<T>(work: (tx: Tx) => Promise<T> | T, options: { once?: Once } = {}): Promise<T> {
+  async transaction<T>(
+    work: (tx: Tx) => Promise<T> | T,
+    options: { idempotency?: IdempotencyKey } = {},
+  ): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       const detail =
@@ -80,7 +83,7 @@ export class StoreRedis extends Store implements TransactionBackend {
       timer = setTimeout(() => reject(unavailable('store_timeout', detail)), TRANSACTION_MS);
     });
     try {
-      return await Promise.race([runTransaction(this, this.queues, work, options.once), late]);
+      return await Promise.race([runTransaction(this, this.queues, work, options.idempotency), late]);
     } finally {
       clearTimeout(timer);
     }
@@ -187,8 +190,11 @@ export class StoreRedis extends Store implements TransactionBackend {
     return { value: await this.readUnique(collection, name, value) };
   }
 
-  async readOnce(key: string): Promise<string | undefined> {
-    return ((await this.link.command('get', [this.link.keys.once(key)])) as string | null) ?? undefined;
+  async readRecord(key: string): Promise<string | undefined> {
+    return (
+      ((await this.link.command('get', [this.link.keys.idempotencyRecord(key)])) as string | null) ??
+      undefined
+    );
   }
 
   next(sequence: string): Promise<number> {
@@ -198,7 +204,7 @@ export class StoreRedis extends Store implements TransactionBackend {
   async commit(planned: Plan): Promise<Outcome> {
     // Where replicas have to confirm it, it is read again, so that this and the WAIT behind it are of one connection.
     const isTrue = readsOneThing(planned) && this.link.waitFor === 0;
-    if (isTrue && !planned.once) return { status: 'done' };
+    if (isTrue && !planned.record) return { status: 'done' };
     const plan = isTrue ? { ...planned, documents: [], uniques: [] } : planned;
     const program = programOf(this.link.keys, plan);
     const frees = removesOnly(plan);
@@ -234,7 +240,7 @@ export class StoreRedis extends Store implements TransactionBackend {
 
   /** A commit that changes nothing; it is refused where every other one is. */
   private async tryWrite(): Promise<void> {
-    const program = new Program(this.link.keys, randomId(16));
+    const program = new CommitProgram(this.link.keys, randomId(16));
     program.write('S', this.link.keys.barrier, '');
     const { keys, args } = program.build(false);
     await this.link.script(SCRIPTS.commit, keys, args);

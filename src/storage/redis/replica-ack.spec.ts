@@ -44,14 +44,14 @@ describe('a replica that is away', () => {
   });
 
   it('leaves a commit and each repetition of it unacknowledged, on every connection', async () => {
-    const once = { key: 'k', body: 'x' };
+    const idempotency = { key: 'k', body: 'x' };
     const make = ({ store }: RedisClient): Promise<string> =>
       store.transaction(
         (tx) => {
           tx.insert(ITEMS, item('made'));
           return 'made';
         },
-        { once },
+        { idempotency },
       );
     expect(await failure(make(writer))).toMatchObject(NOT_REPLICATED);
     expect(await failure(make(writer))).toMatchObject(NOT_REPLICATED);
@@ -103,14 +103,14 @@ describe('a replica that is away', () => {
   it('lets a full Redis answer what was stored before', async () => {
     replica.thaw();
     await back();
-    const once = { key: 'full', body: 'x' };
+    const idempotency = { key: 'full', body: 'x' };
     const make = (): Promise<string> =>
       writer.store.transaction(
         (tx) => {
           tx.insert(ITEMS, item('full'));
           return 'made';
         },
-        { once },
+        { idempotency },
       );
     expect(await make()).toBe('made');
     master.cli('config', 'set', 'maxmemory', '1');

@@ -10,7 +10,7 @@ const SHORT_WAIT_MS = 50;
 const LONG_WAIT_EVERY_MS = 2000;
 const BARRIER_SECONDS = 10 * 365 * 86_400;
 
-export class ReplicationRedis {
+export class ReplicaAck {
   private running: Promise<void> = Promise.resolve();
   private next: Promise<void> | undefined;
   private failing = false;

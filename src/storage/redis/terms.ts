@@ -13,7 +13,7 @@ import { SCRIPTS } from './scripts.js';
 /** More than a reader can have slept through. */
 const KEPT = 100;
 
-export class TermsRedis {
+export class Terms {
   /** Of the history that this connection sees; nothing where Redis does not tell which server it is. */
   forks: Fork[] | undefined;
   /** The history has not been noted yet: the server is a replica, or refused it. */
@@ -49,7 +49,7 @@ export class TermsRedis {
   }
 
   /** The history that this connection sees began before that of the other. */
-  isBehind({ forks }: TermsRedis): boolean {
+  isBehind({ forks }: Terms): boolean {
     const [mine, other] = [this.forks?.at(-1), forks?.at(-1)];
     return mine !== undefined && other !== undefined && mine.id !== other.id && mine.at < other.at;
   }

@@ -6,7 +6,7 @@ import type { RedisLink } from './link.js';
 
 const FORGET_AT = 100;
 
-export class RecordsRedis {
+export class TransactionRecords {
   private answered: string[] = [];
 
   constructor(private readonly link: RedisLink) {}

@@ -8,7 +8,7 @@ const POLL_MS = 250;
 /** What no revision is: the first poll after a watch or a connect counts as a change. */
 const UNKNOWN = Symbol('unknown');
 
-export class RevisionsRedis {
+export class Watcher {
   private readonly watchers = new Map<string, Set<() => void>>();
   private readonly seen = new Map<string, string | null | typeof UNKNOWN>();
   private readonly timer: NodeJS.Timeout;
