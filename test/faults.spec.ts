@@ -102,7 +102,10 @@ describe('a replica that is stopped', () => {
         await sleep(STOP_MS);
         expect(await gapsOf(other)).toEqual([]);
         stopped.kill('SIGCONT');
-        expect((await stopped.post('/api/policy/evaluate', asked)).status).toBe(200);
+        // Beyond the grace it decides nothing before it has read the policies again.
+        const decides = async (): Promise<boolean> =>
+          (await stopped.post('/api/policy/evaluate', asked)).status === 200;
+        await until(decides, RECOVERY_MS, 'a decision of the replica that was stopped');
         await sleep(1000);
         expect(await gapsOf(other)).toEqual([]);
         expect(await walk(other, '/api/events?type=policy.rule_evaluated', 'events')).toHaveLength(2);
