@@ -1,4 +1,4 @@
-/** That what is made from the code is fresh, and that the README, `.env.example` and the lock file keep up with it. */
+/** That what is made from the code is fresh, and that the pages, `.env.example` and the lock file keep up with it. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Parser } from '@asyncapi/parser';
@@ -151,19 +151,18 @@ describe('documents', () => {
     }
   });
 
-  it('README and .env.example name every setting', () => {
+  it('docs/settings.md and .env.example name every setting', () => {
     for (const [name, setting] of Object.entries(SETTINGS)) {
-      expect([name, read('README.md').includes(`\`${name}\``)]).toEqual([name, true]);
+      expect([name, read('docs/settings.md').includes(`\`${name}\``)]).toEqual([name, true]);
       expect([name, read('.env.example').includes(`${name}=`)]).toEqual([name, true]);
       const { fallback } = setting as { fallback?: string };
       if (fallback !== undefined)
-        expect(read('README.md')).toMatch(new RegExp(`\`${name}\` \\| \`${fallback}\``));
+        expect(read('docs/settings.md')).toMatch(new RegExp(`\`${name}\` \\| \`${fallback}\``));
     }
   });
 
-  it('README asks about policies what the service answers', async () => {
-    const readme = read('README.md');
-    const part = readme.slice(readme.indexOf('\n## Policy'), readme.indexOf('\n## Settings'));
+  it('docs/authzen.md and docs/policy.md ask what the service answers', async () => {
+    const part = read('docs/authzen.md') + read('docs/policy.md');
     const requests = curlRequests(part, { KEY: ADMIN });
     const shown: string[] = [];
     for (const { line, method, path, headers, body, end } of requests) {
@@ -175,7 +174,7 @@ describe('documents', () => {
       shown.push(path);
       expect(lasting(text)).toEqual(lasting(example));
     }
-    expect(shown).toEqual(['/api/policy/evaluate', '/access/v1/evaluations']);
+    expect(shown).toEqual(['/access/v1/evaluations', '/api/policy/evaluate']);
   });
 
   it.each(['package-lock.json', 'bench/package-lock.json'])(
