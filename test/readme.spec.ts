@@ -126,6 +126,16 @@ describe('the documents', () => {
     expect(missing).toEqual([]);
   });
 
+  it('name only files of the code that are there', () => {
+    const missing = pages.flatMap((page) =>
+      [...read(page).matchAll(/`((?:src|test|bench|scripts|policies)\/[\w./-]*)`/g)]
+        .map(([, path]) => path)
+        .filter((path) => !existsSync(join(ROOT, path)))
+        .map((path) => `${page}: ${path}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
   it('send requests that the service takes', async () => {
     const service = await startService();
     const url = await service.app.getUrl();
