@@ -9,6 +9,8 @@ import { compile } from '../src/policy/engine/compile.js';
 import { decide } from '../src/policy/engine/decide.js';
 import type { Operator } from '../src/policy/engine/policy.dto.js';
 import { PERMISSIONS, permits, ROLES } from '../src/security/principal.js';
+import { RedisKeys } from '../src/storage/redis/keys.js';
+import { THREATS } from '../src/threats/threats.collection.js';
 import { curlRequests } from './support/curl.js';
 import { ServiceProcess, temporaryFolder } from './support/process.js';
 import { ADMIN, startService } from './support/service.js';
@@ -159,6 +161,35 @@ describe('the documents', () => {
     const shown = /```json\n(.*?)```/s.exec(read('docs/api.md').slice(wrong.end))?.[1] ?? '';
     expect({ ...problem, request_id: '' }).toEqual({ ...(JSON.parse(shown) as object), request_id: '' });
     await service.stop();
+  });
+
+  it('name every key in Redis', () => {
+    const page = read('docs/redis.md');
+    const keys = new RedisKeys('brain');
+    const named = [
+      keys.stream,
+      keys.document(THREATS, '<id>'),
+      keys.ids(THREATS),
+      keys.stats(THREATS),
+      keys.collections,
+      keys.fences,
+      keys.barrier,
+      keys.terms,
+      keys.transaction('<id>'),
+      keys.sequence('<name>'),
+      `${keys.eventIndex}<name>`,
+    ];
+    expect(named.filter((key) => !page.includes(`\`${key}\``))).toEqual([]);
+    const sources = readdirSync(join(ROOT, 'src'), { recursive: true, encoding: 'utf8' })
+      .filter((path) => path.endsWith('.ts') && !/\.spec\.ts$|^storage\/contract\//.test(path))
+      .map((path) => read(`src/${path}`));
+    const collections = sources.flatMap((text) => [...text.matchAll(/name: '(\w+)',\n\s+item: '(\w+)'/g)]);
+    expect(collections.length).toBeGreaterThan(10);
+    const missing = collections.filter(
+      ([, name, item]) =>
+        !page.includes(`| \`${name}\` | \`${item}\` |`) && !page.includes(`brain:${name}:${item}:`),
+    );
+    expect(missing.map(([, name]) => name)).toEqual([]);
   });
 
   it('say of each operator what it holds for', () => {
