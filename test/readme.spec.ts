@@ -8,7 +8,7 @@ import ts from 'typescript';
 import { compile } from '../src/policy/engine/compile.js';
 import { decide } from '../src/policy/engine/decide.js';
 import type { Operator } from '../src/policy/engine/policy.dto.js';
-import { PERMISSIONS, permits, ROLES } from '../src/security/principal.js';
+import { type Permission, permits, ROLES } from '../src/security/principal.js';
 import { RedisKeys } from '../src/storage/redis/keys.js';
 import { THREATS } from '../src/threats/threats.collection.js';
 import { curlRequests } from './support/curl.js';
@@ -216,11 +216,19 @@ describe('the documents', () => {
 
   it('say of each role what it may do', () => {
     const rows = [...read('docs/access.md').matchAll(/^\| `(\w+:\w+)` \|[^|]*\|([^\n]*)\|$/gm)];
-    const found = Object.fromEntries(
-      rows.map(([, name, marks]) => [name, marks.split('|').map((mark) => mark.trim() === 'yes')]),
-    );
-    const wanted = PERMISSIONS.map((name) => [name, ROLES.map((role) => permits(role, name))]);
-    expect(found).toEqual(Object.fromEntries(wanted));
+    for (const [, name, marks] of rows) {
+      const said = marks.split('|').map((mark) => mark.trim() === 'yes');
+      expect([name, said]).toEqual([name, ROLES.map((role) => permits(role, name as Permission))]);
+    }
+    const ofRoutes = [...read('openapi.json').matchAll(/"x-permission": "([^"]+)"/g)].map(([, name]) => name);
+    const named = rows.map(([, name]) => name);
+    expect(ofRoutes.length).toBeGreaterThan(0);
+    expect(ofRoutes.filter((name) => !named.includes(name))).toEqual([]);
+  });
+
+  it('name the version of Node that the service needs', () => {
+    const { engines } = JSON.parse(read('package.json')) as { engines: { node: string } };
+    expect(README).toContain(`Node ${engines.node.replace('>=', '')} or newer`);
   });
 
   it('keep the README short enough to be read', () => {
