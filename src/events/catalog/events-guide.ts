@@ -43,8 +43,8 @@ promises names the two exceptions.
 - An event without a state of its own (a decision) is in the log at the latest after 5 ms. While the log is away, 50,000
   events or 64 MiB wait in memory; what does not fit any more is counted, and the first thing written when the log is back
   is a \`stream.gap\` that says how many of which types are missing.
-- A batch whose answer was lost is sent again and applied idempotency. Where the log has not answered for 23 hours, a \`stream.gap\`
-  (\`unanswered\`) says that its events may be missing: an event id is in the log idempotency.
+- A batch whose answer was lost is sent again and applied once. Where the log has not answered for 23 hours, a \`stream.gap\`
+  (\`unanswered\`) says that its events may be missing: an event id is in the log once.
 - A process that ends without flushing leaves a mark, and the next start, or another replica, tells it by a \`stream.gap\`. One that
   stands still, or is cut off from Redis for less than two minutes, is not taken for one that ended.
 - A failover that took history back is noticed and told by a \`stream.gap\` for each process that may have lost events of its own, also
@@ -121,7 +121,7 @@ an event, \`$CURSOR\` for the \`next_cursor\` of a page.
 export const CONSUMERS: { title: string; text: string; requests: string[] }[] = [
   {
     title: 'A dashboard',
-    text: `Load the last events idempotency, then follow from the position of the newest: what happens between the two requests is
+    text: `Load the last events once, then follow from the position of the newest: what happens between the two requests is
 replayed. After a reconnect go on from the last position; after a \`gap\` load anew.`,
     requests: [
       '/api/events?limit=50',
