@@ -2,18 +2,18 @@
  * The port to the event log: an ordered, append-only sequence of serialized events with two kinds of index.
  *
  * What a caller may assume:
- * - A position is `<ms>-<seq>`, opaque to users and comparable with `comparePositions`; positions grow with every
- *   append, whichever replica appends.
- * - A batch is applied once, however often it is sent with the same id within `batchKnownMs`.
+ * - A position is `<ms>-<seq>`. Users must not interpret it; `comparePositions` compares it. Positions grow with every
+ *   append of any replica.
+ * - A batch that is sent several times with the same id within `batchKnownMs` is applied once.
  * - An event and its index entries appear together and are trimmed together.
  */
 import { digest } from '../shared/ids.js';
 
-/** `json` is the envelope as it will be read; `keys` are the values by which the index finds it. */
+/** `json` is the envelope as readers get it. `keys` are the index keys that find it. */
 export interface EventRecord {
   json: string;
   keys: string[];
-  /** Told when the state was committed but the log itself refused the event. */
+  /** Called when the documents were committed but the log refused the event. */
   refused?: (reason: string) => void;
 }
 
@@ -23,11 +23,12 @@ export interface LoggedEvent {
 }
 
 /**
- * Where a history of the log parts from the one before it. A store of several servers begins a new one with each server that takes
- * writes: what stood behind this position before is lost, what stands there now is new.
+ * The position at which a history of the log leaves the one before it. Redis with several servers begins a new history
+ * with each server that takes writes. The events that the old history had after this position are lost; the events that
+ * are there now are new.
  */
 export interface Fork {
-  /** Names the history that begins here. */
+  /** The id of the history that begins here. */
   id: string;
   /** Grows with every fork. */
   order: number;
@@ -37,19 +38,19 @@ export interface Fork {
   at: number;
 }
 
-/** Behind which event a reader is, with what it knows of that event. */
+/** The event after which a reader goes on, with all that the reader knows of that event. */
 export interface Place {
   position: string;
-  /** What it read there: another history may have another event at the same position. */
+  /** The event that it read there. Another history may have another event at the same position. */
   json?: string;
-  /** The forks of the history in which it read that, or of an older one; left out where they are not known. */
+  /** The forks of the history in which it read that, or of an older history. Left out if they are not known. */
   forks?: Fork[];
 }
 
 export interface LogQuery {
   order: 'asc' | 'desc';
   limit: number;
-  /** Exclusive: where the previous page ended, in the direction of reading. */
+  /** The end of the previous page, in the direction of reading. Exclusive. */
   after?: string;
   /** Inclusive bounds. */
   from?: string;
@@ -65,74 +66,74 @@ export interface LogBounds {
   end: LoggedEvent | null;
   length: number;
   /**
-   * The latest event that was ever trimmed: what a reader has missed whose place is before it. Nothing where the log still
-   * has all that was ever written to it.
+   * The latest event that was ever trimmed. A reader whose place is before it has missed events. Null if nothing was ever
+   * trimmed.
    */
   trimmed: string | null;
 }
 
 export interface LogTail {
   events: LoggedEvent[];
-  /** The event behind which was read is still there, so nothing is missing between it and these. */
+  /** The event of the reader's place is still there, so no event is missing between it and these. */
   anchored: boolean;
-  /** The forks of the history that was read, or of an older one; left out where they are not known. */
+  /** The forks of the history that was read, or of an older history. Left out if they are not known. */
   forks?: Fork[];
 }
 
 export abstract class EventLog {
-  /** So long after its first send a batch is known by its id; one that is sent later is applied again. */
+  /** How long after the first send a batch is known by its id. A batch that is sent later is applied again. */
   abstract readonly batchKnownMs: number;
-  /** Returns the position of the last event of the batch. A log that refuses (wrong type) throws `conflict` (`log_refused`). */
+  /** Returns the position of the last event. Throws `conflict` (`log_refused`) if the log refuses events, as a key of a wrong type does. */
   abstract append(batchId: string, events: EventRecord[]): Promise<string>;
   /**
-   * Called before an append, and what it returns after it: that resolves when what was appended in between is as durable as
-   * an acknowledged commit, and rejects where nobody can say so.
+   * Call it before an append, and call the returned function after it. That resolves when the appended events are as
+   * durable as an acknowledged commit. It rejects if that cannot be known.
    */
   abstract watchDurability(): () => Promise<void>;
   abstract read(query: LogQuery): Promise<LoggedEvent[]>;
   abstract bounds(): Promise<LogBounds>;
-  /** Whether the event at this place is (still) there: the same one, where the reader knows what it read. */
+  /** Whether the event of this place is still there. If the reader knows the event, it must be the same one. */
   abstract has(place: Place): Promise<boolean>;
   /**
-   * Every fork of the log as it stands, oldest first. A place that is not there any more was lost at one of them. None where the
-   * store is one file, or where Redis does not tell which server it is.
+   * All forks of the current log, oldest first. A place that is not there any more was lost at one of them. None if the
+   * store is a file, or if Redis does not report the id of its server.
    */
   abstract forks(): Promise<Fork[]>;
   /**
-   * The forks of the history that is read by `read`, `has` and `bounds` from now on, or of an older one, without asking. Nothing
-   * where they are not known.
+   * The forks of the history that `read`, `has` and `bounds` see from now on, or of an older history. Needs no request to
+   * the store. Undefined if they are not known.
    */
   abstract readonly history: Fork[] | undefined;
   /**
-   * The last event of this process that the log has acknowledged, and those that were the last when a connection broke. Each is
-   * told once: who asks keeps it until it has seen that it is still there.
+   * The last event of this process that the log has acknowledged, and each that was the last when a connection broke.
+   * Each is returned once; the caller must keep it until it has seen that it is still there.
    */
   abstract acknowledged(): Place[];
   /**
-   * What comes behind `after`, oldest first; where there is nothing yet it waits for the first of any replica, until
-   * `wait` is over. What is returned is durable as far as the store can tell.
+   * The events after `after`, oldest first. If there are none it waits for the first event of any replica, until `wait`
+   * is over. As far as the store knows, the returned events are durable.
    */
   abstract next(after: Place, limit: number, wait?: Wait): Promise<LogTail>;
   /**
-   * Removes every event before `position`, at most `limit` at once, with its index entries; returns what was removed.
-   * The event that `tell` makes of them is appended in the same commit; it stands under no index key.
+   * Removes the events before `position`, at most `limit`, with their index entries, and returns them. The event that
+   * `report` makes of them is appended in the same commit, without index keys.
    */
   abstract trim(
     position: string,
     limit: number,
-    tell?: (gone: LoggedEvent[]) => EventRecord,
+    report?: (removed: LoggedEvent[]) => EventRecord,
   ): Promise<LoggedEvent[]>;
 }
 
 export interface Wait {
   ms: number;
-  /** Ends the waiting at once, with nothing. */
+  /** Ends the wait at once, without events. */
   signal?: AbortSignal;
 }
 
 /** Before every event. */
 export const LOG_START = '0-0';
-/** Behind every event. */
+/** After every event. */
 export const LOG_END = '999999999999999-0';
 
 export function comparePositions(a: string, b: string): number {
@@ -146,7 +147,7 @@ export function splitPosition(position: string): [ms: number, seq: number] {
   return [Number(position.slice(0, dash)), Number(position.slice(dash + 1))];
 }
 
-/** The last place before this one, whether or not an event ever stood there. */
+/** The last position before this one, whether or not the log ever had an event there. */
 export function positionBefore(position: string): string {
   const [ms, seq] = splitPosition(position);
   return seq > 0 ? `${ms}-${seq - 1}` : `${ms - 1}-999999999999999`;
@@ -154,7 +155,7 @@ export function positionBefore(position: string): string {
 
 export const POSITION = /^\d{1,15}-\d{1,15}$/;
 
-/** The values by which an event is found: its subjects, and the correlation that caused it. */
+/** The payload fields by which the index finds an event. It also finds it by its correlation id. */
 const SUBJECT_FIELDS = ['threat_id', 'mission_id', 'policy_id', 'agent_id', 'event_id'];
 
 export function indexKeys(event: { payload: unknown; meta: { correlation_id: string | null } }): string[] {
@@ -170,10 +171,19 @@ export function indexKeys(event: { payload: unknown; meta: { correlation_id: str
   return keys;
 }
 
-/** No blank, no brace, and with its colon no digest. */
+/** The index keys of a stored event; none if another program wrote it and it cannot be read. */
+export function indexKeysOf(json: string): string[] {
+  try {
+    return indexKeys(JSON.parse(json) as Parameters<typeof indexKeys>[0]);
+  } catch {
+    return [];
+  }
+}
+
+/** Text without blanks and braces, which Redis key names must not contain. The colon tells it apart from a digest. */
 const PLAIN = /^[sc]:[\w.-]{1,40}$/;
 
-/** A key as it stands in the index: itself where it may stand in the name of a key, as most ids may, else its digest. */
+/** The name of an index key in the store: the key itself if it is plain, as most ids are, else its digest. */
 export function indexName(key: string): string {
   return PLAIN.test(key) ? key : digest(key);
 }

@@ -1,17 +1,15 @@
-/** What changes in the indexes and counters of a collection when a document does; the same for both backends. */
+/** How a change of a document changes the indexes and counters of its collection. The same for both backends. */
+import type { AnyCollection } from './plan.js';
 import type { Collection, IndexEntry } from './store.js';
 
-// biome-ignore lint/suspicious/noExplicitAny: documents of many collections.
-type Any = any;
-
-/** What changes in the indexes and counters of a collection when one document becomes another. */
+/** The row of a document in one index, before and after the change. */
 export interface IndexMove {
   name: string;
   from: IndexEntry | null;
   to: IndexEntry | null;
 }
 
-/** Every document stands in the index of all under this name. */
+/** The name of the index that has every document. */
 export const ALL = '*';
 
 export function indexMoves<T>(
@@ -31,7 +29,7 @@ export function indexMoves<T>(
   return moves;
 }
 
-export function indexNames(collection: Collection<Any>): string[] {
+export function indexNames(collection: AnyCollection): string[] {
   return [ALL, ...Object.keys(collection.indexes ?? {})];
 }
 
@@ -45,7 +43,7 @@ function indexEntries<T>(collection: Collection<T>, doc: T): Record<string, Inde
   return entries;
 }
 
-/** The counters that change, by how much; those that stay are left out. */
+/** The changes of the counters. A counter that stays as it is is left out. */
 export function countDeltas<T>(
   collection: Collection<T>,
   before: T | undefined,

@@ -1,4 +1,4 @@
-/** The one file on disk that the embedded store and the embedded event log share, so that one commit covers both. */
+/** The data file. The embedded store and the embedded event log share it, so one commit covers both. */
 import { statfsSync, statSync } from 'node:fs';
 import type { BrainError } from '../../shared/errors.js';
 import { WriteCheck } from '../write-check.js';
@@ -7,17 +7,17 @@ import { createStore, openStore, type Root, type RootStats, type Tables } from '
 import { type FolderLock, lockFolder } from './lock.js';
 import { noRoom, type Space, spaceWarnings } from './space.js';
 import { pagesOf, type Table } from './table.js';
-import { Writer } from './writer.js';
+import { Writer, type Written } from './writer.js';
 
 export type { Key } from './table.js';
 
-/** How many sequence numbers are reserved on disk at once: a restart skips the rest of them. */
+/** How many sequence numbers one commit reserves. A restart skips the rest of them. */
 const SEQUENCE_BLOCK = 1000;
-/** How long a measure of file and disk is believed. */
+/** How long the last measurement of file and disk is used. */
 const MEASURE_MS = 100;
 
-/** What a write costs that finds out whether writes are taken: about as many pages as that of a request. */
-const CHECKED = 'x'.repeat(2 ** 16);
+/** The content of a test write. It needs about as many pages as the write of a request. */
+const TEST_CONTENT = 'x'.repeat(2 ** 16);
 
 interface Opened {
   place: DataFolder;
@@ -31,7 +31,7 @@ export class EmbeddedDatabase {
   readonly docs: Table;
   readonly index: Table;
   readonly uniques: Table;
-  /** Counters of documents, and how many rows each value of an index has. */
+  /** Counters of documents, and the number of rows under each value of an index. */
   readonly counts: Table<number>;
   readonly entries: Table;
   readonly log: Table;
@@ -44,7 +44,7 @@ export class EmbeddedDatabase {
   private readonly listeners = new Set<() => void>();
   private measured?: { space: Space; atMs: number };
 
-  /** Refuses with a `BrainError` that says what to do, and then leaves the data as it is. */
+  /** Throws a `BrainError` that says what to do, and then has changed no data. */
   static async open(folder: string, options: { maxBytes: number }): Promise<EmbeddedDatabase> {
     const place = new DataFolder(folder);
     place.prepare();
@@ -72,7 +72,7 @@ export class EmbeddedDatabase {
     this.logIndex = tables.logIndex;
     this.meta = tables.meta;
     this.inode = inodeOf(place.file);
-    this.writes = new WriteCheck(() => this.commit(() => this.meta.putSync(['write-check'], CHECKED)));
+    this.writes = new WriteCheck(() => this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)));
     this.writer = new Writer(root, {
       noRoom: () => this.noRoom(),
       flushed: (grew) => {
@@ -84,14 +84,19 @@ export class EmbeddedDatabase {
   }
 
   /**
-   * Runs `change` alone and whole, or not at all; resolves when it is on disk. Readers may see it a little earlier.
-   * `frees`: this change only makes room, so it is let through while others are refused because there is none.
+   * Runs `change` alone, and all of it or nothing. Resolves when it is on disk. Readers may see it a little earlier.
+   * `frees`: the change only frees space, so it also runs in a full store.
    */
   commit<T>(change: () => T, { frees = false }: { frees?: boolean } = {}): Promise<T> {
     return this.writer.commit(change, frees);
   }
 
-  /** Resolves when all that was handed over is on disk, or was refused. */
+  /** The same, for a caller that must know both when the change has run and when it is on disk. */
+  write<T>(change: () => T, { frees = false }: { frees?: boolean } = {}): Promise<Written<T>> {
+    return this.writer.write(change, frees);
+  }
+
+  /** Resolves when every change so far is on disk or refused. */
   flushed(): Promise<void> {
     return this.writer.settled();
   }
@@ -116,20 +121,20 @@ export class EmbeddedDatabase {
     return block.next++;
   }
 
-  /** Why nothing can be written until the service is started anew. */
+  /** Why the store takes no writes until the service is started again. */
   trouble(): BrainError | undefined {
     this.measure();
     return this.writer.failure;
   }
 
-  /** Why no write is taken, for now or until the service is started anew. */
+  /** Why the store takes no writes, for now or until the service is started again. */
   async refusal(): Promise<BrainError | undefined> {
     const refusal = this.trouble() ?? (await this.writes.refusal());
-    // That too many wait says nothing about the store.
+    // Too many waiting changes are no fault of the store.
     return refusal?.code === 'store_overloaded' ? undefined : refusal;
   }
 
-  /** What an operator should look at while all still works. */
+  /** What an operator should look at while everything still works. */
   warnings(): string[] {
     const space = this.measure();
     return space ? spaceWarnings(space, this.opened.maxBytes) : [];
@@ -137,7 +142,7 @@ export class EmbeddedDatabase {
 
   async close(): Promise<void> {
     const sound = await this.writer.stop();
-    // A lock that is not given back goes with the process.
+    // The lock then ends with the process.
     if (!sound) return;
     for (const table of Object.values(this.opened.tables) as Table<unknown>[]) table.close();
     await this.opened.root.close();
@@ -156,7 +161,7 @@ export class EmbeddedDatabase {
     if (this.inode !== inodeOf(this.opened.place.file)) {
       const detail =
         'The data file was moved, replaced or deleted while it was in use. Stop the service, put the data folder ' +
-        'back in its place, and start again.';
+        'back in its place, and start the service again.';
       this.writer.fail('data_file_missing', detail);
       return undefined;
     }

@@ -1,10 +1,9 @@
-/** `EventLog` in the file of the embedded store; `write` is how events ride in a commit of the store. */
-
+/** `EventLog` in the data file. `write` appends events inside a commit of the embedded store. */
 import {
   EventLog,
   type EventRecord,
   type Fork,
-  indexKeys,
+  indexKeysOf,
   indexName,
   type LogBounds,
   type LoggedEvent,
@@ -17,16 +16,16 @@ import {
 import type { EmbeddedDatabase, Key } from './database.js';
 
 const LAST = Number.MAX_SAFE_INTEGER;
-/** How many batch ids are remembered: far more than can be under way. */
+/** How many batch ids are remembered. Far fewer batches run at once. */
 const BATCHES_KEPT = 1000;
 
 export class EmbeddedEventLog extends EventLog {
   readonly batchKnownMs = Number.POSITIVE_INFINITY;
-  /** Nothing but a loss of what was never acknowledged takes the file back. */
+  /** The file has one history: only a commit that was never acknowledged can get lost. */
   readonly history = undefined;
   private readonly batches = new Map<string, string>();
   private last: [ms: number, seq: number];
-  /** Up to where the log is on disk: nobody is told of an event that a loss of power could still take back. */
+  /** The last position on disk. Readers get no event that a power failure could still remove. */
   private durable: [ms: number, seq: number];
 
   constructor(private readonly db: EmbeddedDatabase) {
@@ -35,7 +34,7 @@ export class EmbeddedEventLog extends EventLog {
     const trimmed = db.meta.get(['log-last']);
     this.last = key ? [Number(key[0]), Number(key[1])] : trimmed ? splitPosition(trimmed) : [0, 0];
     this.durable = this.last;
-    // One batch at a time is under way, so whatever was written when a flush ends is on disk.
+    // Only one batch runs at a time, so everything that was written before the end of a flush is on disk.
     db.onFlush(() => {
       this.durable = this.last;
     });
@@ -50,7 +49,7 @@ export class EmbeddedEventLog extends EventLog {
     return result;
   }
 
-  /** What was appended is on disk. */
+  /** An append resolves when it is on disk, so there is nothing more to wait for. */
   watchDurability(): () => Promise<void> {
     return () => Promise.resolve();
   }
@@ -59,7 +58,7 @@ export class EmbeddedEventLog extends EventLog {
   write(events: EventRecord[]): string {
     const nowMs = Date.now();
     for (const { json, keys } of events) {
-      // A clock that was set back must not take the order of the log with it.
+      // Positions must grow even if the clock is set back.
       this.last = nowMs > this.last[0] ? [nowMs, 0] : [this.last[0], this.last[1] + 1];
       this.db.log.putSync(this.last, json);
       for (const key of keys) this.db.logIndex.putSync([indexName(key), ...this.last], '');
@@ -111,11 +110,11 @@ export class EmbeddedEventLog extends EventLog {
   }
 
   async next(after: Place, limit: number, wait?: Wait): Promise<LogTail> {
-    let events = this.behind(after.position, limit);
+    let events = this.after(after.position, limit);
     if (events.length === 0 && wait) {
       await this.flushed(wait);
       if (wait.signal?.aborted) return { events, anchored: true };
-      events = this.behind(after.position, limit);
+      events = this.after(after.position, limit);
     }
     return { events, anchored: await this.has(after) };
   }
@@ -123,32 +122,32 @@ export class EmbeddedEventLog extends EventLog {
   async trim(
     position: string,
     limit: number,
-    tell?: (gone: LoggedEvent[]) => EventRecord,
+    report?: (removed: LoggedEvent[]) => EventRecord,
   ): Promise<LoggedEvent[]> {
-    const trimmed = (): LoggedEvent[] => {
+    const removeRows = (): LoggedEvent[] => {
       const range = { start: [0, 0], end: splitPosition(position), limit };
       const rows = [...this.db.log.getRange(range)];
-      const gone = rows.map(loggedOf);
-      if (gone.length === 0) return gone;
+      const removed = rows.map(loggedOf);
+      if (removed.length === 0) return removed;
       for (const { key, value } of rows) {
         this.db.log.removeSync(key);
-        for (const entry of keysOf(value)) this.db.logIndex.removeSync([indexName(entry), ...key]);
+        for (const entry of indexKeysOf(value)) this.db.logIndex.removeSync([indexName(entry), ...key]);
       }
-      if (tell) this.write([tell(gone)]);
+      if (report) this.write([report(removed)]);
       this.db.meta.putSync(['log-last'], this.last.join('-'));
-      this.db.meta.putSync(['log-trimmed'], gone[gone.length - 1].position);
-      return gone;
+      this.db.meta.putSync(['log-trimmed'], removed[removed.length - 1].position);
+      return removed;
     };
-    return this.db.commit(trimmed, { frees: true });
+    return this.db.commit(removeRows, { frees: true });
   }
 
-  private behind(after: string, limit: number): LoggedEvent[] {
-    const start = splitPosition(after);
+  private after(position: string, limit: number): LoggedEvent[] {
+    const start = splitPosition(position);
     const range = { start, end: this.durable, exclusiveStart: true, inclusiveEnd: true, limit };
     return [...this.db.log.getRange(range)].map(loggedOf);
   }
 
-  /** Resolves with the next flush, or when the waiting is over. */
+  /** Resolves after the next flush, or when the wait ends. */
   private flushed({ ms, signal }: Wait): Promise<void> {
     return new Promise((resolve) => {
       const done = (): void => {
@@ -167,12 +166,4 @@ export class EmbeddedEventLog extends EventLog {
 
 function loggedOf({ key, value }: { key: Key; value: string }): LoggedEvent {
   return { position: key.join('-'), json: value };
-}
-
-function keysOf(json: string): string[] {
-  try {
-    return indexKeys(JSON.parse(json) as Parameters<typeof indexKeys>[0]);
-  } catch {
-    return [];
-  }
 }

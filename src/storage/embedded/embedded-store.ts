@@ -1,7 +1,21 @@
-/** `Store` on a file: one process, one writer, acknowledged means on disk. */
+/** `Store` on a file: one process and one writer. An acknowledged commit is on disk. */
 import { nowSeconds } from '../../shared/clock.js';
-import { digest } from '../../shared/ids.js';
+import { digest, sha256 } from '../../shared/ids.js';
+import { decode, parseEntry } from '../codec.js';
 import { readOffset, writeCursor } from '../cursor.js';
+import {
+  type AnyCollection,
+  documentKey,
+  type Found,
+  type Outcome,
+  type Plan,
+  type PlannedDocument,
+  type PlannedUnique,
+  readsOneThing,
+  removesOnly,
+  uniqueKey,
+  writtenCollections,
+} from '../plan.js';
 import { KeyedQueues } from '../queues.js';
 import {
   type Collection,
@@ -15,29 +29,13 @@ import {
   type StoreTime,
   type Tx,
 } from '../store.js';
-import {
-  damaged,
-  decode,
-  type Found,
-  type Outcome,
-  type Plan,
-  type PlannedDocument,
-  type PlannedUnique,
-  readsOneThing,
-  recordName,
-  removesOnly,
-  runTransaction,
-  type TransactionBackend,
-} from '../transaction.js';
-import { type EmbeddedDatabase, type Key } from './database.js';
+import { runTransaction, type TransactionBackend } from '../transaction.js';
+import type { EmbeddedDatabase, Key } from './database.js';
 import type { EmbeddedEventLog } from './embedded-event-log.js';
 import { EmbeddedIndex, under } from './indexes.js';
 import { EmbeddedLeases } from './leases.js';
 
-// biome-ignore lint/suspicious/noExplicitAny: one adapter keeps the documents of many collections.
-type Any = any;
-
-/** Deletes go so many at a time, so that no commit holds the event loop for long. */
+/** The most rows that one commit deletes, so that no commit blocks the event loop for long. */
 const DELETE_CHUNK = 1000;
 const SWEEP_MS = 60_000;
 
@@ -47,8 +45,11 @@ export class EmbeddedStore extends Store implements TransactionBackend {
   private readonly index: EmbeddedIndex;
   private readonly leases: EmbeddedLeases;
   private readonly watchers = new Map<string, Set<() => void>>();
-  /** What the batch under way will have written, for those who queue behind it. */
-  private readonly coming = new Map<string, Found & { plan: Plan }>();
+  /**
+   * The values that the running batch writes, by document and unique key. Transactions of this process read them before
+   * they are on disk, so that they can share a flush. The commit checks them again.
+   */
+  private readonly unflushed = new Map<string, Found & { plan: Plan }>();
   private readonly ready = new Map<string, Promise<void>>();
   private readonly sweeper: NodeJS.Timeout;
 
@@ -59,12 +60,16 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     super();
     this.index = new EmbeddedIndex(db);
     this.leases = new EmbeddedLeases(db);
-    this.sweeper = setInterval(() => void this.sweep().catch(() => undefined), SWEEP_MS);
+    this.sweeper = setInterval(() => {
+      // A failed sweep is tried again at the next interval. `health` reports why the store takes no writes.
+      this.sweep().catch(() => undefined);
+    }, SWEEP_MS);
     this.sweeper.unref();
   }
 
   declare<T>(collection: Collection<T>): void {
-    void this.prepared(collection).catch(() => undefined);
+    // The first use waits for it and throws what went wrong.
+    this.prepared(collection).catch(() => undefined);
   }
 
   transaction<T>(
@@ -111,7 +116,7 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     const kept = found.slice(0, page.limit);
     const last = kept.at(-1);
     return {
-      entries: kept.map(({ value }) => parseEntry(collection, id, value)),
+      entries: kept.map(({ value }) => parseEntry(value, `an entry of the ${collection.item} ${id}`)),
       next: found.length > kept.length && last ? writeCursor({ order: Number(last.key[2]), id: '' }) : null,
     };
   }
@@ -128,7 +133,7 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     return this.leases.release(lease);
   }
 
-  /** There is one process, so its clock is the store's. */
+  /** There is only one process, so its clock is the store's clock. */
   clock(): StoreTime {
     const now = nowSeconds();
     return { earliest: now, latest: now };
@@ -140,7 +145,7 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     return () => watchers.delete(changed);
   }
 
-  /** Only this process commits. A file that could not be flushed is not trusted: nothing that is cached from it is fresh. */
+  /** Only this process commits. After a failed flush the file is not trusted, and no memory of it is fresh. */
   watchedUntilMs(): number {
     return this.db.trouble() ? Number.NEGATIVE_INFINITY : performance.now();
   }
@@ -157,15 +162,15 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     await this.db.close();
   }
 
-  async find(collection: Collection<Any>, id: string): Promise<Found> {
+  async find(collection: AnyCollection, id: string): Promise<Found> {
     await this.prepared(collection);
-    const coming = this.coming.get(documentKey(collection, id));
-    return coming ?? { value: this.db.docs.get([collection.name, id]) };
+    const unflushed = this.unflushed.get(documentKey(collection, id));
+    return unflushed ?? { value: this.db.docs.get([collection.name, id]) };
   }
 
-  async findUnique(collection: Collection<Any>, name: string, value: string): Promise<Found> {
-    const coming = this.coming.get(uniqueKey(collection, name, value));
-    return coming ?? { value: this.db.uniques.get([collection.name, name, digest(value)]) };
+  async findUnique(collection: AnyCollection, name: string, value: string): Promise<Found> {
+    const unflushed = this.unflushed.get(uniqueKey(collection, name, value));
+    return unflushed ?? { value: this.db.uniques.get([collection.name, name, digest(value)]) };
   }
 
   async readRecord(key: string): Promise<string | undefined> {
@@ -181,91 +186,90 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     if (!readsOneThing(plan)) return this.commitWhole(plan);
     const [one] = [...plan.documents, ...plan.uniques];
     try {
-      await one?.certain;
+      await one?.durable;
     } catch {
       return { status: 'changed', what: one?.collection.name ?? '' };
     }
     return this.commitWhole({ ...plan, documents: [], uniques: [] });
   }
 
-  private commitWhole(plan: Plan): Promise<Outcome> {
-    return new Promise((resolve, reject) => {
-      const change = (): Outcome => {
-        const outcome = this.check(plan) ?? this.apply(plan);
-        // Whoever waits for the same document goes on from here, without waiting for the disk, and shares the next flush.
-        if (outcome.status === 'done') {
-          this.announce(plan, durable);
-          resolve({ status: 'done', durable: durable.then(() => this.tell(plan)) });
-        }
-        return outcome;
-      };
-      const durable = this.db.commit(change, { frees: removesOnly(plan) }).finally(() => this.settle(plan));
-      durable.then(resolve, reject);
-    });
+  private async commitWhole(plan: Plan): Promise<Outcome> {
+    const change = (): Outcome => this.check(plan) ?? this.apply(plan);
+    const { outcome, durable } = await this.db.write(change, { frees: removesOnly(plan) });
+    if (outcome.status !== 'done') {
+      // The check may have met a change of the same batch, which is final only after the flush.
+      await durable;
+      return outcome;
+    }
+    this.announce(plan, durable);
+    const onDisk = durable.finally(() => this.forget(plan)).then(() => this.notify(plan));
+    return { status: 'done', durable: onDisk };
   }
 
-  /** What this plan writes is read by the transactions of this process before it is on disk; they are checked again. */
-  private announce(plan: Plan, certain: Promise<unknown>): void {
+  private announce(plan: Plan, durable: Promise<void>): void {
     for (const { collection, id, after, written } of plan.documents) {
-      if (written) this.coming.set(documentKey(collection, id), { value: after?.json, certain, plan });
+      if (written) this.unflushed.set(documentKey(collection, id), { value: after?.json, durable, plan });
     }
     for (const { collection, name, value, after, written } of plan.uniques) {
-      if (written) this.coming.set(uniqueKey(collection, name, value), { value: after, certain, plan });
+      if (written) this.unflushed.set(uniqueKey(collection, name, value), { value: after, durable, plan });
     }
   }
 
-  /** On disk or refused: from now on the tables tell, unless a later plan has announced something. */
-  private settle(plan: Plan): void {
+  /** The plan is on disk or refused, so the tables are right. A value that a later plan has announced stays. */
+  private forget(plan: Plan): void {
     const keys = [
       ...plan.documents.map(({ collection, id }) => documentKey(collection, id)),
       ...plan.uniques.map(({ collection, name, value }) => uniqueKey(collection, name, value)),
     ];
-    for (const key of keys) if (this.coming.get(key)?.plan === plan) this.coming.delete(key);
+    for (const key of keys) if (this.unflushed.get(key)?.plan === plan) this.unflushed.delete(key);
   }
 
-  private tell(plan: Plan): void {
-    const touched = new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name));
-    for (const name of touched) for (const changed of this.watchers.get(name) ?? []) changed();
+  private notify(plan: Plan): void {
+    for (const name of writtenCollections(plan))
+      for (const changed of this.watchers.get(name) ?? []) changed();
   }
 
-  /** All checks come before the first write, and that of the record first: whoever repeats a request gets its answer. */
+  /**
+   * All checks come before the first write. The idempotency record is checked first: a repeated request gets its answer,
+   * whatever else has changed.
+   */
   private check(plan: Plan): Outcome | undefined {
     const { record } = plan;
     if (record && this.recorded(record.key) !== record.before)
       return { status: 'changed', what: `idempotency record ${record.key}` };
     for (const lease of plan.leases)
       if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
-    // What was looked at comes first: where it has changed the work runs again, and may not want the rest.
-    for (const first of [true, false]) {
+    // Reads are checked before assumptions. After a changed read the work runs again, and may not insert the same document.
+    for (const read of [true, false]) {
       const failed =
-        this.checkDocuments(plan.documents.filter(({ looked }) => looked === first)) ??
-        this.checkUniques(plan.uniques.filter(({ looked }) => looked === first));
+        this.checkDocuments(plan.documents.filter(({ wasRead }) => wasRead === read)) ??
+        this.checkUniques(plan.uniques.filter(({ wasRead }) => wasRead === read));
       if (failed) return failed;
     }
     return undefined;
   }
 
   private checkDocuments(documents: PlannedDocument[]): Outcome | undefined {
-    for (const { collection, id, before, looked } of documents) {
+    for (const { collection, id, before, wasRead } of documents) {
       const now = this.db.docs.get([collection.name, id]);
       if (now === before?.json) continue;
-      return { status: looked ? 'changed' : 'taken', what: `${collection.name}/${id}` };
+      return { status: wasRead ? 'changed' : 'taken', what: documentKey(collection, id) };
     }
     return undefined;
   }
 
   private checkUniques(uniques: PlannedUnique[]): Outcome | undefined {
-    for (const { collection, name, value, looked, before } of uniques) {
+    for (const { collection, name, value, wasRead, before } of uniques) {
       const now = this.db.uniques.get([collection.name, name, digest(value)]);
       if (now === before) continue;
-      const status = looked || before !== undefined ? 'changed' : 'taken';
+      const status = wasRead || before !== undefined ? 'changed' : 'taken';
       return { status, what: `${collection.name}.${name}` };
     }
     return undefined;
   }
 
   private recorded(key: string): string | undefined {
-    const kept = this.db.meta.get(['once', recordName(key)]);
+    const kept = this.db.meta.get(recordKey(key));
     return kept === undefined ? undefined : kept.slice(kept.indexOf(' ') + 1);
   }
 
@@ -279,7 +283,7 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     }
     for (const { collection, id, json } of plan.appends) this.appendEntry([collection.name, id], json);
     if (plan.record?.after !== undefined) {
-      this.db.meta.putSync(['once', recordName(plan.record.key)], `${Date.now()} ${plan.record.after}`);
+      this.db.meta.putSync(recordKey(plan.record.key), `${Date.now()} ${plan.record.after}`);
     }
     if (plan.events.length > 0) this.log.write(plan.events);
     return { status: 'done' };
@@ -308,7 +312,7 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     this.db.entries.putSync([...list, last ? Number(last[2]) + 1 : 1], json);
   }
 
-  private prepared(collection: Collection<Any>): Promise<void> {
+  private prepared(collection: AnyCollection): Promise<void> {
     const running = this.ready.get(collection.name);
     if (running) return running;
     const prepare = this.index.prepare(collection).catch((error: unknown) => {
@@ -319,7 +323,7 @@ export class EmbeddedStore extends Store implements TransactionBackend {
     return prepare;
   }
 
-  /** Forgets idempotency keys whose time is over. */
+  /** Removes idempotency records that are too old. */
   private async sweep(): Promise<void> {
     const oldest = Date.now() - IDEMPOTENCY_KEPT_SECONDS * 1000;
     let after: Key = ['once'];
@@ -340,18 +344,6 @@ export class EmbeddedStore extends Store implements TransactionBackend {
   }
 }
 
-function parseEntry(collection: Collection<Any>, id: string, json: string): object {
-  try {
-    return JSON.parse(json) as object;
-  } catch (cause) {
-    throw damaged(`an entry of the ${collection.item} ${id}`, cause);
-  }
-}
-
-function documentKey(collection: Collection<Any>, id: string): string {
-  return `${collection.name}/${id}`;
-}
-
-function uniqueKey(collection: Collection<Any>, name: string, value: string): string {
-  return `${collection.name}.${name}=${value}`;
+function recordKey(key: string): Key {
+  return ['once', sha256(key)];
 }

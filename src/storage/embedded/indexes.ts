@@ -1,7 +1,9 @@
-/** Ordered indexes and counters of the embedded store: written inside its commits, walked by its lists. */
+/** Ordered indexes and counters of the embedded store. Its commits write them, and its lists walk them. */
 import { digest } from '../../shared/ids.js';
-import { readCursor, writeCursor } from '../cursor.js';
+import { decode } from '../codec.js';
+import { type Place, readCursor, writeCursor } from '../cursor.js';
 import { ALL, countDeltas, indexMoves } from '../index-moves.js';
+import type { AnyCollection } from '../plan.js';
 import {
   type Collection,
   DEFAULT_PAGE,
@@ -11,19 +13,10 @@ import {
   MAX_PAGE,
   type Page,
 } from '../store.js';
-import { decode } from '../transaction.js';
 import type { EmbeddedDatabase, Key } from './database.js';
 
-// biome-ignore lint/suspicious/noExplicitAny: one index keeps the rows of many collections.
-type Any = any;
-
-/** Rebuilding and clearing go so many rows at a time, so that no commit holds the event loop for long. */
+/** The most rows that one commit builds or clears, so that no commit blocks the event loop for long. */
 const CHUNK = 1000;
-
-interface Place {
-  order: number;
-  id: string;
-}
 
 interface Walk {
   rows: Key;
@@ -32,23 +25,23 @@ interface Walk {
   from: number;
   until: number;
   bounded: boolean;
-  /** How wide the stretches are that are counted beforehand, where they are. */
+  /** The width of a stretch, if the rows of each stretch are counted. */
   stretch?: number;
   reverse: boolean;
 }
 
-/** Sorts behind every id. */
+/** Sorts after every id. */
 const LAST = '\u{10ffff}';
 
 export function under(prefix: Key): { start: Key; end: Key } {
   return { start: prefix, end: [...prefix, LAST] };
 }
 
-function rowsOf(collection: Collection<Any>, name: string, value: string): Key {
+function rowsOf(collection: AnyCollection, name: string, value: string): Key {
   return [collection.name, collection.indexVersion, name, name === ALL ? '' : digest(value)];
 }
 
-/** Where the rows are counted whose order value lies in one stretch. */
+/** The counter of the rows whose order value lies in one stretch. */
 function stretchOf(rows: Key, order: number, width: number): Key {
   return [...rows, Math.floor(order / width)];
 }
@@ -57,7 +50,7 @@ export class EmbeddedIndex {
   constructor(private readonly db: EmbeddedDatabase) {}
 
   /** Only inside a commit. */
-  move(collection: Collection<Any>, id: string, before: unknown, after: unknown): void {
+  move(collection: AnyCollection, id: string, before: unknown, after: unknown): void {
     for (const { name, from, to } of indexMoves(collection, before, after)) {
       if (from) this.db.index.removeSync([...rowsOf(collection, name, from.value), from.order, id]);
       if (to) this.db.index.putSync([...rowsOf(collection, name, to.value), to.order, id], '');
@@ -102,15 +95,15 @@ export class EmbeddedIndex {
     return { rows, total, next: more && last ? writeCursor(last) : null };
   }
 
-  counts(collection: Collection<Any>): Record<string, number> {
+  counts(collection: AnyCollection): Record<string, number> {
     const prefix = [collection.name, collection.indexVersion, 'count'];
     const counts: Record<string, number> = {};
     for (const { key, value } of this.db.counts.getRange(under(prefix))) counts[String(key[3])] = value;
     return { total: 0, ...counts };
   }
 
-  /** Builds the indexes anew where their version is another than that of the code. */
-  async prepare(collection: Collection<Any>): Promise<void> {
+  /** Rebuilds the indexes if their version is not that of the declaration. */
+  async prepare(collection: AnyCollection): Promise<void> {
     const marker = ['index-version', collection.name];
     const version = String(collection.indexVersion);
     if (this.db.meta.get(marker) === version) return;
@@ -147,8 +140,8 @@ export class EmbeddedIndex {
     }
   }
 
-  /** The rarest filter is walked; membership in the others is looked up row by row. */
-  private walkOf(collection: Collection<Any>, query: ListQuery): Walk {
+  /** Walks the rows of the rarest filter, and looks up each row in the others. */
+  private walkOf(collection: AnyCollection, query: ListQuery): Walk {
     const filters = Object.entries(query.where ?? {}).filter(([, value]) => value !== undefined) as [
       string,
       string,
@@ -167,7 +160,7 @@ export class EmbeddedIndex {
       from: query.from ?? -Number.MAX_VALUE,
       until: query.until ?? Number.MAX_VALUE,
       bounded,
-      // The rows of several filters are walked one by one, so only a single filter can be counted by stretches.
+      // With several filters the rows are walked one by one, so only a single filter can use counted stretches.
       stretch: filters.length === 1 ? collection.stretches?.[filters[0][0]] : undefined,
       reverse: query.direction !== 'asc',
     };
@@ -204,7 +197,7 @@ export class EmbeddedIndex {
     return total;
   }
 
-  /** The engine counts keys by walking them: where stretches are counted, only the two that are cut are walked. */
+  /** The engine walks keys to count them. With counted stretches it walks only the two that the bounds cut. */
   private totalWithin({ rows, from, until, stretch }: Walk): number {
     const walked = (start: Key, end: Key): number => this.db.index.getKeysCount({ start, end });
     const start = [...rows, from];

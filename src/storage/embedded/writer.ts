@@ -1,50 +1,58 @@
 /**
- * Commits changes in batches: what waits is committed together and answered when the engine has flushed its pages
- * (fdatasync) and then written through to the disk the meta page that points to them.
+ * Commits changes in batches. A batch is acknowledged when the engine has flushed its pages (fdatasync) and has then
+ * written the meta page that points to them through to the disk.
  *
- * One batch at a time is under way. With several, the engine would flush again after a flush that failed, and the kernel
- * reports a lost page only once, so a later acknowledgement could cover pages that never reached the disk. After a failed
- * flush nothing is written any more until the process is started anew; the next start goes back to the last flush that
- * succeeded.
+ * Only one batch runs at a time. With several, the engine flushes again after a failed flush. The kernel reports a lost
+ * page only once, so a later acknowledgement could cover pages that never reached the disk. After a failed flush
+ * nothing is written until the process is started again; the next start goes back to the last good flush.
  */
 import { BrainError, isBrainError, messageOf } from '../../shared/errors.js';
 import type { Root, RootStats } from './engine.js';
 import { causeOf, explained, storeClosed } from './table.js';
 
-/** A batch takes no further changes after this, so that the event loop gets its turn. */
+/** A batch takes no more changes after this time, so that the event loop gets its turn. */
 const BATCH_MS = 4;
-/** More waiting changes than this are refused: they would be answered too late to be of use. */
+/** Further changes are refused: they would be answered too late. */
 const MAX_WAITING = 20_000;
-/** The engine never calls back when it cannot begin a transaction; then nothing can be written any more. */
+/** The engine never calls back when it cannot begin a transaction. After this time the store counts as failed. */
 const BEGIN_MS = 20_000;
-/** Stands for the number of a transaction when the engine has given up, and after every number. */
+/** The transaction number of an engine that has given up. It is greater than every number. */
 const UNREADABLE = Number.POSITIVE_INFINITY;
 
-interface Waiting {
+/** A change that has run. Other transactions of this process may see it before it is durable. */
+export interface Written<T> {
+  outcome: T;
+  /** Resolves when the change is on disk, and rejects when the batch was refused. */
+  durable: Promise<void>;
+}
+
+interface WaitingChange {
   change: () => unknown;
   frees: boolean;
-  resolve: (result: unknown) => void;
+  ran: (written: Written<unknown>) => void;
   reject: (error: unknown) => void;
 }
 
-interface Answer {
-  taken: Waiting;
-  done: boolean;
-  settle: () => void;
+/** What a change gets after the flush of its batch, or after the failure of it. */
+interface BatchedChange {
+  frees: boolean;
+  ran: boolean;
+  flushed: () => void;
+  failed: (error: unknown) => void;
 }
 
-/** Who wants to hear how it goes. */
+/** What the owner of a writer wants to know. */
 export interface WriterEvents {
-  /** Why nothing may be added now. */
+  /** Why the store must not grow now. */
   noRoom(): BrainError | undefined;
-  /** After each flush; `grew`: something was written that does not only make room. */
+  /** After each flush. `grew`: the batch wrote something that does not only free space. */
   flushed(grew: boolean): void;
-  /** Something was not written that could have been the first of many. */
+  /** A write was refused. The next ones may be refused as well. */
   refused(): void;
 }
 
 export class Writer {
-  private waiting: Waiting[] = [];
+  private waiting: WaitingChange[] = [];
   private writing?: Promise<void>;
   private stopped?: BrainError;
   /** The last batch found no room on the disk. */
@@ -63,27 +71,35 @@ export class Writer {
     return this.stopped;
   }
 
-  commit<T>(change: () => T, frees: boolean): Promise<T> {
+  /** Resolves when the change has run. A change that throws rejects after the flush of its batch. */
+  write<T>(change: () => T, frees: boolean): Promise<Written<T>> {
     return new Promise((resolve, reject) => {
       if (this.stopped) return reject(this.stopped);
       if (this.waiting.length >= MAX_WAITING) return reject(overloaded());
-      this.waiting.push({ change, frees, resolve: (result) => resolve(result as T), reject });
+      this.waiting.push({ change, frees, ran: (written) => resolve(written as Written<T>), reject });
       this.writing ??= this.writeAll();
     });
   }
 
-  /** Resolves when all that was handed over is on disk, or was refused. */
+  /** The same; resolves when the change is on disk. */
+  async commit<T>(change: () => T, frees: boolean): Promise<T> {
+    const { outcome, durable } = await this.write(change, frees);
+    await durable;
+    return outcome;
+  }
+
+  /** Resolves when every change so far is on disk or refused. */
   async settled(): Promise<void> {
     await this.writing;
   }
 
-  /** From here on each commit is refused with the first reason that was given. */
+  /** Refuses every further commit with this reason. The first reason stays. */
   fail(code: string, detail: string, cause?: unknown): BrainError {
     this.stopped ??= new BrainError('unavailable', code, detail, { cause });
     return this.stopped;
   }
 
-  /** False where the engine must not be closed, because it would wait for ever for the flush that failed. */
+  /** False when the engine must not be closed, because its close would wait for ever for the failed flush. */
   async stop(): Promise<boolean> {
     await this.writing;
     if (this.stopped) return false;
@@ -93,8 +109,8 @@ export class Writer {
   }
 
   /**
-   * The engine never settles the flush of a batch that was refused, and waits for it when it is closed. A transaction that
-   * writes nothing cannot be refused and takes its place.
+   * The engine never settles the flush of a refused batch, and its close waits for it. An empty transaction cannot be
+   * refused, and its flush replaces the unsettled one.
    */
   private settle(): Promise<boolean> {
     return this.transact(() => undefined).then(
@@ -104,15 +120,15 @@ export class Writer {
   }
 
   /**
-   * At the end of a process the engine flushes once more, and would then vouch for pages that an earlier flush has lost.
-   * It can hang there, too. So after a failure the process ends at once, and the file stays as it was last good.
+   * The engine flushes once more when the process exits. After a failed flush that would acknowledge lost pages, and it
+   * can hang. So the process ends at once, and the file stays at the last good flush.
    */
   private readonly fence = (): void => {
     if (this.stopped) process.kill(process.pid, 'SIGKILL');
   };
 
   private async writeAll(): Promise<void> {
-    // Whatever was asked for in the same turn of the event loop goes into the first batch.
+    // All changes of one turn of the event loop go into the first batch.
     await Promise.resolve();
     while (this.waiting.length > 0 && !this.stopped) await this.writeBatch();
     this.writing = undefined;
@@ -120,34 +136,34 @@ export class Writer {
   }
 
   private async writeBatch(): Promise<void> {
-    const answers: Answer[] = [];
+    const batch: BatchedChange[] = [];
     const full = this.events.noRoom();
     let txnId = UNREADABLE;
     try {
       await this.transact(() => {
         txnId = this.root.getWriteTxnId();
-        this.runWaiting(answers, full);
+        this.runWaiting(batch, full);
       });
       await this.root.flushed;
-      // The engine keeps it to itself when pages reached the disk and the meta page that points to them did not.
+      // The engine does not report that it could not write the meta page after the other pages.
       if (this.lastTxnId() === UNREADABLE) throw new Error('the last meta page could not be written');
     } catch (error) {
       const refusal = await this.judge(error, txnId);
       this.events.refused();
-      for (const { taken } of answers) taken.reject(refusal);
+      for (const { failed } of batch) failed(refusal);
       return;
     }
     this.unsettled = false;
-    const grew = answers.some(({ taken, done }) => done && !taken.frees);
+    const grew = batch.some(({ ran, frees }) => ran && !frees);
     if (grew) this.cramped = false;
     if (full) this.events.refused();
-    for (const { settle } of answers) settle();
+    for (const { flushed } of batch) flushed();
     this.events.flushed(grew);
   }
 
   private transact(work: () => void): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const stuck = setTimeout(() => reject(new Error('no transaction could be begun')), BEGIN_MS);
+      const stuck = setTimeout(() => reject(new Error('the engine could not begin a transaction')), BEGIN_MS);
       const begun = (): void => {
         clearTimeout(stuck);
         work();
@@ -156,31 +172,41 @@ export class Writer {
     });
   }
 
-  private runWaiting(answers: Answer[], full: BrainError | undefined): void {
+  private runWaiting(batch: BatchedChange[], full: BrainError | undefined): void {
     const endMs = performance.now() + BATCH_MS;
-    for (const taken of this.waiting) {
-      // What finds no room takes its whole batch along, so then what makes room goes by itself.
-      if (this.cramped && taken.frees !== this.waiting[0].frees) break;
-      answers.push(this.run(taken, full));
+    for (const waiting of this.waiting) {
+      // A change that finds no room fails its whole batch. So changes that free space then get a batch of their own.
+      if (this.cramped && waiting.frees !== this.waiting[0].frees) break;
+      batch.push(this.run(waiting, full));
       if (performance.now() > endMs) break;
     }
-    this.waiting.splice(0, answers.length);
+    this.waiting.splice(0, batch.length);
   }
 
-  /** Each change is a transaction within that of the batch, so that one which throws takes no other along. */
-  private run(taken: Waiting, full: BrainError | undefined): Answer {
+  /** Each change is a nested transaction, so a change that throws does not fail the rest of the batch. */
+  private run({ change, frees, ran, reject }: WaitingChange, full: BrainError | undefined): BatchedChange {
     try {
-      const refusal = this.stopped ?? (taken.frees ? undefined : full);
+      const refusal = this.stopped ?? (frees ? undefined : full);
       if (refusal) throw refusal;
-      // Within a transaction this runs at once, whatever its type says.
-      const result: unknown = this.root.childTransaction(taken.change as () => never);
-      return { taken, done: true, settle: () => taken.resolve(result) };
+      // Inside a transaction the engine runs this at once, although its type is asynchronous.
+      const outcome: unknown = this.root.childTransaction(change as () => never);
+      let flushed = (): void => undefined;
+      let failed: (error: unknown) => void = () => undefined;
+      const durable = new Promise<void>((resolve, rejectDurable) => {
+        flushed = resolve;
+        failed = rejectDurable;
+      });
+      ran({ outcome, durable });
+      return { frees, ran: true, flushed, failed };
     } catch (error) {
-      return { taken, done: false, settle: () => taken.reject(explained(error)) };
+      return { frees, ran: false, flushed: () => reject(explained(error)), failed: reject };
     }
   }
 
-  /** If nothing of a failed batch became visible the store is as before; else only a new start tells what it is. */
+  /**
+   * The error for a failed batch. If nothing of the batch became visible, the store is as before. Otherwise its state
+   * is unknown until the next start.
+   */
   private async judge(error: unknown, txnId: number): Promise<unknown> {
     const cause = await causeOf(error);
     if (this.lastTxnId() < txnId && txnId < Number.POSITIVE_INFINITY) {
@@ -190,8 +216,8 @@ export class Writer {
       return this.events.noRoom() ?? refusal;
     }
     const detail =
-      `The data folder could not be flushed to disk (${messageOf(cause)}), so nothing is written any more. Check the ` +
-      'disk, then start the service again; it goes back to the last state that was acknowledged.';
+      `The data folder could not be flushed to disk (${messageOf(cause)}), so nothing more is written. Check the ` +
+      'disk, then start the service again. It goes back to the last acknowledged state.';
     return this.fail('store_failed', detail, cause);
   }
 
@@ -205,6 +231,6 @@ export class Writer {
 }
 
 function overloaded(): BrainError {
-  const detail = 'Too many changes wait for the disk; try again.';
+  const detail = 'Too many changes wait for the disk. Nothing of this one was stored; try again.';
   return new BrainError('unavailable', 'store_overloaded', detail, { retryAfterSeconds: 1 });
 }

@@ -1,19 +1,21 @@
-/** A transaction as the operations of `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
-
+/** Translates a plan into a request to `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
 import { type EventRecord, indexName } from '../event-log.js';
 import { countDeltas, indexMoves } from '../index-moves.js';
+import {
+  type AnyCollection,
+  documentKey,
+  type Outcome,
+  type Plan,
+  type PlannedDocument,
+  type PlannedUnique,
+} from '../plan.js';
 import { IDEMPOTENCY_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from '../store.js';
-import { type Outcome, type Plan, type PlannedDocument, type PlannedUnique } from '../transaction.js';
-import { type AnyCollection, indexField, type RedisKeys, revisionField } from './keys.js';
+import { CHECK, type Check, MARK, REMOVAL, type Removal, WRITE, type Write } from './commit-operations.js';
+import { indexField, type RedisKeys, revisionField } from './keys.js';
 import { encodeOrder } from './order.js';
 
-/** The letters of `commit.lua`. */
-type Check = 'a' | 'e' | 'v';
-type Removal = 'D' | 'U' | 'L' | 'R' | 'J';
-type Write = 'S' | 'O' | 'A' | 'I' | 'P' | 'M' | 'H' | 'T';
-
-/** Some operations in their order. */
-class Part {
+/** A list of operations with their keys and arguments. */
+class OperationList {
   ops = '';
   readonly keys: string[] = [];
   readonly args: string[] = [];
@@ -26,9 +28,9 @@ class Part {
 }
 
 export class CommitProgram {
-  private readonly checks = new Part();
-  private readonly removals = new Part();
-  private readonly writes = new Part();
+  private readonly checks = new OperationList();
+  private readonly removals = new OperationList();
+  private readonly writes = new OperationList();
   private readonly failures: (Outcome | undefined)[] = [];
   private events: EventRecord[] = [];
 
@@ -41,16 +43,16 @@ export class CommitProgram {
     return this.names.transaction(this.id);
   }
 
-  /** The string at the key must still be this, or absent. */
+  /** The key must hold this string; without a value there must be no such key. */
   expect(key: string, value: string | undefined, failure: Outcome): void {
-    if (value === undefined) this.checks.add('a', key);
-    else this.checks.add('e', key, value);
+    if (value === undefined) this.checks.add(CHECK.EXPECT_ABSENT, key);
+    else this.checks.add(CHECK.EXPECT_VALUE, key, value);
     this.failures.push(failure);
   }
 
-  /** The indexes must be those of this declaration, or in the state that their builder left. */
+  /** The indexes must have this version: that of the declaration, or the marker of a build. */
   expectVersion(collection: AnyCollection, version = String(collection.indexVersion)): void {
-    this.checks.add('v', this.names.collections, collection.name, version);
+    this.checks.add(CHECK.EXPECT_INDEX_VERSION, this.names.collections, collection.name, version);
     this.failures.push(undefined);
   }
 
@@ -62,44 +64,49 @@ export class CommitProgram {
     this.writes.add(op, key, ...args);
   }
 
-  /** Index rows and the membership in the set of ids, as one document becomes another. */
+  /** Moves the index rows of a changed document, and updates the set of ids. */
   move(collection: AnyCollection, id: string, before: unknown, after: unknown): void {
-    if (before === undefined && after !== undefined) this.write('A', this.names.ids(collection), id);
-    if (before !== undefined && after === undefined) this.remove('R', this.names.ids(collection), id);
+    if (before === undefined && after !== undefined)
+      this.write(WRITE.ADD_TO_SET, this.names.ids(collection), id);
+    if (before !== undefined && after === undefined)
+      this.remove(REMOVAL.REMOVE_FROM_SET, this.names.ids(collection), id);
     for (const { name, from, to } of indexMoves(collection, before, after)) {
-      if (from) this.remove('J', this.names.rows(collection, name, from.value), encodeOrder(from.order) + id);
-      if (to) this.write('I', this.names.rows(collection, name, to.value), encodeOrder(to.order) + id);
+      const rows = (value: string): string => this.names.rows(collection, name, value);
+      if (from) this.remove(REMOVAL.REMOVE_FROM_INDEX, rows(from.value), encodeOrder(from.order) + id);
+      if (to) this.write(WRITE.ADD_TO_INDEX, rows(to.value), encodeOrder(to.order) + id);
     }
   }
 
-  /** Counters, and what is rendered from them. */
+  /** Adds to the counters, and renders the stats from them. */
   count(collection: AnyCollection, deltas: Record<string, number>): void {
     const names = Object.keys(deltas);
     const args = names.flatMap((name) => [name, String(deltas[name])]);
-    this.write('H', this.names.counts(collection), String(names.length), ...args);
-    if (collection.stats) this.write('T', this.names.stats(collection), templateOf(collection.stats));
+    this.write(WRITE.ADD_TO_COUNTERS, this.names.counts(collection), String(names.length), ...args);
+    if (!collection.stats) return;
+    this.write(WRITE.RENDER_STATS, this.names.stats(collection), templateOf(collection.stats));
   }
 
-  /** From now on the indexes are those of this declaration. */
+  /** The indexes now have the version of the declaration. */
   setVersion(collection: AnyCollection): void {
-    this.write('M', this.names.collections, indexField(collection.name), String(collection.indexVersion));
+    const version = String(collection.indexVersion);
+    this.write(WRITE.SET_FIELD, this.names.collections, indexField(collection.name), version);
   }
 
-  /** Whoever watches the collection will see that it has changed. */
+  /** Gives the collection a new revision, by which watchers see the change. */
   touch(collection: AnyCollection): void {
-    this.write('M', this.names.collections, revisionField(collection.name), this.id);
+    this.write(WRITE.SET_FIELD, this.names.collections, revisionField(collection.name), this.id);
   }
 
   record(events: EventRecord[]): void {
     this.events = events;
   }
 
-  /** What the check that failed was about; nothing for the version of an index. */
+  /** The outcome for a failed check; undefined for an index version, which the script reports as an error. */
   failure(operation: number): Outcome | undefined {
     return this.failures[operation - 1];
   }
 
-  /** `KEYS` and `ARGV`. Where only things are removed the removals come first, so that it works when Redis is full. */
+  /** `KEYS` and `ARGV`. With `removesOnly` the removals come first, so that the commit passes in a full Redis. */
   build(removesOnly: boolean, keptSeconds = TX_KEPT_SECONDS): { keys: string[]; args: string[] } {
     const parts = removesOnly
       ? [this.checks, this.removals, this.writes]
@@ -114,8 +121,8 @@ export class CommitProgram {
     args.push(String(this.events.length));
     if (this.events.length > 0) {
       keys.push(this.names.stream, this.names.eventIndex);
-      // Arguments are what a batch costs this process, so it is one, however many events there are: a line of JSON, which
-      // has no line breaks, and a line of names for each.
+      // Every argument costs this process time, so all events share one: for each event a line of JSON, which contains no
+      // line breaks, and a line of names.
       args.push(this.events.map(({ json, keys }) => `${json}\n${keys.map(indexName).join(' ')}\n`).join(''));
     }
     return { keys, args };
@@ -126,61 +133,62 @@ const ONCE_SECONDS = String(IDEMPOTENCY_KEPT_SECONDS);
 
 export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   const program = new CommitProgram(names, plan.id);
-  // What a document says depends on no index; unique values and what is written do.
+  // To read a document by its id needs no index. Unique values and all writes do.
   const indexed = [...plan.documents.filter(({ written }) => written), ...plan.uniques];
   for (const collection of new Set(indexed.map((one) => one.collection))) program.expectVersion(collection);
-  // Before all others: whoever repeats a request gets its answer, whatever it meets besides.
+  // The record comes first: a repeated request gets its answer, whatever else has changed.
   if (plan.record) {
     const { key, before, after } = plan.record;
     program.expect(names.idempotencyRecord(key), before, {
       status: 'changed',
       what: `idempotency record ${key}`,
     });
-    if (after !== undefined) program.write('O', names.idempotencyRecord(key), after);
+    if (after !== undefined) program.write(WRITE.SET_IDEMPOTENCY_RECORD, names.idempotencyRecord(key), after);
   }
   for (const { name, fence, token } of plan.leases) {
     program.expect(names.lease(name), leaseValue(fence, token), { status: 'lease_lost', name });
   }
-  // What was looked at comes first: where it has changed the work runs again, and may not want the rest.
-  for (const first of [true, false]) {
+  // Reads are checked before assumptions. After a changed read the work runs again, and may not insert the same document.
+  for (const read of [true, false]) {
     expectDocuments(
       program,
       names,
-      plan.documents.filter(({ looked }) => looked === first),
+      plan.documents.filter(({ wasRead }) => wasRead === read),
     );
     claimUniques(
       program,
       names,
-      plan.uniques.filter(({ looked }) => looked === first),
+      plan.uniques.filter(({ wasRead }) => wasRead === read),
     );
   }
   writeDocuments(program, names, plan);
-  for (const { collection, id, json } of plan.appends)
-    program.write('P', names.entries(collection, id), json);
+  for (const { collection, id, json } of plan.appends) {
+    program.write(WRITE.APPEND_TO_LIST, names.entries(collection, id), json);
+  }
   program.record(plan.events);
   return program;
 }
 
 function expectDocuments(program: CommitProgram, names: RedisKeys, documents: PlannedDocument[]): void {
-  for (const { collection, id, before, looked } of documents) {
-    const what = `${collection.name}/${id}`;
-    const status = looked ? 'changed' : 'taken';
+  for (const { collection, id, before, wasRead } of documents) {
+    const what = documentKey(collection, id);
+    const status = wasRead ? 'changed' : 'taken';
     program.expect(names.document(collection, id), before?.json, { status, what });
   }
 }
 
 function claimUniques(program: CommitProgram, names: RedisKeys, uniques: PlannedUnique[]): void {
-  for (const { collection, name, value, looked, before, after, written } of uniques) {
+  for (const { collection, name, value, wasRead, before, after, written } of uniques) {
     const key = names.unique(collection, name, value);
-    if (written && after === undefined && before !== undefined && !looked) {
-      // An adopted database may hold two documents with one value. Who does not have it has nothing to give up.
-      program.remove('U', key, before);
+    if (written && after === undefined && before !== undefined && !wasRead) {
+      // A database of another program may hold two documents with one value. Only its holder may release it.
+      program.remove(REMOVAL.DELETE_STRING_IF_EQUAL, key, before);
       continue;
     }
-    const status = looked || before !== undefined ? 'changed' : 'taken';
+    const status = wasRead || before !== undefined ? 'changed' : 'taken';
     program.expect(key, before, { status, what: `${collection.name}.${name}` });
-    if (written && after === undefined) program.remove('D', key);
-    else if (written) program.write('S', key, after as string);
+    if (written && after === undefined) program.remove(REMOVAL.DELETE_STRING, key);
+    else if (written) program.write(WRITE.SET_STRING, key, after as string);
   }
 }
 
@@ -204,22 +212,22 @@ function writeDocuments(program: CommitProgram, names: RedisKeys, plan: Plan): v
 function writeDocument(program: CommitProgram, names: RedisKeys, document: PlannedDocument): void {
   const { collection, id, before, after } = document;
   const key = names.document(collection, id);
-  if (after) program.write('S', key, after.json);
+  if (after) program.write(WRITE.SET_STRING, key, after.json);
   else {
-    program.remove('D', key);
-    program.remove('L', names.entries(collection, id));
+    program.remove(REMOVAL.DELETE_STRING, key);
+    program.remove(REMOVAL.DELETE_LIST, names.entries(collection, id));
   }
   program.move(collection, id, before?.doc, after?.doc);
 }
 
-/** How a lease stands at its key. */
+/** The value of a lease at its key. */
 export function leaseValue(fence: number, token: string): string {
   return `${fence} ${token}`;
 }
 
 const templates = new WeakMap<StatsTemplate, string>();
 
-/** The JSON with a mark where each value goes; `commit.lua` puts the values in. */
+/** The JSON with a marked place for each value. `commit.lua` fills in the values. */
 function templateOf(stats: StatsTemplate): string {
   let text = templates.get(stats);
   if (text === undefined) {
@@ -231,11 +239,13 @@ function templateOf(stats: StatsTemplate): string {
 
 function render(stats: StatsTemplate): string {
   const fields = Object.entries(stats).map(([field, value]) => {
-    if ('counter' in value && typeof value.counter === 'string') return [field, `\x01${value.counter}\x02`];
-    if ('now' in value && value.now === true) return [field, '\x03\x02'];
+    if ('counter' in value && typeof value.counter === 'string') {
+      return [field, `${MARK.COUNTER}${value.counter}${MARK.END}`];
+    }
+    if ('now' in value && value.now === true) return [field, `${MARK.COMPUTED}${MARK.END}`];
     if ('sum' in value && typeof value.sum === 'string') {
       const { sum, count, scale } = value as { sum: string; count: string; scale: number };
-      return [field, `\x03${sum}\x04${count}\x04${scale}\x02`];
+      return [field, `${MARK.COMPUTED}${[sum, count, scale].join(MARK.PART)}${MARK.END}`];
     }
     return [field, render(value as StatsTemplate)];
   });

@@ -1,53 +1,59 @@
 /**
- * Makes the indexes, unique values and counters of a collection those of its declaration: where they are missing, as
- * in a database that another program filled, or of another version. One replica builds under a lease, the others wait.
- * While it builds no commit passes: its script looks at the marker.
+ * Builds the indexes, unique values and counters of a collection. It runs if they have another version than the
+ * declaration, or if they are missing, as in a database that another program filled. One replica builds under a lease,
+ * and the others wait. No commit passes during a build, because `commit.lua` checks the marker of the version.
  */
-
 import { sleep } from '../../shared/clock.js';
 import { BrainError, messageOf } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
+import { LogOnce } from '../../shared/log-once.js';
+import { decode } from '../codec.js';
 import { countDeltas, indexMoves } from '../index-moves.js';
+import type { AnyCollection } from '../plan.js';
 import type { Lease } from '../store.js';
-import { decode, type Outcome } from '../transaction.js';
+import { WRITE } from './commit-operations.js';
 import { CommitProgram, leaseValue } from './commit-program.js';
 import { unavailable } from './errors.js';
-import { type AnyCollection, indexField } from './keys.js';
+import { indexField } from './keys.js';
 import type { RedisLeases } from './leases.js';
 import type { RedisLink } from './link.js';
 import { encodeOrder } from './order.js';
 import { SCRIPTS } from './scripts.js';
 
-/** How long a request waits for indexes that are being built. */
+/** How long a request waits for a build. */
 const REQUEST_WAIT_MS = 1500;
 const LEASE_MS = 10_000;
-const RETRY_MS = 250;
+/** How often a waiting replica looks whether the build of another one is finished. */
+const LOOK_MS = 250;
 const SCAN_COUNT = 4000;
-/** Documents per script: it must not hold up Redis for more than some milliseconds. */
+/** Documents per script call, so that it blocks Redis for only a few milliseconds. */
 const CHUNK = 200;
+/** A chunk fails its build after this many reads, each of which another program made out of date. */
+const MAX_CHUNK_ATTEMPTS = 20;
+const CHUNK_BACKOFF_MS = 5;
 const PROGRESS_MS = 5000;
-/** How many of the documents that cannot be read are named. */
-const NAMED = 5;
+/** The log names at most this many of the documents that the indexes leave out. */
+const MAX_REASONS = 5;
 
 interface Build {
   collection: AnyCollection;
   lease: Lease;
   marker: string;
   report: Report;
-  toldMs: number;
+  loggedMs: number;
 }
 
 interface Report {
   built: number;
   unreadable: number;
-  /** Documents which claim a unique value that another one has; the other keeps it. */
+  /** Documents with a unique value that another document already holds. The first one keeps it. */
   rivals: number;
-  /** The first few of both, with the reason. */
+  /** Why the first few documents of both kinds were left out. */
   reasons: string[];
 }
 
-/** A document as it was found, and the keys of its unique values by their names. */
-interface Found {
+/** A document as it was read, with the keys of its unique values. */
+interface ReadDocument {
   id: string;
   json: string;
   doc: unknown;
@@ -58,6 +64,8 @@ export class IndexBuilder {
   private readonly declared = new Map<string, AnyCollection>();
   private readonly running = new Map<string, Promise<void>>();
   private readonly wasReady = new Set<string>();
+  private readonly waitLog = new LogOnce(PROGRESS_MS);
+  private readonly retryLog = new LogOnce();
 
   constructor(
     private readonly link: RedisLink,
@@ -74,11 +82,11 @@ export class IndexBuilder {
     this.start(collection);
   }
 
-  /** Resolves when the indexes are those of the declaration; a request waits for it only so long. */
+  /** Resolves when the indexes have the version of the declaration. Rejects when the request has waited long enough. */
   async ready(collection: AnyCollection): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      const detail = `The indexes of ${collection.name} are being built; try again in a moment.`;
+      const detail = `A replica is building the indexes of ${collection.name}; try again in a moment.`;
       timer = setTimeout(() => reject(unavailable('index_rebuilding', detail)), REQUEST_WAIT_MS);
     });
     try {
@@ -104,6 +112,7 @@ export class IndexBuilder {
     return prepare;
   }
 
+  /** Builds, or waits for the build of another replica. A build of a large collection takes minutes, so the wait has no end. */
   private async prepare(collection: AnyCollection): Promise<void> {
     const { name, indexVersion } = collection;
     while (!this.link.closed) {
@@ -114,9 +123,9 @@ export class IndexBuilder {
         this.wasReady.add(name);
         return;
       }
-      // Two releases that run side by side must not build against each other without end: the newer one wins.
+      // Two releases that run side by side must not rebuild in turn for ever. The newer one wins.
       if (this.wasReady.has(name) && Number(marker) > indexVersion) {
-        const detail = `The indexes of ${name} belong to a newer release; this replica must be upgraded or restarted.`;
+        const detail = `The indexes of ${name} belong to a newer release. Upgrade this replica, or restart it to rebuild them.`;
         throw unavailable('index_rebuilding', detail);
       }
       const lease = await this.leases.acquire(`index:${name}`, LEASE_MS);
@@ -126,7 +135,11 @@ export class IndexBuilder {
         } finally {
           await this.leases.release(lease).catch(() => undefined);
         }
-      } else await sleep(RETRY_MS);
+      } else {
+        if (this.waitLog.isDue(name))
+          this.link.log.info(`${name}: waiting for another replica to build the indexes`);
+        await sleep(LOOK_MS);
+      }
     }
   }
 
@@ -135,14 +148,14 @@ export class IndexBuilder {
     const startedMs = performance.now();
     const marker = `building ${collection.indexVersion} ${lease.fence}`;
     const report: Report = { built: 0, unreadable: 0, rivals: 0, reasons: [] };
-    const build = { collection, lease, marker, report, toldMs: startedMs };
+    const build = { collection, lease, marker, report, loggedMs: startedMs };
     await this.link.command('hset', [keys.collections, indexField(collection.name), marker]);
     for await (const old of this.scan(keys.indexes(collection))) await this.link.command('unlink', old);
     const prefix = keys.document(collection, '');
     for await (const found of this.scan(prefix)) {
       for (let i = 0; i < found.length; i += CHUNK) {
         const ids = found.slice(i, i + CHUNK).map((key) => key.slice(prefix.length));
-        while (!(await this.buildChunk(build, ids)));
+        await this.buildChunkWithRetry(build, ids);
         await this.progress(build);
       }
     }
@@ -156,14 +169,31 @@ export class IndexBuilder {
     log.info(`${collection.name}: the indexes are built${untouched}`, counts);
   }
 
-  /** False where a document was changed meanwhile by somebody who knows nothing of indexes; then it is read again. */
+  private async buildChunkWithRetry(build: Build, ids: string[]): Promise<void> {
+    const { name } = build.collection;
+    for (let attempt = 1; !(await this.buildChunk(build, ids)); attempt += 1) {
+      if (attempt >= MAX_CHUNK_ATTEMPTS) {
+        const detail =
+          `Another program keeps changing documents of ${name}, so their indexes cannot be built. Stop its writes; the ` +
+          'next request starts the build again.';
+        throw unavailable('index_rebuilding', detail);
+      }
+      if (this.retryLog.isDue(name)) {
+        const message = `${name}: another program changed a document during the build of the indexes; reading it again`;
+        this.link.log.warn(message, { attempt });
+      }
+      await sleep(attempt * CHUNK_BACKOFF_MS);
+    }
+  }
+
+  /** False if another program has changed a document since it was read. Such a program does not know the marker. */
   private async buildChunk(build: Build, ids: string[]): Promise<boolean> {
     const { collection, report } = build;
     const { keys } = this.link;
     const documents = ids.map((id) => keys.document(collection, id));
     const jsons = (await this.link.command('mget', documents)) as (string | null)[];
     const chunk: Report = { built: 0, unreadable: 0, rivals: 0, reasons: [] };
-    const found: Found[] = [];
+    const found: ReadDocument[] = [];
     for (const [i, id] of ids.entries()) {
       try {
         found.push(this.read(collection, id, jsons[i] ?? undefined));
@@ -184,10 +214,10 @@ export class IndexBuilder {
       for (const [name, key] of claims) {
         const holder = holders.get(key) ?? id;
         holders.set(key, holder);
-        program.write('S', key, holder);
+        program.write(WRITE.SET_STRING, key, holder);
         if (holder === id) continue;
         chunk.rivals += 1;
-        chunk.reasons.push(`${id} (its ${name} is that of ${holder})`);
+        chunk.reasons.push(`${id} (${holder} holds its ${name})`);
       }
     }
     program.count(collection, sums);
@@ -195,29 +225,29 @@ export class IndexBuilder {
     report.built += chunk.built;
     report.unreadable += chunk.unreadable;
     report.rivals += chunk.rivals;
-    report.reasons.push(...chunk.reasons.slice(0, NAMED - report.reasons.length));
+    report.reasons.push(...chunk.reasons.slice(0, MAX_REASONS - report.reasons.length));
     return true;
   }
 
-  /** Throws where it cannot be indexed, for whatever reason. */
-  private read(collection: AnyCollection, id: string, json: string | undefined): Found {
-    if (json === undefined) throw new Error('its key holds no string');
+  /** Throws if the document cannot be indexed. The message becomes a reason in the log. */
+  private read(collection: AnyCollection, id: string, json: string | undefined): ReadDocument {
+    if (json === undefined) throw new Error('its key does not hold a string');
     const doc: unknown = decode(collection, id, json);
     if (collection.id(doc) !== id) throw new Error(`its id is ${collection.id(doc)}`);
     for (const { to } of indexMoves(collection, undefined, doc)) if (to) encodeOrder(to.order);
     for (const [name, delta] of Object.entries(countDeltas(collection, undefined, doc))) {
-      if (!Number.isSafeInteger(delta)) throw new Error(`its ${name} is no integer`);
+      if (!Number.isSafeInteger(delta)) throw new Error(`its ${name} is not an integer`);
     }
-    const claims: Found['claims'] = [];
-    for (const [name, of] of Object.entries(collection.unique ?? {})) {
-      const value = of(doc);
+    const claims: ReadDocument['claims'] = [];
+    for (const [name, valueIn] of Object.entries(collection.unique ?? {})) {
+      const value = valueIn(doc);
       if (value !== null) claims.push([name, this.link.keys.unique(collection, name, value)]);
     }
     return { id, json, doc, claims };
   }
 
-  /** Who has the unique values already, from chunks before. */
-  private async holders(found: Found[]): Promise<Map<string, string>> {
+  /** The documents of earlier chunks that hold these unique values, by key. */
+  private async holders(found: ReadDocument[]): Promise<Map<string, string>> {
     const claimed = found.flatMap(({ claims }) => claims.map(([, key]) => key));
     const holders = new Map<string, string>();
     if (claimed.length === 0) return holders;
@@ -226,7 +256,7 @@ export class IndexBuilder {
     return holders;
   }
 
-  /** Ids in the set which other programs read that have no document; they are left there, and counted. */
+  /** Counts the ids without a document in the set of ids. They stay there, because other programs read that set. */
   private async missing(collection: AnyCollection): Promise<number> {
     const { keys } = this.link;
     let missing = 0;
@@ -250,7 +280,7 @@ export class IndexBuilder {
     await this.commit(program);
   }
 
-  /** Every step demands that the lease and the marker are still ours. */
+  /** A program that checks that this replica still holds the lease and the marker. */
   private program({ collection, lease, marker }: Build): CommitProgram {
     const program = new CommitProgram(this.link.keys, randomId(16));
     const value = leaseValue(lease.fence, lease.token);
@@ -259,16 +289,15 @@ export class IndexBuilder {
     return program;
   }
 
-  /** False where a document is no longer as it was read. */
+  /** False if a document is no longer as it was read. */
   private async commit(program: CommitProgram): Promise<boolean> {
     const { keys, args } = program.build(false);
     const outcome = await this.link.script(SCRIPTS.commit, keys, args);
     if (typeof outcome !== 'number') return true;
-    const failure: Outcome | undefined = program.failure(outcome);
-    if (failure?.status === 'changed') return false;
+    if (program.failure(outcome)?.status === 'changed') return false;
     throw unavailable(
       'index_rebuilding',
-      'Another replica has begun to build the indexes; try again in a moment.',
+      'Another replica has started to build the indexes; try again in a moment.',
     );
   }
 
@@ -277,15 +306,15 @@ export class IndexBuilder {
     if (!(await this.leases.renew(lease, LEASE_MS))) {
       throw unavailable(
         'index_rebuilding',
-        'The lease to build the indexes was lost; try again in a moment.',
+        'This replica has lost the lease to build the indexes; try again in a moment.',
       );
     }
-    if (performance.now() - build.toldMs < PROGRESS_MS) return;
-    build.toldMs = performance.now();
+    if (performance.now() - build.loggedMs < PROGRESS_MS) return;
+    build.loggedMs = performance.now();
     this.link.log.info(`${collection.name}: building the indexes`, { documents: report.built });
   }
 
-  /** All keys with this prefix, some at a time; one that is there all the while is sure to be among them. */
+  /** All keys with this prefix, some at a time. A key that exists during the whole scan is found for certain. */
   private async *scan(prefix: string): AsyncGenerator<string[]> {
     let cursor = '0';
     do {

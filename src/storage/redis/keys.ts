@@ -1,24 +1,22 @@
-/** The name of every key that we have in Redis. */
+/** The name of every key in Redis. */
 import { digest, sha256 } from '../../shared/ids.js';
 import { indexName } from '../event-log.js';
 import { ALL } from '../index-moves.js';
-import { type PlannedDocument } from '../transaction.js';
-
-/** One adapter keeps the documents of many collections. */
-export type AnyCollection = PlannedDocument['collection'];
+import type { AnyCollection } from '../plan.js';
 
 /**
- * The names of all keys. The first ones stand in the contract and are read by other programs; everything of our own is
- * under `sys`. Values that come from users are hashed, except the ids, which the contract wants as they are.
+ * The names of all keys. Other programs read the documents, ids, entries, stats and the stream by contract. All other
+ * keys are private and are under `sys`. A value that comes from a user is hashed. The ids are not, because the contract
+ * has them in the key names.
  */
 export class RedisKeys {
   readonly stream: string;
   /** A hash with two fields for each collection: the version of its indexes, and its revision. */
   readonly collections: string;
   readonly fences: string;
-  /** Written for its place in the replication: what stands before it has reached whoever has it. */
+  /** A replica that has this write also has every write before it. See `ReplicaAck`. */
   readonly barrier: string;
-  /** A hash: the id of each server that took writes, and where its history of the log begins. */
+  /** A hash: the id of each server that took writes, and the position where its history of the log begins. */
   readonly terms: string;
 
   constructor(readonly prefix: string) {
@@ -45,7 +43,7 @@ export class RedisKeys {
     return `${this.prefix}:${name}:stats`;
   }
 
-  /** Under which all indexes, unique values and counters of a collection stand, whatever their version. */
+  /** The prefix of all indexes, unique values and counters of a collection, of every version. */
   indexes({ name }: AnyCollection): string {
     return `${this.prefix}:sys:index:${name}:`;
   }
@@ -63,7 +61,7 @@ export class RedisKeys {
     return `${this.indexes(collection)}${collection.indexVersion}:counts`;
   }
 
-  /** What the keys of the events' index begin with; the name of what they are found by follows. */
+  /** The prefix of the keys of the event index. The name of the index key follows. */
   get eventIndex(): string {
     return `${this.prefix}:sys:events:`;
   }
@@ -89,7 +87,7 @@ export class RedisKeys {
   }
 }
 
-/** The fields of `collections`. */
+/** The fields of the hash `collections`. */
 export function indexField(name: string): string {
   return `${name}.index`;
 }

@@ -1,4 +1,5 @@
-/** A page of a list, asked of `scripts/list.lua` in one round trip. */
+/** Reads a page of a list with one call of `scripts/list.lua`. */
+import { decode } from '../codec.js';
 import { readCursor, writeCursor } from '../cursor.js';
 import { ALL } from '../index-moves.js';
 import {
@@ -10,7 +11,6 @@ import {
   MAX_PAGE,
   type Page,
 } from '../store.js';
-import { decode } from '../transaction.js';
 import type { RedisLink } from './link.js';
 import { decodeOrder, encodeOrder, ORDER_LENGTH } from './order.js';
 import { SCRIPTS } from './scripts.js';
@@ -53,7 +53,7 @@ export async function listPage<T>(
   return { rows, total: total < 0 ? null : total, next };
 }
 
-/** Beyond the largest number there is nothing to be found, and nothing to be cut off either. */
+/** An infinite bound becomes the largest number, beyond which there are no rows. */
 function boundOf(order: number | undefined): string {
   if (order === undefined) return '';
   return encodeOrder(Math.max(-Number.MAX_VALUE, Math.min(Number.MAX_VALUE, order)));

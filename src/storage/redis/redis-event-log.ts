@@ -1,10 +1,10 @@
-/** `EventLog` on a stream of Redis; events of a transaction are appended by the script of its commit. */
+/** `EventLog` on a Redis stream. `scripts/commit.lua` appends the events of a transaction. */
 import { BrainError, isBrainError } from '../../shared/errors.js';
 import {
   EventLog,
   type EventRecord,
   type Fork,
-  indexKeys,
+  indexKeysOf,
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
@@ -36,7 +36,7 @@ type Bounds = [
 
 export class RedisEventLog extends EventLog {
   private readonly records: TransactionRecords;
-  /** Batches that were sent without an answer: what was sent then may arrive at any time, so their records stay. */
+  /** Batches without an answer. A copy of them may still arrive, so their records must stay. */
   private readonly unanswered = new Set<string>();
 
   constructor(
@@ -82,7 +82,7 @@ export class RedisEventLog extends EventLog {
     const record = String(await this.link.script(SCRIPTS.commit, keys, args));
     const [position = '', refused] = record.split('\n');
     if (refused) {
-      const detail = `The event log refuses events: ${refused}. Rename or remove that key.`;
+      const detail = `The event log refuses events: ${refused}. Rename or remove that key in Redis.`;
       throw new BrainError('conflict', 'log_refused', detail);
     }
     return position;
@@ -103,10 +103,10 @@ export class RedisEventLog extends EventLog {
   async bounds(): Promise<LogBounds> {
     const found = await this.link.script(SCRIPTS.logBounds, [this.link.keys.stream], []);
     const [length, first, last, deleted, removed, fields] = found as Bounds;
-    // XTRIM leaves no mark, so what another program cut off is told by what is left.
-    const cut = removed > 0 && first !== '' ? positionBefore(first) : null;
+    // XTRIM leaves no mark. If another program trimmed the stream, the first event shows up to where.
+    const trimmedByOther = removed > 0 && first !== '' ? positionBefore(first) : null;
     const end = last === '' ? null : loggedOf([last, fields]);
-    return { first: first || null, last: end && last, end, length, trimmed: deleted || cut };
+    return { first: first || null, last: end && last, end, length, trimmed: deleted || trimmedByOther };
   }
 
   async has(place: Place): Promise<boolean> {
@@ -123,7 +123,7 @@ export class RedisEventLog extends EventLog {
     try {
       return forksOf(await this.link.command('hgetall', [this.link.keys.terms]));
     } catch (error) {
-      // Readers go on without them.
+      // Readers work without forks; a rollback is then reported less exactly.
       if (isBrainError(error, 'store_wrong_type')) return [];
       throw error;
     }
@@ -133,10 +133,10 @@ export class RedisEventLog extends EventLog {
     return this.link.terms.acknowledged();
   }
 
-  /** On a connection of its own, because a command that waits would hold up all others. */
+  /** Uses a connection of its own, because a command that waits blocks all commands after it. */
   async next(after: Place, limit: number, wait?: Wait): Promise<LogTail> {
     const link = this.link.blockingLink();
-    // Noted before it is asked: what is read may belong to a younger history, never to an older one.
+    // Read before the request, so that the events never belong to an older history than these forks.
     const { forks } = link.terms;
     const { position } = after;
     const { stream } = this.link.keys;
@@ -144,7 +144,7 @@ export class RedisEventLog extends EventLog {
     const args = ['COUNT', limit, ...block, 'STREAMS', stream, position];
     const answers = Promise.all([
       link.command('xread', args, stream),
-      // Asked behind it on the same connection: what was there then was there while the events were read.
+      // Sent after the read on the same connection: if the event is there now, it was there during the read.
       link.command('xrange', [stream, position, position]),
     ]);
     const answer = await unlessAborted(answers, wait?.signal);
@@ -156,18 +156,18 @@ export class RedisEventLog extends EventLog {
   async trim(
     position: string,
     limit: number,
-    tell?: (gone: LoggedEvent[]) => EventRecord,
+    report?: (removed: LoggedEvent[]) => EventRecord,
   ): Promise<LoggedEvent[]> {
     const { keys } = this.link;
     const range = [keys.stream, '-', `(${position}`, 'COUNT', limit];
     const events = ((await this.link.command('xrange', range)) as Entry[]).map(loggedOf);
     if (events.length === 0) return [];
     const indexes: string[] = [];
-    const args: (string | number)[] = [tell ? tell(events).json : ''];
+    const args: (string | number)[] = [report ? report(events).json : ''];
     for (const event of events) {
-      const under = keysOf(event.json);
-      for (const key of under) indexes.push(keys.events(key));
-      args.push(event.position, placeOf(event.position), under.length);
+      const indexKeys = indexKeysOf(event.json);
+      for (const key of indexKeys) indexes.push(keys.events(key));
+      args.push(event.position, placeOf(event.position), indexKeys.length);
     }
     await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], args);
     return events;
@@ -186,9 +186,10 @@ export class RedisEventLog extends EventLog {
 }
 
 /**
- * A batch goes to Redis in pieces, one behind the other on one connection: each holds up Redis, and whoever waits for it, for
- * a millisecond, and a longer text is an object that V8 maps from the system anew for each batch. All are applied once, by the
- * id of the batch. One that is refused is sent again with the batch, and then comes behind those that were not.
+ * Splits a batch into pieces, which are sent in order on one connection. Each piece blocks Redis for about a millisecond,
+ * so other commands get their turn in between; and V8 allocates a longer text anew from the system for each batch. The id
+ * of the batch makes sure that each piece is applied once. A refused piece is sent again with the batch, and its events
+ * then come after those of the other pieces.
  */
 function piecesOf(events: EventRecord[]): EventRecord[][] {
   const pieces: EventRecord[][] = [];
@@ -204,7 +205,7 @@ function piecesOf(events: EventRecord[]): EventRecord[][] {
   return pieces;
 }
 
-/** Nothing where the signal came first; what is under way then ends with its connection. */
+/** Resolves with undefined if the signal comes first. The commands that still run then end with their connection. */
 function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T | undefined> {
   if (!signal) return work;
   return new Promise((resolve, reject) => {
@@ -219,12 +220,12 @@ function loggedOf([position, fields]: Entry): LoggedEvent {
   return { position, json: fields[fields.indexOf('event') + 1] ?? '' };
 }
 
-/** The event that the reader saw there, where it knows what it saw: another history may have another at that position. */
+/** Compares the event as well, if the reader knows it: another history may have another event at that position. */
 function isAt({ json }: Place, [found]: (Entry | undefined)[]): boolean {
   return found !== undefined && (json === undefined || json === loggedOf(found).json);
 }
 
-/** A position as a member of an index, where the order of the bytes is that of the log. */
+/** The member of an index for a position. The members sort by bytes in the order of the log. */
 function placeOf(position: string): string {
   return splitPosition(position)
     .map((part) => String(part).padStart(15, '0'))
@@ -234,12 +235,4 @@ function placeOf(position: string): string {
 function boundOf(bound: string | undefined): string | undefined {
   if (bound === undefined) return undefined;
   return bound.startsWith('(') ? `(${placeOf(bound.slice(1))}` : `[${placeOf(bound)}`;
-}
-
-function keysOf(json: string): string[] {
-  try {
-    return indexKeys(JSON.parse(json) as Parameters<typeof indexKeys>[0]);
-  } catch {
-    return [];
-  }
 }

@@ -1,7 +1,18 @@
-/** `Store` on Redis: many processes, one script per commit. */
+/** `Store` on Redis: many processes, and one script call per commit. */
 import { isBrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
+import { decode, parseEntry } from '../codec.js';
 import { readOffset, writeCursor } from '../cursor.js';
+import {
+  type AnyCollection,
+  type Found,
+  type Outcome,
+  type Plan,
+  readsOneThing,
+  removesOnly,
+  writesNothing,
+  writtenCollections,
+} from '../plan.js';
 import { KeyedQueues } from '../queues.js';
 import {
   type Collection,
@@ -14,25 +25,14 @@ import {
   type StoreTime,
   type Tx,
 } from '../store.js';
-import {
-  damaged,
-  decode,
-  type Found,
-  type Outcome,
-  type Plan,
-  readsOneThing,
-  removesOnly,
-  runTransaction,
-  type TransactionBackend,
-  writesNothing,
-} from '../transaction.js';
+import { runTransaction, type TransactionBackend } from '../transaction.js';
 import { WriteCheck } from '../write-check.js';
 import { RedisClock } from './clock.js';
+import { WRITE } from './commit-operations.js';
 import { CommitProgram, programOf } from './commit-program.js';
 import { explained, unavailable } from './errors.js';
 import { healthOf } from './health.js';
 import { IndexBuilder } from './index-builder.js';
-import type { AnyCollection } from './keys.js';
 import { RedisLeases } from './leases.js';
 import type { RedisLink } from './link.js';
 import { listPage } from './list.js';
@@ -42,8 +42,9 @@ import { TransactionRecords } from './transaction-records.js';
 import { Watcher } from './watcher.js';
 
 const NO_TIME =
-  'Redis does not tell its time, so no mission is due and nothing is removed for its age: allow its user the command TIME.';
-/** A transaction hears within two seconds what became of it, whatever its commands are waiting for. */
+  'Redis does not report its time. So no mission becomes due, and nothing is removed for its age. Allow the user in REDIS_URL ' +
+  'the command TIME.';
+/** A caller must get an answer within two seconds, whatever the commands of its transaction wait for. */
 const TRANSACTION_MS = 1750;
 
 export class RedisStore extends Store implements TransactionBackend {
@@ -51,7 +52,7 @@ export class RedisStore extends Store implements TransactionBackend {
   private readonly queues = new KeyedQueues();
   private readonly time: RedisClock;
   private readonly leases: RedisLeases;
-  private readonly adoption: IndexBuilder;
+  private readonly indexes: IndexBuilder;
   private readonly revisions: Watcher;
   private readonly records: TransactionRecords;
   private readonly writes = new WriteCheck(() => this.tryWrite());
@@ -63,13 +64,13 @@ export class RedisStore extends Store implements TransactionBackend {
     super();
     this.time = new RedisClock(link);
     this.leases = new RedisLeases(link);
-    this.adoption = new IndexBuilder(link, this.leases);
+    this.indexes = new IndexBuilder(link, this.leases);
     this.revisions = new Watcher(link);
     this.records = new TransactionRecords(link);
   }
 
   declare<T>(collection: Collection<T>): void {
-    this.adoption.declare(collection);
+    this.indexes.declare(collection);
   }
 
   async transaction<T>(
@@ -79,7 +80,7 @@ export class RedisStore extends Store implements TransactionBackend {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
       const detail =
-        'The store takes too long; try again in a moment. The outcome of this request may be unknown.';
+        'The store takes too long. The outcome of this request may be unknown; try again in a moment.';
       timer = setTimeout(() => reject(unavailable('store_timeout', detail)), TRANSACTION_MS);
     });
     try {
@@ -127,7 +128,7 @@ export class RedisStore extends Store implements TransactionBackend {
     const found = (await this.link.command('lrange', [key, first, first + page.limit])) as string[];
     const more = found.length > page.limit;
     return {
-      entries: found.slice(0, page.limit).map((json) => parseEntry(key, json)),
+      entries: found.slice(0, page.limit).map((json) => parseEntry(json, `an entry of the list ${key}`)),
       next: more ? writeCursor({ order: first + page.limit, id: '' }) : null,
     };
   }
@@ -202,10 +203,10 @@ export class RedisStore extends Store implements TransactionBackend {
   }
 
   async commit(planned: Plan): Promise<Outcome> {
-    // Where replicas have to confirm it, it is read again, so that this and the WAIT behind it are of one connection.
-    const isTrue = readsOneThing(planned) && this.link.waitFor === 0;
-    if (isTrue && !planned.record) return { status: 'done' };
-    const plan = isTrue ? { ...planned, documents: [], uniques: [] } : planned;
+    // With BRAIN_REDIS_WAIT the check reads again, so that the read and its WAIT use the same connection.
+    const needsNoCheck = readsOneThing(planned) && this.link.waitFor === 0;
+    if (needsNoCheck && !planned.record) return { status: 'done' };
+    const plan = needsNoCheck ? { ...planned, documents: [], uniques: [] } : planned;
     const program = programOf(this.link.keys, plan);
     const frees = removesOnly(plan);
     const { keys, args } = program.build(frees);
@@ -217,8 +218,8 @@ export class RedisStore extends Store implements TransactionBackend {
       this.writes.doubted();
       const collection = isBrainError(error, 'index_rebuilding') && staleOf(plan, error.more.cause);
       if (!collection) throw error;
-      // What was read by these indexes is worth nothing: the work begins anew when they are there.
-      await this.adoption.ready(collection);
+      // The work may have read by the wrong indexes. It runs again when they are built.
+      await this.indexes.ready(collection);
       return { status: 'changed', what: `indexes/${collection.name}` };
     }
     if (typeof answer === 'number') {
@@ -226,11 +227,9 @@ export class RedisStore extends Store implements TransactionBackend {
       return failure.status === 'taken' ? { ...failure, durable: this.replication.ofRead() } : failure;
     }
     if (writesNothing(plan)) return { status: 'done', durable: this.replication.ofRead() };
-    // Sent twice, the first one may still be on its way: only then its record must stay.
+    // After a reconnect a first copy of the request may still arrive. Then the record must stay.
     if (this.link.epoch === epoch) this.records.forget(program.recordKey);
-    for (const name of new Set(plan.documents.filter((d) => d.written).map((d) => d.collection.name))) {
-      this.revisions.committed(name, plan.id);
-    }
+    for (const name of writtenCollections(plan)) this.revisions.committed(name, plan.id);
     const [position, refused] = String(answer).split('\n');
     if (position) this.link.terms.acknowledge(position, plan.events.at(-1)?.json);
     const durable = this.replication.ofWritten();
@@ -238,10 +237,10 @@ export class RedisStore extends Store implements TransactionBackend {
     return { status: 'done', refused: refused || undefined, durable };
   }
 
-  /** A commit that changes nothing; it is refused where every other one is. */
+  /** A commit that changes nothing. Redis refuses it when it refuses all other commits. */
   private async tryWrite(): Promise<void> {
     const program = new CommitProgram(this.link.keys, randomId(16));
-    program.write('S', this.link.keys.barrier, '');
+    program.write(WRITE.SET_STRING, this.link.keys.barrier, '');
     const { keys, args } = program.build(false);
     await this.link.script(SCRIPTS.commit, keys, args);
     this.records.forget(program.recordKey);
@@ -254,13 +253,13 @@ export class RedisStore extends Store implements TransactionBackend {
     return this.indexed(collection, () => this.link.script(script, keys, args));
   }
 
-  /** Reads by an index, which is built first where it is missing. */
+  /** Reads by an index. A missing index is built first. */
   private async indexed<T>(collection: AnyCollection, read: () => Promise<T>): Promise<T> {
     try {
       return await read();
     } catch (error) {
       if (!isBrainError(error, 'index_rebuilding')) throw error;
-      await this.adoption.ready(collection);
+      await this.indexes.ready(collection);
       return read();
     }
   }
@@ -269,12 +268,4 @@ export class RedisStore extends Store implements TransactionBackend {
 function staleOf(plan: Plan, cause: unknown): AnyCollection | undefined {
   const name = /^STALEINDEX (.+)$/.exec(cause instanceof Error ? cause.message : '')?.[1];
   return [...plan.documents, ...plan.uniques].find(({ collection }) => collection.name === name)?.collection;
-}
-
-function parseEntry(key: string, json: string): object {
-  try {
-    return JSON.parse(json) as object;
-  } catch (cause) {
-    throw damaged(`an entry of the list ${key}`, cause);
-  }
 }

@@ -1,53 +1,96 @@
 --[[
-Commits a transaction: every check, then every write, then the events. A script that errors half-way is not rolled
-back, so whatever could fail is looked at before the first write. A call costs far more than what it does, so keys are
-looked at together where a command allows it.
+Commits a transaction: first all checks, then all writes, then the events. Redis does not roll a script back when it fails
+half-way. So everything that can fail is checked before the first write. A call of a command costs more than the command
+itself, so one call handles many keys where the command allows it.
 
-KEYS[1]   the record of this transaction: one that is sent twice is applied once
-KEYS[2…]  one key for each operation, in their order; behind them, where there are events, the stream, and what the keys
-          of its index begin with (they are in the same slot, and too many to be named one by one)
-ARGV[1]   the operations, one character each, checks first
-ARGV[2]   the id of the transaction, which becomes the revision of the collections it changes
-ARGV[3]   how many of the operations are checks
+KEYS[1]   the record of this transaction, by which a transaction that is sent twice is applied once
+KEYS[2…]  one key for each operation, in the order of the operations. With events, two more follow: the stream, and the
+          prefix of the keys of its index. Those keys are in the same slot, and too many to be named.
+ARGV[1]   the operations, one letter each, checks first
+ARGV[2]   the id of the transaction, which becomes the revision of the changed collections
+ARGV[3]   the number of checks among the operations
 ARGV[4]   how long the record is kept, in seconds
-ARGV[5]   how long an idempotency key is kept, in seconds
-ARGV[6…]  the arguments of the operations, in their order; behind them the number of events, and as one text for each
-          a line with its JSON and a line with the names under which the index finds it
+ARGV[5]   how long an idempotency record is kept, in seconds
+ARGV[6…]  the arguments of the operations, in the order of the operations. Then the number of events. Then one text with
+          two lines for each event: its JSON, and the names by which the index finds it.
 
-Checks    a                 there is no such key
-          e value           the string at the key is this
-          v collection version   the indexes of the collection have this version
-Removals  D, L              a string, a list
-          U value           a string where it is this one
-          R, J member       from a set, from an ordered index
-Writes    S, O value        sets a string, sets one that is kept as long as an idempotency key
-          A, I member       adds to a set, to an ordered index
-          P value           appends to a list
-          M field value     sets a field of a hash
-          H n (field delta)…  adds to counters
-          T template        sets a string, rendered from the counters of the H before it: \1name\2 is a counter,
-                            \3sum\4count\4scale\2 a mean or null, \3\2 the time in seconds
+The operations. `commit-operations.ts` has the same names.
 
-A script decides with its first write whether Redis is full. Removals that stand first are therefore done also when it
-is; of any other transaction the first write is refused, and then nothing of it is done.
+  Checks
+    a  EXPECT_ABSENT                               the key does not exist
+    e  EXPECT_VALUE            value               the key holds this string
+    v  EXPECT_INDEX_VERSION    collection version  the indexes of the collection have this version
+  Removals
+    D  DELETE_STRING
+    L  DELETE_LIST
+    U  DELETE_STRING_IF_EQUAL  value
+    R  REMOVE_FROM_SET         member
+    J  REMOVE_FROM_INDEX       member              an index is an ordered set
+  Writes
+    S  SET_STRING              value
+    O  SET_IDEMPOTENCY_RECORD  value               expires after ARGV[5]
+    A  ADD_TO_SET              member
+    I  ADD_TO_INDEX            member
+    P  APPEND_TO_LIST          value
+    M  SET_FIELD               field value         a field of a hash
+    H  ADD_TO_COUNTERS         n (field delta)…    fields of a hash; a field that becomes 0 is removed
+    T  RENDER_STATS            template            sets a string, made from the counters of the last ADD_TO_COUNTERS
 
-Returns   the record of the transaction as a string: the position of its last event, a line break, and why the log
-          refused the events, if it did; or the number of the operation whose check failed. What only checks leaves no
-          record and returns an empty string
+The marks of a template. `commit-operations.ts` has the same names, without MARK_.
+
+    \1  MARK_COUNTER   \1name\2 is the value of a counter
+    \2  MARK_END       ends a place
+    \3  MARK_COMPUTED  \3sum\4count\4scale\2 is sum / count / scale, or null without a count; \3\2 is the time in seconds
+    \4  MARK_PART      separates the parts of a mean
+
+The first write of a script decides whether Redis is full. So a transaction that only removes puts its removals first,
+and passes. The first write of any other transaction is refused, and then nothing of it is done.
+
+Returns   the record of the transaction as a string: the position of its last event, a line break, and the reason why the
+          log refused the events, if it did. Or the number of the operation whose check failed. A transaction that only
+          checks leaves no record and returns an empty string.
 Errors    WRONGTYPE <type> at <key>, DAMAGED <field> of <key>, STALEINDEX <collection>
 ]]
+local EXPECT_ABSENT = 'a'
+local EXPECT_VALUE = 'e'
+local EXPECT_INDEX_VERSION = 'v'
+local DELETE_STRING = 'D'
+local DELETE_LIST = 'L'
+local DELETE_STRING_IF_EQUAL = 'U'
+local REMOVE_FROM_SET = 'R'
+local REMOVE_FROM_INDEX = 'J'
+local SET_STRING = 'S'
+local SET_IDEMPOTENCY_RECORD = 'O'
+local ADD_TO_SET = 'A'
+local ADD_TO_INDEX = 'I'
+local APPEND_TO_LIST = 'P'
+local SET_FIELD = 'M'
+local ADD_TO_COUNTERS = 'H'
+local RENDER_STATS = 'T'
+
+local MARK_COUNTER = '\1'
+local MARK_END = '\2'
+local MARK_COMPUTED = '\3'
+local MARK_PART = '\4'
+
+-- The type that the key of an operation must have, if it exists.
 local TYPES = {
-  D = 'string', U = 'string', L = 'list', R = 'set', J = 'zset', S = 'string', O = 'string', A = 'set', I = 'zset',
-  P = 'list', M = 'hash', H = 'hash', T = 'string', v = 'hash', e = 'string',
+  [EXPECT_VALUE] = 'string', [EXPECT_INDEX_VERSION] = 'hash',
+  [DELETE_STRING] = 'string', [DELETE_LIST] = 'list', [DELETE_STRING_IF_EQUAL] = 'string',
+  [REMOVE_FROM_SET] = 'set', [REMOVE_FROM_INDEX] = 'zset',
+  [SET_STRING] = 'string', [SET_IDEMPOTENCY_RECORD] = 'string', [ADD_TO_SET] = 'set', [ADD_TO_INDEX] = 'zset',
+  [APPEND_TO_LIST] = 'list', [SET_FIELD] = 'hash', [ADD_TO_COUNTERS] = 'hash', [RENDER_STATS] = 'string',
 }
--- How many arguments an operation has, where it is not one.
-local WIDTH = { a = 0, v = 2, D = 0, L = 0, M = 2 }
+-- The number of arguments of an operation, if it is not one. ADD_TO_COUNTERS names its own number.
+local WIDTH = {
+  [EXPECT_ABSENT] = 0, [EXPECT_INDEX_VERSION] = 2, [DELETE_STRING] = 0, [DELETE_LIST] = 0, [SET_FIELD] = 2,
+}
 
 local ops, checks, typed = ARGV[1], tonumber(ARGV[3]), {}
 
 local function wrong_type(found, key) return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. key) end
 
--- The type that is in the way; it is asked once, because most keys are named twice.
+-- The wrong type of a key, or nothing. Most keys are named twice, so the type of a key is read once.
 local function other_type(key, op)
   if typed[key] then return nil end
   local found = redis.call('TYPE', key).ok
@@ -55,24 +98,24 @@ local function other_type(key, op)
   typed[key] = true
 end
 
--- Lua hands no more than some thousand arguments to a call.
+-- Lua passes at most some thousand arguments to a call.
 local function sliced(args, call)
   for from = 1, #args, 1000 do call(unpack(args, from, math.min(from + 999, #args))) end
 end
 
--- The strings that must be as they were read, in one call, and whether nothing stands where nothing must be.
+-- One call looks for the keys that must not exist, and one reads the strings that must be unchanged.
 local absent, present = { KEYS[1] }, {}
 for i = 1, checks do
   local op = string.sub(ops, i, i)
-  if op == 'a' then absent[#absent + 1] = KEYS[i + 1]
-  elseif op == 'e' then present[#present + 1] = KEYS[i + 1] end
+  if op == EXPECT_ABSENT then absent[#absent + 1] = KEYS[i + 1]
+  elseif op == EXPECT_VALUE then present[#present + 1] = KEYS[i + 1] end
 end
-local in_the_way = false
-sliced(absent, function(...) in_the_way = redis.call('EXISTS', ...) > 0 or in_the_way end)
-if in_the_way then
+local some_exist = false
+sliced(absent, function(...) some_exist = redis.call('EXISTS', ...) > 0 or some_exist end)
+if some_exist then
   local recorded = redis.call('GET', KEYS[1])
   if recorded then
-    -- A write, so that a WAIT behind it on this connection also covers what an earlier connection has written.
+    -- A WAIT on this connection then also covers what an earlier connection has written.
     redis.call('EXPIRE', KEYS[1], ARGV[4])
     return recorded
   end
@@ -86,20 +129,20 @@ end)
 local arg = 6
 for i = 1, checks do
   local op, key = string.sub(ops, i, i), KEYS[i + 1]
-  if op == 'e' then
+  if op == EXPECT_VALUE then
     value_at = value_at + 1
     if values[value_at] ~= ARGV[arg] then
       local found = other_type(key, op)
       if found then return wrong_type(found, key) end
       return i
     end
-  elseif op == 'v' then
+  elseif op == EXPECT_INDEX_VERSION then
     local found = other_type(key, op)
     if found then return wrong_type(found, key) end
     if redis.call('HGET', key, ARGV[arg] .. '.index') ~= ARGV[arg + 1] then
       return redis.error_reply('STALEINDEX ' .. ARGV[arg])
     end
-  elseif in_the_way then
+  elseif some_exist then
     local found = redis.call('TYPE', key).ok
     if found == 'string' then return i end
     if found ~= 'none' then return wrong_type(found, key) end
@@ -108,7 +151,7 @@ for i = 1, checks do
   arg = arg + (WIDTH[op] or 1)
 end
 
--- The counters of a collection as they stand there, or the name of one that is no integer.
+-- The counters of a collection, or nothing and the name of a counter that is not an integer.
 local function read_counters(key)
   local found, counters = redis.call('HGETALL', key), {}
   for i = 1, #found, 2 do
@@ -124,7 +167,7 @@ for i = checks + 1, #ops do
   local op, key = string.sub(ops, i, i), KEYS[i + 1]
   local found, field = other_type(key, op), nil
   if found then return wrong_type(found, key) end
-  if op == 'H' then
+  if op == ADD_TO_COUNTERS then
     counters[key], field = read_counters(key)
     if field then return redis.error_reply('DAMAGED ' .. field .. ' of ' .. key) end
     arg = arg + 1 + 2 * tonumber(ARGV[arg])
@@ -133,7 +176,7 @@ for i = checks + 1, #ops do
   end
 end
 
--- The shortest text that means this number: %.17g alone would write 0.1 as 0.10000000000000001.
+-- The shortest text of a number: %.17g alone writes 0.1 as 0.10000000000000001.
 local function number_text(value)
   for digits = 15, 17 do
     local text = string.format('%.' .. digits .. 'g', value)
@@ -141,16 +184,18 @@ local function number_text(value)
   end
 end
 
--- cjson would cut fractions to 14 digits and write large integers as 1e+14, so the text is made here.
+-- cjson cuts fractions to 14 digits and writes large integers as 1e+14, so the text is made here.
 local function render(template, counts)
   setmetatable(counts, { __index = function() return '0' end })
-  local text = string.gsub(template, '\1([^\2]*)\2', counts)
-  return (string.gsub(text, '\3([^\2]*)\2', function(place)
+  local name = '([^' .. MARK_END .. ']*)' .. MARK_END
+  local part = '([^' .. MARK_PART .. ']*)'
+  local text = string.gsub(template, MARK_COUNTER .. name, counts)
+  return (string.gsub(text, MARK_COMPUTED .. name, function(place)
     if place == '' then
       local time = redis.call('TIME')
       return time[1] .. '.' .. string.format('%03d', math.floor(tonumber(time[2]) / 1000))
     end
-    local sum, count, scale = string.match(place, '^([^\4]*)\4([^\4]*)\4(.*)$')
+    local sum, count, scale = string.match(place, '^' .. part .. MARK_PART .. part .. MARK_PART .. '(.*)$')
     local divisor = tonumber(counts[count])
     if divisor == 0 then return 'null' end
     return number_text(tonumber(counts[sum]) / divisor / tonumber(scale))
@@ -179,34 +224,34 @@ local counts
 arg = first_arg
 for i = checks + 1, #ops do
   local op, key, value = string.sub(ops, i, i), KEYS[i + 1], ARGV[arg]
-  if op == 'S' then redis.call('SET', key, value)
-  elseif op == 'I' then redis.call('ZADD', key, '0', value)
-  elseif op == 'J' then redis.call('ZREM', key, value)
-  elseif op == 'A' then redis.call('SADD', key, value)
-  elseif op == 'M' then redis.call('HSET', key, value, ARGV[arg + 1])
-  elseif op == 'H' then
+  if op == SET_STRING then redis.call('SET', key, value)
+  elseif op == ADD_TO_INDEX then redis.call('ZADD', key, '0', value)
+  elseif op == REMOVE_FROM_INDEX then redis.call('ZREM', key, value)
+  elseif op == ADD_TO_SET then redis.call('SADD', key, value)
+  elseif op == SET_FIELD then redis.call('HSET', key, value, ARGV[arg + 1])
+  elseif op == ADD_TO_COUNTERS then
     counts = counters[key]
     add(key, counts, arg + 1, tonumber(value))
-  elseif op == 'T' then redis.call('SET', key, render(value, counts))
-  elseif op == 'D' or op == 'L' then redis.call('DEL', key)
-  elseif op == 'R' then redis.call('SREM', key, value)
-  elseif op == 'P' then redis.call('RPUSH', key, value)
-  elseif op == 'O' then redis.call('SET', key, value, 'EX', ARGV[5])
-  elseif op == 'U' and redis.call('GET', key) == value then redis.call('DEL', key)
+  elseif op == RENDER_STATS then redis.call('SET', key, render(value, counts))
+  elseif op == DELETE_STRING or op == DELETE_LIST then redis.call('DEL', key)
+  elseif op == REMOVE_FROM_SET then redis.call('SREM', key, value)
+  elseif op == APPEND_TO_LIST then redis.call('RPUSH', key, value)
+  elseif op == SET_IDEMPOTENCY_RECORD then redis.call('SET', key, value, 'EX', ARGV[5])
+  elseif op == DELETE_STRING_IF_EQUAL and redis.call('GET', key) == value then redis.call('DEL', key)
   end
-  arg = arg + (op == 'H' and 1 + 2 * tonumber(value) or WIDTH[op] or 1)
+  arg = arg + (op == ADD_TO_COUNTERS and 1 + 2 * tonumber(value) or WIDTH[op] or 1)
 end
 
--- Of a position as a member of an index, where the order of the bytes is that of the log.
+-- The member of an index for a position. The members sort by bytes in the order of the log.
 local ZEROS = '000000000000000'
 local function place_of(id)
   local dash = string.find(id, '-', 1, true)
   return string.sub(ZEROS, dash) .. string.sub(id, 1, dash) .. string.sub(ZEROS, #id - dash + 1) .. string.sub(id, dash + 1)
 end
 
--- The state stands whatever the log says; it takes all of the events or none, and what it refuses is told, so that a gap will
--- say so. An index key gets its entries in one call. The texts are cut by find and sub: patterns with captures took half
--- of the time that a batch of events holds up Redis.
+-- Appends all events or none, and never fails: the documents are written already. When the log refuses the events, the
+-- record says why, and a gap will report them. Each index key gets its entries in one call. The text is split with find and
+-- sub, because patterns with captures took half of the time of a batch.
 local function append(events)
   local stream, index, at = KEYS[#ops + 2], KEYS[#ops + 3], 1
   local ids, entries = {}, {}
@@ -214,7 +259,7 @@ local function append(events)
     local event_end = string.find(events, '\n', at, true)
     local names_end = string.find(events, '\n', event_end + 1, true)
     local id = redis.pcall('XADD', stream, '*', 'event', string.sub(events, at, event_end - 1))
-    -- Only the first can be refused: a stream that took one takes those behind it.
+    -- Only the first event can be refused: a stream that took one takes the rest.
     if type(id) == 'table' then return '', stream .. ': ' .. id.err end
     local place = place_of(id)
     for name in string.gmatch(string.sub(events, event_end + 1, names_end - 1), '%S+') do
@@ -249,12 +294,12 @@ local record, events = '', tonumber(ARGV[arg])
 if checks == #ops and events == 0 then return record end
 if events > 0 then
   local last, refused = append(ARGV[arg + 1])
-  -- Where nothing was written before it, that Redis is full is not the log's own trouble.
+  -- Nothing was written before the events, so a full Redis refuses the whole transaction, not only the events.
   if checks == #ops and last == '' and string.find(refused, ': OOM ', 1, true) then
     return redis.error_reply(string.match(refused, 'OOM .*'))
   end
   record = last .. '\n' .. refused
-  -- Nothing was done, so nothing is to be remembered: the log may take them when they are sent again.
+  -- Nothing was done, so there is nothing to record. The log may take the events when they are sent again.
   if checks == #ops and last == '' then return record end
 end
 redis.call('SET', KEYS[1], record, 'EX', ARGV[4])

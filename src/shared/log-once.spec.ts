@@ -1,0 +1,14 @@
+import { LogOnce } from './log-once.js';
+
+afterEach(() => jest.restoreAllMocks());
+
+it('lets a line about the same trouble through once per interval', () => {
+  let nowMs = 0;
+  jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
+  const once = new LogOnce(1000);
+  expect([once.isDue('a'), once.isDue('a'), once.isDue('b')]).toEqual([true, false, true]);
+  nowMs = 999;
+  expect(once.isDue('a')).toBe(false);
+  nowMs = 1000;
+  expect([once.isDue('a'), once.isDue('a')]).toEqual([true, false]);
+});

@@ -1,0 +1,116 @@
+/** What a transaction has read and wants to write, before its commit. Both backends check and apply the same plan. */
+import type { EventRecord } from './event-log.js';
+import type { Collection, Lease } from './store.js';
+
+// biome-ignore lint/suspicious/noExplicitAny: a plan holds documents of many collections.
+export type AnyCollection = Collection<any>;
+
+interface PlannedContent {
+  json: string;
+  doc: unknown;
+}
+
+/** A document before the transaction and after it. */
+export interface PlannedDocument {
+  collection: AnyCollection;
+  id: string;
+  /** The work has read it. An insert has not: it only assumes that there is none. */
+  wasRead: boolean;
+  /** See `Found`. */
+  durable?: Promise<unknown>;
+  before?: PlannedContent;
+  after?: PlannedContent;
+  written: boolean;
+}
+
+/** A unique value. `before` and `after` are the ids of the document that holds it. */
+export interface PlannedUnique {
+  collection: AnyCollection;
+  name: string;
+  value: string;
+  wasRead: boolean;
+  durable?: Promise<unknown>;
+  before?: string;
+  after?: string;
+  written: boolean;
+}
+
+/** The idempotency record. It must equal `before`. Without `after` it stays as it is. */
+export interface PlannedRecord {
+  key: string;
+  before?: string;
+  after?: string;
+}
+
+export interface Plan {
+  /** Random. The commit stores it, so a plan that is sent twice is applied once. */
+  id: string;
+  documents: PlannedDocument[];
+  uniques: PlannedUnique[];
+  appends: { collection: AnyCollection; id: string; json: string }[];
+  events: EventRecord[];
+  leases: Lease[];
+  record?: PlannedRecord;
+}
+
+/**
+ * What a backend made of a plan.
+ *
+ * - `done`: all checks passed, and the writes are visible to everybody.
+ * - `changed`: something that was read has changed. `what` names the queue for the next attempt.
+ * - `taken` and `lease_lost` are final.
+ *
+ * No answer may be given before `durable` has resolved. Then all that the plan checked and wrote is as durable as an
+ * acknowledged commit.
+ */
+export type Outcome =
+  | { status: 'done'; refused?: string; durable?: Promise<unknown> }
+  | { status: 'changed'; what: string }
+  | { status: 'taken'; what: string; durable?: Promise<unknown> }
+  | { status: 'lease_lost'; name: string };
+
+/**
+ * A value that a transaction reads. The value may still be on its way to the disk. Then `durable` resolves when it has
+ * arrived, and rejects when it was not written.
+ */
+export interface Found {
+  value?: string;
+  durable?: Promise<unknown>;
+}
+
+/** Names a document in error texts, in the queues and in maps. */
+export function documentKey(collection: AnyCollection, id: string): string {
+  return `${collection.name}/${id}`;
+}
+
+/** Names a unique value in the same way. */
+export function uniqueKey(collection: AnyCollection, name: string, value: string): string {
+  return `${collection.name}.${name}=${value}`;
+}
+
+/** The names of the collections whose documents the plan writes. */
+export function writtenCollections(plan: Plan): Set<string> {
+  return new Set(plan.documents.filter(({ written }) => written).map(({ collection }) => collection.name));
+}
+
+/** The plan only checks. */
+export function writesNothing({ documents, uniques, appends, events, record }: Plan): boolean {
+  const written = documents.some((one) => one.written) || uniques.some((one) => one.written);
+  return !written && appends.length + events.length === 0 && record?.after === undefined;
+}
+
+/**
+ * The answer follows from a single read. It was true when it was read, and it may be out of date by now, so it needs no
+ * check at the commit.
+ */
+export function readsOneThing(plan: Plan): boolean {
+  return writesNothing(plan) && plan.documents.length + plan.uniques.length === 1 && plan.leases.length === 0;
+}
+
+/** The plan frees space. It passes in a full store as well, together with the events that report it. */
+export function removesOnly(plan: Plan): boolean {
+  if (writesNothing(plan)) return true;
+  const written = plan.documents.filter((document) => document.written);
+  const adds = plan.record?.after !== undefined || plan.appends.length > 0;
+  return !adds && written.length > 0 && written.every((document) => document.after === undefined);
+}
