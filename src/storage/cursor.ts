@@ -1,4 +1,4 @@
-/** The place in a list after which the next page begins: opaque to users, the same on both stores. */
+/** A cursor is the place in a list after which the next page begins. Users must not interpret it; both backends use the same. */
 import { type BrainError, invalid } from '../shared/errors.js';
 
 export interface Place {
@@ -10,7 +10,7 @@ export function writeCursor(place: Place): string {
   return Buffer.from(JSON.stringify([place.order, place.id])).toString('base64url');
 }
 
-/** The number of entries before the page, where entries are only counted. */
+/** For lists of entries, which have no order value: the number of entries before the page. */
 export function readOffset(cursor: string | undefined): number {
   if (cursor === undefined) return 0;
   const { order } = readCursor(cursor);
@@ -23,12 +23,13 @@ export function readCursor(cursor: string): Place {
     const [order, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as [unknown, unknown];
     if (Number.isFinite(order) && typeof id === 'string') return { order: order as number, id };
   } catch {
-    // Falls through to the one answer for whatever is no cursor of ours.
+    // Anything that is not a cursor gets the same error below.
   }
   throw noCursor();
 }
 
 function noCursor(): BrainError {
-  const detail = 'Take `cursor` from `next_cursor` of the page before, unchanged, or leave it out.';
+  const detail =
+    'This is not a cursor. Send `next_cursor` of the previous page unchanged, or leave `cursor` out.';
   return invalid(detail, [{ pointer: '/cursor', detail, code: 'invalid_cursor' }]);
 }

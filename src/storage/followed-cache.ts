@@ -1,41 +1,40 @@
 /**
- * What is read from the store and kept in memory to decide by: policies, API keys.
+ * Data of the store that is kept in memory for decisions: policies and API keys.
  *
- * The age of a cache is the time since the moment up to which it holds everything that was committed. It grows while the
- * store is away, while this process is stopped, and while a change is known but not read yet. It is measured by the
- * monotonic clock, so a wall clock that jumps makes nothing older or younger.
+ * The cache contains every commit up to some moment. Its age is the time since that moment. It grows while the store is
+ * away, while this process is stopped, and while a reported change is not read yet. The monotonic clock measures it, so a
+ * jump of the wall clock changes no age.
  *
- * - Younger than a second: fresh. Older: what is decided by it is marked as stale.
- * - Older than the grace time: nothing is decided by it.
+ * - Up to a second: fresh. Older: decisions are marked as stale.
+ * - Older than the grace time: expired. Nothing may be decided by it.
  */
 import { messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { Collection, Store } from './store.js';
 
-/** A change on one replica is followed by the others within this, while they reach the store. */
+/** A replica that reaches the store has the changes of all others within this time. */
 export const FRESH_MS = 1000;
 const RETRY_MS = 500;
 
-/** `expired` is too old to decide by. */
 export type Freshness = 'fresh' | 'stale' | 'expired';
 
 export interface Followed<T, C> {
-  /** The collection whose commits make the cache read again. */
+  /** A commit to this collection makes the cache read again. */
   collection: Collection<C>;
-  /** For the log: `the policies`. */
+  /** The name of the data in log lines, such as `the policies`. */
   what: string;
   maxStaleSeconds: number;
-  /** Reads all of it, or what has changed since `held` was read. */
+  /** Reads everything, or only the changes since `held` was read. */
   read(held: T | undefined): Promise<T>;
 }
 
 export class FollowedCache<T, C = unknown> {
-  /** Grows with each change that is reported. */
+  /** The number of reported changes. */
   changes = 0;
   private held?: T;
-  /** Everything that was committed before this moment is in `held`. */
+  /** `held` has every commit before this moment. */
   private readMs = Number.NEGATIVE_INFINITY;
-  /** A change was reported that is not read yet. */
+  /** A reported change is not read yet. */
   private changed = true;
   private readonly graceMs: number;
   private reading?: Promise<void>;
@@ -52,7 +51,7 @@ export class FollowedCache<T, C = unknown> {
     this.graceMs = Math.max(FRESH_MS, followed.maxStaleSeconds * 1000);
   }
 
-  /** Resolves after the first attempt to read, whether or not the store could be reached. */
+  /** Resolves after the first attempt to read, even if it has failed. */
   async start(): Promise<void> {
     this.stopWatching = this.store.watch(this.followed.collection, () => void this.refresh());
     await this.refresh();
@@ -64,7 +63,7 @@ export class FollowedCache<T, C = unknown> {
     clearTimeout(this.retry);
   }
 
-  /** What was read last; nothing before the first read. It may be too old to decide by. */
+  /** The value of the last read; undefined before it. It may be expired. */
   get value(): T | undefined {
     return this.held;
   }
@@ -75,18 +74,18 @@ export class FollowedCache<T, C = unknown> {
     return ageMs > FRESH_MS ? 'stale' : 'fresh';
   }
 
-  /** No change is known that was not read. */
+  /** Every reported change has been read. */
   get isCurrent(): boolean {
     return !this.changed;
   }
 
-  /** Reads again. Resolves when memory has what was committed before the call, or when reading has failed. */
+  /** Reads again. Resolves when the cache has every commit before the call, or when the read has failed. */
   refresh(): Promise<void> {
     this.changes += 1;
     if (!this.changed) this.readMs = this.completeUntilMs();
     this.changed = true;
     if (!this.reading) return this.read();
-    // The read that is under way may have passed the change already. All callers until it ends share the next one.
+    // The running read may have started before the change. All callers until its end share the next read.
     this.queued ??= this.reading.then(() => {
       this.queued = undefined;
       return this.read();
@@ -127,7 +126,7 @@ export class FollowedCache<T, C = unknown> {
       this.waiting.clear();
     } catch (error) {
       if (!this.stopWatching) return;
-      this.logger.warn(`Reading ${this.followed.what} failed; trying again.`, { cause: messageOf(error) });
+      this.logger.warn(`Could not read ${this.followed.what}; trying again.`, { cause: messageOf(error) });
       this.retry = setTimeout(() => void this.refresh(), RETRY_MS).unref();
     }
   }

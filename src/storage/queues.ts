@@ -1,11 +1,14 @@
-/** Transactions of this process that lost a race wait for one another here, so that the first in the queue wins. */
+/**
+ * Queues for the transactions of this process whose commit met a change. They run again one after the other instead of
+ * failing against each other.
+ */
 import { BrainError } from '../shared/errors.js';
 
-/** The queues in which the transactions of this process wait for one another, by what they lost a race on. */
+/** One queue for each key of a document, unique value or idempotency record that has changed. */
 export class KeyedQueues {
   private readonly tails = new Map<string, Promise<void>>();
 
-  /** Resolves with the way to leave when it is this caller's turn, or fails at the deadline. */
+  /** Resolves when it is the caller's turn, with the function that leaves the queue. Rejects at the deadline. */
   async enter(what: string, deadlineMs: number): Promise<() => void> {
     const ahead = this.tails.get(what);
     let leave = (): void => {};
@@ -31,7 +34,6 @@ export class KeyedQueues {
 }
 
 export function busy(): BrainError {
-  const detail =
-    'Too many changes to the same thing at once; nothing was changed by this request, try again.';
+  const detail = 'Too many requests change the same thing at once. This request changed nothing; try again.';
   return new BrainError('unavailable', 'store_busy', detail, { retryAfterSeconds: 1 });
 }

@@ -8,7 +8,7 @@ import { EmbeddedEventLog } from './embedded/embedded-event-log.js';
 import { EmbeddedStore } from './embedded/embedded-store.js';
 import { Retention } from './retention.js';
 
-/** Forgets the numbers it is given, one a commit, and does not come to an end by itself before that. */
+/** Removes the given numbers, one per commit. */
 class Numbers extends Retention {
   protected readonly lease = 'numbers-retention';
   protected readonly what = 'numbers';
@@ -49,12 +49,12 @@ describe('retention', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  it('goes on to the end and counts', async () => {
+  it('goes on to the end and returns the count', async () => {
     expect(await new Numbers(store, [1, 2, 3]).sweep()).toBe(3);
     expect(await new Numbers(store, []).sweep()).toBe(0);
   });
 
-  it('is one at a time, and gives the lease back also after an error', async () => {
+  it('runs one sweep at a time, and releases the lease also after an error', async () => {
     const first = new Numbers(store, [1, 2], 50);
     const sweeping = first.sweep();
     await sleep(20);
@@ -69,7 +69,7 @@ describe('retention', () => {
     expect(await new Numbers(store, [3]).sweep()).toBe(1);
   });
 
-  it('ends with the service, after the commit that is under way', async () => {
+  it('ends with the service, after the running commit', async () => {
     const numbers = new Numbers(store, endless(), 5);
     numbers.onApplicationBootstrap();
     const sweeping = numbers.sweep();

@@ -1,6 +1,6 @@
 /**
- * Forgets what is over, in the background and on one replica at a time: nothing is kept for ever. A domain says what that
- * is; the lease, the timer and the log line are the same for all.
+ * Removes old data in the background, on one replica at a time. A domain says what is old. The lease, the timer and the
+ * log lines are the same for all domains.
  */
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import { DAY_SECONDS, pause } from '../shared/clock.js';
@@ -9,13 +9,13 @@ import type { Logger } from '../shared/logger.js';
 import type { Store } from './store.js';
 
 const FIRST_MS = 30_000;
-/** Held anew after each commit, so a commit must not take as long. */
+/** The lease is renewed after each commit, so a commit must be shorter than this. */
 const LEASE_MS = 60_000;
 
 export abstract class Retention implements OnApplicationBootstrap, OnModuleDestroy {
-  /** Names the lease: one sweep of this name at a time, over all replicas. */
+  /** The name of the lease. Over all replicas one sweep of this name runs at a time. */
   protected abstract readonly lease: string;
-  /** What is forgotten, for the log. */
+  /** The name of the removed data in log lines. */
   protected abstract readonly what: string;
   protected readonly everyMs: number = 10 * 60_000;
   private readonly stopping = new AbortController();
@@ -26,10 +26,10 @@ export abstract class Retention implements OnApplicationBootstrap, OnModuleDestr
     private readonly logger: Logger,
   ) {}
 
-  /** Removes commit by commit and says of each how much went; ends when nothing is left to forget. */
+  /** Removes old data commit by commit and yields the number of each. Ends when nothing old is left. */
   protected abstract forget(): AsyncIterable<number>;
 
-  /** By the store's time: a replica whose own clock is far ahead must not forget what is young. */
+  /** Uses the store's time: a replica whose own clock is ahead must not remove young data. */
   protected daysAgo(days: number): number {
     return this.store.clock().earliest - days * DAY_SECONDS;
   }
@@ -38,26 +38,26 @@ export abstract class Retention implements OnApplicationBootstrap, OnModuleDestr
     this.running = this.run();
   }
 
-  /** A commit that is under way is waited for. */
+  /** Waits for a running commit. */
   async onModuleDestroy(): Promise<void> {
     this.stopping.abort();
     await this.running;
   }
 
-  /** Returns how much was forgotten: nothing where another replica is at it. */
+  /** Returns the number of removals; 0 if another replica holds the lease. */
   async sweep(): Promise<number> {
     const lease = await this.store.acquire(this.lease, LEASE_MS);
     if (!lease) return 0;
-    let forgotten = 0;
+    let removed = 0;
     try {
       for await (const count of this.forget()) {
-        forgotten += count;
+        removed += count;
         if (this.stopping.signal.aborted || !(await this.store.renew(lease, LEASE_MS))) break;
       }
     } finally {
       await this.store.release(lease);
     }
-    return forgotten;
+    return removed;
   }
 
   private async run(): Promise<void> {
@@ -65,9 +65,9 @@ export abstract class Retention implements OnApplicationBootstrap, OnModuleDestr
     for (await pause(FIRST_MS, signal); !signal.aborted; await pause(this.everyMs, signal)) {
       try {
         const removed = await this.sweep();
-        if (removed > 0) this.logger.info(`${this.what} were forgotten`, { removed });
+        if (removed > 0) this.logger.info(`${this.what} were removed`, { removed });
       } catch (error) {
-        this.logger.warn(`${this.what} could not be forgotten`, { reason: messageOf(error) });
+        this.logger.warn(`${this.what} could not be removed`, { reason: messageOf(error) });
       }
     }
   }

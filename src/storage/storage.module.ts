@@ -21,7 +21,7 @@ const BACKEND = Symbol('storage backend');
 async function open(config: Config, logger: Logger): Promise<Backend> {
   if (config.redis) {
     const link = new RedisLink(config.redis, config.keyPrefix, logger);
-    // One for both: commits and batches that wait for replicas at one time share one WAIT.
+    // Store and log share it, so that commits and batches at the same time share one WAIT.
     const replication = new ReplicaAck(link);
     return { log: new RedisEventLog(link, replication), store: new RedisStore(link, replication) };
   }
@@ -30,7 +30,7 @@ async function open(config: Config, logger: Logger): Promise<Backend> {
   return { log, store: new EmbeddedStore(db, log) };
 }
 
-/** Chooses the backend once; everybody else asks for `Store` and `EventLog` and cannot tell which it is. */
+/** Chooses the backend. All other code uses `Store` and `EventLog` and does not know which backend it is. */
 @Global()
 @Module({})
 export class StorageModule implements OnApplicationShutdown {
@@ -48,7 +48,7 @@ export class StorageModule implements OnApplicationShutdown {
     };
   }
 
-  /** The last thing of a shutdown: by then requests have ended and the events are flushed. */
+  /** The last step of a shutdown. All requests have ended and all events are written. */
   async onApplicationShutdown(): Promise<void> {
     await this.store.close();
   }

@@ -11,12 +11,12 @@ const THINGS: Collection<{ id: string }> = {
   order: () => 0,
 };
 
-it('a transaction is not tried again when its time was over while it waited', async () => {
+it('a transaction does not run again when its time is over after a wait', async () => {
   let aheadMs = 0;
   const now = performance.now.bind(performance);
   jest.spyOn(performance, 'now').mockImplementation(() => now() + aheadMs);
   const commit: jest.Mock = jest.fn(() => {
-    // The second loss is followed by a sleep.
+    // After the second conflict the transaction sleeps.
     if (commit.mock.calls.length === 2) setTimeout(() => (aheadMs = 5000), 1);
     return Promise.resolve({ status: 'changed' as const, what: 'one' });
   });

@@ -18,7 +18,7 @@ describe('whether the store takes writes', () => {
   });
   afterEach(() => jest.useRealTimers());
 
-  it('is tried with a write of its own where none succeeded of late, once for all who ask', async () => {
+  it('is tried with a test write if no write succeeded lately, once for all callers', async () => {
     expect(await Promise.all([check.refusal(), check.refusal()])).toEqual([undefined, undefined]);
     expect(writes).toBe(1);
     jest.advanceTimersByTime(1500);
@@ -31,7 +31,7 @@ describe('whether the store takes writes', () => {
     expect(writes).toBe(2);
   });
 
-  it('is tried after a refusal, which may be of one write alone, whatever smaller ones succeed', async () => {
+  it('is tried after a refusal, even if smaller writes succeed', async () => {
     check.worked();
     check.doubted();
     check.worked();
@@ -44,7 +44,7 @@ describe('whether the store takes writes', () => {
     expect(await check.refusal()).toBe(full);
   });
 
-  it('stays refused until its own write works, and is tried no more often than twice a second', async () => {
+  it('stays refused until a test write works, and is tried at most twice a second', async () => {
     refusal = full;
     expect(await check.refusal()).toBe(full);
     refusal = undefined;
@@ -56,7 +56,7 @@ describe('whether the store takes writes', () => {
     expect(writes).toBe(2);
   });
 
-  it('is not known where the write fails by a fault of ours', async () => {
+  it('is unknown when the test write fails because of a bug', async () => {
     const broken = new WriteCheck(() => Promise.reject(new TypeError('x is undefined')));
     await expect(broken.refusal()).rejects.toThrow('x is undefined');
   });

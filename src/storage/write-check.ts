@@ -1,30 +1,30 @@
 /**
- * Whether the store takes writes, which reads cannot tell. The last write tells; where none succeeded of late, one
- * of the store's own is made, so that the answer depends on no client and on no other part of the service.
+ * Knows whether the store takes writes, which a read cannot show. The last write shows it. If no write succeeded lately,
+ * the check makes a test write, so that the answer does not depend on the requests of clients.
  */
 import { type BrainError, isBrainError } from '../shared/errors.js';
 
-/** A write that succeeded tells for so long that the next one will. */
+/** After a successful write the next one counts as possible for this long. */
 const WORKED_MS = 2000;
-/** Health is asked by anybody: a write is tried no more often than this. */
+/** Anybody may ask for health. A test write is made at most this often. */
 const AGAIN_MS = 500;
 
 export class WriteCheck {
   private workedMs = Number.NEGATIVE_INFINITY;
   private triedMs = Number.NEGATIVE_INFINITY;
-  private doubt = false;
+  private inDoubt = false;
   private error?: BrainError;
   private trying?: Promise<void>;
 
-  /** `write` should need as much room as most writes do. */
+  /** `write` is the test write. It should need as much space as most writes. */
   constructor(private readonly write: () => Promise<unknown>) {}
 
-  /** A write succeeded that does not only make room. In doubt it tells nothing: a smaller one may pass where most do not. */
+  /** A write succeeded that does not only free space. After a refusal it does not count: a small write may pass when most do not. */
   worked(): void {
-    if (!this.doubt) this.workedMs = performance.now();
+    if (!this.inDoubt) this.workedMs = performance.now();
   }
 
-  /** A write was done, and counts where it becomes durable. */
+  /** A write was made. It counts as successful when it is durable. */
   follow(durable: Promise<unknown> | undefined): void {
     if (!durable) this.worked();
     else
@@ -34,15 +34,15 @@ export class WriteCheck {
       );
   }
 
-  /** A write was refused: that may be its own fault or the store's. */
+  /** A write was refused. The next health check finds out whether the store refuses all writes. */
   doubted(): void {
-    this.doubt = true;
+    this.inDoubt = true;
   }
 
-  /** Why no write is taken, if that is so. */
+  /** Why the store takes no writes; undefined if it does. */
   async refusal(): Promise<BrainError | undefined> {
     const nowMs = performance.now();
-    if (!this.doubt && nowMs - this.workedMs < WORKED_MS) return undefined;
+    if (!this.inDoubt && nowMs - this.workedMs < WORKED_MS) return undefined;
     if (nowMs - this.triedMs >= AGAIN_MS) this.trying ??= this.try();
     await this.trying;
     return this.error;
@@ -52,12 +52,12 @@ export class WriteCheck {
     try {
       await this.write();
       this.error = undefined;
-      this.doubt = false;
+      this.inDoubt = false;
       this.worked();
     } catch (error) {
       if (!isBrainError(error)) throw error;
       this.error = error;
-      this.doubt = true;
+      this.inDoubt = true;
     } finally {
       this.triedMs = performance.now();
       this.trying = undefined;

@@ -1,6 +1,6 @@
 /**
- * Real processes on a real data folder: the embedded database compiled by itself into a temporary folder, and a script
- * that opens it and does what it is told, so that tests can kill it.
+ * Real processes on a real data folder, which tests can kill. The embedded database is compiled into a temporary folder,
+ * and a script opens it and runs the commands of the test.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
@@ -25,16 +25,16 @@ import { createInterface } from 'node:readline';
 import { EmbeddedDatabase } from './storage/embedded/database.js';
 const [folder, maxBytes] = process.argv.slice(2);
 const say = (message) => process.stdout.write(JSON.stringify(message) + '\\n');
-const tell = (error) => ({ code: error.code, detail: error.detail ?? String(error) });
+const errorOf = (error) => ({ code: error.code, detail: error.detail ?? String(error) });
 let db;
 try {
   db = await EmbeddedDatabase.open(folder, { maxBytes: Number(maxBytes) });
   say({ open: true });
 } catch (error) {
-  say(tell(error));
+  say(errorOf(error));
   process.exit(1);
 }
-// The engine has the data file open twice: once for pages, and once to write meta pages through to the disk.
+// The engine opens the data file twice: once for pages, and once to write meta pages through to the disk.
 const filesOfEngine = () => {
   const found = {};
   for (const fd of readdirSync('/proc/self/fd')) {
@@ -70,7 +70,7 @@ const commands = {
 };
 createInterface({ input: process.stdin }).on('line', (line) => {
   const order = JSON.parse(line);
-  void (async () => { try { say(await commands[order.do](order)); } catch (error) { say(tell(error)); } })();
+  void (async () => { try { say(await commands[order.do](order)); } catch (error) { say(errorOf(error)); } })();
 }).on('close', () => process.exit(0));
 `;
 
@@ -96,7 +96,7 @@ export class Child {
     });
   }
 
-  /** The next thing that it says; undefined when it has ended. */
+  /** The next message of the process; undefined when it has ended. */
   next(): Promise<Message | undefined> {
     const message = this.messages.shift();
     if (message) return Promise.resolve(message);

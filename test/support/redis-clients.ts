@@ -1,4 +1,4 @@
-/** Clients of the storage on Redis, as replicas of the service have them. */
+/** Clients of the store on Redis, like those of the replicas of a service. */
 import type { RedisConfig } from '../../src/config/config.js';
 import { BrainError } from '../../src/shared/errors.js';
 import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/contract/store.contract.js';
@@ -20,7 +20,7 @@ interface LogLine {
 export interface RedisClient extends Client {
   link: RedisLink;
   store: RedisStore;
-  /** What this client has logged. */
+  /** The log lines of this client. */
   lines: LogLine[];
 }
 
@@ -39,7 +39,7 @@ export function openClient(config: Partial<RedisConfig>, prefix = 'brain'): Redi
   return { link, log, store: new RedisStore(link, replication), lines };
 }
 
-/** A backend for the contract suites; `stop` also ends what it runs on. */
+/** A backend for the contract suites. Its `stop` also calls the given `stop`. */
 export function backendOn(config: Partial<RedisConfig>, stop: () => Promise<void>): Backend {
   const clients = new Set<RedisClient>();
   const client = async (): Promise<Client> => {
@@ -64,7 +64,7 @@ export function backendOn(config: Partial<RedisConfig>, stop: () => Promise<void
   };
 }
 
-/** The same on one server, with a wire for each client so that an answer can get lost on it. */
+/** The same on one server. Each client has a wire on which an answer can get lost. */
 export function wiredBackendOn(server: RedisServer): Backend {
   const wires = new Map<Client, Wire>();
   const client = async (): Promise<Client> => {
@@ -94,11 +94,11 @@ export function wiredBackendOn(server: RedisServer): Backend {
   };
 }
 
-/** What is promised to callers, and how fast everything must be back. */
+/** The promised time of an answer, and the time in which everything must work again. */
 export const ANSWER_MS = 2000;
 export const RECOVERY_MS = 5000;
 
-/** The error of a call that must fail, and within the time that is promised. */
+/** The error of a call that must fail within the promised time. */
 export async function failure(promise: Promise<unknown>): Promise<BrainError> {
   const startedMs = Date.now();
   const error = await promise.then(
@@ -110,7 +110,7 @@ export async function failure(promise: Promise<unknown>): Promise<BrainError> {
   return error as BrainError;
 }
 
-/** An event about x, as the index of the log finds it again. */
+/** An event under the index key `s:x`. */
 export function eventOf(what: string): EventRecord {
   const envelope = { what, payload: { agent_id: 'x' }, meta: { correlation_id: null } };
   return { json: JSON.stringify(envelope), keys: ['s:x'] };
@@ -123,7 +123,7 @@ export async function insertItem(client: RedisClient, one: Item): Promise<void> 
   });
 }
 
-/** A client whose indexes are built. */
+/** A client with complete indexes. */
 export async function openReady(url: string): Promise<RedisClient> {
   const client = openClient({ url });
   client.store.declare(ITEMS);

@@ -1,22 +1,23 @@
-/** Real Redis servers for tests: on free ports of this machine, in folders that go with them. */
+/** Real Redis servers for tests, on free ports and in temporary folders. */
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** What was answered is on the disk. */
+/** An acknowledged write is on disk. */
 export const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
 const HOST = '127.0.0.1';
 const START_MS = 10_000;
+const MAX_PORT_ATTEMPTS = 100;
 
-/** Every server that runs, so that a test which failed half-way leaves none behind. */
+/** All running servers, so that a failed test leaves none behind. */
 const running = new Set<ChildProcess>();
 const endAll = (): void => {
   for (const child of running) child.kill('SIGKILL');
 };
 process.on('exit', endAll);
-// Outside Jest, as in a benchmark, the end of the process is the end of them all.
+// Outside Jest, as in a benchmark, they end with the process.
 if (typeof afterAll === 'function') afterAll(endAll);
 
 let program: string | undefined;
@@ -28,11 +29,11 @@ function serverProgram(): string {
       program = name;
       return name;
     } catch {
-      // The next name may be the one that is installed.
+      // Try the next name.
     }
   }
   throw new Error(
-    'Neither redis-server nor valkey-server is on the PATH; type: apt-get install redis-server',
+    'Neither redis-server nor valkey-server is on the PATH. Install one: apt-get install redis-server',
   );
 }
 
@@ -40,12 +41,13 @@ function cliProgram(): string {
   return serverProgram().replace('-server', '-cli');
 }
 
-/** A free port whose bus port (ten thousand above) is free too. */
+/** A free port. Its port for the cluster bus, 10,000 above, is free as well. */
 async function freePort(): Promise<number> {
-  for (;;) {
+  for (let attempt = 1; attempt <= MAX_PORT_ATTEMPTS; attempt += 1) {
     const port = 20_000 + Math.floor(Math.random() * 30_000);
     if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
   }
+  throw new Error(`None of ${MAX_PORT_ATTEMPTS} random ports on ${HOST} is free.`);
 }
 
 function isFree(port: number): Promise<boolean> {
@@ -60,7 +62,7 @@ function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Asks until it is true, or fails after `ms`. */
+/** Calls `true_` until it returns true. Fails after `ms`; `what` names the condition in the error. */
 export async function until(
   true_: () => Promise<boolean> | boolean,
   ms: number,
@@ -84,7 +86,7 @@ export class RedisServer {
     private readonly sentinel: boolean,
   ) {}
 
-  /** `options` as on the command line of redis-server: `['--requirepass', 'x']`. */
+  /** `options` are arguments of redis-server: `['--requirepass', 'x']`. */
   static async start(options: string[] = []): Promise<RedisServer> {
     const server = new RedisServer(await freePort(), options, false);
     await server.run();
@@ -111,7 +113,7 @@ export class RedisServer {
     return this.child?.pid ?? 0;
   }
 
-  /** Runs on the same port and data as before. */
+  /** Starts the server on its port and data. */
   async run(): Promise<void> {
     const common = ['--port', String(this.port), '--bind', HOST, '--dir', this.folder, '--daemonize', 'no'];
     const args = this.sentinel
@@ -125,12 +127,12 @@ export class RedisServer {
     await until(() => this.answers(), START_MS, `the start of Redis on port ${this.port}`);
   }
 
-  /** Runs a command; arguments are sent as they are, and the answer is that of redis-cli. */
+  /** Runs a command with redis-cli and returns its output. */
   cli(...args: string[]): string {
     return execFileSync(cliProgram(), this.cliArgs(args), { encoding: 'utf8' }).trim();
   }
 
-  /** The same without holding up this process, for a command that takes long. */
+  /** The same without blocking this process, for a slow command. */
   async cliLater(...args: string[]): Promise<void> {
     await new Promise((resolve) => execFile(cliProgram(), this.cliArgs(args), resolve));
   }
@@ -140,7 +142,7 @@ export class RedisServer {
     await this.end('SIGKILL');
   }
 
-  /** Cuts bytes off the end of its log, as a crash in the middle of a write does. */
+  /** Removes bytes from the end of its append-only file, as a crash during a write does. */
   tearLog(bytes: number): void {
     const folder = join(this.folder, 'appendonlydir');
     const [last] = readdirSync(folder)
@@ -150,7 +152,7 @@ export class RedisServer {
     truncateSync(join(folder, last), statSync(join(folder, last)).size - bytes);
   }
 
-  /** Answers nothing any more, and is still there. */
+  /** The process stays, but answers nothing. */
   freeze(): void {
     this.child?.kill('SIGSTOP');
   }
@@ -165,8 +167,9 @@ export class RedisServer {
   }
 
   /**
-   * As README tells whoever runs Redis: one that was killed while it wrote may leave half a transaction at the end of its log,
-   * of which it cuts off the last command only. What it writes behind the rest is lost or mixed up with it at the start after.
+   * Repairs the append-only file, as the README asks operators to do. A server that is killed during a write may leave half
+   * a transaction at the end of the file. Its next start only removes the last command. Without a repair the writes after the
+   * rest are lost or mixed up at the following start.
    */
   private mendLog(): void {
     const manifest = join(this.folder, 'appendonlydir', 'appendonly.aof.manifest');
@@ -210,7 +213,7 @@ export interface Group {
   stop(): Promise<void>;
 }
 
-/** Three masters that share all slots; the one of the slot of `{brain}` has a replica. */
+/** Three masters that share all slots. The owner of the slot of `{brain}` has a replica. */
 export async function startCluster(): Promise<Group> {
   const options = [
     ...['--cluster-enabled', 'yes', '--cluster-config-file', 'nodes.conf', '--cluster-node-timeout', '1000'],
@@ -236,7 +239,7 @@ export async function startCluster(): Promise<Group> {
   return { servers, stop: () => stopAll(servers) };
 }
 
-/** A master, its replica, and three Sentinels which call the master `mymaster`. */
+/** A master, its replica, and three Sentinels. They know the master as `mymaster`. */
 export async function startSentinels(): Promise<Group & { sentinels: RedisServer[] }> {
   const master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
   const replica = await RedisServer.start(['--replicaof', `${HOST} ${master.port}`]);

@@ -1,13 +1,13 @@
-/** The stores that the end-to-end tests run on: the name, and how to start an empty one. */
+/** The stores of the end-to-end tests: a name, and a function that starts an empty one. */
 import { RedisServer } from './redis-server.js';
 
 export interface RunningStore {
-  /** The settings by which a service finds it. */
+  /** The settings for a service that uses it. */
   env: Record<string, string>;
   stop(): Promise<void>;
 }
 
-/** Each service brings a data folder of its own, which is the whole store. */
+/** Each service has its own data folder, so there is nothing to start. */
 async function startEmbedded(): Promise<RunningStore> {
   return { env: {}, stop: async () => undefined };
 }

@@ -1,15 +1,12 @@
-/** A connection between a service and Redis that tests can break, slow down and lead elsewhere. */
+/** A connection between a service and Redis that tests can break, slow down and redirect. */
 import { connect, createServer, type Socket } from 'node:net';
 import { sleep } from '../../src/shared/clock.js';
 
 const HOST = '127.0.0.1';
 
-/**
- * A wire between a client and a server that can be cut at the worst moment: after a command went through and before
- * its answer came back.
- */
+/** Can break at the worst moment: after the server has got a command and before the client has its answer. */
 export class Wire {
-  /** How long everything is on its way, in either direction. */
+  /** The delay in each direction. */
   delayMs = 0;
   private readonly sockets = new Set<Socket>();
   private mark: string | undefined;
@@ -36,7 +33,7 @@ export class Wire {
     return `redis://${HOST}:${this.port}`;
   }
 
-  /** The answer to the next request which contains this text gets lost, and the connection with it. */
+  /** The next request that contains this text loses its answer, and the connection breaks. */
   cutAfter(mark: string): void {
     this.mark = mark;
   }
@@ -45,13 +42,13 @@ export class Wire {
     for (const socket of this.sockets) socket.destroy();
   }
 
-  /** Cut for as long as it is not mended: who connects meanwhile is cut off again. */
+  /** Breaks all connections, and every new one until `mend`. */
   tear(): void {
     this.torn = true;
     this.cut();
   }
 
-  /** Where the next answer gets lost by `cutAfter`, it stays cut. */
+  /** When `cutAfter` breaks the connection, every new one breaks as well until `mend`. */
   tearOnCut(): void {
     this.tearing = true;
   }
@@ -61,7 +58,7 @@ export class Wire {
     this.tearing = false;
   }
 
-  /** Nothing comes through, and nobody is told: what is sent meanwhile arrives when it resumes. */
+  /** Holds everything back without an error until `resume`. */
   stall(): void {
     this.stalled ??= new Promise((resolve) => {
       this.go = resolve;
@@ -73,7 +70,7 @@ export class Wire {
     this.go();
   }
 
-  /** From now on it leads to this port: what stood before is cut. */
+  /** Connects to this port from now on, and breaks the old connections. */
   retarget(port: number): void {
     this.target = port;
     this.cut();
@@ -118,7 +115,7 @@ export class Wire {
     });
   }
 
-  /** One direction of a connection: nothing overtakes what was sent before, also when the delay changes. */
+  /** One direction of a connection. It keeps the order of the data, even if the delay changes. */
   private lane(to: Socket): (data: Buffer) => void {
     let ahead = 0;
     let tail: Promise<unknown> = Promise.resolve();

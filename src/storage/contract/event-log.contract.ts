@@ -1,4 +1,4 @@
-/** The one suite that every `EventLog` passes. */
+/** The suite that both backends of `EventLog` must pass. */
 import { sleep } from '../../shared/clock.js';
 import { randomId } from '../../shared/ids.js';
 import { comparePositions, type EventLog, type EventRecord, type LoggedEvent } from '../event-log.js';
@@ -34,7 +34,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(await log.read({ order: 'asc', limit: 10 })).toEqual([]);
     });
 
-    it('keeps order, reads both ways, and pages with `after`', async () => {
+    it('keeps the order, reads in both directions, and pages with `after`', async () => {
       await log.append(
         randomId(8),
         [0, 1, 2, 3, 4].map((n) => event(n)),
@@ -60,7 +60,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(numbers(await log.read({ order: 'desc', limit: 9, ...bounds }))).toEqual([2, 1]);
     });
 
-    it('finds events by subject and by correlation, in log order, both ways', async () => {
+    it('finds events by subject and by correlation id, in the order of the log, in both directions', async () => {
       await log.append(randomId(8), [event(0, 's:x', 'c:1'), event(1, 's:y', 'c:1'), event(2, 's:x', 'c:2')]);
       expect(numbers(await log.read({ order: 'asc', limit: 9, key: 's:x' }))).toEqual([0, 2]);
       expect(numbers(await log.read({ order: 'desc', limit: 9, key: 's:x' }))).toEqual([2, 0]);
@@ -72,7 +72,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(await log.read({ order: 'asc', limit: 9, key: 's:nobody' })).toEqual([]);
     });
 
-    it('finds what stands under keys that no store could take as they are, and takes none for another', async () => {
+    it('finds events under index keys of any characters, and never confuses two of them', async () => {
       const values = ['a b', '{a}', 'a\nb', 'ä', 'a'.repeat(300), 'a'.repeat(299), 'a', 'a:b', 'c:a', ''];
       await log.append(
         randomId(8),
@@ -91,7 +91,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(numbers(await log.read({ order: 'asc', limit: 9 }))).toEqual([1, 2]);
     });
 
-    it('gives positions that grow, with several writers', async () => {
+    it('returns positions that grow, with several writers', async () => {
       const writers = await Promise.all([backend.client(), backend.client(), backend.client()]);
       const appended = await Promise.all(
         Array.from({ length: 60 }, (_, n) => writers[n % 3].log.append(randomId(8), [event(n)])),
@@ -105,7 +105,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(comparePositions(later, positions.at(-1) as string)).toBeGreaterThan(0);
     });
 
-    it('keeps the order of a batch that is long, and applies it once as well', async () => {
+    it('keeps the order of a long batch, and applies it once', async () => {
       const id = randomId(8);
       const wide = (n: number): EventRecord => {
         const { json, keys } = event(n, 's:x');
@@ -128,7 +128,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(await log.has({ position: '1-1' })).toBe(false);
     });
 
-    it('trims events and their index entries together, and says which', async () => {
+    it('trims events with their index entries, and returns them', async () => {
       await log.append(randomId(8), [event(0, 's:x', 'c:a'), event(1, 's:x'), event(2, 's:x', 'c:a')]);
       const all = await log.read({ order: 'asc', limit: 9 });
       const gone = await log.trim(all[2]?.position, 1);
@@ -140,14 +140,14 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect((await log.bounds()).length).toBe(1);
     });
 
-    it('goes on behind what was trimmed, also after a restart', async () => {
+    it('goes on after the trimmed events, also after a restart', async () => {
       const last = await log.append(randomId(8), [event(1)]);
       await log.trim('999999999999999-0', 10);
       log = (await backend.restart()).log;
       expect(comparePositions(await log.append(randomId(8), [event(2)]), last)).toBeGreaterThan(0);
     });
 
-    it('hands out what comes next, oldest first, and says whether anything may be missing before it', async () => {
+    it('returns the next events, oldest first, and says whether events before them may be missing', async () => {
       await log.append(randomId(8), [event(0), event(1), event(2)]);
       const [first, second, third] = await log.read({ order: 'asc', limit: 9 });
       const next = await log.next(first, 1);
@@ -158,7 +158,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(await log.next(third, 9)).toMatchObject({ events: [], anchored: true });
     });
 
-    it('waits for what comes next, whoever writes it, and no longer than it was told', async () => {
+    it('waits for the next event of any writer, and no longer than requested', async () => {
       const after = await log.append(randomId(8), [event(0)]);
       const other = (await backend.client()).log;
       const waiting = log.next({ position: after }, 9, { ms: 10_000 });
@@ -173,7 +173,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect((await ended).events).toEqual([]);
     });
 
-    it('takes another event at the same position for another', async () => {
+    it('recognizes another event at the same position', async () => {
       await log.append(randomId(8), [event(0), event(1)]);
       const [first] = await log.read({ order: 'asc', limit: 1 });
       const other = { ...first, json: event(7).json };
@@ -184,7 +184,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect((await log.bounds()).end?.json).toBe(event(1).json);
     });
 
-    it('knows its forks, oldest first, and that nothing parted from what it reads', async () => {
+    it('knows its forks, oldest first, and has none after the events that it reads', async () => {
       const last = await log.append(randomId(8), [event(0)]);
       const forks = await log.forks();
       expect(forks.map(({ order }) => order)).toEqual(forks.map((_, n) => forks[0].order + n));
@@ -194,7 +194,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(read).toEqual(forks);
     });
 
-    it('tells once what it has acknowledged last, and that is there', async () => {
+    it('returns its last acknowledged event once, and the log has it', async () => {
       log.acknowledged();
       await log.append(randomId(8), [event(0), event(1)]);
       const places = log.acknowledged();
@@ -205,7 +205,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(log.acknowledged()).toEqual([]);
     });
 
-    it('tells of a trim in its own commit, and keeps in mind what was trimmed', async () => {
+    it('reports a trim in the same commit, and remembers the trimmed position', async () => {
       await log.append(randomId(8), [event(0, 's:x'), event(1, 's:x'), event(2, 's:x')]);
       const all = await log.read({ order: 'asc', limit: 9 });
       const tell = (gone: LoggedEvent[]): EventRecord => event(100 + gone.length);

@@ -1,6 +1,6 @@
 /**
- * The one suite that every `Store` passes, with the `EventLog` that rides in its commits. What a backend cannot show
- * is said in its `Backend` with the reason, never skipped in silence.
+ * The suite that both backends of `Store` must pass, with the `EventLog` in its commits. A `Backend` says with a reason
+ * what it cannot show; no test is skipped silently.
  */
 import fc from 'fast-check';
 import { sleep } from '../../shared/clock.js';
@@ -15,13 +15,13 @@ export interface Client {
 }
 
 export interface Backend {
-  /** A further client, as another replica has; the embedded store has one process, so there it is the same one. */
+  /** Another client, like that of another replica. The embedded store has one process, so there it is the same client. */
   client(): Promise<Client>;
-  /** Ends every client and gives a new one on the same data, as a restart does. */
+  /** Ends all clients and returns a new one on the same data, like a restart. */
   restart(): Promise<Client>;
   /**
-   * Lets the answer to the next commit of this client get lost on the way. Absent on the embedded store: there is
-   * no wire between the commit and its caller.
+   * The answer to the next commit of this client gets lost. Absent on the embedded store, which has no connection between
+   * the commit and its caller.
    */
   loseNextAnswer?(client: Client): void;
   stop(): Promise<void>;
@@ -36,7 +36,7 @@ export interface Item {
   n: number;
 }
 
-/** The monotonic clock, by which delays are measured here, may run faster than the one of the machine by less than this. */
+/** The monotonic clock measures the delays here. It may run ahead of the wall clock by less than this. */
 const CLOCKS_AGREE = 0.99;
 
 export const ITEMS: Collection<Item> = {
@@ -100,7 +100,7 @@ async function codeOf(promise: Promise<unknown>): Promise<string> {
   }
 }
 
-/** `whole` false leaves out what takes long and does not depend on the topology. */
+/** With `whole` false it leaves out slow tests that do not depend on the topology. */
 export function storeContract(title: string, start: () => Promise<Backend>, whole = true): void {
   describe(`Store on ${title}`, () => {
     let backend: Backend;
@@ -143,19 +143,19 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
       });
 
     describe('transactions', () => {
-      it('give back what was written, and nothing for what is not there', async () => {
+      it('return what was written, and undefined for what does not exist', async () => {
         await add(item('a', { n: 7 }));
         expect(await store.get(ITEMS, 'a')).toEqual(item('a', { n: 7 }));
         expect(await store.get(ITEMS, 'b')).toBeUndefined();
       });
 
-      it('keep fields that the code does not know', async () => {
+      it('keep unknown fields', async () => {
         await add({ ...item('a'), extra: { deep: [1] } } as Item);
         await change('a', (old) => ({ ...old, n: 1 }));
         expect(await store.get(ITEMS, 'a')).toEqual({ ...item('a', { n: 1 }), extra: { deep: [1] } });
       });
 
-      it('run again when they lost a race, and the first run leaves no trace', async () => {
+      it('run again after a conflict, and the first run leaves no trace', async () => {
         await add(item('a'), item('b'));
         let runs = 0;
         await store.transaction(async (tx) => {
@@ -186,7 +186,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect((await store.counts(ITEMS)).sum).toBe(200);
       });
 
-      it('guard absence: 50 inserts that looked for a unique value make one document', async () => {
+      it('check absence: 50 inserts that have read a unique value make one document', async () => {
         const made = await Promise.all(
           Array.from({ length: 50 }, (_, i) =>
             store.transaction(async (tx) => {
@@ -205,14 +205,14 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(rows.map(({ tag, n }) => ({ tag, n }))).toEqual([{ tag: 'only', n: 50 }]);
       });
 
-      it('refuse an id or a unique value that is taken, where nobody looked', async () => {
+      it('refuse a taken id or unique value that they have not read', async () => {
         await add(item('a', { tag: 't' }));
         expect(await codeOf(add(item('a')))).toBe('already_exists');
         expect(await codeOf(add(item('b', { tag: 't' })))).toBe('already_exists');
         expect(await store.get(ITEMS, 'b')).toBeUndefined();
       });
 
-      it('free a unique value that its document gives up', async () => {
+      it('free a unique value that its document no longer has', async () => {
         await add(item('a', { tag: 't' }));
         await change('a', (old) => ({ ...old, tag: null }));
         await add(item('b', { tag: 't' }));
@@ -251,14 +251,14 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(await store.get(NOTES, 'x')).toBeUndefined();
       });
 
-      it('count once when the answer was lost and the commit is sent again', async () => {
+      it('count once when the answer is lost and the commit is sent again', async () => {
         await add(item('a'));
         backend.loseNextAnswer?.(here);
         await change('a', (old) => ({ ...old, n: old.n + 1 }));
         expect((await store.get(ITEMS, 'a'))?.n).toBe(1);
       });
 
-      it('put an event and its document there both, or neither', async () => {
+      it('write an event and its document, or neither', async () => {
         await add(item('a'));
         const lost = store.transaction((tx) => {
           tx.insert(ITEMS, item('a'));
@@ -275,7 +275,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(events.map((event) => event.json)).toEqual(['{"made":"c"}', '{"made":"c","second":true}']);
       });
 
-      it('run once per idempotency key, give the first answer again, and refuse another body', async () => {
+      it('run once per idempotency key, repeat the first answer, and refuse another body', async () => {
         const key = randomId(8);
         const make = (id: string, body: string): Promise<{ made: string }> =>
           store.transaction(
@@ -291,7 +291,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(await codeOf(make('k4', 'y'))).toBe('idempotency_key_reused');
       });
 
-      /** Reads n of `a`, which another client changes from 1 to 2 behind the first read, and then another document. */
+      /** Reads n of `a`, which another client changes from 1 to 2 after the first read. Then reads another document. */
       const overtaken = async <T>(then: (n: number) => T): Promise<{ result: T; runs: number }> => {
         await add(item('a', { n: 1 }), item('b'));
         const other = await backend.client();
@@ -306,11 +306,11 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         return { result, runs };
       };
 
-      it('that write nothing are checked against what they have read', async () => {
+      it('that write nothing check their reads', async () => {
         expect(await overtaken((n) => n)).toEqual({ result: 2, runs: 2 });
       });
 
-      it('that refuse are checked against what they have read', async () => {
+      it('that refuse check their reads', async () => {
         const refuse = (n: number): string => {
           if (n === 1) throw new BrainError('conflict', 'too_small', 'It is too small.');
           return 'large enough';
@@ -324,7 +324,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect((await store.get(ITEMS, 'a'))?.n).toBe(2);
       });
 
-      it('run again where what they looked for has come, also when what they insert is in the way', async () => {
+      it('run again when a document appears that they did not find, even if it is the one they insert', async () => {
         const other = await backend.client();
         let runs = 0;
         const result = await store.transaction(async (tx) => {
@@ -339,7 +339,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(result).toBe('found fixed');
       });
 
-      it('read one document as one, however often they ask for it at once', async () => {
+      it('return the same document to several reads at once', async () => {
         await add(item('a', { n: 0 }));
         const other = await backend.client();
         let going = true;
@@ -356,7 +356,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         await writing;
       });
 
-      it('give a repetition the answer of the first, whatever the repetition meets on its way', async () => {
+      it('give a repetition the first answer, whatever else has changed', async () => {
         const other = await backend.client();
         const inTheWay = async (tx: Tx, id: string): Promise<void> => {
           if (await tx.get(ITEMS, id)) throw new BrainError('conflict', 'there_already', 'It is there.');
@@ -386,7 +386,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
     });
 
     describe('lists', () => {
-      it('are ordered by the order value and then by id, both ways', async () => {
+      it('are ordered by the order value and then by id, in both directions', async () => {
         await add(item('c', { at: 2 }), item('a', { at: 2 }), item('b', { at: 1 }), item('d', { at: 10.5 }));
         expect((await walk(store, { direction: 'asc', limit: 3 })).ids).toEqual(['b', 'a', 'c', 'd']);
         expect((await walk(store, { direction: 'desc', limit: 2 })).ids).toEqual(['d', 'c', 'a', 'b']);
@@ -414,7 +414,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect([filtered.rows.map((row) => row.id), filtered.total]).toEqual([['i3'], 1]);
       });
 
-      it('give the total alone on request', async () => {
+      it('return only the total on request', async () => {
         await add(item('a', { at: 1 }), item('b', { at: 2 }), item('c', { at: 3 }));
         const { next } = await store.list(ITEMS, { limit: 1 });
         for (const cursor of [undefined, next ?? undefined]) {
@@ -423,14 +423,14 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         }
       });
 
-      it('follow an index with an order of its own', async () => {
+      it('use the order of an index that has its own', async () => {
         await add(item('a', { n: 3 }), item('b', { n: 1 }), item('c', { n: 2, state: 'shut' }));
         expect((await walk(store, { where: { due: 'due' }, direction: 'asc' })).ids).toEqual(['b', 'a']);
         await change('b', (old) => ({ ...old, n: 9 }));
         expect((await walk(store, { where: { due: 'due' }, direction: 'asc' })).ids).toEqual(['a', 'b']);
       });
 
-      it('follow a document that moves', async () => {
+      it('find a moved document at its new place only', async () => {
         await add(item('a', { at: 1 }), item('b', { at: 2 }));
         await change('a', (old) => ({ ...old, state: 'shut', at: 3 }));
         expect((await walk(store, {})).ids).toEqual(['a', 'b']);
@@ -440,7 +440,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect((await store.list(ITEMS, { where: { state: 'shut' } })).total).toBe(1);
       });
 
-      it('refuse a cursor that is none of theirs', async () => {
+      it('refuse an invalid cursor', async () => {
         const cursor = (json: string): string => Buffer.from(json).toString('base64url');
         for (const wrong of [
           'rubbish',
@@ -460,7 +460,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         }
       });
 
-      it('are complete and free of repetition while others insert, change and remove', async () => {
+      it('contain each row once while others insert, change and remove', async () => {
         const stays = Array.from({ length: 300 }, (_, i) => item(`stay${i}`, { at: i % 7, kind: 'stays' }));
         await add(...stays);
         const other = await backend.client();
@@ -486,7 +486,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
     });
 
     describe('counters', () => {
-      it('equal a recount, and leave nothing behind', async () => {
+      it('equal a recount, and leave nothing behind at zero', async () => {
         await add(item('a', { n: 4 }), item('b', { state: 'shut', n: 6 }));
         await change('a', (old) => ({ ...old, state: 'shut' }));
         const counts = await store.counts(ITEMS);
@@ -499,7 +499,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
     });
 
     describe('appended entries', () => {
-      it('come oldest first, in pages, and go with their document', async () => {
+      it('are returned oldest first, in pages, and are removed with their document', async () => {
         await add(item('a'));
         for (let i = 0; i < 5; i += 1) await store.transaction((tx) => tx.append(ITEMS, 'a', { i }));
         const first = await store.entries(ITEMS, 'a', { limit: 3 });
@@ -528,7 +528,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
     });
 
     describe('leases', () => {
-      it('have one holder and a number that grows', async () => {
+      it('have one holder and a fence that grows', async () => {
         const other = await backend.client();
         const name = randomId(8);
         const takers = await Promise.all([store.acquire(name, 5000), other.store.acquire(name, 5000)]);
@@ -540,7 +540,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(next?.fence).toBeGreaterThan(held?.fence);
       });
 
-      it('run out by themselves, can be renewed, and are told when lost', async () => {
+      it('expire, can be renewed, and report that they are lost', async () => {
         const name = randomId(8);
         const lease = await store.acquire(name, 150);
         if (!lease) throw new Error('the lease was not given');
@@ -570,16 +570,16 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
     });
 
     describe('the clock', () => {
-      /** One that has answered knows the time. */
+      /** A client knows the time after the first answer. */
       const other = async (): Promise<Store> => {
         const client = await backend.client();
         await client.store.entries(ITEMS, 'none', { limit: 1 });
         return client.store;
       };
 
-      it('is one for all clients, and of each the time is between what it says', async () => {
+      it('is the same for all clients, and the time is between the bounds of each', async () => {
         const stores = [store, await other()];
-        // The machine's: all backends of this suite run on it.
+        // All backends of this suite run on this machine and use its clock.
         const before = Date.now() / 1000;
         const times = stores.map((one) => one.clock());
         const after = (Date.now() + 1) / 1000;
@@ -590,7 +590,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         }
       });
 
-      it('lets no delay that one client sets end early by another, and each ends', async () => {
+      it('ends no delay of one client early for another one, and ends each of them', async () => {
         const [from, to] = [store, await other()];
         for (const [setter, looker] of [
           [from, to],
@@ -624,7 +624,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         expect(calls).toBe(stopped);
       });
 
-      it('says up to when every commit was reported, and never sooner than it was', async () => {
+      it('knows up to when every commit was reported, and never claims too much', async () => {
         const other = await backend.client();
         other.store.declare(ITEMS);
         await other.store.transaction((tx) => tx.insert(ITEMS, item('n', { n: 0 })));
@@ -647,10 +647,10 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
     if (!whole) return;
 
     describe('at length', () => {
-      it('reads at most 2,000 candidates a page with several filters, and still finds every row', async () => {
+      it('reads at most 2,000 rows per page with several filters, and still finds every row', async () => {
         const group = (name: string, count: number, over: Partial<Item>): Item[] =>
           Array.from({ length: count }, (_, i) => item(`${name}${i}`, { ...over, at: (over.at ?? 0) + i }));
-        // Newest first, the walk meets 2,300 rows of the rarer filter which the other one refuses.
+        // Newest first, the walk reads 2,300 rows of the rarer filter that do not pass the other one.
         const rows = [
           ...group('both', 50, { kind: 'many', state: 'common' }),
           ...group('kind', 2300, { at: 5000, kind: 'many', state: 'shut' }),
@@ -690,7 +690,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
             else tx.insert(ITEMS, item(id, over));
           });
         for (let i = 0; i < 10_000; i += 50) {
-          // Operations on one document keep their order; those on different ones race.
+          // Operations on one document keep their order. Those on different documents run at the same time.
           const byId = new Map<string, (typeof operations & object)[number][]>();
           for (const op of operations?.slice(i, i + 50) ?? [])
             byId.set(op.id, [...(byId.get(op.id) ?? []), op]);

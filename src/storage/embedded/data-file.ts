@@ -1,16 +1,16 @@
 /**
- * Reads the pages of the data file with plain reads, before the engine maps it into memory: a mapped file that is shorter
- * than its own meta pages say ends the process with SIGBUS, and a damaged page can do worse. The layout is that of
- * lmdb 3.5 on 64-bit little-endian machines (`MDB_page`, `MDB_meta` and `MDB_node` in its mdb.c); elsewhere only the
- * size is looked at.
+ * Checks the pages of the data file with plain reads, before the engine maps the file into memory. A mapped file that is
+ * shorter than its meta pages say ends the process with SIGBUS, and a damaged page can do worse. The layout is that of
+ * lmdb 3.5 on 64-bit little-endian machines (`MDB_page`, `MDB_meta` and `MDB_node` in its mdb.c). On other machines only
+ * the size is checked.
  */
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { endianness } from 'node:os';
 
-/** What is wrong, as half a sentence: "page 17 is not a page of the store". */
+/** The message is half a sentence: "page 17 is not a page of the store". */
 export class DamagedFile extends Error {}
 
-/** So many pages are looked at when the file has its full length: 64 MiB, about a tenth of a second. */
+/** How many pages of a file with its full length are checked: 64 MiB, about a tenth of a second. */
 const CHECKED_PAGES = 16_384;
 
 const HEADER_BYTES = 24;
@@ -27,7 +27,7 @@ const NODE_OVERFLOW = 0x01;
 const NODE_TREE = 0x02;
 const UNFLUSHED = 0x1000;
 const NO_PAGE = 2 ** 64;
-/** The engine itself cannot go deeper. */
+/** The engine has no deeper trees. */
 const MAX_DEPTH = 32;
 
 interface Meta {
@@ -38,7 +38,7 @@ interface Meta {
   roots: number[];
 }
 
-/** Throws `DamagedFile`, or says how many pages were looked at. Changes nothing. */
+/** Throws `DamagedFile`, or returns how many pages were checked. Changes nothing. */
 export function checkDataFile(path: string, most = CHECKED_PAGES): { pages: number; whole: boolean } {
   const fd = openSync(path, 'r');
   try {
@@ -47,8 +47,8 @@ export function checkDataFile(path: string, most = CHECKED_PAGES): { pages: numb
     if (!/64/.test(process.arch) || endianness() !== 'LE') return { pages: 0, whole: false };
     const meta = currentMeta(fd);
     const pages = Math.floor(bytes / meta.pageBytes);
-    // A sound file may end before its last page, if that page was never written because it is free. Only a look at
-    // every page in use can tell that from a file which was cut off.
+    // A sound file may end before its last page: a free page may never have been written. Only a check of every page in
+    // use can tell such a file from one that was cut off.
     const short = pages <= meta.lastPage;
     return new PageWalk(fd, meta, pages, short ? Number.POSITIVE_INFINITY : most).run();
   } finally {
@@ -57,15 +57,15 @@ export function checkDataFile(path: string, most = CHECKED_PAGES): { pages: numb
 }
 
 /**
- * The engine keeps three meta pages: two that each commit writes in turn, and a third, half a page behind the first,
- * that is written only after a flush. This is the choice that it makes when it opens the file to restore safely.
+ * The engine has three meta pages. The commits write the first two in turn. The third is half a page after the first and
+ * is written only after a flush. This function makes the same choice as the engine with `safeRestore`.
  */
 function currentMeta(fd: number): Meta {
   const first = readMeta(fd, 0);
-  if (!first) throw new DamagedFile('its first page is not that of a store');
+  if (!first) throw new DamagedFile('its first page is not the first page of a store');
   const { pageBytes } = first;
   const second = readMeta(fd, pageBytes);
-  if (!second) throw new DamagedFile('its second page is not that of a store');
+  if (!second) throw new DamagedFile('its second page is not the second page of a store');
   const flushed = parseMeta(read(fd, pageBytes / 2, HEADER_BYTES + META_BYTES), pageBytes);
   const chosen = safest(safest(first, second), flushed);
   if (chosen.pageBytes !== pageBytes) throw new DamagedFile('its first pages contradict each other');
@@ -102,11 +102,11 @@ function parseMeta(page: Buffer, pageBytes: number): Meta {
   };
 }
 
-/** Goes through the trees level by level, so that a limit leaves out the leaves of a large file, not its branches. */
+/** Walks the trees level by level, so that the limit leaves out leaves of a large file and not branches. */
 class PageWalk {
   private readonly seen: Uint8Array;
   private readonly page: Buffer;
-  private looked = 0;
+  private checked = 0;
 
   constructor(
     private readonly fd: number,
@@ -121,16 +121,16 @@ class PageWalk {
   run(): { pages: number; whole: boolean } {
     let level = this.meta.roots.filter((root) => root < NO_PAGE);
     for (let depth = 0; level.length > 0; depth += 1) {
-      // A named table is one more tree, that begins in a leaf of the main tree.
-      if (depth > 2 * MAX_DEPTH) throw new DamagedFile('its pages lead in a circle');
+      // A named table is another tree, which begins in a leaf of the main tree.
+      if (depth > 2 * MAX_DEPTH) throw new DamagedFile('its pages point to each other in a circle');
       const below: number[] = [];
       for (const page of level) {
-        if (this.looked >= this.most) return { pages: this.looked, whole: false };
+        if (this.checked >= this.most) return { pages: this.checked, whole: false };
         this.visit(page, below);
       }
       level = below;
     }
-    return { pages: this.looked, whole: true };
+    return { pages: this.checked, whole: true };
   }
 
   private visit(number: number, below: number[]): void {
@@ -173,7 +173,7 @@ class PageWalk {
     }
   }
 
-  /** A value too large for a page of its tree; only where it begins can be looked at. */
+  /** A value that is too large for a page of its tree. Only its first page has a header that can be checked. */
   private overflow(number: number, count: number): void {
     this.take(number, count);
     const header = read(this.fd, number * this.meta.pageBytes, HEADER_BYTES);
@@ -182,7 +182,7 @@ class PageWalk {
   }
 
   private take(number: number, count: number): void {
-    this.looked += 1;
+    this.checked += 1;
     if (number < 2 || count < 1 || number + count - 1 > this.meta.lastPage)
       throw new DamagedFile(`it points to page ${number}, which it does not have`);
     if (number + count > this.pages)

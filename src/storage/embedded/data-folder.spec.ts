@@ -63,7 +63,7 @@ function fingerprint(): string[] {
 }
 
 describe('a data folder', () => {
-  it('is made with its parents, for its user alone, and says what it is', async () => {
+  it('is created with its parents, only for its user, and says what it is', async () => {
     folder = join(folder, 'deep', 'er');
     await fill(1);
     expect(statSync(folder).mode & 0o777).toBe(0o700);
@@ -71,7 +71,7 @@ describe('a data folder', () => {
     expect(readFileSync(join(folder, 'BRAIN-STORE.txt'), 'utf8')).toMatch(/restore.*backup/);
   });
 
-  it('survives a first start that was cut short', async () => {
+  it('survives an interrupted first start', async () => {
     mkdirSync(folder);
     writeFileSync(join(folder, 'brain.mdb-new'), 'half a');
     await fill(3);
@@ -106,7 +106,7 @@ describe('a data folder', () => {
     });
   });
 
-  it('is refused when it cannot be made', async () => {
+  it('is refused when it cannot be created', async () => {
     writeFileSync(folder, 'a file');
     await expect(EmbeddedDatabase.open(folder, options)).rejects.toMatchObject({
       code: 'data_folder_unusable',
@@ -128,7 +128,7 @@ describe('a network file system', () => {
     ['9P', 0x01021997, '9P'],
     ['Ceph', 0x00c36400, 'Ceph'],
     ['AFS', 0x5346414f, 'AFS'],
-  ])('is told by its type: %s', (_, type, name) => {
+  ])('is recognized by its type: %s', (_, type, name) => {
     expect(networkFileSystem(type, '', '0:1')).toBe(name);
   });
 
@@ -143,7 +143,7 @@ describe('a network file system', () => {
     expect(networkFileSystem(type, mounts, '254:0')).toBeUndefined();
   });
 
-  it('is told from a local disk behind FUSE by the name of the mount', () => {
+  it('is recognized behind FUSE by the name of the mount', () => {
     expect(networkFileSystem(0x65735546, mounts, '0:50')).toBe('fuse.sshfs');
     expect(networkFileSystem(0x65735546, mounts, '0:51')).toBeUndefined();
   });
@@ -158,7 +158,7 @@ describe('a damaged data file', () => {
       detail: expect.stringMatching(/backup.*move .* away/i),
     });
     expect(fingerprint()).toEqual(before);
-    // A refusal gives the lock back and is the same the next time.
+    // A refusal releases the lock, and the next open gets the same one.
     await expect(EmbeddedDatabase.open(folder, options)).rejects.toMatchObject({ code });
   };
 
@@ -170,7 +170,7 @@ describe('a damaged data file', () => {
     ['one page long', () => truncateSync(file, PAGE)],
     ['as long as its meta pages', () => truncateSync(file, 2 * PAGE)],
     ['cut in half', () => truncateSync(file, statSync(file).size / 2)],
-    // Of its last page alone nothing may be missing: whether it is in use depends on how the commits fell together.
+    // Only the last page is cut off. Whether it is in use depends on how the commits shared batches.
     ['short of its last pages', () => truncateSync(file, (statSync(file).size >> 13) * PAGE)],
     ['some text', () => writeFileSync(file, 'x'.repeat(100_000))],
     ['zeros', () => writeFileSync(file, Buffer.alloc(1_000_000))],
@@ -181,7 +181,7 @@ describe('a damaged data file', () => {
       () => write((statSync(file).size >> 13) * PAGE, Buffer.alloc(20 * PAGE, 0x5a)),
     ],
     ['all zeros behind its meta pages', () => write(2 * PAGE, Buffer.alloc(statSync(file).size - 2 * PAGE))],
-  ])('is refused and left as it is when it is %s', async (_, damage) => {
+  ])('is refused and not changed when it is %s', async (_, damage) => {
     damage();
     await refused();
   });
@@ -193,7 +193,7 @@ describe('a damaged data file', () => {
     await refused('data_file_missing');
   });
 
-  it('is refused when it is of another program', async () => {
+  it('is refused when another program wrote it', async () => {
     rmSync(file);
     const other = open({ path: file });
     await other.put('a', 1);
@@ -259,7 +259,7 @@ describe('a sound data file', () => {
     await again.close();
   });
 
-  it('is looked at within a bound when it is whole', async () => {
+  it('is checked within a limit when it is whole', async () => {
     await fill(3000);
     expect(checkDataFile(file, 20)).toMatchObject({ whole: false });
     expect(checkDataFile(file)).toMatchObject({ whole: true });

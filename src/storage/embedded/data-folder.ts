@@ -1,4 +1,4 @@
-/** What must hold of the data folder before the engine may touch it; each refusal says what to do. */
+/** Checks the data folder before the engine opens it. Each error says what to do. */
 import {
   closeSync,
   existsSync,
@@ -18,16 +18,16 @@ import { checkDataFile, DamagedFile } from './data-file.js';
 
 const DATA_FILE = 'brain.mdb';
 const ENGINE_LOCK = `${DATA_FILE}-lock`;
-/** Says that there was a store here, so that a lost data file is told from a first start. */
+/** Its presence shows that the folder had a store, so a lost data file is not taken for a first start. */
 const MARKER = 'BRAIN-STORE.txt';
 const MARKER_TEXT = `This folder holds the store of a BRAiN control plane, in ${DATA_FILE}.
 If ${DATA_FILE} is missing while this file is here, the service refuses to start, rather than start empty.
 To restore, put the whole folder back from a backup. To start empty, move the whole folder away.
 `;
-/** More than the engine needs for its lock file. */
+/** More than the size of the engine's lock file. */
 const ENGINE_LOCK_BYTES = 65_536;
 
-/** File systems that other machines write too: the lock, and the memory that the engine shares, work on one machine. */
+/** File systems that other machines can write. The lock and the shared memory of the engine work only on one machine. */
 const NETWORK_TYPES: Record<number, string> = {
   26985: 'NFS',
   20859: 'SMB',
@@ -49,11 +49,11 @@ const NETWORK_TYPES: Record<number, string> = {
   3133910204: 'a shared folder of VMware',
 };
 const FUSE = 0x65735546;
-/** FUSE serves local disks too, so there only these names count. */
+/** FUSE also serves local disks, so only these names count as network file systems. */
 const NETWORK_FUSE =
   /ssh|s3|gcs|rclone|gluster|goofys|dav|ceph|juicefs|blob|smb|ftp|mfs|moosefs|seaweed|hdfs|lustre|nfs|drive/i;
 
-/** The name of the network file system, or nothing. `device` is as in `mounts`, the text of /proc/self/mountinfo. */
+/** The name of the network file system; undefined for a local one. `mounts` is the text of /proc/self/mountinfo, `device` is as in it. */
 export function networkFileSystem(type: number, mounts: string, device: string): string | undefined {
   const known = NETWORK_TYPES[type >>> 0];
   if (known !== undefined || type !== FUSE) return known;
@@ -71,7 +71,7 @@ export class DataFolder {
     this.file = join(this.path, DATA_FILE);
   }
 
-  /** Makes the folder if need be. Harmless to another process that has it open. */
+  /** Creates the folder if it is missing. Does not disturb another process that uses it. */
   prepare(): void {
     try {
       const made = mkdirSync(this.path, { recursive: true, mode: 0o700 });
@@ -91,22 +91,20 @@ export class DataFolder {
     );
     if (name === undefined) return;
     const detail =
-      `The data folder ${this.path} lies on a network file system (${name}), where neither the lock nor the flush to ` +
-      'disk can be relied on. Set BRAIN_DATA_DIR to a folder on a local disk, or use Redis (REDIS_URL).';
+      `The data folder ${this.path} is on a network file system (${name}), where the lock and the flush to disk are ` +
+      'not reliable. Set BRAIN_DATA_DIR to a folder on a local disk, or use Redis (REDIS_URL).';
     throw new BrainError('unavailable', 'data_folder_on_network', detail);
   }
 
-  /**
-   * Only with the lock. False where there never was a store; throws unless what is there can be opened.
-   */
+  /** Call it only with the lock. False if there never was a store. Throws if there is one that cannot be opened. */
   inspect(): boolean {
-    rmSync(this.unborn, { force: true });
-    rmSync(`${this.unborn}-lock`, { force: true });
+    rmSync(this.unfinished, { force: true });
+    rmSync(`${this.unfinished}-lock`, { force: true });
     if (!existsSync(this.file)) {
       if (!existsSync(join(this.path, MARKER)) && !existsSync(join(this.path, ENGINE_LOCK))) return false;
       const detail =
-        `The data folder ${this.path} was in use before, but ${DATA_FILE} is missing. Restore the folder from a ` +
-        'backup; or move it away to start with an empty store.';
+        `The data folder ${this.path} had a store before, but ${DATA_FILE} is missing. Restore the folder from a ` +
+        'backup, or move it away to start with an empty store.';
       throw new BrainError('unavailable', 'data_file_missing', detail);
     }
     try {
@@ -117,21 +115,21 @@ export class DataFolder {
     return true;
   }
 
-  /** Where a new store is made: under its real name there is never a half-made one. */
-  get unborn(): string {
+  /** A new store is made under this name, so the data file is never half-made. */
+  get unfinished(): string {
     return join(this.path, `${DATA_FILE}-new`);
   }
 
-  /** The new store is complete and on disk; from here on it is the store. */
+  /** The new store is complete and on disk. This gives it its name. */
   adopt(): void {
-    rmSync(`${this.unborn}-lock`, { force: true });
-    renameSync(this.unborn, this.file);
+    rmSync(`${this.unfinished}-lock`, { force: true });
+    renameSync(this.unfinished, this.file);
     syncFolder(this.path);
   }
 
   /**
-   * The engine maps its lock file and fills it through memory, where a full disk ends the process with SIGBUS; written
-   * in full beforehand it cannot. Only with our lock, which makes what the file said worthless.
+   * Writes the engine's lock file in full. The engine writes it through mapped memory, and a full disk would then end the
+   * process with SIGBUS. Call it only with the lock, because then no process needs the old content.
    */
   reserveEngineLock(file: string): void {
     writeDurably(`${file}-lock`, Buffer.alloc(ENGINE_LOCK_BYTES));
@@ -146,12 +144,12 @@ export class DataFolder {
 
   damaged(what: string, cause?: unknown): BrainError {
     const detail =
-      `The data file ${this.file} is damaged: ${what}. Nothing was changed. Restore the data folder from a backup; ` +
+      `The data file ${this.file} is damaged: ${what}. Nothing was changed. Restore the data folder from a backup, ` +
       'or move it away to start with an empty store.';
     return new BrainError('unavailable', 'data_file_damaged', detail, { cause });
   }
 
-  /** What a failed system call on the folder means. */
+  /** Explains a failed system call on the folder. */
   refusal(error: unknown): Error {
     const code = (error as NodeJS.ErrnoException).code;
     if (error instanceof BrainError || typeof code !== 'string') return error as Error;
@@ -160,8 +158,8 @@ export class DataFolder {
     if (['ENOSPC', 'EDQUOT', 'EFBIG'].includes(code))
       return make(
         'storage_full',
-        'may not grow: the disk is full, or a quota or the limit on the size of files (ulimit -f) is reached. ' +
-          'Free some space there, or raise it, and start again.',
+        'cannot grow: the disk is full, or a quota or the limit on the size of files (ulimit -f) is reached. ' +
+          'Free some space there, or raise the limit, and start again.',
       );
     if (['EACCES', 'EPERM', 'EROFS'].includes(code))
       return make(
@@ -171,7 +169,7 @@ export class DataFolder {
     if (['ENOTSUP', 'EOPNOTSUPP', 'EINVAL', 'ENOSYS'].includes(code))
       return make(
         'data_folder_unsuitable',
-        `is on a file system which cannot hold the lock (${code}). Use a local disk or a named volume.`,
+        `is on a file system that cannot have the lock (${code}). Use a local disk or a named volume.`,
       );
     return make('data_folder_unusable', `cannot be used: ${messageOf(error)}. Check BRAIN_DATA_DIR.`);
   }
@@ -202,7 +200,7 @@ function writeDurably(path: string, content: Buffer): void {
   }
 }
 
-/** A new name in a folder survives a power cut only when the folder was flushed; Windows does that by itself. */
+/** A new name survives a power failure only after a flush of its folder. Windows flushes it by itself. */
 function syncFolder(path: string): void {
   if (process.platform === 'win32') return;
   const fd = openSync(path, 'r');

@@ -49,7 +49,7 @@ describe('a commit', () => {
     expect(await keysOnDisk()).toEqual([1]);
   });
 
-  it('is whole or not at all, and takes no other along when it throws', async () => {
+  it('is done in whole or not at all, and fails no other commit when it throws', async () => {
     const db = await EmbeddedDatabase.open(folder, LARGE);
     const change = (id: number) => (): number => {
       db.docs.putSync(['t', id], 'x');
@@ -63,7 +63,7 @@ describe('a commit', () => {
     await db.close();
   });
 
-  it('tells followers after the flush, once for all that shared it', async () => {
+  it('calls listeners once after each flush', async () => {
     const db = await EmbeddedDatabase.open(folder, LARGE);
     let flushes = 0;
     const stop = db.onFlush(() => {
@@ -78,7 +78,7 @@ describe('a commit', () => {
     await db.close();
   });
 
-  it('is refused after the close, and the close waits for those before', async () => {
+  it('is refused after the close, and the close waits for earlier commits', async () => {
     const db = await EmbeddedDatabase.open(folder, LARGE);
     const before = db.commit(() => db.docs.putSync(['t', 1], 'x'));
     const closing = db.close();
@@ -87,7 +87,7 @@ describe('a commit', () => {
     await expect(db.commit(() => undefined)).rejects.toMatchObject({ code: 'store_closed' });
   });
 
-  it('leaves the event loop its turns while thousands wait', async () => {
+  it('does not block the event loop while thousands wait', async () => {
     const db = await EmbeddedDatabase.open(folder, LARGE);
     let turns = 0;
     const timer = setInterval(() => {
@@ -114,7 +114,7 @@ describe('a commit', () => {
 });
 
 describe('after kill -9', () => {
-  it('all that was acknowledged is there, and the file is sound', async () => {
+  it('every acknowledged commit is there, and the file is sound', async () => {
     const acknowledged = new Set<unknown>();
     for (let round = 0; round < 4; round += 1) {
       const child = await started();
@@ -130,14 +130,14 @@ describe('after kill -9', () => {
 });
 
 describe('a full disk', () => {
-  it('refuses what does not fit, and all goes on when there is room again', async () => {
+  it('refuses writes without room, and works again when there is room', async () => {
     const child = await started();
     expect(await child.ask({ do: 'put', key: 1, value: 'before' })).toEqual({ done: 1 });
     await child.ask({ do: 'break', file: 'pages' });
     for (const key of [2, 3])
       expect(await child.ask({ do: 'put', key, value: 'lost' })).toMatchObject({
         code: 'storage_full',
-        detail: expect.stringMatching(/nothing of a request that writes is stored.*Free space/),
+        detail: expect.stringMatching(/Nothing of a request that writes is stored.*Free space/),
       });
     expect(await child.ask({ do: 'trouble' })).toEqual({ trouble: null });
     expect(await child.ask({ do: 'keys' })).toEqual({ keys: [1] });
@@ -157,14 +157,14 @@ describe('a full disk', () => {
     ...rest,
   });
 
-  it('is foreseen, so that there is room left to delete', () => {
+  it('is recognized early, so that deletes still have room', () => {
     expect(noRoom(disk(100), LARGE.maxBytes)).toBeUndefined();
     expect(noRoom(disk(10), LARGE.maxBytes)).toMatchObject({ code: 'storage_full' });
     expect(noRoom(disk(10, { usedBytes: 50 * MIB }), LARGE.maxBytes)).toBeUndefined();
     expect(noRoom(disk(1, { diskBytes: 50 * MIB }), LARGE.maxBytes)).toBeUndefined();
   });
 
-  it('is warned of under 64 MiB or one in a hundred', () => {
+  it('is warned of below 64 MiB or 1 %', () => {
     expect(spaceWarnings(disk(2000), LARGE.maxBytes)).toEqual([]);
     expect(spaceWarnings(disk(900), LARGE.maxBytes)).toEqual([
       expect.stringMatching(/^disk_nearly_full: 900 MiB/),
@@ -175,7 +175,7 @@ describe('a full disk', () => {
 });
 
 describe('a batch that found no room', () => {
-  it('takes along once what would have made room, and no more after that', async () => {
+  it('fails a change that frees space only once', async () => {
     let [txnId, visible, fits] = [0, 0, true];
     const root = {
       transaction: async (work: () => void): Promise<void> => {
@@ -218,7 +218,7 @@ describe('a batch that found no room', () => {
 });
 
 describe('a full map', () => {
-  it('refuses growth, lets room be made, and then goes on; all that was acknowledged stays', async () => {
+  it('refuses growth, allows deletes, and then goes on; every acknowledged commit stays', async () => {
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 * MIB });
     const put = (id: number): Promise<unknown> =>
       db.commit(() => db.docs.putSync(['t', id], 'x'.repeat(3000)));
@@ -256,8 +256,8 @@ describe('a full map', () => {
   });
 });
 
-describe('a flush that failed', () => {
-  it('makes all later commits fail, and the next start goes back to what was acknowledged', async () => {
+describe('a failed flush', () => {
+  it('fails all later commits, and the next start goes back to the acknowledged commits', async () => {
     const child = await started();
     for (const key of [1, 2, 3]) await child.ask({ do: 'put', key, value: 'kept' });
     await child.ask({ do: 'break', file: 'meta' });
@@ -269,11 +269,11 @@ describe('a flush that failed', () => {
     await child.ask({ do: 'mend' });
     expect(await child.ask({ do: 'put', key: 5, value: 'neither' })).toMatchObject(refused);
     expect(await child.ask({ do: 'trouble' })).toEqual({ trouble: 'store_failed' });
-    // A service that shuts down must neither hang here nor let the engine vouch for what was lost.
+    // The shutdown of a service must not hang here, and the engine must not acknowledge lost pages.
     expect(await child.ask({ do: 'close' })).toEqual({ closed: true });
     await child.ask({ do: 'exit' });
     expect(await child.ended).toEqual({ code: null, signal: 'SIGKILL' });
-    // Whether the refused one is there is open; the one after it was never begun.
+    // The refused commit may be there or not. The one after it was never begun.
     expect((await keysOnDisk()).filter((key) => key !== 4)).toEqual([1, 2, 3]);
   });
 
@@ -281,7 +281,7 @@ describe('a flush that failed', () => {
     const stored = new Set<number>();
     let txnId = 0;
     let failures = 1;
-    // The kernel reports a lost page once; the engine goes on as if nothing had been.
+    // The kernel reports a lost page only once, and the engine goes on without an error.
     const root = {
       transaction: (work: () => void): Promise<unknown> => {
         txnId += 1;
@@ -318,8 +318,8 @@ describe('a flush that failed', () => {
   });
 });
 
-describe('a data file that is taken away while in use', () => {
-  it('is noticed, and nothing is acknowledged any more', async () => {
+describe('a data file that is moved while in use', () => {
+  it('is noticed, and no further commit is acknowledged', async () => {
     const child = await started();
     await child.ask({ do: 'put', key: 1, value: 'kept' });
     renameSync(join(folder, 'brain.mdb'), join(folder, 'elsewhere'));
@@ -333,7 +333,7 @@ describe('a data file that is taken away while in use', () => {
   });
 });
 
-it('takes no more of the disk than it needs, however large it may grow', async () => {
+it('uses only the disk space that it needs, however large its limit is', async () => {
   const db = await EmbeddedDatabase.open(folder, { maxBytes: 4096 * 2 ** 30 });
   await db.commit(() => db.docs.putSync(['t', 1], 'x'));
   expect(statSync(join(folder, 'brain.mdb')).size).toBeLessThan(MIB);

@@ -35,8 +35,8 @@ async function start(): Promise<Backend> {
 storeContract('the embedded database', start);
 eventLogContract('the embedded database', start);
 
-describe('what is not on disk yet', () => {
-  it('is told by no answer: not by a repetition, a refusal, or a transaction that changes nothing', async () => {
+describe('a commit that is not on disk yet', () => {
+  it('is in no answer: of a repetition, a refusal, or a transaction that changes nothing', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'brain-embedded-'));
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
     const store = new EmbeddedStore(db, new EmbeddedEventLog(db));

@@ -1,4 +1,4 @@
-/** Opens the embedded engine on a folder that is locked and looked at, and makes the first store in it. */
+/** Opens the engine on a data folder that is locked and checked, and creates its first store. */
 import { getSystemErrorName } from 'node:util';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { BrainError, messageOf } from '../../shared/errors.js';
@@ -25,10 +25,10 @@ export interface Tables {
 }
 
 const MIB = 2 ** 20;
-/** The shape of the tables; a store of a later one is refused. */
+/** The format of the tables. A store of a later format is refused. */
 const FORMAT = 1;
 const FORMAT_KEY: Key = ['format'];
-/** The number of the system's error for a map that does not fit. */
+/** The error number of the system for a map that does not fit into the address space. */
 const ENOMEM = 12;
 
 export function openEngine(path: string, maxBytes: number): Root {
@@ -36,11 +36,11 @@ export function openEngine(path: string, maxBytes: number): Root {
     path,
     maxDbs: 12,
     encoding: 'string' as const,
-    // The map has its final size from the start: the engine would double it again and again without a bound.
+    // The map has its final size from the start. Otherwise the engine doubles it without a bound.
     mapSize: Math.ceil(maxBytes / MIB) * MIB,
-    // Otherwise each commit has a second promise that nobody holds, and its rejection ends the process.
+    // Otherwise each commit has a second promise without a handler, and its rejection ends the process.
     eventTurnBatching: false,
-    // Go back to the last flush, whatever else lay in memory when the last process ended.
+    // Open the state of the last flush. Later commits may be incomplete on disk.
     safeRestore: true,
     permissionsMode: 0o600,
   };
@@ -61,11 +61,11 @@ export function openTables(root: Root): Tables {
   };
 }
 
-/** With all its tables, so that to open it again writes nothing. */
+/** Creates all tables, so that the next open writes nothing. */
 export async function createStore(place: DataFolder): Promise<void> {
   try {
-    place.reserveEngineLock(place.unborn);
-    const root = openEngine(place.unborn, 64 * MIB);
+    place.reserveEngineLock(place.unfinished);
+    const root = openEngine(place.unfinished, 64 * MIB);
     const { meta } = openTables(root);
     await root.transaction(() => meta.putSync(FORMAT_KEY, String(FORMAT)));
     await root.flushed;
@@ -93,7 +93,7 @@ export async function openStore(
 }
 
 function checkFormat(root: Root, place: DataFolder): void {
-  // Not created when it is missing: what is no store of ours stays as it is.
+  // A missing table is not created: a file of another program must stay as it is.
   const options = { name: 'meta', encoding: 'string' as const, create: false };
   const meta = root.openDB<string, Key>(options) as Database<string, Key> | undefined;
   const format = meta?.get(FORMAT_KEY);
@@ -103,13 +103,13 @@ function checkFormat(root: Root, place: DataFolder): void {
   throw new BrainError('unavailable', 'data_file_newer', detail);
 }
 
-/** The engine's errors have numbers: positive ones are the system's, the others its own. */
+/** Errors of the engine have numbers. Positive numbers are errors of the system, the others its own. */
 function refusal(error: unknown, place: DataFolder): Error {
   const code = (error as { code?: unknown }).code;
   if (!(error instanceof Error) || typeof code !== 'number') return place.refusal(error);
   if (code === ENOMEM) {
     const detail =
-      'There is too little address space for BRAIN_EMBEDDED_MAX_GIB. Lower it, or raise the limit (ulimit -v).';
+      'The address space is too small for BRAIN_EMBEDDED_MAX_GIB. Lower that setting, or raise the limit (ulimit -v).';
     return new BrainError('unavailable', 'data_folder_unusable', detail, { cause: error });
   }
   if (code <= 0) return place.damaged(messageOf(error), error);

@@ -1,4 +1,4 @@
-/** Leases of the embedded store: there is one process, so they live in its memory and die with it. */
+/** Leases of the embedded store. There is only one process, so they are in its memory and end with it. */
 import { randomId } from '../../shared/ids.js';
 import type { Lease } from '../store.js';
 import type { EmbeddedDatabase } from './database.js';

@@ -23,19 +23,19 @@ describe('the lock of the data folder', () => {
 
   const sockets = (): string[] => readdirSync(folder).filter((name) => name.includes('.lock'));
 
-  it('turns a second process away and says what to do', async () => {
+  it('refuses a second process and says what to do', async () => {
     const owner = children.start(folder);
     expect(await owner.next()).toEqual({ open: true });
     await expect(EmbeddedDatabase.open(folder, options)).rejects.toMatchObject({
       kind: 'unavailable',
       code: 'data_folder_in_use',
-      detail: expect.stringMatching(/in use by another process.*BRAIN_DATA_DIR.*REDIS_URL/s),
+      detail: expect.stringMatching(/Another process uses.*BRAIN_DATA_DIR.*REDIS_URL/s),
     });
     expect(await owner.ask({ do: 'put', key: 1, value: 'still works' })).toEqual({ done: 1 });
     await owner.kill();
   });
 
-  it('turns a second opener in the same process away', async () => {
+  it('refuses a second open in the same process', async () => {
     const db = await EmbeddedDatabase.open(folder, options);
     await expect(EmbeddedDatabase.open(folder, options)).rejects.toMatchObject({
       code: 'data_folder_in_use',
@@ -49,7 +49,7 @@ describe('the lock of the data folder', () => {
     await (await EmbeddedDatabase.open(folder, options)).close();
   });
 
-  it('is free at once after kill -9, and clears away what the dead left', async () => {
+  it('is free at once after kill -9, and removes the sockets of dead processes', async () => {
     for (let round = 0; round < 2; round += 1) {
       const owner = children.start(folder);
       expect(await owner.next()).toEqual({ open: true });
@@ -70,7 +70,7 @@ describe('the lock of the data folder', () => {
     await owner.kill();
   });
 
-  it('lets exactly one of several processes win that start together', async () => {
+  it('goes to exactly one of several processes that start together', async () => {
     for (let round = 0; round < 3; round += 1) {
       const racers = Array.from({ length: 5 }, () => children.start(folder));
       const said = await Promise.all(racers.map((racer) => racer.next()));
@@ -80,7 +80,7 @@ describe('the lock of the data folder', () => {
     }
   });
 
-  it('lets exactly one of many openers win that overlap in every way', async () => {
+  it('goes to exactly one of many overlapping opens', async () => {
     for (let round = 0; round < 20; round += 1) {
       const tries = await Promise.allSettled(Array.from({ length: 8 }, () => lockFolder(folder)));
       const won = tries.filter((result) => result.status === 'fulfilled');
@@ -90,7 +90,7 @@ describe('the lock of the data folder', () => {
     expect(sockets()).toEqual([]);
   });
 
-  /** Another opener that has not decided yet. */
+  /** Another process that has not decided yet. */
   async function rival(digit: string, answer = 'candidate'): Promise<Server> {
     const server = createServer((socket) => socket.end(answer));
     await new Promise<void>((resolve) =>
@@ -99,13 +99,13 @@ describe('the lock of the data folder', () => {
     return server;
   }
 
-  it('gives way to a smaller name among those that start together', async () => {
+  it('goes to the smallest name of those that start together', async () => {
     const smaller = await rival('0');
     await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'data_folder_in_use' });
     smaller.close();
   });
 
-  it('waits until a larger name has given way', async () => {
+  it('waits until a larger name has given up', async () => {
     const larger = await rival('f');
     let won = false;
     const locking = lockFolder(folder).then((lock) => {
@@ -118,7 +118,7 @@ describe('the lock of the data folder', () => {
     await (await locking).release();
   });
 
-  it('gives way to a larger name that was the owner already', async () => {
+  it('stays with a larger name that is the owner already', async () => {
     const owner = await rival('f', 'owner');
     await expect(lockFolder(folder)).rejects.toMatchObject({ code: 'data_folder_in_use' });
     owner.close();

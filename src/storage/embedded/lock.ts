@@ -1,11 +1,11 @@
 /**
- * Makes sure that one process at a time has a data folder open.
+ * Makes sure that one process at a time uses a data folder.
  *
- * Each opener listens on a unix socket of its own in the folder, and only then looks for those of others. Of two openers
- * at least the later one sees the other, so there are never two owners. Who sees an owner gives up; among those that
- * start at the same time the smallest name stays. A socket dies with its process, `kill -9` included, and is reachable
- * from every container that shares the folder on one machine, where process ids and `flock` by number would lie. Names
- * are never used twice, so clearing away the socket of a dead process cannot hit a living one.
+ * Each process listens on its own unix socket in the folder, and then looks for the sockets of others. Of two processes
+ * at least the later one sees the other, so there are never two owners. A process that sees an owner gives up. Of
+ * processes that start at the same time the one with the smallest name becomes the owner. A socket ends with its process,
+ * also after `kill -9`. All containers on a machine that share the folder can reach it; process ids and `flock` by number
+ * would be wrong there. Names are never used twice, so the removal of a dead socket cannot remove a living one.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
@@ -15,13 +15,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { BrainError } from '../../shared/errors.js';
 
 const NAME = /^brain-[0-9a-f]{16}\.lock$/;
-/** Ends the name of a socket that does not listen yet. */
-const UNBORN = '-new';
-/** Longer paths do not fit into the address of a unix socket, less the room for a name. */
+/** The suffix of a socket that does not listen yet. */
+const UNPUBLISHED = '-new';
+/** The address of a unix socket has no room for a longer path and a name. */
 const MAX_FOLDER_BYTES = 70;
 /** A living process that does not answer within this (stopped, or its disk hangs) counts as the owner. */
 const ANSWER_MS = 2000;
-/** How long a starter waits for another that will give up in its favour. */
+/** How long a starting process waits for others that will give up. */
 const RIVALS_MS = 15_000;
 const POLL_MS = 20;
 
@@ -49,8 +49,8 @@ async function lockBySocket(folder: string): Promise<FolderLock> {
     reach.close();
   };
   try {
-    // Others look only at names that listen already, so that a refusal always means that the process is dead.
-    await listen(server, join(reach.path, `${own}${UNBORN}`));
+    // A socket gets its name when it listens, so a refused connection always means that the process is dead.
+    await listen(server, join(reach.path, `${own}${UNPUBLISHED}`));
     publish(folder, own);
     await outlast(folder, reach.path, own);
     state = 'owner';
@@ -59,21 +59,21 @@ async function lockBySocket(folder: string): Promise<FolderLock> {
     throw error;
   }
   for (const name of readdirSync(folder))
-    if (NAME.test(name.replace(UNBORN, '')) && name.endsWith(UNBORN))
+    if (NAME.test(name.replace(UNPUBLISHED, '')) && name.endsWith(UNPUBLISHED))
       rmSync(join(folder, name), { force: true });
   return { release };
 }
 
 function publish(folder: string, own: string): void {
   try {
-    renameSync(join(folder, `${own}${UNBORN}`), join(folder, own));
+    renameSync(join(folder, `${own}${UNPUBLISHED}`), join(folder, own));
   } catch (error) {
-    // An owner clears away what was left behind on the way, and took ours for that.
+    // An owner removes unpublished sockets of dead processes, and has taken ours for one of them.
     throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? inUse(folder) : error;
   }
 }
 
-/** Windows has pipes instead: a name of its own for each folder, which one process at a time can have. */
+/** Windows has pipes instead. The name of the pipe follows from the folder, and one process at a time can have it. */
 async function lockByPipe(folder: string): Promise<FolderLock> {
   const name = createHash('sha256').update(realpathSync(folder).toLowerCase()).digest('hex').slice(0, 32);
   const server = createServer((socket) => socket.destroy());
@@ -85,7 +85,7 @@ async function lockByPipe(folder: string): Promise<FolderLock> {
   return { release: () => closed(server) };
 }
 
-/** Returns when no living process has a claim that goes before ours. */
+/** Resolves when no other living process can become the owner. */
 async function outlast(folder: string, reach: string, own: string): Promise<void> {
   const deadline = performance.now() + RIVALS_MS;
   for (;;) {
@@ -101,7 +101,7 @@ async function outlast(folder: string, reach: string, own: string): Promise<void
   }
 }
 
-/** Only a refusal and a missing name tell that a process is gone; any other failure is a reason to stay away. */
+/** A process is gone only if its socket refuses connections or has no name. After any other failure it counts as the owner. */
 function look(path: string): Promise<Seen> {
   return new Promise((resolve) => {
     const socket = createConnection(path);
@@ -115,7 +115,7 @@ function look(path: string): Promise<Seen> {
     socket.on('data', (text: string) => {
       answer += text;
     });
-    // Who closes without a word is about to end; the next look will tell.
+    // A process that closes the connection without an answer is about to end. The next look will show it.
     socket.on('end', () => settle(answer === 'owner' ? 'owner' : 'candidate'));
     socket.on('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNREFUSED' || error.code === 'ENOENT') settle('gone');
@@ -124,7 +124,7 @@ function look(path: string): Promise<Seen> {
   });
 }
 
-/** A path to the folder that is short enough for the address of a socket: Linux can name an open folder by number. */
+/** A path to the folder that fits into the address of a socket. On Linux an open folder has a short path. */
 function reachable(folder: string): { path: string; close(): void } {
   const path = realpathSync(folder);
   if (process.platform !== 'linux' || Buffer.byteLength(path) <= MAX_FOLDER_BYTES)
@@ -139,7 +139,7 @@ function listen(server: Server, path: string): Promise<void> {
     server.listen(path, () => {
       server.off('error', reject);
       server.on('error', () => undefined);
-      // The lock is no reason to keep the process running.
+      // The lock must not keep the process running.
       server.unref();
       resolve();
     });
@@ -155,7 +155,7 @@ function closed(server: Server): Promise<void> {
 
 function inUse(folder: string): BrainError {
   const detail =
-    `The data folder ${folder} is in use by another process. Stop that one first, or give this one a folder of ` +
-    'its own in BRAIN_DATA_DIR. To run several replicas, use Redis (REDIS_URL).';
+    `Another process uses the data folder ${folder}. Stop that process, or set another folder in BRAIN_DATA_DIR. To ` +
+    'run several replicas, use Redis (REDIS_URL).';
   return new BrainError('unavailable', 'data_folder_in_use', detail);
 }

@@ -1,4 +1,4 @@
-/** One table of the embedded database: only what the adapters use, and what goes wrong in it as an error of ours. */
+/** One table of the embedded database. It has only the methods that are used, and throws `BrainError` for errors of the engine. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database, RangeOptions } from 'lmdb';
 import { BrainError, messageOf } from '../../shared/errors.js';
@@ -6,7 +6,7 @@ import { BrainError, messageOf } from '../../shared/errors.js';
 type Part = string | number;
 export type Key = Part[];
 
-/** Ranges are read as they are walked; a walk must end before the next await. */
+/** A range is read during its walk, so a walk must end before the next await. */
 export class Table<V = string> {
   private closed = false;
 
@@ -46,7 +46,7 @@ export class Table<V = string> {
     return guarded(() => this.open.getStats() as TableStats);
   }
 
-  /** Before the engine is closed: a read that comes while it closes leaves a timer behind which ends the process. */
+  /** Call it before the close of the engine. A read during that close leaves a timer that ends the process. */
   close(): void {
     this.closed = true;
   }
@@ -88,14 +88,14 @@ function* walked<T>(rows: () => Iterable<T>): Generator<T> {
   }
 }
 
-/** The engine rejects a commit with an error that holds a promise of the real one, which it rejects a little later. */
+/** The engine rejects a commit with an error that contains a promise. That rejects a little later with the real error. */
 export async function causeOf(error: unknown): Promise<unknown> {
   const { commitError } = error as { commitError?: Promise<unknown> };
   const cause = Promise.resolve(commitError ?? error).catch((inner: unknown) => inner);
   return Promise.race([cause, sleep(1000, error, { ref: false })]);
 }
 
-/** An error of the engine has a number; whatever else was thrown is no matter of the store and stays what it is. */
+/** Errors of the engine have a number. Any other error is returned as it is. */
 export function explained(error: unknown): Error {
   const code = (error as { code?: unknown } | undefined)?.code;
   if (error instanceof BrainError || typeof code !== 'number') return error as Error;
@@ -104,15 +104,15 @@ export function explained(error: unknown): Error {
   if (full) return storageFull(...full, error);
   if (/MDB_(CORRUPTED|PAGE_NOTFOUND|INVALID|BAD_VALSIZE|CURSOR_FULL|PROBLEM)/.test(text)) {
     const detail =
-      'The data file is damaged. Stop the service and restore the data folder from a backup; or move the folder away ' +
+      'The data file is damaged. Stop the service and restore the data folder from a backup, or move the folder away ' +
       'to start with an empty store.';
     return new BrainError('unavailable', 'data_file_damaged', detail, { cause: error });
   }
-  const detail = 'The data folder could not be read or written; the log of the service says why.';
+  const detail = 'The data folder could not be read or written. See the log of the service for the cause.';
   return new BrainError('unavailable', 'store_failed', detail, { cause: error });
 }
 
-const FREE_SPACE = 'Free space there, or keep less by shorter retention.';
+const FREE_SPACE = 'Free space there, or shorten the retention.';
 const EIO = 5;
 
 type Refused = [what: string, advice: string];
@@ -120,14 +120,14 @@ type Refused = [what: string, advice: string];
 const DISK_FULL: Refused = ['The disk of the data folder is full', FREE_SPACE];
 const FILE_LIMITED: Refused = [
   'The data file has reached the limit on the size of files',
-  'Raise the limit of the process (ulimit -f), or keep less by shorter retention.',
+  'Raise the limit of the process (ulimit -f), or shorten the retention.',
 ];
 const QUOTA_USED: Refused = [
   'The quota on the disk of the data folder is used up',
   `Raise it. ${FREE_SPACE}`,
 ];
 const NO_MORE: Refused = [
-  'The data file may not grow: the disk is full, or a quota or the limit on the size of files (ulimit -f) is reached',
+  'The data file cannot grow: the disk is full, or a quota or the limit on the size of files (ulimit -f) is reached',
   `Raise it. ${FREE_SPACE}`,
 ];
 
@@ -144,14 +144,14 @@ function refusedGrowth(code: number, text: string): Refused | undefined {
 }
 
 /**
- * Where only a part of a write has room the system writes that part and names no reason, and the engine makes a bare EIO of
- * it. To an EIO of the system itself the engine adds where it wrote.
+ * If only a part of a write has room, the system writes that part and gives no reason. The engine then reports EIO without
+ * a place. To an EIO of the system it adds the place.
  */
 export function isShortWrite(code: number, text: string): boolean {
   return code === EIO && !text.includes(':');
 }
 
 export function storageFull(what: string, advice = FREE_SPACE, cause?: unknown): BrainError {
-  const detail = `${what}; nothing of a request that writes is stored. ${advice}`;
+  const detail = `${what}. Nothing of a request that writes is stored. ${advice}`;
   return new BrainError('unavailable', 'storage_full', detail, { retryAfterSeconds: 30, cause });
 }

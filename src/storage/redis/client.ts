@@ -1,16 +1,16 @@
-/** The client for Redis, set so that nothing queues, nothing is sent twice by itself, and silence has an end. */
+/** The options of the Redis client: it does not queue commands, it does not send them twice, and it has timeouts. */
 import { Redis, type RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../../config/config.js';
 import { clusterConnector } from './cluster.js';
 import { hostOf, loginOf } from './login.js';
 
-/** Silence of the server for so long, while it owes an answer, ends the connection. */
+/** The connection ends when the server does not answer a command for this long. */
 const SILENCE_MS = 1000;
 const MAX_RECONNECT_MS = 500;
 
 /**
- * The client, not yet connected. It neither queues nor resends: an unanswered command is lost with its connection, and
- * `RedisLink` decides what becomes of it. `hashTag` makes every key live in one slot of a cluster.
+ * A client that is not yet connected. An unanswered command fails when its connection breaks, and `RedisLink` decides
+ * whether to send it again. `hashTag` is in the name of every key, so that all keys are in one slot of a cluster.
  */
 export function createClient(config: RedisConfig, hashTag: string): Redis {
   const url = config.url === null ? null : new URL(config.url);

@@ -1,4 +1,4 @@
-/** The clock of Redis as a replica knows it: by its answers, and by the time that has passed since. */
+/** The clock of Redis as a replica knows it: by its answers, and by the time since then. */
 import { openClient } from '../../../test/support/redis-clients.js';
 import { RedisServer } from '../../../test/support/redis-server.js';
 import type { StoreTime } from '../store.js';
@@ -43,7 +43,7 @@ describe('the clock of Redis', () => {
   const settled = async (): Promise<void> => {
     for (let i = 0; i < 5; i += 1) await Promise.resolve();
   };
-  /** Asks when it connects, and is answered so much later. */
+  /** Sends its request at the connect, and gets the answer after this time. */
   const measure = async (time: string[], tookMs: number): Promise<void> => {
     connected();
     passedMs += tookMs;
@@ -55,13 +55,13 @@ describe('the clock of Redis', () => {
     return { earliest: Math.round(earliest * 1e6) / 1e6, latest: Math.round(latest * 1e6) / 1e6 };
   };
 
-  it('is not known before the first answer: nothing is due, and a delay is set by the own clock', () => {
+  it('is unknown before the first answer: nothing is due, and a delay uses the clock of the replica', () => {
     expect(clock.now()).toEqual({ earliest: 0, latest: 5000 });
     connected();
     expect(clock.now()).toEqual({ earliest: 0, latest: 5000 });
   });
 
-  it('is between the answer and the answer with the time that it took, and goes on by the monotonic clock', async () => {
+  it('is between the answer and the answer plus its delay, and goes on by the monotonic clock', async () => {
     await measure(['7000', '250000'], 40);
     expect(read()).toEqual({ earliest: 7000.25, latest: 7000.29 });
     passedMs += 500;
@@ -69,7 +69,7 @@ describe('the clock of Redis', () => {
     expect(read()).toEqual({ earliest: 7000.75, latest: 7000.79 });
   });
 
-  it('is asked for again every second, and what was known before goes on where no answer comes', async () => {
+  it('is measured every second, and the last measurement stays in use without an answer', async () => {
     await measure(['7000', '0'], 10);
     jest.advanceTimersByTime(1000);
     expect(questions).toHaveLength(2);
@@ -84,7 +84,7 @@ describe('the clock of Redis', () => {
     expect(read().earliest).toBe(9000);
   });
 
-  it('is measured anew by a new connection, and a question from before it tells nothing', async () => {
+  it('is measured again by a new connection, and ignores the answer to an earlier request', async () => {
     await measure(['7000', '0'], 10);
     jest.advanceTimersByTime(1000);
     link.epoch += 1;
@@ -95,7 +95,7 @@ describe('the clock of Redis', () => {
     expect(read()).toEqual({ earliest: 3000, latest: 3000.02 });
   });
 
-  it('is not asked for when all is closed', () => {
+  it('is not measured after the close', () => {
     link.closed = true;
     jest.advanceTimersByTime(1000);
     expect(questions).toEqual([]);

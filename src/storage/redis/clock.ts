@@ -1,18 +1,18 @@
 /**
- * The time by the clock of Redis, which is one for all replicas. It is measured at each connect and then every second. In between
- * it goes on by the monotonic clock of this process, which nobody sets, and which errs by less than a millisecond in a second.
+ * The time by the clock of Redis, which is the same for all replicas. It is measured at each connect and then every
+ * second. In between the monotonic clock of this process counts on. Nobody can set that clock, and it is wrong by less
+ * than a millisecond per second.
  */
-
 import type { StoreTime } from '../store.js';
 import type { RedisLink } from './link.js';
 
 const EVERY_MS = 1000;
 
-/** What is needed of the connection. */
+/** What the clock needs of the connection. */
 export type Measurable = Pick<RedisLink, 'command' | 'onConnect' | 'epoch' | 'closed'>;
 
 interface Measured {
-  /** What Redis answered. It said so at some moment between the two that follow. */
+  /** The answer of Redis, which it gave between the two moments below. */
   seconds: number;
   askedMs: number;
   answeredMs: number;
@@ -24,8 +24,8 @@ export class RedisClock {
 
   constructor(private readonly link: Measurable) {
     this.timer = setInterval(() => void this.measure(), EVERY_MS).unref();
-    // Redis answers in order, so whoever waited for the connection hears nothing before the time is known. Another master has
-    // another clock; until it answers, the former one is the better guess: by it all was set that is due.
+    // Redis answers in order, so a call that waits for the connection gets no answer before the time is known. A new
+    // master has another clock. Until it answers, the old measurement is the best guess: all due times were set by it.
     link.onConnect(() => void this.measure());
   }
 
@@ -39,7 +39,7 @@ export class RedisClock {
     };
   }
 
-  /** Without a time nothing becomes due. */
+  /** Without a known time nothing becomes due. */
   get isKnown(): boolean {
     return this.measured !== undefined;
   }
@@ -54,12 +54,12 @@ export class RedisClock {
     const askedMs = performance.now();
     try {
       const [seconds, micros] = (await this.link.command('time', [])) as string[];
-      // The answer may be that of another connection, which has been asked for itself.
+      // The answer may come from another connection, which makes a measurement of its own.
       if (this.link.epoch !== epoch) return;
       const answeredMs = performance.now();
       this.measured = { seconds: Number(seconds) + Number(micros) / 1e6, askedMs, answeredMs };
     } catch {
-      // The link has told it, and the former measurement goes on.
+      // The link has logged it, and the last measurement is used on.
     }
   }
 }

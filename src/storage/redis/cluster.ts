@@ -1,4 +1,4 @@
-/** How one connection finds the node of a Redis Cluster that has our keys. */
+/** Finds the node of a Redis Cluster that has our keys. */
 import { createConnection } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { AbstractConnector, Redis, type RedisOptions } from 'ioredis';
@@ -7,21 +7,29 @@ import { type Login, serverName } from './login.js';
 
 type RedisAddress = RedisConfig['cluster'][number];
 
-/** A node that does not answer is passed over after this. */
+/** A node that does not answer within this time is ignored. */
 const ASK_MS = 500;
 
 type Stream = Awaited<ReturnType<AbstractConnector['connect']>>;
 
+/** The answer of one node. */
+interface SlotMap {
+  /** The node that owns the slot of our keys. */
+  owner: RedisAddress;
+  /** All nodes of the cluster. */
+  nodes: RedisAddress[];
+}
+
 /**
- * All our keys share one slot, so one connection to its owner is enough, and Cluster behaves like the other two: who
- * owns the slot is asked of all known nodes anew at every connect, and a MOVED makes `RedisLink` connect again.
+ * All keys are in one slot, so one connection to its owner is enough. Every connect asks all known nodes for the owner
+ * and takes the first answer. After a MOVED `RedisLink` connects again, so a cluster needs no further code.
  */
 export function clusterConnector(
-  seeds: RedisConfig['cluster'],
+  seeds: RedisAddress[],
   hashTag: string,
   login: Login,
 ): RedisOptions['Connector'] {
-  const known = new Map(seeds.map((node) => [`${node.host}:${node.port}`, node]));
+  const known = new Map(seeds.map((node) => [nameOf(node), node]));
   return class ClusterConnector extends AbstractConnector {
     constructor(options: unknown) {
       super((options as { disconnectTimeout: number }).disconnectTimeout);
@@ -29,9 +37,9 @@ export function clusterConnector(
 
     override async connect(): Promise<Stream> {
       this.connecting = true;
-      const owner = await Promise.any(
-        [...known.values()].map((node) => ownerOf(node, hashTag, login, known)),
-      );
+      const answers = [...known.values()].map((node) => slotMapOf(node, hashTag, login));
+      const { owner, nodes } = await Promise.any(answers);
+      for (const node of nodes) known.set(nameOf(node), node);
       if (!this.connecting) throw new Error('Connection is closed.');
       this.stream = login.tls
         ? connectTls({ ...serverName(owner.host), ...owner })
@@ -44,12 +52,7 @@ export function clusterConnector(
   };
 }
 
-async function ownerOf(
-  node: RedisConfig['cluster'][number],
-  hashTag: string,
-  login: Login,
-  known: Map<string, RedisAddress>,
-): Promise<RedisAddress> {
+async function slotMapOf(node: RedisAddress, hashTag: string, login: Login): Promise<SlotMap> {
   const client = new Redis({
     ...login,
     ...node,
@@ -60,7 +63,7 @@ async function ownerOf(
     connectTimeout: ASK_MS,
     commandTimeout: ASK_MS,
   });
-  // What fails here fails the commands below too, and they say so.
+  // The commands below fail with the same error.
   client.on('error', () => undefined);
   try {
     const slot = Number(await client.call('cluster', 'keyslot', hashTag));
@@ -69,18 +72,23 @@ async function ownerOf(
       number,
       ...[string | null, number][],
     ][];
-    let owner: RedisConfig['cluster'][number] | undefined;
-    for (const [first, last, ...nodes] of ranges) {
-      for (const [index, [host, port]] of nodes.entries()) {
-        // A node that does not know its own address leaves it out, and means the one it was reached at.
+    const nodes: RedisAddress[] = [];
+    let owner: RedisAddress | undefined;
+    for (const [first, last, ...members] of ranges) {
+      for (const [index, [host, port]] of members.entries()) {
+        // A node that does not know its own address leaves it out. Then it has the address at which it was reached.
         const address = { host: host || node.host, port };
-        known.set(`${address.host}:${address.port}`, address);
+        nodes.push(address);
         if (index === 0 && first <= slot && slot <= last) owner = address;
       }
     }
-    if (!owner) throw new Error(`CLUSTERDOWN nobody serves slot ${slot}`);
-    return owner;
+    if (!owner) throw new Error(`CLUSTERDOWN no node serves slot ${slot}`);
+    return { owner, nodes };
   } finally {
     client.disconnect();
   }
+}
+
+function nameOf({ host, port }: RedisAddress): string {
+  return `${host}:${port}`;
 }

@@ -1,4 +1,4 @@
-/** What only Redis can do to us. Each trouble has its own code and says what to do, and all comes back by itself. */
+/** Faults of Redis. Each has its own code and says what to do, and the service recovers from all of them by itself. */
 import {
   ANSWER_MS,
   failure,
@@ -15,7 +15,7 @@ import { randomId } from '../../shared/ids.js';
 import { ITEMS, type Item, item } from '../contract/store.contract.js';
 import { SCRIPTS } from './scripts.js';
 
-describe('a Redis that is not ours to write to', () => {
+describe('a Redis that takes no writes of ours', () => {
   let server: RedisServer;
   beforeAll(async () => {
     server = await RedisServer.start(['--requirepass', 'right']);
@@ -23,7 +23,7 @@ describe('a Redis that is not ours to write to', () => {
   afterAll(() => server.stop());
   const url = (login: string): string => server.url.replace('//', `//${login}@`);
 
-  it('is a read-only replica: reads go on, writes and health say so, and the log too', async () => {
+  it('is a read-only replica: reads work, and writes, health and the log of the service say so', async () => {
     const master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
     const writer = await openReady(master.url);
     await insertItem(writer, item('a'));
@@ -42,7 +42,7 @@ describe('a Redis that is not ours to write to', () => {
     ['a wrong password', ':wrong'],
     ['no password', ''],
     ['an unknown user', 'nobody:right'],
-  ])('wants another login: %s', async (_, login) => {
+  ])('requires another login: %s', async (_, login) => {
     const client = openClient({ url: login === '' ? server.url : url(login) });
     const error = await failure(client.store.get(ITEMS, 'a'));
     expect([error.kind, error.code]).toEqual(['unavailable', 'store_auth_failed']);
@@ -52,7 +52,7 @@ describe('a Redis that is not ours to write to', () => {
     await client.store.close();
   });
 
-  it('lets in the right login, also one that may neither INFO nor CONFIG', async () => {
+  it('accepts the right login, also one without INFO and CONFIG', async () => {
     server.cli(
       'acl',
       'setuser',
@@ -73,14 +73,14 @@ describe('a Redis that is not ours to write to', () => {
     }
   });
 
-  it('says what permission is missing', async () => {
+  it('says which permission is missing', async () => {
     server.cli('acl', 'setuser', 'weak', 'on', '>secret', '~other:*', '+@all');
     const client = openClient({ url: url('weak:secret') });
     expect((await failure(insertItem(client, item('a')))).code).toBe('store_auth_failed');
     await client.store.close();
   });
 
-  it('throws documents away when it is full, which is told at the start and in health', async () => {
+  it('deletes documents when it is full, and a warning at the start and in health says so', async () => {
     const lossy = await RedisServer.start(['--maxmemory-policy', 'allkeys-lru']);
     const client = await openReady(lossy.url);
     const warned = client.lines.find((line) => line.level === 'warn');
@@ -112,7 +112,7 @@ describe('a Redis that is away', () => {
     }
   };
 
-  it('frozen: every caller hears within two seconds, those that come later at once, and all comes back', async () => {
+  it('frozen: every caller gets an answer within two seconds, later ones at once, and all works again afterwards', async () => {
     let reads = 0;
     client.store.watch(ITEMS, () => {
       reads += 1;
@@ -136,7 +136,7 @@ describe('a Redis that is away', () => {
       expect(error.kind).toBe('unavailable');
       expect(['store_timeout', 'store_unreachable']).toContain(error.code);
     }
-    // More than may wait: nothing grows without bound.
+    // More calls than may wait, so that no queue grows without a bound.
     const startedMs = Date.now();
     const crowd = await Promise.allSettled(
       Array.from({ length: 12_000 }, () => client.store.get(ITEMS, 'a')),
@@ -153,7 +153,7 @@ describe('a Redis that is away', () => {
     expect(client.store.watchedUntilMs()).toBeGreaterThan(seenMs);
   }, 20_000);
 
-  it('killed: callers hear at once, what was acknowledged is there, and all comes back', async () => {
+  it('killed: callers get an answer at once, acknowledged commits are there, and all works again afterwards', async () => {
     await insertItem(client, item('kept'));
     const { last } = await client.log.bounds();
     await server.kill();
@@ -174,7 +174,7 @@ describe('a Redis that is away', () => {
     expect(new Set(codes)).toEqual(new Set(['store_unreachable']));
   }, 20_000);
 
-  it('not there at the start: everything is unavailable until it comes', async () => {
+  it('missing at the start: everything is unavailable until it starts', async () => {
     await server.kill();
     const early = openClient({ url: server.url });
     early.store.declare(ITEMS);
@@ -187,7 +187,7 @@ describe('a Redis that is away', () => {
     expect((await failure(early.store.get(ITEMS, 'early'))).code).toBe('store_unreachable');
   }, 20_000);
 
-  it('forgets its scripts: they are sent again', async () => {
+  it('without its scripts: they are sent again', async () => {
     server.cli('script', 'flush');
     await insertItem(client, item('a'));
     expect((await client.store.list(ITEMS, {})).total).toBe(1);
@@ -195,7 +195,7 @@ describe('a Redis that is away', () => {
 });
 
 describe('a Redis that loads its data', () => {
-  it('says so to those who were connected and to those who come, until it is done', async () => {
+  it('says so to old and new connections, until it is done', async () => {
     const server = await RedisServer.start(['--enable-debug-command', 'yes']);
     const client = await openReady(server.url);
     await insertItem(client, item('a'));
@@ -219,8 +219,8 @@ describe('a Redis that loads its data', () => {
   });
 });
 
-describe('a Redis whose log ends in half a commit', () => {
-  it('keeps what is answered behind it, and nothing of it, where the log is mended before the start', async () => {
+describe('a Redis whose append-only file ends in half a commit', () => {
+  it('drops that half and keeps all later commits, if the file is repaired before the start', async () => {
     const server = await RedisServer.start(ALWAYS);
     const client = await openReady(server.url);
     await insertItem(client, item('torn'));
@@ -240,7 +240,7 @@ describe('a Redis whose log ends in half a commit', () => {
 });
 
 describe('a wire that breaks', () => {
-  it('loses answers and requests, and every commit and batch still counts once', async () => {
+  it('loses answers and requests, and every commit and batch is still applied once', async () => {
     const server = await RedisServer.start();
     const wire = await Wire.to(server.port);
     const client = await openReady(wire.url);
@@ -263,7 +263,7 @@ describe('a wire that breaks', () => {
     clearInterval(cuts);
     const failed = results.filter((result) => result.status === 'rejected');
     expect(failed.every(({ reason }) => (reason as BrainError).kind === 'unavailable')).toBe(true);
-    // Of those that failed the outcome is unknown; of each the state, the event and the counter agree.
+    // The outcome of the failed ones is unknown. The state, the event and the counter of each agree.
     const count = (await client.store.get(ITEMS, 'a'))?.n as number;
     expect(count).toBeGreaterThanOrEqual(300 - failed.length);
     expect(count).toBeGreaterThan(200);
@@ -276,8 +276,8 @@ describe('a wire that breaks', () => {
   }, 20_000);
 });
 
-describe('a failover that took history back', () => {
-  it('is noticed by watchers and in the log, and sequences and fences go on', async () => {
+describe('a failover that loses commits', () => {
+  it('is noticed by watchers and in the log, and sequences and fences still grow', async () => {
     const server = await RedisServer.start();
     const client = await openReady(server.url);
     await insertItem(client, item('old'));

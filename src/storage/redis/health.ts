@@ -1,4 +1,4 @@
-/** What Redis says about itself, and which of it an operator must hear. */
+/** The health of Redis, and the warnings for its operator. */
 import { type BrainError, isBrainError } from '../../shared/errors.js';
 import type { StoreHealth } from '../store.js';
 import type { WriteCheck } from '../write-check.js';
@@ -14,26 +14,26 @@ export function readInfo(text: string): RedisInfo {
   return info;
 }
 
-/** Nothing where Redis keeps it to itself, as managed ones do. */
+/** Empty if Redis hides these values, as managed servers do. */
 export function warningsOf(info: RedisInfo): string[] {
   const warnings: string[] = [];
   const policy = info.maxmemory_policy;
   if (policy !== undefined && policy !== 'noeviction') {
     warnings.push(
-      `maxmemory-policy is ${policy}: when Redis is full it throws away documents, indexes and events. ` +
+      `maxmemory-policy is ${policy}: a full Redis then deletes documents, indexes and events. ` +
         'Set it to noeviction.',
     );
   }
   const version = info.redis_version;
   if (version !== undefined && Number.parseInt(version, 10) < 7) {
-    warnings.push(`version ${version} is too old: the scripts need 7.0 or newer. Upgrade it.`);
+    warnings.push(`version ${version} is too old: the scripts need 7.0 or newer. Upgrade Redis.`);
   }
   return warnings;
 }
 
 type Send = (name: string, args: string[]) => Promise<unknown>;
 
-/** It may take writes when it answers again; until then it is away rather than refusing. */
+/** Redis is away, and may take writes when it is back. It does not refuse them. */
 const AWAY = new Set([
   'store_unreachable',
   'store_timeout',
@@ -48,7 +48,7 @@ export async function healthOf(send: Send, writes: WriteCheck): Promise<StoreHea
   const warnings = warningsOf(info).map((warning) => `Redis: ${warning}`);
   if (!refusal) return { ok: true, warnings };
   const { code, detail } = refusal;
-  // Decisions go on, and so does what removes; and no replica of the service could do the rest in place of this one.
+  // Decisions and removals still work, and no other replica of the service could do more. So this replica stays ready.
   if (code === 'storage_full') return { ok: true, warnings: [`${code}: ${detail}`, ...warnings] };
   return { ok: false, refusesWrites: !AWAY.has(code), code, detail, warnings };
 }
@@ -59,7 +59,7 @@ async function awayOf(send: Send): Promise<BrainError | undefined> {
     return undefined;
   } catch (error) {
     if (!isBrainError(error)) throw error;
-    // A Redis that cannot save refuses even this, and is there.
+    // A Redis that cannot save refuses even PING, but it is reachable.
     return error.code === 'store_not_persisting' ? undefined : error;
   }
 }

@@ -1,4 +1,4 @@
-/** Indexes that are missing, of another version, or those of a database that another program filled. */
+/** Indexes that are missing or have another version, also in a database that another program filled. */
 import { openClient, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer, until } from '../../../test/support/redis-server.js';
 import { type BrainError, isBrainError } from '../../shared/errors.js';
@@ -26,9 +26,9 @@ describe('a database that another program filled', () => {
           },
         ),
       READY_MS,
-      'the adoption',
+      'the build of the indexes',
     );
-  /** As another program does it: the document and the set of ids, nothing else. */
+  /** Writes like another program: only the documents and the set of ids. */
   const fill = (...items: Item[]): void => {
     for (let i = 0; i < items.length; i += 200) {
       const some = items.slice(i, i + 200);
@@ -47,7 +47,7 @@ describe('a database that another program filled', () => {
     server.cli('flushall');
   });
 
-  it('is adopted once, however many start on it together; what cannot be read is told and left', async () => {
+  it('is indexed once by all replicas that start together; unreadable documents are logged and stay', async () => {
     const many = Array.from({ length: 1500 }, (_, i) =>
       item(`i${i}`, { state: i % 3 ? 'open' : 'shut', at: i % 10, n: 1, tag: i === 7 ? 'seven' : null }),
     );
@@ -94,7 +94,7 @@ describe('a database that another program filled', () => {
     expect(isBrainError(error, 'store_damaged')).toBe(true);
   }, 30_000);
 
-  it('may hold two documents with one unique value: the first keeps it, the other lives without', async () => {
+  it('may have two documents with one unique value: the first one keeps it', async () => {
     fill(item('a', { tag: 't' }), item('b', { tag: 't' }));
     const { store, lines } = open();
     store.declare(ITEMS);
@@ -114,7 +114,7 @@ describe('a database that another program filled', () => {
     expect(await store.getUnique(ITEMS, 'tag', 't')).toBeUndefined();
   });
 
-  it('takes a new version of the indexes over while the old release runs, which then writes nothing more', async () => {
+  it('gets a new version of the indexes while the old release runs, which then writes nothing more', async () => {
     const old = open();
     old.store.declare(ITEMS);
     for (const id of ['a', 'b', 'c'])
@@ -137,7 +137,7 @@ describe('a database that another program filled', () => {
     expect(left).toBe('');
   }, 20_000);
 
-  it('is finished by another when its builder died, and begun anew when the data were thrown away', async () => {
+  it('is built by another replica after its builder died, and again after the data were deleted', async () => {
     fill(item('a'), item('b'));
     const { link, store } = open();
     server.cli('hset', link.keys.collections, 'items.index', 'building 1 7');
@@ -153,7 +153,7 @@ describe('a database that another program filled', () => {
           () => false,
         ),
       READY_MS,
-      'the adoption',
+      'the build of the indexes',
     );
     const ids = (await store.list(ITEMS, { direction: 'asc' })).rows.map((row) => row.id);
     expect(ids.slice(0, 2)).toEqual(['a', 'b']);

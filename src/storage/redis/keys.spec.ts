@@ -1,4 +1,4 @@
-/** Keys that are not what they should be, what clients may send, and no room: nothing is half done. */
+/** Unexpected keys, unusual requests and a full Redis: no commit is half done. */
 import {
   eventOf,
   failure,
@@ -10,7 +10,7 @@ import { RedisServer } from '../../../test/support/redis-server.js';
 import { randomId } from '../../shared/ids.js';
 import { ITEMS, type Item, item } from '../contract/store.contract.js';
 
-describe('a key that is not what it should be', () => {
+describe('an unexpected key', () => {
   let server: RedisServer;
   let client: RedisClient;
   const lease = { name: 'mine', fence: 0, token: '' };
@@ -71,7 +71,7 @@ describe('a key that is not what it should be', () => {
     server.cli('del', key());
     if (type === 'list') server.cli('rpush', key(), 'x');
     else server.cli('set', key(), 'x');
-    // The sequence may move, a gap in it is no harm.
+    // The sequence may grow; a missing number does no harm.
     if (key() !== keys().sequence('numbers')) server.cli('del', keys().sequence('numbers'));
     const before = server.cli('debug', 'digest');
     const error = await failure(everything('used'));
@@ -106,7 +106,7 @@ describe('a key that is not what it should be', () => {
     ],
   ];
 
-  it.each(garbage)('with garbage in it: %s', async (_, key, command, act) => {
+  it.each(garbage)('with garbage: %s', async (_, key, command, act) => {
     server.cli(...command.map((part) => (part === '#' ? key() : part)));
     server.cli('del', keys().stats(ITEMS));
     const before = server.cli('dbsize');
@@ -116,12 +116,12 @@ describe('a key that is not what it should be', () => {
     expect(server.cli('dbsize')).toBe(before);
   });
 
-  it('an idempotency record with garbage is told as damaged', async () => {
+  it('an idempotency record with garbage is reported as damaged', async () => {
     server.cli('set', keys().idempotencyRecord('used'), '{');
     expect((await failure(everything('used'))).code).toBe('store_damaged');
   });
 
-  it('statistics with garbage are written anew, and a version of the indexes that nobody knows is built anew', async () => {
+  it('stats with garbage are written again, and indexes of an unknown version are built again', async () => {
     server.cli('set', keys().stats(ITEMS), 'garbage');
     server.cli('hset', keys().collections, 'items.index', 'garbage');
     await insertItem(client, item('b', { state: 'shut', n: 5 }));
@@ -137,7 +137,7 @@ describe('a key that is not what it should be', () => {
   it.each([
     ['the stream', () => keys().stream],
     ['an index of events', () => keys().events('s:x')],
-  ])('the log refuses and the state stands, when it is %s', async (_, key) => {
+  ])('the log refuses the event and the documents are written: %s', async (_, key) => {
     server.cli('del', key());
     server.cli('set', key(), 'x');
     const refused: string[] = [];
@@ -161,8 +161,8 @@ describe('a key that is not what it should be', () => {
   });
 });
 
-describe('what a client may send', () => {
-  it('is no cursor where its number cannot be from us, and may be a plan of many thousand documents', async () => {
+describe('a request', () => {
+  it('with an impossible cursor is refused, and one with thousands of documents is committed', async () => {
     const server = await RedisServer.start();
     const client = await openReady(server.url);
     const cursor = (text: string): string => Buffer.from(text).toString('base64url');
@@ -184,7 +184,7 @@ describe('what a client may send', () => {
 });
 
 describe('a full Redis', () => {
-  it('refuses writes whole, and goes on with reads, deletes and trims', async () => {
+  it('refuses whole writes, and still reads, deletes and trims', async () => {
     const server = await RedisServer.start(['--enable-debug-command', 'yes']);
     const client = await openReady(server.url);
     await insertItem(client, item('a', { tag: 't' }));

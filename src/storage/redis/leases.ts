@@ -1,4 +1,4 @@
-/** Leases and sequences: what exactly one may hold, and numbers that only grow, also over a failover. */
+/** Leases and sequences on Redis. The numbers only grow, also after a failover. */
 import { randomId } from '../../shared/ids.js';
 import type { Lease } from '../store.js';
 import { leaseValue } from './commit-program.js';
@@ -6,7 +6,7 @@ import type { RedisLink } from './link.js';
 import { SCRIPTS } from './scripts.js';
 
 export class RedisLeases {
-  /** A failover may take numbers back that were given out; what this process has seen is never given again. */
+  /** The highest number of each sequence that this process has seen. A failover may reset a sequence; it goes on after these. */
   private readonly highest = new Map<string, number>();
 
   constructor(private readonly link: RedisLink) {}

@@ -1,4 +1,4 @@
-/** Who we are to Redis, as REDIS_URL says it. */
+/** User, password, database and TLS from REDIS_URL. */
 import type { ConnectionOptions } from 'node:tls';
 
 export interface Login {
@@ -21,7 +21,7 @@ export function hostOf(url: URL | null): string {
   return url?.hostname.replace(/^\[|\]$/g, '') || '127.0.0.1';
 }
 
-/** A certificate is asked for by name, where there is one. */
+/** TLS asks for the certificate of the host name. An address has none. */
 export function serverName(host: string): ConnectionOptions {
   return /^[\d.]+$|:/.test(host) ? {} : { servername: host };
 }

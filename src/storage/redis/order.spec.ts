@@ -4,7 +4,7 @@ import { decodeOrder, encodeOrder } from './order.js';
 describe('numbers as text', () => {
   const numbers = fc.double({ noNaN: true, noDefaultInfinity: true });
 
-  it('sort like the numbers, and come back as they were', () => {
+  it('sort like the numbers, and are decoded to the same numbers', () => {
     fc.assert(
       fc.property(numbers, numbers, (a, b) => {
         const [x, y] = [encodeOrder(a), encodeOrder(b)];
@@ -17,7 +17,7 @@ describe('numbers as text', () => {
     );
   });
 
-  it('refuse what has no place in an order', () => {
+  it('refuse values that are not finite numbers', () => {
     for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) expect(() => encodeOrder(value)).toThrow();
   });
 });

@@ -1,17 +1,16 @@
-/** Numbers as text that sorts like the numbers: the members of an index are ordered by their bytes. */
+/** Encodes numbers as text that sorts like the numbers. Redis sorts the members of an index by their bytes. */
 
 const view = new DataView(new ArrayBuffer(8));
-/** How many characters an encoded number has. */
+/** The length of an encoded number. */
 export const ORDER_LENGTH = 16;
 
 export function encodeOrder(order: number): string {
-  if (!Number.isFinite(order))
-    throw new Error(`the order value ${order} is no number that rows can be ordered by`);
-  // Zero has two signs, and they must not differ.
+  if (!Number.isFinite(order)) throw new Error(`the order value ${order} is not a finite number`);
+  // 0 and -0 are equal, so they need the same text.
   view.setFloat64(0, order === 0 ? 0 : order);
   const high = view.getUint32(0);
   const low = view.getUint32(4);
-  // Negative numbers grow with falling bits, so all their bits are turned; of the others only the sign.
+  // The bits of a negative number fall when it grows, so all of them are inverted. Of other numbers only the sign is.
   if (high >>> 31) return hex(~high) + hex(~low);
   return hex(high ^ 0x80000000) + hex(low);
 }

@@ -1,4 +1,4 @@
-/** With BRAIN_REDIS_WAIT=1, on a master and its replica: no answer tells of what no replica has. */
+/** With BRAIN_REDIS_WAIT=1 on a master and its replica: no answer follows from a write that no replica has. */
 import { failure, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer, until } from '../../../test/support/redis-server.js';
 import { tick } from '../../../test/support/ticks.js';
@@ -15,7 +15,7 @@ describe('a replica that is away', () => {
   let writer: RedisClient;
   let other: RedisClient;
 
-  /** The replica runs and has what is written. */
+  /** The replica runs and has all writes. */
   const back = async (): Promise<void> => {
     replica.thaw();
     const works = (): Promise<boolean> =>
@@ -43,7 +43,7 @@ describe('a replica that is away', () => {
     await Promise.all([master.stop(), replica.stop()]);
   });
 
-  it('leaves a commit and each repetition of it unacknowledged, on every connection', async () => {
+  it('lets no commit and no repetition of it be acknowledged, on any connection', async () => {
     const idempotency = { key: 'k', body: 'x' };
     const make = ({ store }: RedisClient): Promise<string> =>
       store.transaction(
@@ -61,7 +61,7 @@ describe('a replica that is away', () => {
     expect(await make(other)).toBe('made');
   }, 20_000);
 
-  it('leaves what changes nothing, and what is refused for what was read, unacknowledged', async () => {
+  it('lets no transaction without a change and no refusal be acknowledged', async () => {
     const write = writer.store.transaction((tx) => tx.insert(ITEMS, item('read', { n: 1 })));
     expect(await failure(write)).toMatchObject(NOT_REPLICATED);
     const read = (): Promise<Item | undefined> => other.store.transaction((tx) => tx.get(ITEMS, 'read'));
@@ -77,7 +77,7 @@ describe('a replica that is away', () => {
     expect(await failure(again())).toMatchObject({ code: 'already_exists' });
   }, 20_000);
 
-  it('keeps no event out of the log, and lets a decision that must be durable wait for it', async () => {
+  it('keeps no event out of the log, and makes a durable decision wait', async () => {
     const stream = new EventStream(
       other.log,
       new Logger({ level: 'silent', format: 'json' }),
@@ -100,7 +100,7 @@ describe('a replica that is away', () => {
     await stream.close();
   }, 40_000);
 
-  it('lets a full Redis answer what was stored before', async () => {
+  it('lets a full Redis repeat stored answers', async () => {
     replica.thaw();
     await back();
     const idempotency = { key: 'full', body: 'x' };

@@ -1,11 +1,11 @@
-/** Waits until as many replicas have something as the settings ask for; those that wait at one time share one WAIT. */
+/** Waits until enough Redis replicas have confirmed a write (BRAIN_REDIS_WAIT). Calls at the same time share one WAIT. */
 import type { BrainError } from '../../shared/errors.js';
 import { unavailable } from './errors.js';
 import type { RedisLink } from './link.js';
 
-/** WAIT holds up whatever is sent behind it, so it must end well before the connection counts as silent. */
+/** WAIT blocks all commands after it. So it must end well before the connection counts as silent. */
 const WAIT_MS = 500;
-/** While the replicas are known to be away everything else goes on, and they are given all of the time only so often. */
+/** While the replicas are away WAIT is short, so that other commands go on. A long WAIT is tried at this interval. */
 const SHORT_WAIT_MS = 50;
 const LONG_WAIT_EVERY_MS = 2000;
 const BARRIER_SECONDS = 10 * 365 * 86_400;
@@ -18,23 +18,23 @@ export class ReplicaAck {
 
   constructor(private readonly link: RedisLink) {}
 
-  /** For what the connection of this epoch has written; nothing where nobody needs to wait. */
+  /** Waits for the writes of the connection of this epoch. Undefined if the settings require no replica. */
   ofWritten(epoch = this.link.epoch): Promise<void> | undefined {
     return this.link.waitFor === 0 ? undefined : this.reached(epoch);
   }
 
   /**
-   * For what this connection has just read, whoever wrote it. WAIT counts what its own connection has written, so
-   * something is written behind it.
+   * Waits for what this connection has just read, even if another process wrote it. WAIT only covers the writes of its own
+   * connection, so the barrier is written first.
    */
   ofRead(): Promise<void> | undefined {
-    return this.link.waitFor === 0 ? undefined : this.behindRead(this.link.epoch);
+    return this.link.waitFor === 0 ? undefined : this.afterBarrier(this.link.epoch);
   }
 
-  private async behindRead(epoch: number): Promise<void> {
+  private async afterBarrier(epoch: number): Promise<void> {
     const { barrier } = this.link.keys;
     try {
-      // A write that needs no memory, so that a full Redis still answers what was stored before. Only the first one makes the key.
+      // EXPIRE needs no memory, so it also works in a full Redis. Only the first call must create the key.
       const there = await this.link.command('expire', [barrier, BARRIER_SECONDS]);
       if (there === 0) await this.link.command('set', [barrier, '', 'EX', BARRIER_SECONDS]);
     } catch {
@@ -44,7 +44,7 @@ export class ReplicaAck {
   }
 
   private reached(epoch: number): Promise<void> {
-    // A WAIT that is under way does not cover this commit; the one behind it does.
+    // A WAIT that already runs does not cover this commit. The next one does.
     this.next ??= this.running
       .catch(() => undefined)
       .then(() => {
@@ -53,7 +53,7 @@ export class ReplicaAck {
         return this.running;
       });
     return this.next.then(() => {
-      // After a new connection WAIT says nothing about what the one before it wrote or read.
+      // A WAIT on a new connection says nothing about the writes and reads of the old one.
       if (this.link.epoch !== epoch) throw notReplicated();
     });
   }
@@ -79,7 +79,7 @@ export class ReplicaAck {
 
 function notReplicated(): BrainError {
   const detail =
-    'The change was written, but too few replicas of Redis have confirmed it (BRAIN_REDIS_WAIT): it may be lost ' +
-    'in a failover. See to the replicas; sending it again with the same Idempotency-Key is safe.';
+    'The change was written, but too few Redis replicas have confirmed it (BRAIN_REDIS_WAIT). A failover may lose it. ' +
+    'Check the replicas. To send the request again with the same Idempotency-Key is safe.';
   return unavailable('store_not_replicated', detail);
 }

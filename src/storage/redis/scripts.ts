@@ -1,4 +1,4 @@
-/** The scripts that run inside Redis, by what they do. Their files say what they take and return. */
+/** The scripts that run inside Redis. The header of each file says what it takes and returns. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 

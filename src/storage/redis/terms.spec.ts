@@ -1,4 +1,4 @@
-/** Where the history of each server begins, as Redis is started again, promoted, full, or keeps to itself which server it is. */
+/** Where the history of each server begins: after a restart, a promotion, in a full Redis, or without the id of the server. */
 import {
   eventOf,
   insertItem,
@@ -36,7 +36,7 @@ describe('the forks of the log', () => {
   const worksAgain = (client: RedisClient): Promise<void> =>
     until(async () => (await client.store.health()).ok, RECOVERY_MS, 'the recovery');
 
-  it('begin where a server is started again, once, whoever connects', async () => {
+  it('begin at each restart of a server, once for all connections', async () => {
     const server = await start(ALWAYS);
     const one = await connect(server.url);
     const other = await connect(server.url);
@@ -53,14 +53,14 @@ describe('the forks of the log', () => {
     expect(one.lines.filter(({ level }) => level === 'warn')).toEqual([]);
   });
 
-  it('begin at the last event that a replica has when it is promoted, before anything is written to it', async () => {
+  it('begin at the last event of a promoted replica, before the first write to it', async () => {
     const master = await start(['--repl-diskless-sync-delay', '0']);
     const replica = await start(['--replicaof', `127.0.0.1 ${master.port}`]);
     const before = await connect(master.url);
     const kept = await append(before);
     const here = (): boolean => replica.cli('xlen', 'brain:events:stream') === '1';
     await until(here, RECOVERY_MS, 'the replica having it');
-    // It was there while the replica still was one, and finds out by no break of its connection.
+    // This client was connected before the promotion, and its connection does not break.
     const after = openClient({ url: replica.url });
     open.add(after);
     await until(
@@ -77,7 +77,7 @@ describe('the forks of the log', () => {
     expect(first > kept).toBe(true);
   });
 
-  it('are noted also where Redis is full, and no more than a hundred of them', async () => {
+  it('are stored in a full Redis as well, and at most a hundred of them', async () => {
     const server = await start();
     const terms = Array.from({ length: 100 }, (_, n) => [`server-${n}`, `${n + 1} ${n}-0 ${n}.5`]).flat();
     server.cli('hset', 'brain:sys:terms', ...terms);
@@ -94,7 +94,7 @@ describe('the forks of the log', () => {
   it.each([
     ['INFO is not granted', ['acl', 'setuser', 'default', '-info'], 'grant INFO'],
     ['their key holds something else', ['set', 'brain:sys:terms', 'x'], 'WRONGTYPE'],
-  ])('are not known where %s: that is told once, and all else works', async (_, command, reason) => {
+  ])('are unknown if %s: one warning says so, and all else works', async (_, command, reason) => {
     const server = await start();
     server.cli(...command);
     const client = await connect(server.url);

@@ -1,6 +1,6 @@
 /**
- * Which history of the log a connection sees. Each server that takes writes begins one, and `scripts/terms.lua` notes where: what
- * an older history had behind that place is lost, what stands there now is new.
+ * The history of the log that a connection sees. Each server that takes writes begins a new history, and
+ * `scripts/terms.lua` stores the position. The events that an older history had after it are lost.
  */
 import type { Redis } from 'ioredis';
 import { messageOf } from '../../shared/errors.js';
@@ -10,17 +10,19 @@ import { type RedisInfo, readInfo } from './health.js';
 import type { RedisKeys } from './keys.js';
 import { SCRIPTS } from './scripts.js';
 
-/** More than a reader can have slept through. */
+/** How many terms are kept. A reader cannot have missed more of them. */
 const KEPT = 100;
 
 export class Terms {
-  /** Of the history that this connection sees; nothing where Redis does not tell which server it is. */
+  /** The forks of the history that this connection sees. Undefined if Redis does not report the id of its server. */
   forks: Fork[] | undefined;
-  /** The history has not been noted yet: the server is a replica, or refused it. */
+  /** The term is not stored yet, because the server is a replica or refused it. */
   due = false;
   private settling: Promise<void> | undefined;
-  private told = false;
+  private warned = false;
+  /** The last acknowledged event of this connection. */
   private last: Place | undefined;
+  /** The last acknowledged events of earlier connections. */
   private earlier: Place[] = [];
 
   constructor(
@@ -29,39 +31,40 @@ export class Terms {
     private readonly log: Pick<Logger, 'warn'>,
   ) {}
 
-  /** On every connection, before the first write. Never fails: what cannot be noted now is tried again before each write. */
+  /** Call it on every connection before the first write. It never fails: `settle` tries again before each write. */
   async begin(info: RedisInfo): Promise<void> {
     if (this.last) this.earlier = [...this.earlier, this.last].slice(-KEPT);
     this.last = undefined;
     this.due = info.master_replid !== undefined;
-    // Until the new one is known the old one stands, which is older: that never hides an event.
-    if (!this.due) this.warn('Redis does not say which server it is', 'grant INFO to the user in REDIS_URL');
-    else await this.note(info);
+    // Until the new forks are known the old ones stay. Forks of an older history never hide an event.
+    if (!this.due)
+      this.warn('Redis does not report the id of its server', 'grant INFO to the user in REDIS_URL');
+    else await this.store(info);
     if (this.due || info.master_replid === undefined) this.forks = undefined;
   }
 
-  /** Before a write, while the history has not been noted. */
+  /** Call it before a write while the term is `due`. */
   settle(): Promise<void> {
-    this.settling ??= this.again().finally(() => {
+    this.settling ??= this.storeAgain().finally(() => {
       this.settling = undefined;
     });
     return this.settling;
   }
 
-  /** The history that this connection sees began before that of the other. */
+  /** This connection sees an older history than the other one. */
   isBehind({ forks }: Terms): boolean {
     const [mine, other] = [this.forks?.at(-1), forks?.at(-1)];
     return mine !== undefined && other !== undefined && mine.id !== other.id && mine.at < other.at;
   }
 
-  /** The log has this event of ours. */
+  /** The log has acknowledged this event of this process. */
   acknowledge(position: string, json: string | undefined): void {
-    // One that was sent twice is answered with where it stood the first time.
+    // An event that was sent twice is acknowledged with its first position.
     if (this.last && comparePositions(position, this.last.position) < 0) return;
     this.last = { position, json, forks: this.forks };
   }
 
-  /** The last acknowledged event of each connection; each is told once. */
+  /** The last acknowledged event of each connection. Each is returned once. */
   acknowledged(): Place[] {
     const places = this.last ? [...this.earlier, this.last] : this.earlier;
     this.earlier = [];
@@ -69,15 +72,15 @@ export class Terms {
     return places;
   }
 
-  private async again(): Promise<void> {
+  private async storeAgain(): Promise<void> {
     try {
-      await this.note(readInfo(await this.client.info('replication')));
+      await this.store(readInfo(await this.client.info('replication')));
     } catch {
-      // The write that comes behind it tells what is wrong.
+      // The write after it fails with the same error.
     }
   }
 
-  private async note({ role, master_replid }: RedisInfo): Promise<void> {
+  private async store({ role, master_replid }: RedisInfo): Promise<void> {
     if (role === 'slave' || master_replid === undefined) return;
     const { text, sha } = SCRIPTS.terms;
     const rest = [2, this.keys.terms, this.keys.stream, master_replid, KEPT];
@@ -90,21 +93,23 @@ export class Terms {
       this.due = false;
     } catch (error) {
       const reason = messageOf(error);
-      // These do not pass by themselves.
+      // These errors stay until an operator acts, so it is not tried again before each write.
       if (/^(WRONGTYPE|NOPERM) /.test(reason)) this.due = false;
       this.forks = undefined;
-      this.warn('Redis could not note where the history of its log begins', reason);
+      this.warn('Redis could not store where the history of its log begins', reason);
     }
   }
 
   private warn(what: string, reason: string): void {
-    if (this.told) return;
-    this.told = true;
-    this.log.warn(`redis: ${what}; what a failover takes back is then told less exactly`, { reason });
+    if (this.warned) return;
+    this.warned = true;
+    this.log.warn(`redis: ${what}, so the events that a failover loses are reported less exactly`, {
+      reason,
+    });
   }
 }
 
-/** Oldest first. What is no term of ours is passed over. */
+/** Oldest first. Fields of another format are left out. */
 export function forksOf(answer: unknown): Fork[] {
   const forks: Fork[] = [];
   for (const [id, term] of pairsOf(answer as string[] | Record<string, string>)) {
@@ -116,7 +121,7 @@ export function forksOf(answer: unknown): Fork[] {
   return forks.sort((a, b) => a.order - b.order);
 }
 
-/** The client makes an object of a hash that it reads, and leaves one that a script returns as it is. */
+/** The client turns the answer of HGETALL into an object, but not the answer of a script. */
 function pairsOf(answer: string[] | Record<string, string>): [id: string, term: string][] {
   if (!Array.isArray(answer)) return Object.entries(answer);
   return answer.flatMap((id, i) => (i % 2 === 0 ? [[id, answer[i + 1]] as [string, string]] : []));

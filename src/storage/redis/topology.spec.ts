@@ -1,4 +1,4 @@
-/** The short form of the contracts where Redis is more than one server, and what only such a Redis can do. */
+/** The short form of the contract suites on Redis with several servers, and the tests of a failover. */
 import { backendOn, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
 import { type Group, startCluster, startSentinels, until } from '../../../test/support/redis-server.js';
 import { sleep } from '../../shared/clock.js';
@@ -7,7 +7,7 @@ import { randomId } from '../../shared/ids.js';
 import { eventLogContract } from '../contract/event-log.contract.js';
 import { ITEMS, item, storeContract } from '../contract/store.contract.js';
 
-/** A failover takes the time that the servers need to agree on it, and then ours. */
+/** The servers need time to agree on a failover, and then the service needs time to follow. */
 const FAILOVER_MS = 15_000;
 
 const addresses = (group: { servers: { port: number }[] }): { host: string; port: number }[] =>
@@ -34,7 +34,7 @@ describe('a Cluster', () => {
   storeContract('a Cluster of three masters', start, false);
   eventLogContract('a Cluster of three masters', start);
 
-  it('keeps every key in one slot, and goes on after its master was replaced, at once or by force', async () => {
+  it('keeps every key in one slot, and works again after a planned and a forced failover', async () => {
     const client = openClient({ cluster: addresses(cluster).slice(0, 1) });
     client.store.declare(ITEMS);
     await until(() => works(client), 5000, 'the first commit');
@@ -74,7 +74,7 @@ describe('Sentinel', () => {
   storeContract('a master behind Sentinels', start, false);
   eventLogContract('a master behind Sentinels', start);
 
-  it('acknowledges only what a replica has, where that is asked for', async () => {
+  it('acknowledges only commits that a replica has, if so configured', async () => {
     const client = openClient({ ...config(), wait: 1 });
     client.store.declare(ITEMS);
     await Promise.all(
@@ -94,7 +94,7 @@ describe('Sentinel', () => {
     await client.store.close();
   });
 
-  it('goes on after the master died, and has what was acknowledged with a replica', async () => {
+  it('works again after the death of the master, and has the commits that a replica confirmed', async () => {
     const client = openClient({ ...config(), wait: 1 });
     client.store.declare(ITEMS);
     let changed = 0;

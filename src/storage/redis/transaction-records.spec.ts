@@ -1,4 +1,4 @@
-/** The records by which what is sent twice is applied once: kept while they are needed, and no longer. */
+/** Transaction records, by which a repeated request is applied once, are kept only while they are needed. */
 import {
   eventOf,
   failure,
@@ -32,12 +32,12 @@ describe('the record of a batch', () => {
     await server.stop();
   });
 
-  it('goes once the batch is answered, many in one command', async () => {
+  it('is removed after the answer, many in one command', async () => {
     for (let n = 0; n < 450; n += 1) await client.log.append(randomId(8), [eventOf(`event ${n}`)]);
     await until(() => records().length < 150, RECOVERY_MS, 'the records going');
   });
 
-  it('stays for a day where an answer was lost, since what was sent then may still arrive', async () => {
+  it('stays for a day after a lost answer, because the request may still arrive', async () => {
     wire.cutAfter(SCRIPTS.commit.sha);
     wire.tearOnCut();
     const id = randomId(8);
@@ -57,7 +57,7 @@ describe('the record of a batch', () => {
     expect(events.filter(({ json }) => json.includes('"once"'))).toHaveLength(1);
   });
 
-  it('is not made where the log refused it: once that is mended it is taken under the same id', async () => {
+  it('is not stored for a refused batch, so that its repetition is applied later', async () => {
     const id = randomId(8);
     server.cli('set', client.link.keys.stream, 'x');
     expect((await failure(client.log.append(id, [eventOf('late')]))).code).toBe('log_refused');

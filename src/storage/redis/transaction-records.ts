@@ -1,6 +1,6 @@
 /**
- * The records by which what is sent twice is applied once. Whoever has the answer needs its record no more. Most of what
- * Redis held besides the log were such records, so they are removed, many in one command.
+ * Removes transaction records, by which a transaction that is sent twice is applied once. When the answer has arrived the
+ * record is not needed any more. Without this the records take most of the memory of Redis after the log.
  */
 import type { RedisLink } from './link.js';
 
@@ -11,13 +11,13 @@ export class TransactionRecords {
 
   constructor(private readonly link: RedisLink) {}
 
-  /** Only where no other send of the same can still be on its way: that one would find no record, and be applied again. */
+  /** Only call it if no other copy of the request can still arrive. Without its record a copy is applied again. */
   forget(...records: string[]): void {
     this.answered.push(...records);
     if (this.answered.length < FORGET_AT) return;
     const gone = this.answered;
     this.answered = [];
-    // They end by themselves: where this fails nothing is lost.
+    // The records also expire, so a failure does no harm.
     this.link.command('unlink', gone).catch(() => undefined);
   }
 }

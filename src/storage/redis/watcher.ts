@@ -1,11 +1,10 @@
-/** Who watches which collection, and the poll that tells them. */
-
+/** Polls the revisions of the watched collections and calls their watchers. */
 import { revisionField } from './keys.js';
 import type { RedisLink } from './link.js';
 
-/** Well below a second, so that one late poll makes nothing stale. */
+/** Well below a second, so that one late poll does not make memory stale. */
 const POLL_MS = 250;
-/** What no revision is: the first poll after a watch or a connect counts as a change. */
+/** Differs from every revision, so the first poll after a watch or a connect counts as a change. */
 const UNKNOWN = Symbol('unknown');
 
 export class Watcher {
@@ -13,13 +12,13 @@ export class Watcher {
   private readonly seen = new Map<string, string | null | typeof UNKNOWN>();
   private readonly timer: NodeJS.Timeout;
   private polling = false;
-  /** When the last successful poll was sent: every commit before it has been reported. */
+  /** When the last successful poll was sent. Every commit before it has been reported. */
   untilMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly link: RedisLink) {
     this.timer = setInterval(() => void this.poll(), POLL_MS);
     this.timer.unref();
-    // While the connection was away anything may have changed, and a failover may have taken history back.
+    // Anything may have changed while the connection was away, and a failover may have lost commits.
     link.onConnect(() => {
       for (const name of this.watchers.keys()) this.seen.set(name, UNKNOWN);
       void this.poll();
@@ -33,18 +32,18 @@ export class Watcher {
     return () => watchers.delete(changed);
   }
 
-  /** A commit of this process: its watchers need not wait for the poll. */
+  /** This process has committed, so its watchers need not wait for the poll. */
   committed(name: string, revision: string): void {
     if (!this.watchers.has(name)) return;
     this.seen.set(name, revision);
-    this.tell(name);
+    this.notify(name);
   }
 
   close(): void {
     clearInterval(this.timer);
   }
 
-  /** Runs also when nothing is watched, because `untilMs` follows from it. */
+  /** Also runs without watchers, because it sets `untilMs`. */
   private async poll(): Promise<void> {
     if (this.polling || this.link.closed) return;
     this.polling = true;
@@ -61,19 +60,19 @@ export class Watcher {
         for (const [i, name] of names.entries()) {
           if (this.seen.get(name) === found[i]) continue;
           this.seen.set(name, found[i] ?? null);
-          this.tell(name);
+          this.notify(name);
         }
       }
-      // Only now: a cache that has just heard of a change is complete up to the poll before this one.
+      // Set it after the callbacks: a cache that just got a change is complete only up to the poll before this one.
       this.untilMs = sentMs;
     } catch {
-      // The link has told it, and the next connect makes all that is cached unknown.
+      // The link has logged it, and the next connect counts as a change of every collection.
     } finally {
       this.polling = false;
     }
   }
 
-  private tell(name: string): void {
+  private notify(name: string): void {
     for (const changed of this.watchers.get(name) ?? []) this.link.notify(changed);
   }
 }

@@ -1,17 +1,17 @@
 --[[
-Takes a lease, or nothing where another holds it. Asked again with the same token it gives the same lease.
+Takes a lease if nobody holds it. A second request with the same token returns the same lease.
 
 KEYS[1]  the lease
-KEYS[2]  the sequence of fencing numbers
-ARGV     1 token, 2 how long in milliseconds, 3 the highest fencing number that the asking process has seen
+KEYS[2]  the sequence of fences
+ARGV     1 token, 2 duration in milliseconds, 3 the highest fence that this process has seen
 
-Returns  the fencing number, or nothing
+Returns  the fence, or nothing if another process holds the lease
 Errors   WRONGTYPE <type> at <key>, DAMAGED <what> of <key>
 ]]
 local found = redis.call('TYPE', KEYS[1]).ok
 if found ~= 'none' then
   if found ~= 'string' then return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. KEYS[1]) end
-  -- A lease that never ends is none of ours, and would lock everybody out for ever.
+  -- A lease without an end comes from another program, and would never be free again.
   if redis.call('PTTL', KEYS[1]) == -1 then return redis.error_reply('DAMAGED lease of ' .. KEYS[1]) end
   local fence, token = string.match(redis.call('GET', KEYS[1]), '^(%d+) (.*)$')
   if token == ARGV[1] then return tonumber(fence) end

@@ -1,5 +1,5 @@
 --[[
-The counters of a collection.
+Reads the counters of a collection.
 
 KEYS[1]  the hash of collections
 KEYS[2]  the hash of counters

@@ -1,15 +1,15 @@
 --[[
-One page of a list, documents and total included. The rarest filter is walked, the others are looked up.
-The keys of the documents are made here from the ids that the index holds, so they are not among KEYS; all keys share
-one hash tag.
+Reads one page of a list, with its documents and its total. It walks the rows of the rarest filter and looks them up in
+the other filters. The script makes the keys of the documents from the ids in the index, so they are not in KEYS. All keys
+are in one slot.
 
 KEYS[1]   the hash of collections
-KEYS[2…]  the ordered indexes that a row must stand in
+KEYS[2…]  the indexes that must all contain a row
 ARGV      1 collection, 2 index version, 3 prefix of a document's key, 4 asc or desc, 5 and 6 the lowest and the highest
-          order value (encoded, or empty), 7 the member after which the page begins (or empty), 8 limit, 9 how many
-          rows a page may look at, 10 up to how many rows are counted one by one
+          order value (encoded, or empty), 7 the member after which the page begins (or empty), 8 limit, 9 the most
+          rows that a page reads, 10 the most rows that are counted one by one
 
-Returns   {total or -1 where it was not counted, 1 where there is more, the last member looked at, id, document, …}
+Returns   {total, or -1 if it was not counted; 1 if there are more rows; the last member that was read; id, document, …}
 Errors    WRONGTYPE <type> at <key>, STALEINDEX <collection>
 ]]
 if redis.call('HGET', KEYS[1], ARGV[1] .. '.index') ~= ARGV[2] then return redis.error_reply('STALEINDEX ' .. ARGV[1]) end
@@ -30,7 +30,7 @@ for i = 2, #KEYS do
 end
 
 local descending, limit = ARGV[4] == 'desc', tonumber(ARGV[8])
--- No byte of an id sorts behind 255, so this is above every member of the highest order value.
+-- No byte sorts after 255, so this bound is above every member with the highest order value.
 local low = ARGV[5] == '' and '-' or '[' .. ARGV[5]
 local high = ARGV[6] == '' and '+' or '[' .. ARGV[6] .. '\255'
 
@@ -39,7 +39,7 @@ local function range(from, until_, reverse, count)
   return redis.call('ZRANGE', rows, from, until_, 'BYLEX', 'LIMIT', 0, count)
 end
 
--- For each member whether it stands in all the other indexes too.
+-- For each member: whether all other indexes contain it.
 local function passing(members)
   local pass = {}
   for i = 1, #members do pass[i] = true end

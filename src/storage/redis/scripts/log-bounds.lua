@@ -1,10 +1,10 @@
 --[[
-Where the log begins and ends.
+Reads where the log begins and ends.
 
 KEYS[1]  the stream
 
-Returns  {length, first position, last position, the latest position that was removed by XDEL, how many were ever
-         removed, the fields of the last}; a position is empty where there is none
+Returns  {length, first position, last position, the latest position that XDEL removed, the number of all removed
+         events, the fields of the last event}; a position that does not exist is empty
 Errors   WRONGTYPE <type> at <key>
 ]]
 local found = redis.call('TYPE', KEYS[1]).ok
@@ -14,7 +14,7 @@ local flat, info = redis.call('XINFO', 'STREAM', KEYS[1]), {}
 for i = 1, #flat, 2 do info[flat[i]] = flat[i + 1] end
 local first, last, deleted = info['first-entry'], info['last-entry'], info['max-deleted-entry-id']
 local removed = info['entries-added'] - info['length']
--- Where nothing is left, the last that was ever there is gone, whichever way it went.
+-- An empty log has lost its last event as well, by XDEL or by XTRIM.
 if removed > 0 and not last then deleted = info['last-generated-id'] end
 if deleted == '0-0' then deleted = '' end
 return { info['length'], first and first[1] or '', last and last[1] or '', deleted, removed, last and last[2] or {} }

@@ -1,5 +1,5 @@
 --[[
-Reads the events that stand under one index key.
+Reads the events of one index key.
 
 KEYS[1]  the stream
 KEYS[2]  the index
@@ -16,7 +16,7 @@ for i, wanted in ipairs({ 'stream', 'zset' }) do
 end
 local limit, low, high, descending = tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[1] == 'desc'
 local result = {}
--- Where the stream was cut by somebody else its index entries lead nowhere: they are passed over, 10,000 at most.
+-- If another program trimmed the stream, its index entries have no event. At most 10,000 of them are skipped.
 for _ = 1, math.max(1, math.ceil(10000 / limit)) do
   local places
   if descending then

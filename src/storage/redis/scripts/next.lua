@@ -1,9 +1,8 @@
 --[[
-The next number of a sequence.
+Returns the next number of a sequence.
 
 KEYS[1]  the sequence
-ARGV[1]  the highest number that the asking process has seen: after a failover that took history back the sequence
-         goes on behind it
+ARGV[1]  the highest number that this process has seen. A failover may reset the sequence; it goes on after this number.
 
 Returns  the number
 Errors   DAMAGED value of <key>
@@ -13,6 +12,6 @@ if not (#current < 17 and string.find(current, '^%d+$')) then
   return redis.error_reply('DAMAGED value of ' .. KEYS[1])
 end
 local number = math.max(tonumber(current), tonumber(ARGV[1])) + 1
--- %.0f, because tostring would write 1e+14 for what Redis must read as an integer.
+-- %.0f, because tostring writes 1e+14, which Redis does not read as an integer.
 redis.call('SET', KEYS[1], string.format('%.0f', number))
 return number

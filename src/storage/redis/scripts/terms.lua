@@ -1,12 +1,12 @@
 #!lua flags=allow-oom
 --[[
-Notes where the history of a server begins, once for each server that takes writes: a replica that is promoted, and a server that
-starts again, have an id that nobody had before. Every process does this before its first write to that server, so nothing stands
-behind the position yet.
+Stores where the history of a server begins, once for each server that takes writes. A promoted replica and a restarted
+server have a new id. Every process calls this before its first write to a server, so there is no event after the position
+yet.
 
-KEYS[1]  the hash of terms: the id of a server, and where its history begins
+KEYS[1]  the hash of terms: the id of a server, and the position where its history begins
 KEYS[2]  the stream
-ARGV     1 the id of this server, 2 how many terms are kept
+ARGV     1 the id of this server, 2 the number of terms that are kept
 
 Returns  {id, "order position seconds", …}
 Errors   WRONGTYPE <type> at <key>

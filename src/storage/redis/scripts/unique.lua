@@ -1,5 +1,5 @@
 --[[
-Whose a unique value is.
+Reads which document holds a unique value.
 
 KEYS[1]  the hash of collections
 KEYS[2]  the unique value
