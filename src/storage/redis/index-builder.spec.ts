@@ -161,4 +161,28 @@ describe('a database that another program filled', () => {
     await store.transaction((tx) => tx.insert(ITEMS, item('new')));
     expect((await store.list(ITEMS, {})).rows.map((row) => row.id)).toEqual(['new']);
   }, 20_000);
+
+  it('gives up a build and says why, while another program keeps changing a document', async () => {
+    fill(item('a'));
+    const client = open();
+    const { link, lines } = client;
+    const command = link.command.bind(link);
+    let n = 0;
+    const changing = jest.spyOn(link, 'command').mockImplementation(async (name, args, key) => {
+      const answer = await command(name, args, key);
+      if (name !== 'mget') return answer;
+      n += 1;
+      await command('set', ['brain:items:item:a', JSON.stringify(item('a', { n }))]);
+      return answer;
+    });
+    client.store.declare(ITEMS);
+    const gaveUp = (): boolean => lines.some(({ fields }) => /keeps changing/.test(String(fields.cause)));
+    await until(gaveUp, READY_MS, 'the end of the build');
+    expect(lines.some(({ level, message }) => level === 'warn' && message.includes('reading it again'))).toBe(
+      true,
+    );
+    changing.mockRestore();
+    await ready(client);
+    expect(await client.store.counts(ITEMS)).toMatchObject({ total: 1, sum: n });
+  }, 20_000);
 });
