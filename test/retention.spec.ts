@@ -22,6 +22,7 @@ const decision = (name: string, noise: boolean) =>
     type: `test.${name}`,
     module: 'test',
     payload: Decision,
+    subjects: ['agent_id'],
     priority: 'LOW',
     when: 'In the tests.',
     example: { agent_id: 'agent-1', n: 1 },

@@ -27,6 +27,7 @@ const noise = defineEvent({
   type: 'test.noise',
   module: 'test',
   payload: Noise,
+  subjects: ['agent_id'],
   priority: 'LOW',
   when: 'The tests say so.',
   example: { agent_id: 'a', n: 1 },

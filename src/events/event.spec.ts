@@ -25,6 +25,6 @@ describe('type filters', () => {
 });
 
 it('refuses two definitions of one type', () => {
-  const again = () => defineEvent({ ...streamGap, of: (gap: never) => gap });
+  const again = () => defineEvent({ ...streamGap, subjects: [], of: (gap: never) => gap });
   expect(again).toThrow('defined twice');
 });

@@ -21,6 +21,8 @@ export interface EventDefinition<P extends object = object> {
   /** `threat` gives ids `evt_threat_…` and the source `threat_service`. */
   module: string;
   payload: new () => P;
+  /** The fields of the payload whose values are ids by which `?subject=` finds the event; the first one names it. */
+  subjects: readonly string[];
   priority: Priority;
   schemaVersion: number;
   /** A sentence: when it is published. */
@@ -43,7 +45,11 @@ type Builder<P extends object, A extends unknown[]> = ((...args: A) => NewEvent)
 const definitions = new Map<string, EventDefinition>();
 
 export function defineEvent<P extends object, A extends unknown[]>(
-  definition: Omit<EventDefinition<P>, 'schemaVersion'> & { schemaVersion?: number; of: (...args: A) => P },
+  definition: Omit<EventDefinition<P>, 'schemaVersion' | 'subjects'> & {
+    schemaVersion?: number;
+    subjects: readonly (keyof P & string)[];
+    of: (...args: A) => P;
+  },
 ): Builder<P, A> {
   const { of, ...rest } = definition;
   const defined: EventDefinition<P> = { schemaVersion: 1, ...rest };
@@ -60,6 +66,26 @@ export function catalog(): EventDefinition[] {
 
 export function priorityOf(type: string): Priority | null {
   return definitions.get(type)?.priority ?? null;
+}
+
+/** The subjects of an event, in the order of its definition. */
+export function subjectsOf({ subjects }: Pick<EventDefinition, 'subjects'>, payload: unknown): string[] {
+  const values = subjects.map((field) => (payload as Record<string, unknown> | null)?.[field]);
+  const ids = values.filter((value) => typeof value === 'string' || typeof value === 'number');
+  return [...new Set(ids.map(String))];
+}
+
+/** The key under which the index of the log has the events about a subject. */
+export function subjectKey(subject: string): string {
+  return `s:${subject}`;
+}
+
+export function correlationKey(correlationId: string): string {
+  return `c:${correlationId}`;
+}
+
+export function definitionOf(type: string): EventDefinition | undefined {
+  return definitions.get(type);
 }
 
 /** Older names that every subscription and filter understands. */

@@ -29,6 +29,7 @@ export const streamGap = defineEvent({
   type: 'stream.gap',
   module: 'event',
   payload: StreamGap,
+  subjects: [],
   priority: 'CRITICAL',
   when: 'Events are missing from the log: the buffer was full while the log was away, allowed decisions were only counted because the log was nearly full, a process ended without flushing, a failover took history back, the log refused an event, or it left events unanswered for so long that sending them again could have doubled them.',
   example: {
@@ -69,6 +70,7 @@ export const streamTrimmed = defineEvent({
   type: 'stream.trimmed',
   module: 'event',
   payload: StreamTrimmed,
+  subjects: [],
   priority: 'MEDIUM',
   when: 'Retention cut off the beginning of the log; in the same commit as the removal.',
   example: {

@@ -28,6 +28,7 @@ export const immuneEventPublished = defineEvent({
   type: 'immune.event_published',
   module: 'immune',
   payload: ImmuneEventPublished,
+  subjects: ['agent_id', 'event_id'],
   priority: 'HIGH',
   when: 'An immune event is reported, whatever its severity.',
   example: {
@@ -57,6 +58,7 @@ export const immuneCriticalEvent = defineEvent({
   type: 'immune.critical_event',
   module: 'immune',
   payload: ImmuneCriticalEvent,
+  subjects: ['agent_id', 'event_id'],
   priority: 'CRITICAL',
   when: 'An immune event with severity CRITICAL is reported, after `immune.event_published`.',
   example: {

@@ -32,6 +32,7 @@ export const missionCreated = defineEvent({
   type: 'mission.created',
   module: 'mission',
   payload: MissionCreated,
+  subjects: ['mission_id'],
   priority: 'HIGH',
   when: 'A mission was made.',
   example: {
@@ -74,6 +75,7 @@ export const missionStatusChanged = defineEvent({
   type: 'mission.status_changed',
   module: 'mission',
   payload: MissionStatusChanged,
+  subjects: ['mission_id'],
   priority: 'HIGH',
   when: 'A mission moved to another status, by a worker of this service or by somebody else.',
   example: { mission_id: ID, old_status: 'PENDING', new_status: 'RUNNING', changed_at: AT },
@@ -105,6 +107,7 @@ export const missionLogAppended = defineEvent({
   type: 'mission.log_appended',
   module: 'mission',
   payload: MissionLogAppended,
+  subjects: ['mission_id'],
   priority: 'MEDIUM',
   when: 'A line was added to the log of a mission.',
   example: { mission_id: ID, log_level: 'info', message: 'Mission created', appended_at: AT },

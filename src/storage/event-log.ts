@@ -9,7 +9,10 @@
  */
 import { digest } from '../shared/ids.js';
 
-/** `json` is the envelope as readers get it. `keys` are the index keys that find it. */
+/**
+ * `json` is the envelope as readers get it. `keys` are the index keys that find it: `s:<subject>` and `c:<correlation>`. The log
+ * stores them with the event, so that a trim removes exactly the entries that were written.
+ */
 export interface EventRecord {
   json: string;
   keys: string[];
@@ -20,6 +23,11 @@ export interface EventRecord {
 export interface LoggedEvent {
   position: string;
   json: string;
+}
+
+/** With the names of its index entries, separated by blanks. Events of older releases were stored without them. */
+export interface IndexedEvent extends LoggedEvent {
+  names?: string;
 }
 
 /**
@@ -73,7 +81,7 @@ export interface LogBounds {
 }
 
 export interface LogTail {
-  events: LoggedEvent[];
+  events: IndexedEvent[];
   /** The event of the reader's place is still there, so no event is missing between it and these. */
   anchored: boolean;
   /** The forks of the history that was read, or of an older history. Left out if they are not known. */
@@ -155,35 +163,38 @@ export function positionBefore(position: string): string {
 
 export const POSITION = /^\d{1,15}-\d{1,15}$/;
 
-/** The payload fields by which the index finds an event. It also finds it by its correlation id. */
-const SUBJECT_FIELDS = ['threat_id', 'mission_id', 'policy_id', 'agent_id', 'event_id'];
-
-export function indexKeys(event: { payload: unknown; meta: { correlation_id: string | null } }): string[] {
-  const keys: string[] = [];
-  const payload = event.payload as Record<string, unknown> | null;
-  for (const field of SUBJECT_FIELDS) {
-    const value = payload?.[field];
-    if (typeof value !== 'string' && typeof value !== 'number') continue;
-    const key = `s:${value}`;
-    if (!keys.includes(key)) keys.push(key);
-  }
-  if (event.meta.correlation_id !== null) keys.push(`c:${event.meta.correlation_id}`);
-  return keys;
-}
-
-/** The index keys of a stored event; none if another program wrote it and it cannot be read. */
-export function indexKeysOf(json: string): string[] {
-  try {
-    return indexKeys(JSON.parse(json) as Parameters<typeof indexKeys>[0]);
-  } catch {
-    return [];
-  }
-}
-
 /** Text without blanks and braces, which Redis key names must not contain. The colon tells it apart from a digest. */
 const PLAIN = /^[sc]:[\w.-]{1,40}$/;
 
 /** The name of an index key in the store: the key itself if it is plain, as most ids are, else its digest. */
 export function indexName(key: string): string {
   return PLAIN.test(key) ? key : digest(key);
+}
+
+export function indexNamesOf({ names, json }: IndexedEvent): string[] {
+  if (names === undefined) return indexNamesOfOlderEvent(json);
+  return names === '' ? [] : names.split(' ');
+}
+
+/** The fields that named the subjects of an event before each definition declared its own. */
+const SUBJECTS_OF_OLDER_EVENTS = ['threat_id', 'mission_id', 'policy_id', 'agent_id', 'event_id'];
+
+/**
+ * Events that an older release wrote have no stored index names, so they are computed from the JSON. Nothing else uses
+ * this list. It can go when retention has removed the last of these events.
+ */
+function indexNamesOfOlderEvent(json: string): string[] {
+  try {
+    const { payload, meta } = JSON.parse(json) as {
+      payload?: Record<string, unknown> | null;
+      meta: { correlation_id: string | null };
+    };
+    const values = SUBJECTS_OF_OLDER_EVENTS.map((field) => payload?.[field]);
+    const subjects = values.filter((value) => typeof value === 'string' || typeof value === 'number');
+    const names = new Set(subjects.map((value) => indexName(`s:${value}`)));
+    if (meta.correlation_id !== null) names.add(indexName(`c:${meta.correlation_id}`));
+    return [...names];
+  } catch {
+    return [];
+  }
 }

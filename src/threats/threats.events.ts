@@ -75,6 +75,7 @@ export const threatDetected = defineEvent({
   type: 'threat.detected',
   module: 'threat',
   payload: ThreatDetected,
+  subjects: ['threat_id'],
   priority: 'CRITICAL',
   when: 'A threat is reported that was not open already.',
   example: {
@@ -101,6 +102,7 @@ export const threatSeenAgain = defineEvent({
   type: 'threat.seen_again',
   module: 'threat',
   payload: ThreatSeenAgain,
+  subjects: ['threat_id'],
   priority: 'MEDIUM',
   when: 'The fingerprint of an open threat is reported again.',
   example: { ...example, severity: 'HIGH', occurrences: 2, seen_at: at },
@@ -119,6 +121,7 @@ export const threatStatusChanged = defineEvent({
   type: 'threat.status_changed',
   module: 'threat',
   payload: ThreatStatusChanged,
+  subjects: ['threat_id'],
   priority: 'HIGH',
   when: 'The status of a threat changes, whichever way.',
   example: { ...example, severity: 'HIGH', old_status: 'OPEN', new_status: 'INVESTIGATING', changed_at: at },
@@ -139,6 +142,7 @@ export const threatSeverityChanged = defineEvent({
   type: 'threat.severity_changed',
   module: 'threat',
   payload: ThreatSeverityChanged,
+  subjects: ['threat_id'],
   priority: 'HIGH',
   when: 'The severity of a threat goes up or down.',
   example: { ...example, old_severity: 'MEDIUM', new_severity: 'HIGH', changed_at: at },
@@ -158,6 +162,7 @@ export const threatEscalated = defineEvent({
   type: 'threat.escalated',
   module: 'threat',
   payload: ThreatEscalated,
+  subjects: ['threat_id'],
   priority: 'CRITICAL',
   when: 'A threat becomes ESCALATED or its severity goes up; once when both happen together, after the change itself.',
   example: {
@@ -190,6 +195,7 @@ export const threatMitigated = defineEvent({
   type: 'threat.mitigated',
   module: 'threat',
   payload: ThreatMitigated,
+  subjects: ['threat_id'],
   priority: 'HIGH',
   when: 'The danger is over: each entry into MITIGATED, and into RESOLVED unless from MITIGATED.',
   example: {

@@ -18,6 +18,7 @@ export const tick = defineEvent({
   type: 'test.tick',
   module: 'test',
   payload: Tick,
+  subjects: ['agent_id'],
   priority: 'LOW',
   when: 'In the tests.',
   example: { agent_id: 'agent-1', n: 1, padding: '' },

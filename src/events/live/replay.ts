@@ -106,7 +106,7 @@ export class Replay {
     let text = '';
     for (const logged of events) {
       const event = new StoredEvent(logged);
-      if (this.client.wants(event)) text += eventFrame(event, format).text;
+      if (this.client.wantsFound(event)) text += eventFrame(event, format).text;
     }
     return { text, first: events[0]?.position, last: events.at(-1), more: events.length === PAGE };
   }

@@ -2,7 +2,7 @@
 import type { Response } from 'express';
 import { atMost } from '../../shared/clock.js';
 import type { EventFormat } from '../log/events.dto.js';
-import { acceptsOf, type EventFilter } from '../log/filter.js';
+import { acceptsFoundOf, acceptsOf, type EventFilter } from '../log/filter.js';
 import type { StoredEvent } from '../log/stored-event.js';
 import type { Frame } from './sse.js';
 
@@ -24,6 +24,8 @@ export class StreamReader {
   /** Where it has joined: what comes behind this place it gets as it comes. */
   joint?: string;
   readonly wants: (event: StoredEvent) => boolean;
+  /** The same for history, which is read from the log by the index. */
+  readonly wantsFound: (event: StoredEvent) => boolean;
   private queue: string[] = [];
   private queuedBytes = 0;
   /** While history is being sent, what comes meanwhile waits behind it. */
@@ -34,6 +36,7 @@ export class StreamReader {
     private readonly response: Response,
   ) {
     this.wants = acceptsOf(reader.filter);
+    this.wantsFound = acceptsFoundOf(reader.filter);
   }
 
   get open(): boolean {

@@ -1,6 +1,26 @@
+import { Text } from '../../shared/fields.js';
+import { defineEvent } from '../event.js';
 import { streamGap } from '../log.events.js';
 import { cloudEvent } from './cloud-event.js';
 import type { ReadEvent } from './stored-event.js';
+
+class Payload {
+  @Text({ max: 128 }) threat_id!: string;
+  @Text({ max: 128 }) agent_id!: string;
+  @Text({ max: 128 }) event_id!: string;
+}
+
+defineEvent({
+  type: 'threat.detected',
+  module: 'threat',
+  payload: Payload,
+  subjects: ['threat_id', 'agent_id', 'event_id'],
+  priority: 'CRITICAL',
+  when: 'The tests say so.',
+  example: { threat_id: 't', agent_id: 'a', event_id: 'e' },
+  consumers: [],
+  of: (payload: Payload): Payload => payload,
+});
 
 const event: ReadEvent = {
   id: 'evt_threat_1735424567890_k3v9x2ab',
@@ -40,6 +60,7 @@ describe('an event as CloudEvent', () => {
       datacontenttype: 'application/json',
       dataschema: 'urn:brain:schema:threat.detected:2',
       correlationid: 'cause-1',
+      priority: 'CRITICAL',
       schemaversion: 2,
       position: '1735424567893-0',
       data: event.payload,
@@ -90,9 +111,9 @@ describe('an event as CloudEvent', () => {
       timestamp: undefined,
       meta: {},
     } as unknown as ReadEvent;
-    const { id, type, position, data, specversion, datacontenttype, subject } = json(event);
+    const { id, type, position, data, specversion, datacontenttype, subject, priority } = json(event);
     expect(json(foreign)).toEqual({
-      ...{ id, type, position, data, specversion, datacontenttype, subject },
+      ...{ id, type, position, data, specversion, datacontenttype, subject, priority },
       source: 'urn:brain:half%20%EF%BF%BD',
     });
   });
@@ -107,5 +128,9 @@ describe('an event as CloudEvent', () => {
     [{ other: 'x' }, undefined],
   ])('%j has the subject %s', (payload, subject) => {
     expect(json({ ...event, payload }).subject).toBe(subject);
+  });
+
+  it('has no subject where the type is not defined here', () => {
+    expect(json({ ...event, type: 'other.type' }).subject).toBeUndefined();
   });
 });

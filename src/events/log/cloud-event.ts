@@ -2,9 +2,8 @@
  * An event as a CloudEvent 1.0 in its JSON format, for tools that speak it. Nothing is lost but the Charter's version.
  * Another program may have written into the log too, and less carefully: what it left out is left out here.
  */
-import { indexKeys } from '../../storage/event-log.js';
 import { schemaIdOf } from '../catalog/event-schema.js';
-import { priorityOf } from '../event.js';
+import { definitionOf, priorityOf, subjectsOf } from '../event.js';
 import type { CloudEvent } from './events.dto.js';
 import type { ReadEvent } from './stored-event.js';
 
@@ -39,10 +38,11 @@ function sourceOf({ source }: ReadEvent): string {
   return `urn:brain:${encodeURIComponent(Buffer.from(String(source)).toString())}`;
 }
 
-/** The first of the ids under which the index knows the event, as `?subject=` takes them. */
-function subjectOf(event: ReadEvent): string | undefined {
-  const [key = ''] = indexKeys(event);
-  return key.startsWith('s:') && key.length > 2 && !FORBIDDEN.test(key) ? key.slice(2) : undefined;
+/** The first subject of the event, as `?subject=` takes it. */
+function subjectOf({ type, payload }: ReadEvent): string | undefined {
+  const definition = definitionOf(type);
+  const [subject = ''] = definition ? subjectsOf(definition, payload) : [];
+  return subject === '' || FORBIDDEN.test(subject) ? undefined : subject;
 }
 
 /** RFC 3339, which ends with the year 9999. */

@@ -1,6 +1,6 @@
 /** Which events a reader wants: the same for the list and for the live stream. */
-import { indexKeys } from '../../storage/event-log.js';
-import { priorityOf, typeFilter } from '../event.js';
+import { indexName } from '../../storage/event-log.js';
+import { correlationKey, priorityOf, subjectKey, typeFilter } from '../event.js';
 import type { StoredEvent } from './stored-event.js';
 
 export interface EventFilter {
@@ -14,29 +14,38 @@ export interface EventFilter {
 /** So many types are remembered by a filter; there are fewer, unless another program writes into the log. */
 const TYPES_KEPT = 200;
 
-/** The type is asked first, because it is known without parsing the event. */
+/** The type is checked first, because it is known without parsing the event. */
 export function acceptsOf(filter: EventFilter): (event: StoredEvent) => boolean {
   const { source, correlationId, subject } = filter;
   const typed = typesOf(filter);
-  const deep = source !== undefined || correlationId !== undefined || subject !== undefined;
+  const name = subject === undefined ? undefined : indexName(subjectKey(subject));
+  const deep = source !== undefined || correlationId !== undefined;
   return (event) => {
     const { type } = event;
     if (type === undefined || !typed(type)) return false;
+    if (name !== undefined && !event.indexNames.includes(name)) return false;
     if (!deep) return true;
     const { envelope } = event;
     return (
       envelope !== undefined &&
       (source === undefined || envelope.source === source) &&
-      (correlationId === undefined || envelope.meta.correlation_id === correlationId) &&
-      (subject === undefined || indexKeys(envelope).includes(`s:${subject}`))
+      (correlationId === undefined || envelope.meta.correlation_id === correlationId)
     );
   };
 }
 
+/**
+ * The same for events that the log found by `indexKeyOf`: the index has already compared the subject, and what it found is
+ * read without its index names.
+ */
+export function acceptsFoundOf(filter: EventFilter): (event: StoredEvent) => boolean {
+  return acceptsOf({ ...filter, subject: undefined });
+}
+
 /** The index key that holds all that the filter wants, if there is one. */
 export function indexKeyOf({ subject, correlationId }: EventFilter): string | undefined {
-  if (subject !== undefined) return `s:${subject}`;
-  return correlationId === undefined ? undefined : `c:${correlationId}`;
+  if (subject !== undefined) return subjectKey(subject);
+  return correlationId === undefined ? undefined : correlationKey(correlationId);
 }
 
 function typesOf({ types, priority }: EventFilter): (type: string) => boolean {

@@ -2,7 +2,7 @@
 import { invalid } from '../../shared/errors.js';
 import { type EventLog, type LogQuery, POSITION } from '../../storage/event-log.js';
 import { MAX_CANDIDATES } from '../../storage/store.js';
-import { acceptsOf, type EventFilter, indexKeyOf } from './filter.js';
+import { acceptsFoundOf, type EventFilter, indexKeyOf } from './filter.js';
 import { type ReadEvent, StoredEvent } from './stored-event.js';
 
 export interface EventListing extends EventFilter {
@@ -20,7 +20,7 @@ export class EventReader {
   constructor(private readonly log: EventLog) {}
 
   async read(listing: EventListing): Promise<{ events: ReadEvent[]; next_cursor: string | null }> {
-    const accepts = acceptsOf(listing);
+    const accepts = acceptsFoundOf(listing);
     const events: ReadEvent[] = [];
     const query: LogQuery = { ...rangeOf(listing), limit: Math.min(MAX_CHUNK, listing.limit + 1) };
     let read = 0;

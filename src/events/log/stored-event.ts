@@ -1,5 +1,5 @@
 /** An event as it stands in the log; what is in it is looked at no further than somebody asks. */
-import type { LoggedEvent } from '../../storage/event-log.js';
+import { type IndexedEvent, indexNamesOf } from '../../storage/event-log.js';
 import type { Envelope } from '../event.js';
 
 /** The envelopes of this service begin like this, so the type of most events is known without parsing them. */
@@ -14,9 +14,14 @@ export class StoredEvent {
   readonly json: string;
   private parsed?: Envelope | null;
 
-  constructor({ position, json }: LoggedEvent) {
-    this.position = position;
-    this.json = json;
+  constructor(private readonly logged: IndexedEvent) {
+    this.position = logged.position;
+    this.json = logged.json;
+  }
+
+  /** The names under which the index finds it; only for events that `EventLog.next` handed out. */
+  get indexNames(): string[] {
+    return indexNamesOf(this.logged);
   }
 
   /** Nothing where another program wrote what is no envelope: it has no type that anyone could ask for. */

@@ -2,8 +2,8 @@
 import { messageOf } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import type { Mask } from '../../shared/mask.js';
-import { type EventRecord, indexKeys } from '../../storage/event-log.js';
-import type { Envelope, EventDefinition } from '../event.js';
+import type { EventRecord } from '../../storage/event-log.js';
+import { correlationKey, type Envelope, type EventDefinition, subjectKey, subjectsOf } from '../event.js';
 import { type StreamGap, streamGap } from '../log.events.js';
 
 export interface Waiting {
@@ -39,7 +39,10 @@ export class Sealing {
     };
     const since = type === streamGap.type ? Math.min(timestamp, (payload as StreamGap).from) : timestamp;
     const json = this.serialized(envelope);
-    return { json, keys: indexKeys(envelope), type, timestamp, since };
+    // Of the payload as it is stored: an id that is masked there is masked in the index too.
+    const keys = subjectsOf(definition, envelope.payload).map(subjectKey);
+    if (correlation !== null) keys.push(correlationKey(correlation));
+    return { json, keys, type, timestamp, since };
   }
 
   private serialized(envelope: Envelope): string {

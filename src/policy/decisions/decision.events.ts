@@ -68,6 +68,7 @@ export const ruleEvaluated = defineEvent({
   type: 'policy.rule_evaluated',
   module: 'policy',
   payload: RuleEvaluated,
+  subjects: ['agent_id'],
   priority: 'HIGH',
   when: 'A decision was made, whatever it was.',
   example: {
@@ -141,6 +142,7 @@ export const actionDenied = defineEvent({
   type: 'policy.action_denied',
   module: 'policy',
   payload: ActionDenied,
+  subjects: ['agent_id'],
   priority: 'CRITICAL',
   when: 'A decision was a denial; behind the decision itself.',
   example: {
@@ -195,6 +197,7 @@ export const warningTriggered = defineEvent({
   type: 'policy.warning_triggered',
   module: 'policy',
   payload: WarningTriggered,
+  subjects: ['agent_id'],
   priority: 'HIGH',
   when: 'A decision allowed with a warning; behind the decision itself.',
   example: {
@@ -245,6 +248,7 @@ export const auditRequired = defineEvent({
   type: 'policy.audit_required',
   module: 'policy',
   payload: AuditRequired,
+  subjects: ['agent_id'],
   priority: 'HIGH',
   when: 'A decision allowed what somebody has to look at; behind the decision itself.',
   example: {

@@ -1,7 +1,15 @@
 /** The suite that both backends of `EventLog` must pass. */
 import { sleep } from '../../shared/clock.js';
 import { randomId } from '../../shared/ids.js';
-import { comparePositions, type EventLog, type EventRecord, type LoggedEvent } from '../event-log.js';
+import {
+  comparePositions,
+  type EventLog,
+  type EventRecord,
+  indexName,
+  indexNamesOf,
+  type LoggedEvent,
+  splitPosition,
+} from '../event-log.js';
 import type { Backend } from './store.contract.js';
 
 const event = (n: number, ...keys: string[]): EventRecord => ({
@@ -14,6 +22,39 @@ const event = (n: number, ...keys: string[]): EventRecord => ({
 });
 const numbers = (events: LoggedEvent[]): number[] =>
   events.map(({ json }) => (JSON.parse(json) as { n: number }).n);
+
+/** What only the tests look at: the index as the backends store it. */
+interface Inside {
+  db?: {
+    commit(change: () => void): Promise<void>;
+    log: { putSync(key: unknown[], value: string): void };
+    logIndex: { getKeysCount(range: { start: unknown[]; end: unknown[] }): number };
+  };
+  link?: {
+    keys: { stream: string; events(key: string): string };
+    command(name: string, args: string[]): Promise<unknown>;
+  };
+}
+
+/** Appends an event as older releases did: its index names are not stored with it. */
+async function appendAsBefore(log: EventLog, { json, keys }: EventRecord): Promise<void> {
+  const { db, link } = log as unknown as Inside;
+  if (link) {
+    const position = String(await link.command('xadd', [link.keys.stream, '*', 'event', json]));
+    const place = splitPosition(position).map((part) => String(part).padStart(15, '0'));
+    for (const key of keys) await link.command('zadd', [link.keys.events(key), '0', place.join('-')]);
+  } else {
+    const position = await log.append(randomId(8), [{ json, keys }]);
+    await db?.commit(() => db.log.putSync(splitPosition(position), json));
+  }
+}
+
+async function indexEntries(log: EventLog, key: string): Promise<number> {
+  const { db, link } = log as unknown as Inside;
+  if (link) return Number(await link.command('zcard', [link.keys.events(key)]));
+  const name = indexName(key);
+  return db?.logIndex.getKeysCount({ start: [name], end: [name, Number.MAX_SAFE_INTEGER] }) ?? 0;
+}
 
 export function eventLogContract(title: string, start: () => Promise<Backend>): void {
   describe(`EventLog on ${title}`, () => {
@@ -138,6 +179,41 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       expect(numbers(await log.read({ order: 'asc', limit: 9, key: 's:x' }))).toEqual([2]);
       expect(numbers(await log.read({ order: 'asc', limit: 9, key: 'c:a' }))).toEqual([2]);
       expect((await log.bounds()).length).toBe(1);
+    });
+
+    it('trims the index entries that were written, whatever the events declare by now', async () => {
+      const keys = ['s:once-a-subject', 's:a b', 'c:cause'];
+      const json = JSON.stringify({ payload: { agent_id: 'now-a-subject' }, meta: { correlation_id: null } });
+      await log.append(randomId(8), [{ json, keys }, event(1, 's:stays')]);
+      const all = await log.read({ order: 'asc', limit: 9 });
+      const count = (): Promise<number[]> => Promise.all(keys.map((key) => indexEntries(log, key)));
+      expect(await count()).toEqual([1, 1, 1]);
+      expect(await log.trim(all[1].position, 9)).toEqual([all[0]]);
+      expect(await count()).toEqual([0, 0, 0]);
+      expect(await indexEntries(log, 's:stays')).toBe(1);
+    });
+
+    it('reads and trims what an older release has written', async () => {
+      const record = event(1, 's:older', 'c:cause');
+      await log.append(randomId(8), [event(0)]);
+      await appendAsBefore(log, record);
+      const [first, older] = await log.read({ order: 'asc', limit: 9 });
+      expect(older.json).toBe(record.json);
+      expect(await log.read({ order: 'asc', limit: 9, key: 's:older' })).toEqual([older]);
+      expect(await log.has(older)).toBe(true);
+      const { events } = await log.next(first, 9);
+      expect(events.map(indexNamesOf)).toEqual([record.keys]);
+      expect(await indexEntries(log, 's:older')).toBe(1);
+      expect(await log.trim('999999999999999-0', 9)).toEqual([first, older]);
+      for (const key of record.keys) expect(await indexEntries(log, key)).toBe(0);
+    });
+
+    it('hands out what comes next with the names of its index entries', async () => {
+      const keys = ['s:x', 's:a b', 'c:cause'];
+      await log.append(randomId(8), [event(0), { ...event(1), keys }, { json: '{}', keys: [] }]);
+      const [first] = await log.read({ order: 'asc', limit: 1 });
+      const { events } = await log.next(first, 9);
+      expect(events.map(indexNamesOf)).toEqual([keys.map(indexName), []]);
     });
 
     it('goes on after the trimmed events, also after a restart', async () => {

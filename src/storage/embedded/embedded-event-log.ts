@@ -3,8 +3,9 @@ import {
   EventLog,
   type EventRecord,
   type Fork,
-  indexKeysOf,
+  type IndexedEvent,
   indexName,
+  indexNamesOf,
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
@@ -18,6 +19,8 @@ import type { EmbeddedDatabase, Key } from './database.js';
 const LAST = Number.MAX_SAFE_INTEGER;
 /** How many batch ids are remembered. Far fewer batches run at once. */
 const BATCHES_KEPT = 1000;
+/** Between the JSON of an event and its index names, in one row: neither of them has a line break. */
+const SEPARATOR = '\n';
 
 export class EmbeddedEventLog extends EventLog {
   readonly batchKnownMs = Number.POSITIVE_INFINITY;
@@ -60,8 +63,9 @@ export class EmbeddedEventLog extends EventLog {
     for (const { json, keys } of events) {
       // Positions must grow even if the clock is set back.
       this.last = nowMs > this.last[0] ? [nowMs, 0] : [this.last[0], this.last[1] + 1];
-      this.db.log.putSync(this.last, json);
-      for (const key of keys) this.db.logIndex.putSync([indexName(key), ...this.last], '');
+      const names = keys.map(indexName);
+      this.db.log.putSync(this.last, json + SEPARATOR + names.join(' '));
+      for (const name of names) this.db.logIndex.putSync([name, ...this.last], '');
     }
     return this.last.join('-');
   }
@@ -81,8 +85,8 @@ export class EmbeddedEventLog extends EventLog {
     const found: LoggedEvent[] = [];
     for (const key of this.db.logIndex.getKeys({ ...range, limit: query.limit })) {
       const place = key.slice(-2);
-      const json = this.db.log.get(place);
-      if (json !== undefined) found.push({ position: place.join('-'), json });
+      const value = this.db.log.get(place);
+      if (value !== undefined) found.push(loggedOf({ key: place, value }));
     }
     return found;
   }
@@ -97,8 +101,9 @@ export class EmbeddedEventLog extends EventLog {
   }
 
   async has({ position, json }: Place): Promise<boolean> {
-    const found = this.db.log.get(splitPosition(position));
-    return found !== undefined && (json === undefined || json === found);
+    const key = splitPosition(position);
+    const value = this.db.log.get(key);
+    return value !== undefined && (json === undefined || json === loggedOf({ key, value }).json);
   }
 
   async forks(): Promise<Fork[]> {
@@ -129,9 +134,9 @@ export class EmbeddedEventLog extends EventLog {
       const rows = [...this.db.log.getRange(range)];
       const removed = rows.map(loggedOf);
       if (removed.length === 0) return removed;
-      for (const { key, value } of rows) {
-        this.db.log.removeSync(key);
-        for (const entry of indexKeysOf(value)) this.db.logIndex.removeSync([indexName(entry), ...key]);
+      for (const row of rows) {
+        this.db.log.removeSync(row.key);
+        for (const name of indexNamesOf(indexedOf(row))) this.db.logIndex.removeSync([name, ...row.key]);
       }
       if (report) this.write([report(removed)]);
       this.db.meta.putSync(['log-last'], this.last.join('-'));
@@ -141,10 +146,10 @@ export class EmbeddedEventLog extends EventLog {
     return this.db.commit(removeRows, { frees: true });
   }
 
-  private after(position: string, limit: number): LoggedEvent[] {
+  private after(position: string, limit: number): IndexedEvent[] {
     const start = splitPosition(position);
     const range = { start, end: this.durable, exclusiveStart: true, inclusiveEnd: true, limit };
-    return [...this.db.log.getRange(range)].map(loggedOf);
+    return [...this.db.log.getRange(range)].map(indexedOf);
   }
 
   /** Resolves after the next flush, or when the wait ends. */
@@ -164,6 +169,14 @@ export class EmbeddedEventLog extends EventLog {
   }
 }
 
-function loggedOf({ key, value }: { key: Key; value: string }): LoggedEvent {
-  return { position: key.join('-'), json: value };
+function loggedOf(row: { key: Key; value: string }): LoggedEvent {
+  const { position, json } = indexedOf(row);
+  return { position, json };
+}
+
+function indexedOf({ key, value }: { key: Key; value: string }): IndexedEvent {
+  const position = key.join('-');
+  const end = value.lastIndexOf(SEPARATOR);
+  if (end < 0) return { position, json: value };
+  return { position, json: value.slice(0, end), names: value.slice(end + 1) };
 }

@@ -4,7 +4,8 @@ import {
   EventLog,
   type EventRecord,
   type Fork,
-  indexKeysOf,
+  type IndexedEvent,
+  indexNamesOf,
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
@@ -150,7 +151,7 @@ export class RedisEventLog extends EventLog {
     const answer = await unlessAborted(answers, wait?.signal);
     if (!answer) return { events: [], anchored: true, forks };
     const [found, anchor] = answer as [[stream: string, entries: Entry[]][] | null, Entry[]];
-    return { events: (found?.[0]?.[1] ?? []).map(loggedOf), anchored: isAt(after, anchor), forks };
+    return { events: (found?.[0]?.[1] ?? []).map(indexedOf), anchored: isAt(after, anchor), forks };
   }
 
   async trim(
@@ -160,14 +161,16 @@ export class RedisEventLog extends EventLog {
   ): Promise<LoggedEvent[]> {
     const { keys } = this.link;
     const range = [keys.stream, '-', `(${position}`, 'COUNT', limit];
-    const events = ((await this.link.command('xrange', range)) as Entry[]).map(loggedOf);
-    if (events.length === 0) return [];
+    const entries = (await this.link.command('xrange', range)) as Entry[];
+    if (entries.length === 0) return [];
+    const events = entries.map(loggedOf);
     const indexes: string[] = [];
     const args: (string | number)[] = [report ? report(events).json : ''];
-    for (const event of events) {
-      const indexKeys = indexKeysOf(event.json);
-      for (const key of indexKeys) indexes.push(keys.events(key));
-      args.push(event.position, placeOf(event.position), indexKeys.length);
+    for (const entry of entries) {
+      const [position] = entry;
+      const names = indexNamesOf(indexedOf(entry));
+      for (const name of names) indexes.push(keys.eventIndex + name);
+      args.push(position, placeOf(position), names.length);
     }
     await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], args);
     return events;
@@ -218,6 +221,12 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Pr
 
 function loggedOf([position, fields]: Entry): LoggedEvent {
   return { position, json: fields[fields.indexOf('event') + 1] ?? '' };
+}
+
+/** The index names are in a second field, which other programs do not write. */
+function indexedOf(entry: Entry): IndexedEvent {
+  const [, fields] = entry;
+  return { ...loggedOf(entry), names: fields[2] === 'keys' ? fields[3] : undefined };
 }
 
 /** Compares the event as well, if the reader knows it: another history may have another event at that position. */

@@ -258,11 +258,13 @@ local function append(events)
   while at < #events do
     local event_end = string.find(events, '\n', at, true)
     local names_end = string.find(events, '\n', event_end + 1, true)
-    local id = redis.pcall('XADD', stream, '*', 'event', string.sub(events, at, event_end - 1))
+    local names = string.sub(events, event_end + 1, names_end - 1)
+    -- The names are stored with the event: a trim removes the index entries that they name.
+    local id = redis.pcall('XADD', stream, '*', 'event', string.sub(events, at, event_end - 1), 'keys', names)
     -- Only the first event can be refused: a stream that took one takes the rest.
     if type(id) == 'table' then return '', stream .. ': ' .. id.err end
     local place = place_of(id)
-    for name in string.gmatch(string.sub(events, event_end + 1, names_end - 1), '%S+') do
+    for name in string.gmatch(names, '%S+') do
       local list = entries[name]
       if list then
         list[#list + 1], list[#list + 2] = '0', place

@@ -25,4 +25,4 @@ for i = 2, #ARGV, 3 do
   end
 end
 -- If another replica has removed them, it has reported it.
-if removed > 0 and ARGV[1] ~= '' then redis.call('XADD', KEYS[1], '*', 'event', ARGV[1]) end
+if removed > 0 and ARGV[1] ~= '' then redis.call('XADD', KEYS[1], '*', 'event', ARGV[1], 'keys', '') end
