@@ -1,4 +1,4 @@
-/** What the stream says about itself: that something is missing, or was removed. */
+/** The events about the log itself: events are missing, or retention removed them. */
 import { JsonObject, Num, OneOf, Text } from '../shared/fields.js';
 import { defineEvent } from './event.js';
 
@@ -6,22 +6,28 @@ export const GAP_REASONS = ['overflow', 'unclean_stop', 'rollback', 'refused', '
 export type GapReason = (typeof GAP_REASONS)[number];
 
 export class StreamGap {
-  @OneOf(GAP_REASONS, { name: 'GapReason', description: 'Why events are missing' })
+  @OneOf(GAP_REASONS, {
+    name: 'GapReason',
+    description:
+      'Why events are missing: the buffer was full or noise was only counted (overflow), a process ended without writing ' +
+      'its buffer (unclean_stop), a failover took events back (rollback), the log refused an event (refused), or it did ' +
+      'not answer for 23 hours (unanswered)',
+  })
   reason!: GapReason;
 
   @JsonObject({
     optional: true,
-    description: 'How many of which types are missing, at the most, where it is known',
+    description: 'The largest possible number of missing events of each type; left out where it is not known',
   })
   counts?: Record<string, number>;
 
-  @Num({ description: 'Since when events may be missing' })
+  @Num({ description: 'The earliest time of a missing event, in Unix seconds' })
   from!: number;
 
-  @Num({ description: 'Until when' })
+  @Num({ description: 'The latest time of a missing event, in Unix seconds' })
   to!: number;
 
-  @Num()
+  @Num({ description: 'When the gap was noticed, in Unix seconds' })
   detected_at!: number;
 }
 
@@ -31,7 +37,7 @@ export const streamGap = defineEvent({
   payload: StreamGap,
   subjects: [],
   priority: 'CRITICAL',
-  when: 'Events are missing from the log: the buffer was full while the log was away, allowed decisions were only counted because the log was nearly full, a process ended without flushing, a failover took history back, the log refused an event, or it left events unanswered for so long that sending them again could have doubled them.',
+  when: 'Events are missing from the log: the buffer was full while the log could not be reached, allowed decisions were only counted because the log was nearly full, a process ended without writing its buffer, a failover took events back, the log refused an event, or it did not answer for so long that a repeated batch could have been stored twice.',
   example: {
     reason: 'overflow',
     counts: { 'policy.rule_evaluated': 51234 },
@@ -39,7 +45,10 @@ export const streamGap = defineEvent({
     to: 1735424601.12,
     detected_at: 1735424601.2,
   },
-  consumers: ['Audit: the period cannot be proven complete', 'Operations: find out what kept the log away'],
+  consumers: [
+    'Audit: the period cannot be proven complete',
+    'Operations: find out why the log could not be reached',
+  ],
   of: (gap: StreamGap): StreamGap => gap,
 });
 
@@ -47,22 +56,24 @@ const TRIM_REASONS = ['age', 'length'] as const;
 export type TrimReason = (typeof TRIM_REASONS)[number];
 
 export class StreamTrimmed {
-  @JsonObject({ description: 'How many of which types were removed' })
+  @JsonObject({ description: 'The number of removed events of each type' })
   counts!: Record<string, number>;
 
   @Text({ max: 64, description: 'The position of the first event that was removed' })
   first!: string;
 
-  @Text({ max: 64, description: 'The position of the last' })
+  @Text({ max: 64, description: 'The position of the last event that was removed' })
   last!: string;
 
   @OneOf(TRIM_REASONS, {
     name: 'TrimReason',
-    description: 'Older than BRAIN_EVENTS_RETENTION_DAYS, or more than BRAIN_EVENTS_MAX_LENGTH',
+    description:
+      'The events were older than BRAIN_EVENTS_RETENTION_DAYS (age), or the log held more than BRAIN_EVENTS_MAX_LENGTH ' +
+      'events (length)',
   })
   reason!: TrimReason;
 
-  @Num()
+  @Num({ description: 'When they were removed, in Unix seconds' })
   trimmed_at!: number;
 }
 
@@ -72,7 +83,7 @@ export const streamTrimmed = defineEvent({
   payload: StreamTrimmed,
   subjects: [],
   priority: 'MEDIUM',
-  when: 'Retention cut off the beginning of the log; in the same commit as the removal.',
+  when: 'Retention removed the oldest events; the event is written in the same commit.',
   example: {
     counts: { 'policy.rule_evaluated': 249, 'threat.detected': 1 },
     first: '1727648567890-0',
@@ -81,8 +92,8 @@ export const streamTrimmed = defineEvent({
     trimmed_at: 1735424567.89,
   },
   consumers: [
-    'Audit: what lies before `last` is kept nowhere else than where it was exported to',
-    'Operations: a reason of `length` means that BRAIN_EVENTS_MAX_LENGTH is too small for the retention',
+    'Audit: the removed events exist only where they were exported to',
+    'Operations: the reason `length` means that BRAIN_EVENTS_MAX_LENGTH is too small for the retention',
   ],
   of: (trimmed: StreamTrimmed): StreamTrimmed => trimmed,
 });

@@ -1,6 +1,6 @@
 /**
  * The live stream as AsyncAPI 3.0, made from the same definitions as the catalog. An AsyncAPI document describes what the
- * application itself does, so the one operation of this service is `send`; who reads the stream receives.
+ * application itself does, so the one operation is `send`: the service sends, its clients receive.
  */
 import { KEY_SCHEME } from '../../security/access.decorator.js';
 import type { JsonSchema } from '../../shared/fields.js';
@@ -8,33 +8,46 @@ import { POSITION } from '../../storage/event-log.js';
 import { catalog, type EventDefinition, PRIORITIES } from '../event.js';
 import { constraintsOf, envelopeSchema, exampleOf, schemaOf } from './event-schema.js';
 
-const DESCRIPTION = `Every fact of the control plane is one event on one stream of Server-Sent Events. The field \`id\` of
-each is its position in the log, \`event\` its type, \`data\` the envelope. Who sends the last \`id\` back as \`Last-Event-ID\`
-gets what was missed and then goes on live.`;
+const DESCRIPTION = `Every fact of the control plane is one event in one log, and this stream sends it as a Server-Sent
+Event. Its field \`id\` is the position in the log, \`event\` the type, \`data\` the envelope. A client that sends the last
+\`id\` back as \`Last-Event-ID\` first gets the events it has missed, and then the new ones.`;
 
 const CHANNEL = 'stream';
-/** Not an event of the log: it tells one reader that its own place is gone. */
+/** Not an event of the log: it reports to one reader that events after its position are missing. */
 const GAP = 'gap';
 
 const text: JsonSchema = { type: 'string', minLength: 1 };
 const position: JsonSchema = { type: 'string', pattern: POSITION.source };
 
-/** What the route takes; an array stands for a parameter that may be repeated. */
+/** The parameters of the route; an array is a parameter that may be repeated. */
 const QUERY: JsonSchema = {
   type: 'object',
   properties: {
     type: {
       type: 'array',
       items: text,
-      description: 'Exact types, aliases, or patterns in which * stands for one segment',
+      description: 'Exact types, aliases, or patterns in which * replaces one segment; may be repeated',
     },
-    priority: { type: 'string', enum: [...PRIORITIES] },
-    source: text,
-    correlation_id: text,
-    subject: text,
-    since: { type: 'number', description: 'Replays what was written at or after this time, in Unix seconds' },
-    last_event_id: { ...position, description: 'For clients that cannot set Last-Event-ID' },
-    format: { type: 'string', enum: ['envelope', 'cloudevents'] },
+    priority: { type: 'string', enum: [...PRIORITIES], description: 'Only events of this priority' },
+    source: { ...text, description: 'Only events that this part of the service published' },
+    correlation_id: { ...text, description: 'The X-Correlation-ID of the request that caused the event' },
+    subject: {
+      ...text,
+      description: 'Only events about this threat, mission, policy, agent or immune event, by its id',
+    },
+    since: {
+      type: 'number',
+      description: 'Replays the events written at or after this time, in Unix seconds',
+    },
+    last_event_id: {
+      ...position,
+      description: 'The last position that was received, for clients that cannot set Last-Event-ID',
+    },
+    format: {
+      type: 'string',
+      enum: ['envelope', 'cloudevents'],
+      description: 'The form of the data: the envelope, or CloudEvents 1.0',
+    },
   },
 };
 
@@ -48,7 +61,7 @@ export function asyncApiDocument(): object {
       version: '1.0.0',
       description: DESCRIPTION,
       license: { name: 'Apache-2.0', url: 'https://www.apache.org/licenses/LICENSE-2.0' },
-      tags: [{ name: 'events', description: 'Every fact, in the order in which it was written' }],
+      tags: [{ name: 'events', description: 'The events of the log, in its order' }],
     },
     defaultContentType: 'application/json',
     servers: {
@@ -56,7 +69,7 @@ export function asyncApiDocument(): object {
         host: '{address}',
         protocol: 'http',
         description: 'The service itself; behind a proxy that ends TLS the protocol is https.',
-        variables: { address: { default: '127.0.0.1:8080', description: 'Host and port' } },
+        variables: { address: { default: '127.0.0.1:8080', description: 'Host and port of the service' } },
         security: [ref('components', 'securitySchemes', KEY_SCHEME)],
       },
     },
@@ -64,6 +77,7 @@ export function asyncApiDocument(): object {
       [CHANNEL]: {
         address: '/api/events/stream',
         title: 'The event stream',
+        description: 'One Server-Sent Events connection: first the missed events, then the new ones',
         messages: Object.fromEntries(names.map((name) => [name, ref('components', 'messages', name)])),
       },
     },
@@ -72,7 +86,8 @@ export function asyncApiDocument(): object {
         action: 'send',
         channel: ref('channels', CHANNEL),
         title: 'Send events as they are written',
-        description: 'In log order, filtered as the query of the reader says, after what it missed.',
+        summary: 'Sends each event that the query asks for',
+        description: 'The events come in log order. The events that the client has missed come first.',
         bindings: { http: { method: 'GET', query: QUERY, bindingVersion: '0.3.0' } },
         messages: names.map((name) => ref('channels', CHANNEL, 'messages', name)),
       },
@@ -102,10 +117,11 @@ function messageOf(definition: EventDefinition): object {
     summary: when,
     correlationId: {
       location: '$message.payload#/meta/correlation_id',
-      description: 'The same for everything that one request caused',
+      description: 'The same in all events that one request caused',
     },
     headers: headersOf(type, ['id', 'event']),
     payload: {
+      title: `${type} in its envelope`,
       allOf: [
         ref('components', 'schemas', 'envelope'),
         constraintsOf(definition, ref('components', 'schemas', type)),
@@ -121,15 +137,20 @@ const gapMessage = {
   name: GAP,
   title: GAP,
   summary:
-    'History is missing for this reader: it was trimmed before the reader came back, or a failover took it back.',
+    'Events are missing for this reader: they were trimmed before the reader came back, or a failover took them back.',
   headers: headersOf(GAP, ['id', 'event']),
   payload: {
+    title: GAP,
     type: 'object',
     properties: {
-      reason: { type: 'string', enum: ['trimmed', 'rollback'] },
-      from: { ...position, description: 'The events between this place and the next are missing' },
-      to: position,
-      detected_at: { type: 'number' },
+      reason: {
+        type: 'string',
+        enum: ['trimmed', 'rollback'],
+        description: 'Retention removed the events (trimmed), or a failover took them back (rollback)',
+      },
+      from: { ...position, description: 'The events after this position are missing' },
+      to: { ...position, description: 'The events up to this position are missing' },
+      detected_at: { type: 'number', description: 'When the gap was noticed, in Unix seconds' },
     },
     required: ['reason', 'from', 'to', 'detected_at'],
   },
@@ -149,7 +170,14 @@ const gapMessage = {
 
 /** The fields of a Server-Sent Event besides `data`. */
 function headersOf(name: string, required: string[]): JsonSchema {
-  return { type: 'object', properties: { id: position, event: { const: name } }, required };
+  return {
+    type: 'object',
+    properties: {
+      id: { ...position, description: 'The position of the event in the log' },
+      event: { const: name, description: 'The type of the event' },
+    },
+    required,
+  };
 }
 
 function ref(...path: string[]): { $ref: string } {

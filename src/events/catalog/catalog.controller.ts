@@ -1,4 +1,4 @@
-/** What the events look like, for those who build on them. It answers with events off too: it tells of types, not of events. */
+/** Describes the types of events to programs that read them. It answers with events off too, because it reads no events. */
 import { Controller, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { Access } from '../../security/access.decorator.js';
@@ -10,7 +10,7 @@ import { envelopeSchema, exampleOf, schemaOf } from './event-schema.js';
 @ApiTags('events')
 @Controller()
 export class CatalogController {
-  /** The domains have defined their events when they were loaded, and that was before anything is constructed. */
+  /** Every domain is loaded, and so has defined its events, before Nest makes this controller. */
   private readonly catalog: Catalog = {
     envelope: envelopeSchema(),
     types: catalog().map((definition) => ({
@@ -29,15 +29,25 @@ export class CatalogController {
 
   @Get('api/events/catalog')
   @Access('events:read')
-  @ApiOperation({ summary: 'List every type of event with its schema, an example and who would listen' })
-  @ApiOkResponse({ type: Catalog })
+  @ApiOperation({
+    summary: 'List every type of event',
+    description:
+      'Returns each type with the JSON Schema of its payload, an example, its priority, its aliases and the consumers it ' +
+      'is meant for. The answer is the same with `BRAIN_EVENTS=off`.',
+  })
+  @ApiOkResponse({ type: Catalog, description: 'The catalog of events' })
   types(): Catalog {
     return this.catalog;
   }
 
   @Get('asyncapi.json')
   @Access('events:read')
-  @ApiOperation({ summary: 'Describe the live stream as AsyncAPI 3.0' })
+  @ApiOperation({
+    summary: 'Describe the live stream as AsyncAPI 3.0',
+    description:
+      'Returns the live stream as an AsyncAPI document with one message for each type of event. The answer is the same ' +
+      'with `BRAIN_EVENTS=off`.',
+  })
   @ApiOkResponse({
     description: 'An AsyncAPI document',
     schema: {

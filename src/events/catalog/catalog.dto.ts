@@ -3,16 +3,20 @@ import { PRIORITIES, type Priority } from '../event.js';
 import { EventAnswer } from '../log/events.dto.js';
 
 class CatalogEntry {
-  @Text({ max: 128, example: 'threat.detected' })
+  @Text({ max: 128, description: 'The type of the event', example: 'threat.detected' })
   type!: string;
 
-  @Text({ max: 64, description: 'Who publishes it', example: 'threat' })
+  @Text({ max: 64, description: 'The domain that publishes it', example: 'threat' })
   module!: string;
 
-  @OneOf(PRIORITIES, { name: 'EventPriority', example: 'CRITICAL' })
+  @OneOf(PRIORITIES, {
+    name: 'EventPriority',
+    description: 'How urgent events of this type are',
+    example: 'CRITICAL',
+  })
   priority!: Priority;
 
-  @Num({ integer: true, min: 1, description: 'Of the payload', example: 1 })
+  @Num({ integer: true, min: 1, description: 'The version of the payload schema', example: 1 })
   schema_version!: number;
 
   @Text({
@@ -22,13 +26,13 @@ class CatalogEntry {
   })
   when!: string;
 
-  @Texts({ max: 128, most: 16, description: 'Older names that filters understand', example: [] })
+  @Texts({ max: 128, most: 16, description: 'Older names that filters accept', example: [] })
   aliases!: string[];
 
   @Texts({
     max: 1024,
     most: 16,
-    description: 'Who would listen, and what for',
+    description: 'Who reads it, and for what',
     example: ['Dashboard: show it at once'],
   })
   consumers!: string[];
@@ -39,17 +43,17 @@ class CatalogEntry {
   })
   schema!: JsonSchema;
 
-  @Nested(() => EventAnswer)
+  @Nested(() => EventAnswer, { description: 'An event of this type' })
   example!: EventAnswer;
 }
 
 export class Catalog {
   @JsonObject({
-    description: 'The JSON Schema of every event around its payload',
+    description: 'The JSON Schema of the envelope, which is around every payload',
     example: { type: 'object', properties: { id: { type: 'string' } }, required: ['id'] },
   })
   envelope!: JsonSchema;
 
-  @ListOf(() => CatalogEntry, { description: 'Every type that this release publishes, by name' })
+  @ListOf(() => CatalogEntry, { description: 'Every type that this release publishes, sorted by name' })
   types!: CatalogEntry[];
 }

@@ -1,14 +1,14 @@
-/** What an event of a type looks like: one schema and one example for the catalog, AsyncAPI, EVENTS.md and the tests. */
+/** The schema and the example of a type of event: the same for the catalog, AsyncAPI, EVENTS.md and the tests. */
 import { type JsonSchema, schemaOfClass } from '../../shared/fields.js';
 import type { EventDefinition } from '../event.js';
 import { EventAnswer } from '../log/events.dto.js';
 
-/** Names the schema of a payload; another schema version is another schema. */
+/** Each schema version of a type has an id of its own. */
 export function schemaIdOf(type: string, schemaVersion: number): string {
   return `urn:brain:schema:${type}:${schemaVersion}`;
 }
 
-/** The payload: these fields and no others. A change of it raises the schema version. */
+/** The schema of the payload. It allows no other fields; a change of it raises the schema version. */
 export function schemaOf({ type, schemaVersion, payload }: EventDefinition): JsonSchema {
   return { $id: schemaIdOf(type, schemaVersion), title: type, ...schemaOfClass(payload) };
 }
@@ -18,7 +18,7 @@ export function envelopeSchema(): JsonSchema {
   return { $id: 'urn:brain:schema:envelope:1.0', title: 'envelope', ...schemaOfClass(EventAnswer) };
 }
 
-/** What the envelope of one type must hold besides. */
+/** What the envelope of one type must have in addition to `envelopeSchema`. */
 export function constraintsOf(definition: EventDefinition, payload: JsonSchema): JsonSchema {
   return {
     type: 'object',

@@ -30,17 +30,21 @@ export class LiveStreamController {
   @Get()
   @Access(PERMISSION)
   @ApiOperation({
-    summary: 'Follow the events live, as Server-Sent Events, after a replay of what was missed',
+    summary: 'Follow the events live',
+    description:
+      'Sends events as Server-Sent Events, in log order, as they are written. A client that names the last position it ' +
+      'has, by `Last-Event-ID` or `last_event_id`, or a time by `since`, first gets the events after it. Where events ' +
+      'are missing, a `gap` event has the reason and the positions. A comment every 15 seconds keeps the connection open.',
   })
   @ApiHeader({
     name: 'Last-Event-ID',
     required: false,
-    description: 'The `id` of the last event that was received: what came after it is replayed first',
+    description: 'The `id` of the last event that was received; the events after it are replayed first',
     schema: { type: 'string', examples: ['1735424567893-0'] },
   })
   @ApiOkResponse({
     description:
-      '`id` is the position, `event` the type, `data` the envelope. A `gap` event tells where history is missing',
+      '`id` is the position, `event` the type, `data` the envelope or the CloudEvent. A `gap` event says where events are missing',
     content: { 'text/event-stream': { schema: { type: 'string', example: EXAMPLE } } },
   })
   @Problems(404, 422)

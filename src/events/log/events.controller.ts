@@ -15,11 +15,17 @@ export class EventsController {
 
   @Get()
   @Access('events:read')
-  @ApiOperation({ summary: 'Read the event log, filtered, in the order in which it was written' })
+  @ApiOperation({
+    summary: 'Read the event log',
+    description:
+      'Returns a page of stored events in log order, newest or oldest first. `subject` and `correlation_id` use an index. ' +
+      'Other filters read along the log, at most 2,000 events for a page, so a page may have fewer events than `limit` ' +
+      'and still have a `next_cursor`.',
+  })
   @ApiExtraModels(EventPage, CloudEvent)
   @ApiOkResponse({
-    description: 'A page of envelopes; or a list of CloudEvents 1.0, and the next page in `Link`',
-    headers: { Link: { description: 'The next page of CloudEvents', schema: { type: 'string' } } },
+    description: 'A page of envelopes; or a list of CloudEvents 1.0, with the next page in the header `Link`',
+    headers: { Link: { description: 'The URL of the next page of CloudEvents', schema: { type: 'string' } } },
     content: {
       'application/json': { schema: { $ref: getSchemaPath(EventPage) } },
       [CLOUD_EVENTS]: { schema: { type: 'array', items: { $ref: getSchemaPath(CloudEvent) } } },

@@ -33,55 +33,87 @@ function Patterns(): PropertyDecorator {
       type: String,
       isArray: true,
       required: false,
-      description: 'Exact types, aliases, or patterns in which * stands for one segment; repeatable',
+      description: 'Exact types, aliases, or patterns in which * replaces one segment; may be repeated',
       example: ['threat.*'],
     })(target, key);
   };
 }
 
-/** What the list and the live stream filter by. */
+/** The filters of the list and of the live stream. */
 export class EventFilterQuery {
   @Patterns()
   type: string[] = [];
 
-  @OneOf(PRIORITIES, { name: 'EventPriority', optional: true })
+  @OneOf(PRIORITIES, { name: 'EventPriority', optional: true, description: 'Only events of this priority' })
   priority?: Priority;
 
-  @Text({ max: 128, optional: true, example: 'threat_service' })
+  @Text({
+    max: 128,
+    optional: true,
+    description: 'Only events that this part of the service published',
+    example: 'threat_service',
+  })
   source?: string;
 
-  @Text({ max: 128, optional: true, description: 'The X-Correlation-ID of the request that caused it' })
+  @Text({
+    max: 128,
+    optional: true,
+    description: 'The X-Correlation-ID of the request that caused the event',
+  })
   correlation_id?: string;
 
   @Text({
     max: 256,
     optional: true,
-    description: 'The id of a threat, mission, policy, agent or immune event',
+    description: 'Only events about this threat, mission, policy, agent or immune event, by its id',
   })
   subject?: string;
 
-  @Num({ optional: true, min: 0, max: 253_402_300_799, description: 'Written at or after, in Unix seconds' })
+  @Num({
+    optional: true,
+    min: 0,
+    max: 253_402_300_799,
+    description: 'Only events written at or after this time, in Unix seconds',
+  })
   since?: number;
 
   @OneOf(FORMATS, {
     name: 'EventFormat',
     optional: true,
-    description: 'The envelope of the Charter, or CloudEvents 1.0; in the list else `Accept` decides',
+    description:
+      'The envelope, or CloudEvents 1.0; where it is left out the list follows the header `Accept`',
   })
   format?: EventFormat;
 }
 
 export class EventQuery extends EventFilterQuery {
-  @Num({ optional: true, min: 0, max: 253_402_300_799, description: 'Written at or before, in Unix seconds' })
+  @Num({
+    optional: true,
+    min: 0,
+    max: 253_402_300_799,
+    description: 'Only events written at or before this time, in Unix seconds',
+  })
   until?: number;
 
-  @OneOf(ORDERS, { name: 'LogOrder', optional: true, default: 'desc', description: 'Newest or oldest first' })
+  @OneOf(ORDERS, {
+    name: 'LogOrder',
+    optional: true,
+    default: 'desc',
+    description: 'Newest first (desc) or oldest first (asc)',
+  })
   order: (typeof ORDERS)[number] = 'desc';
 
-  @Num({ optional: true, integer: true, min: 1, max: MAX_PAGE, default: DEFAULT_PAGE })
+  @Num({
+    optional: true,
+    integer: true,
+    min: 1,
+    max: MAX_PAGE,
+    default: DEFAULT_PAGE,
+    description: 'The largest number of events on a page',
+  })
   limit: number = DEFAULT_PAGE;
 
-  @Text({ optional: true, max: 1024, description: '`next_cursor` of the page before' })
+  @Text({ optional: true, max: 1024, description: 'The `next_cursor` of the page before, unchanged' })
   cursor?: string;
 }
 
@@ -90,7 +122,7 @@ export class StreamQuery extends EventFilterQuery {
     optional: true,
     max: 64,
     description:
-      'Replays what came behind this position, `0-0` is the beginning; the header Last-Event-ID goes before it, and it before `since`',
+      'Replays the events after this position; `0-0` is the beginning of the log. The header Last-Event-ID overrides it, and it overrides `since`',
     example: '1735424567893-0',
   })
   last_event_id?: string;
@@ -100,54 +132,63 @@ class EventMeta {
   @Text({
     max: 128,
     nullable: true,
-    description: 'The same for everything that one request caused',
+    description: 'The same in all events that one request caused; null where no request did',
     example: 'k3v9x2abq8w1z4m7p0t5',
   })
   correlation_id!: string | null;
 
-  @OneOf(['1.0'], { name: 'EnvelopeVersion', description: 'Of the envelope', example: '1.0' })
+  @OneOf(['1.0'], { name: 'EnvelopeVersion', description: 'The version of the envelope', example: '1.0' })
   version!: '1.0';
 
-  @Num({ integer: true, min: 1, description: 'Of the payload', example: 1 })
+  @Num({ integer: true, min: 1, description: 'The version of the payload schema', example: 1 })
   schema_version!: number;
 }
 
 export class EventAnswer {
-  @Text({ max: 128, example: 'evt_threat_1735424567890_k3v9x2ab' })
+  @Text({
+    max: 128,
+    description: 'The id of the event; it is in the log once',
+    example: 'evt_threat_1735424567890_k3v9x2ab',
+  })
   id!: string;
 
-  @Text({ max: 128, example: 'threat.detected' })
+  @Text({ max: 128, description: 'What happened', example: 'threat.detected' })
   type!: string;
 
-  @Text({ max: 128, example: 'threat_service' })
+  @Text({ max: 128, description: 'The part of the service that published it', example: 'threat_service' })
   source!: string;
 
-  @Text({ max: 128, nullable: true, example: null })
+  @Text({
+    max: 128,
+    nullable: true,
+    description: 'The receiver; null, because every event is for all readers',
+    example: null,
+  })
   target!: string | null;
 
-  @Num({ description: 'When it happened', example: 1735424567.89 })
+  @Num({ description: 'When it happened, in Unix seconds', example: 1735424567.89 })
   timestamp!: number;
 
   @JsonObject({
-    description: 'See the catalog for the shape of each type',
+    description: 'The facts; the catalog has the schema of each type',
     example: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' },
   })
   payload!: object;
 
-  @Nested(() => EventMeta)
+  @Nested(() => EventMeta, { description: 'The cause and the versions' })
   meta!: EventMeta;
 
   @Text({
     max: 64,
     pattern: POSITION,
-    description: 'Its place in the log: what orders',
+    description: 'Its place in the log; events are ordered by it',
     example: '1735424567893-0',
   })
   position!: string;
 }
 
 export class EventPage {
-  @ListOf(() => EventAnswer)
+  @ListOf(() => EventAnswer, { description: 'The events of this page' })
   events!: EventAnswer[];
 
   @NextCursor()
@@ -155,30 +196,49 @@ export class EventPage {
 }
 
 export class CloudEvent {
-  @OneOf(['1.0'], { name: 'CloudEventsVersion', example: '1.0' })
+  @OneOf(['1.0'], { name: 'CloudEventsVersion', description: 'The version of CloudEvents', example: '1.0' })
   specversion!: '1.0';
 
-  @Text({ max: 128, example: 'evt_threat_1735424567890_k3v9x2ab' })
+  @Text({
+    max: 128,
+    description: 'The id of the event; it is in the log once',
+    example: 'evt_threat_1735424567890_k3v9x2ab',
+  })
   id!: string;
 
-  @Text({ max: 512, format: 'uri', example: 'urn:brain:threat_service' })
+  @Text({
+    max: 512,
+    format: 'uri',
+    description: 'The part of the service that published it',
+    example: 'urn:brain:threat_service',
+  })
   source!: string;
 
-  @Text({ max: 128, example: 'threat.detected' })
+  @Text({ max: 128, description: 'What happened', example: 'threat.detected' })
   type!: string;
 
   @Text({
     max: 256,
     optional: true,
-    description: 'The first of the ids by which `subject` finds it',
+    description: 'The first of the ids by which the filter `subject` finds the event',
     example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
   })
   subject?: string;
 
-  @Text({ max: 32, optional: true, format: 'date-time', example: '2024-12-28T22:22:47.890Z' })
+  @Text({
+    max: 32,
+    optional: true,
+    format: 'date-time',
+    description: 'When it happened',
+    example: '2024-12-28T22:22:47.890Z',
+  })
   time?: string;
 
-  @OneOf(['application/json'], { name: 'DataContentType', example: 'application/json' })
+  @OneOf(['application/json'], {
+    name: 'DataContentType',
+    description: 'The media type of `data`',
+    example: 'application/json',
+  })
   datacontenttype!: 'application/json';
 
   @Text({
@@ -190,21 +250,50 @@ export class CloudEvent {
   })
   dataschema?: string;
 
-  @Text({ max: 128, optional: true, example: 'k3v9x2abq8w1z4m7p0t5' })
+  @Text({
+    max: 128,
+    optional: true,
+    description: 'The same in all events that one request caused',
+    example: 'k3v9x2abq8w1z4m7p0t5',
+  })
   correlationid?: string;
 
-  @OneOf(PRIORITIES, { name: 'EventPriority', optional: true, example: 'CRITICAL' })
+  @OneOf(PRIORITIES, {
+    name: 'EventPriority',
+    optional: true,
+    description: 'How urgent events of this type are',
+    example: 'CRITICAL',
+  })
   priority?: Priority;
 
-  @Num({ integer: true, min: 1, optional: true, example: 1 })
+  @Num({
+    integer: true,
+    min: 1,
+    optional: true,
+    description: 'The version of the schema of `data`',
+    example: 1,
+  })
   schemaversion?: number;
 
-  @Text({ max: 128, optional: true, example: 'audit_service' })
+  @Text({
+    max: 128,
+    optional: true,
+    description: 'The receiver, where the event has one',
+    example: 'audit_service',
+  })
   target?: string;
 
-  @Text({ max: 64, pattern: POSITION, example: '1735424567893-0' })
+  @Text({
+    max: 64,
+    pattern: POSITION,
+    description: 'Its place in the log; events are ordered by it',
+    example: '1735424567893-0',
+  })
   position!: string;
 
-  @JsonObject({ description: 'The payload', example: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' } })
+  @JsonObject({
+    description: 'The payload of the event',
+    example: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' },
+  })
   data!: object;
 }
