@@ -1,4 +1,4 @@
-/** What did not get into the log, by reason: how many of which types, and from when to when. */
+/** The events that did not get into the log, by reason: how many of each type, from when to when. */
 import type { GapReason, StreamGap } from '../log.events.js';
 
 export interface Loss {
@@ -8,6 +8,8 @@ export interface Loss {
 }
 
 export class Losses {
+  /** All losses since the start, those that were taken included. */
+  total = 0;
   private readonly byReason = new Map<GapReason, Loss>();
 
   get size(): number {
@@ -15,10 +17,11 @@ export class Losses {
   }
 
   add(reason: GapReason, type: string, timestamp: number): void {
+    this.total += 1;
     this.byReason.set(reason, counted(this.byReason.get(reason), type, timestamp));
   }
 
-  /** Hands them over, to be told. */
+  /** Removes and returns them, so that each is reported once. */
   take(): Pick<StreamGap, 'reason' | 'counts' | 'from' | 'to'>[] {
     const taken = [...this.byReason].map(([reason, loss]) => ({ reason, ...loss }));
     this.byReason.clear();

@@ -23,7 +23,7 @@ describe('what was written behind a position', () => {
 
   it('may be an event that rode in a transaction shortly before', () => {
     const written = new Written();
-    written.rode(100);
+    written.handedOver(100);
     expect(written.oldestBehind('103000-0')).toBeUndefined();
     expect(written.oldestBehind('101500-0')).toBe(100);
   });

@@ -14,7 +14,7 @@ interface Stretch {
 
 export class Written {
   private readonly stretches: Stretch[] = [];
-  private rodeAt = Number.NEGATIVE_INFINITY;
+  private handedOverAt = Number.NEGATIVE_INFINITY;
 
   /** A batch: the position of its last event, and the earliest time that one of its events carries, or tells to be missing. */
   add(last: string, oldest: number): void {
@@ -29,8 +29,8 @@ export class Written {
   }
 
   /** An event of this time was handed to a transaction. */
-  rode(timestamp: number): void {
-    this.rodeAt = Math.max(this.rodeAt, timestamp);
+  handedOver(timestamp: number): void {
+    this.handedOverAt = Math.max(this.handedOverAt, timestamp);
   }
 
   /**
@@ -41,7 +41,7 @@ export class Written {
     const sinceSeconds = splitPosition(position)[0] / 1000 - RIDE_SECONDS;
     const behind = this.stretches.filter(({ last }) => comparePositions(last, position) > 0);
     const times = behind.map(({ oldest }) => oldest);
-    if (this.rodeAt >= sinceSeconds) times.push(this.rodeAt);
+    if (this.handedOverAt >= sinceSeconds) times.push(this.handedOverAt);
     return times.length === 0 ? undefined : Math.min(...times);
   }
 }

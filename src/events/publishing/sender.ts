@@ -1,0 +1,238 @@
+/**
+ * Buffers the events that are published without a transaction, and writes them to the log in batches. While the log cannot
+ * be reached the buffer waits. Events that do not fit into it are counted in `Losses`; once the log answers again, the
+ * first thing written is a `stream.gap` that reports them.
+ */
+import { atMost, nowSeconds, sleep } from '../../shared/clock.js';
+import { randomId } from '../../shared/ids.js';
+import type { EventLog } from '../../storage/event-log.js';
+import { type StreamGap, streamGap } from '../log.events.js';
+import type { Losses } from './losses.js';
+import type { Ready, Sealing, Waiting } from './seal.js';
+import type { Written } from './written.js';
+
+/** The longest time before a decision is in the log. */
+const FLUSH_MS = 5;
+/** The buffer is bounded in number and in size, so that a log that hangs for an hour does not fill the memory. */
+const MAX_WAITING = 50_000;
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+/** A batch is one call to the log. Larger ones are hardly faster, and other calls wait longer for them. */
+const BATCH = 500;
+const BATCH_BYTES = 1024 * 1024;
+const FIRST_RETRY_MS = 50;
+const MAX_RETRY_MS = 1000;
+/** A batch is sent again only in this share of `batchKnownMs`, because it must also arrive within that time. */
+const SAFE_SHARE = 23 / 24;
+
+interface Batch {
+  id: string;
+  events: Ready[];
+  bytes: number;
+  /** How many of its events came through the buffer. */
+  buffered: number;
+  /** When it was first sent. */
+  sentMs?: number;
+}
+
+export class Sender {
+  private waiting: Waiting[] = [];
+  private ready: Ready[] = [];
+  private readyBytes = 0;
+  /** Batches that were sent and may have arrived: each is sent again unchanged, under the same id. */
+  private outbox: Batch[] = [];
+  /** How many events were buffered, and how many of them were written or given up. */
+  private buffered = 0;
+  private settled = 0;
+  /** How many batches were written without a confirmation that they are durable. */
+  private unconfirmed = 0;
+  private waiters: { until: number; resolve: () => void }[] = [];
+  private timer?: NodeJS.Timeout;
+  private pumping?: Promise<void>;
+  private unreachable = false;
+
+  constructor(
+    private readonly log: EventLog,
+    private readonly sealing: Sealing,
+    private readonly losses: Losses,
+    private readonly ownEvents: Written,
+    private readonly trouble: (what: string, error: unknown) => void,
+    /** Whether a batch counts as written only when it is as durable as an acknowledged commit. */
+    private readonly durable: boolean,
+  ) {}
+
+  get unwritten(): number {
+    const sent = this.outbox.reduce((sum, batch) => sum + batch.events.length, 0);
+    return this.waiting.length + this.ready.length + sent;
+  }
+
+  /** The times of the oldest events that are not written yet. */
+  get oldest(): number[] {
+    const queues = [this.outbox[0]?.events ?? [], this.ready, this.waiting];
+    return queues.flatMap(([first]) => (first ? [first.timestamp] : []));
+  }
+
+  add(waiting: Waiting): void {
+    if (this.unwritten >= MAX_WAITING) {
+      this.losses.add('overflow', waiting.definition.type, waiting.timestamp);
+      return;
+    }
+    this.waiting.push(waiting);
+    this.buffered += 1;
+    this.schedule();
+  }
+
+  schedule(): void {
+    this.timer ??= setTimeout(() => {
+      this.timer = undefined;
+      this.serialize(BATCH);
+      void this.pump();
+      if (this.waiting.length > 0) this.schedule();
+    }, FLUSH_MS);
+  }
+
+  /** Resolves when every event that was added before is in the log. Waits for a log that cannot be reached. */
+  async flush(): Promise<void> {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.serialize(Number.POSITIVE_INFINITY);
+    await this.pump();
+  }
+
+  /**
+   * Waits until every event that was added before is in the log, durable where that is demanded, or is counted as lost.
+   * False where that takes longer than `ms`, or where nobody confirms that the events are durable.
+   */
+  async written(ms: number): Promise<boolean> {
+    const until = this.buffered;
+    const { unconfirmed } = this;
+    if (this.settled < until) {
+      const settled = new Promise<void>((resolve) => this.waiters.push({ until, resolve }));
+      await atMost(ms, settled);
+    }
+    return this.settled >= until && this.unconfirmed === unconfirmed;
+  }
+
+  /** Runs outside the calls of `publish`, and for at most so many events, so that it does not block the event loop. */
+  private serialize(most: number): void {
+    const slice = this.waiting.length <= most ? this.waiting : this.waiting.slice(0, most);
+    this.waiting = this.waiting.length <= most ? [] : this.waiting.slice(most);
+    for (const waiting of slice) {
+      const ready = this.sealing.seal(waiting);
+      if (this.readyBytes + ready.json.length > MAX_WAITING_BYTES) {
+        this.losses.add('overflow', ready.type, ready.timestamp);
+        this.settle(1);
+        continue;
+      }
+      this.readyBytes += ready.json.length;
+      this.ready.push(ready);
+    }
+  }
+
+  /** Writes one batch after another until none is left. Calls during a run wait for the same run. */
+  private pump(): Promise<void> {
+    this.pumping ??= this.drain().finally(() => {
+      this.pumping = undefined;
+    });
+    return this.pumping;
+  }
+
+  private async drain(): Promise<void> {
+    let retryMs = FIRST_RETRY_MS;
+    while (this.ready.length > 0 || this.outbox.length > 0 || this.losses.size > 0) {
+      try {
+        // The losses are added up only after the log answers, so that one gap reports them all.
+        if (this.unreachable || this.losses.size > 0) await this.log.bounds();
+        // The gap is written before the buffered events, so that readers see it before the events that came later.
+        if (this.losses.size > 0) this.outbox.unshift(this.gapBatch());
+        const batch = this.outbox[0] ?? this.nextBatch();
+        if (this.isForgotten(batch)) {
+          this.giveUp(batch);
+          continue;
+        }
+        batch.sentMs ??= performance.now();
+        const durable = this.log.watchDurability();
+        const last = await this.log.append(batch.id, batch.events);
+        this.ownEvents.add(last, Math.min(...batch.events.map(({ since }) => since)));
+        this.outbox.shift();
+        this.readyBytes -= batch.bytes;
+        // The next batch does not wait for the Redis replicas; only decisions that must be durable do.
+        if (this.durable) void this.confirm(batch, durable());
+        else this.settle(batch.buffered);
+        this.unreachable = false;
+        retryMs = FIRST_RETRY_MS;
+        this.serialize(BATCH);
+      } catch (error) {
+        this.unreachable = true;
+        this.trouble('the event log cannot be reached; events wait in memory', error);
+        await sleep(retryMs);
+        retryMs = Math.min(MAX_RETRY_MS, retryMs * 2);
+      }
+    }
+  }
+
+  private nextBatch(): Batch {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.ready.length && count < BATCH && bytes < BATCH_BYTES) {
+      bytes += this.ready[count].json.length;
+      count += 1;
+    }
+    const batch = { id: randomId(16), events: this.ready.slice(0, count), bytes, buffered: count };
+    this.ready = this.ready.slice(count);
+    this.outbox.push(batch);
+    return batch;
+  }
+
+  private isForgotten({ sentMs }: Batch): boolean {
+    return sentMs !== undefined && performance.now() - sentMs > this.log.batchKnownMs * SAFE_SHARE;
+  }
+
+  /**
+   * The batch may have arrived, but the log no longer knows its id and would store it twice. The gaps in it are written
+   * again; its other events are counted as unanswered, and a new gap says that they may be missing.
+   */
+  private giveUp(batch: Batch): void {
+    this.outbox.shift();
+    const gaps: Ready[] = [];
+    for (const event of batch.events) {
+      if (event.type === streamGap.type) gaps.push(this.again(event));
+      else this.losses.add('unanswered', event.type, event.timestamp);
+    }
+    if (gaps.length > 0) this.outbox.unshift({ id: randomId(16), events: gaps, bytes: 0, buffered: 0 });
+    this.readyBytes -= batch.bytes;
+    this.settle(batch.buffered);
+    this.trouble('the log has not answered for so long that events may be missing', 'a gap reports them');
+  }
+
+  private again({ json }: Ready): Ready {
+    const { payload } = JSON.parse(json) as { payload: StreamGap };
+    return this.gapOf(payload);
+  }
+
+  private async confirm({ buffered }: Batch, durable: Promise<void>): Promise<void> {
+    try {
+      await durable;
+    } catch (error) {
+      this.unconfirmed += 1;
+      this.trouble('events are in the log, but too few Redis replicas have confirmed them', error);
+    }
+    this.settle(buffered);
+  }
+
+  private settle(buffered: number): void {
+    this.settled += buffered;
+    if (this.waiters.length === 0) return;
+    for (const { until, resolve } of this.waiters) if (until <= this.settled) resolve();
+    this.waiters = this.waiters.filter(({ until }) => until > this.settled);
+  }
+
+  private gapBatch(): Batch {
+    const detected_at = nowSeconds();
+    const events = this.losses.take().map((loss) => this.gapOf({ ...loss, detected_at }));
+    return { id: randomId(16), events, bytes: 0, buffered: 0 };
+  }
+
+  private gapOf(gap: StreamGap): Ready {
+    return this.sealing.seal({ ...streamGap(gap), timestamp: nowSeconds(), correlation: null });
+  }
+}
