@@ -1,7 +1,7 @@
 /**
- * The envelope (Charter v1.0), and how a domain defines its events: one definition says type, payload, priority, when,
- * an example and who would use it, and is at once the function that builds the event. The catalog, EVENTS.md and the
- * checks of payloads in the tests are made from the definitions.
+ * The envelope of every event, and how a domain defines its events. A definition has the type, the payload, the priority, an
+ * example and the consumers, and it is also the function that builds the event. The catalog, EVENTS.md and the checks of
+ * payloads in the tests are made from the definitions.
  */
 export const PRIORITIES = ['CRITICAL', 'HIGH', 'MEDIUM', 'LOW'] as const;
 export type Priority = (typeof PRIORITIES)[number];
@@ -18,23 +18,23 @@ export interface Envelope {
 
 export interface EventDefinition<P extends object = object> {
   type: string;
-  /** `threat` gives ids `evt_threat_…` and the source `threat_service`. */
+  /** `threat` makes ids `evt_threat_…` and the source `threat_service`. */
   module: string;
   payload: new () => P;
   /** The fields of the payload whose values are ids by which `?subject=` finds the event; the first one names it. */
   subjects: readonly string[];
   priority: Priority;
   schemaVersion: number;
-  /** A sentence: when it is published. */
+  /** When it is published, as a sentence. */
   when: string;
   example: P;
-  /** Who would listen, and what for. */
+  /** Who reads it, and for what. */
   consumers: string[];
-  /** Whether this one is noise, which is only counted while the log is nearly full; nothing is where it is left out. */
+  /** Noise is only counted while the log is nearly full. Without this function no event of the type is noise. */
   noise?(payload: P): boolean;
 }
 
-/** What a service publishes; the stream makes the envelope. */
+/** What a service publishes; EventStream makes the envelope. */
 export interface NewEvent {
   definition: EventDefinition;
   payload: object;
@@ -59,7 +59,7 @@ export function defineEvent<P extends object, A extends unknown[]>(
   return Object.assign(build, defined);
 }
 
-/** Every event that the loaded domains define, by type. */
+/** Every event that the loaded domains define, sorted by type. */
 export function catalog(): EventDefinition[] {
   return [...definitions.values()].sort((a, b) => (a.type < b.type ? -1 : 1));
 }
@@ -88,7 +88,7 @@ export function definitionOf(type: string): EventDefinition | undefined {
   return definitions.get(type);
 }
 
-/** Older names that every subscription and filter understands. */
+/** Older names that filters accept. */
 const ALIASES = new Map([
   ['policy.evaluated', 'policy.rule_evaluated'],
   ['policy.denied', 'policy.action_denied'],
@@ -99,7 +99,7 @@ export function aliasesOf(type: string): string[] {
   return [...ALIASES].filter(([, real]) => real === type).map(([alias]) => alias);
 }
 
-/** Exact types, aliases, and patterns in which `*` stands for one segment or, alone, for all. */
+/** Matches exact types, aliases, and patterns in which `*` replaces one segment or, alone, all. */
 export function typeFilter(patterns: string[]): (type: string) => boolean {
   if (patterns.length === 0 || patterns.includes('*')) return () => true;
   const wanted = patterns.map((pattern) => (ALIASES.get(pattern) ?? pattern).split('.'));

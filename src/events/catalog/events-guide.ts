@@ -1,21 +1,22 @@
-/** The parts of EVENTS.md that are written by hand. */
+/** The parts of EVENTS.md that are not made from the definitions. */
 
 export const HEAD = `# Events
 
-Every fact of the control plane is one event on one stream; where something is missing from it, that is an event too. This
-page is made from the code (\`npm run docs:events\`), and tests hold it against the code and send its requests: do not edit
-it by hand.
+Every fact of the control plane is one event in one log. Where events are missing from the log, another event says so.
+This page is made from the code (\`npm run docs:events\`); do not edit it by hand. Tests compare it with the code and send
+its requests.
 
-There are three ways to read the stream:
+There are three ways to read the log:
 
 | Way | For | |
 |---|---|---|
-| [The list](#the-list) | what has been: looking back, auditing, counting | \`GET /api/events\` |
-| [The live stream](#the-live-stream) | what happens now, after what was missed | \`GET /api/events/stream\` |
+| [The list](#the-list) | past events: looking back, auditing, counting | \`GET /api/events\` |
+| [The live stream](#the-live-stream) | new events, after those that the client has missed | \`GET /api/events/stream\` |
 | [In code](#in-code) | a domain of this service that reacts to another | \`@OnEvent('threat.*')\` |
 
-And two ways to load what stands here into a program: \`GET /api/events/catalog\` has the JSON Schema, an example, the
-priority and the consumers of every type, and \`/asyncapi.json\` ([asyncapi.json](asyncapi.json)) the same as AsyncAPI 3.0.
+A program can load the content of this page in two ways: \`GET /api/events/catalog\` has the JSON Schema, an example, the
+priority and the consumers of every type, and \`/asyncapi.json\` ([asyncapi.json](asyncapi.json)) has the same as AsyncAPI
+3.0.
 
 \`\`\`sh
 curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8080/api/events/catalog
@@ -29,31 +30,32 @@ curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8080/asyncapi.json
  "timestamp": 1735424567.89, "payload": {}, "meta": {"correlation_id": null, "version": "1.0", "schema_version": 1}}
 \`\`\`
 
-\`timestamp\` is when it happened. Readers of the API also get \`position\`, the place in the log: what orders, whichever
-replica wrote. \`meta.correlation_id\` is the \`X-Correlation-ID\` of the request that caused the event (else the trace id of
-its \`traceparent\`, else its request id): one id for everything that one request caused.
+\`timestamp\` is the time at which it happened. Readers of the API also get \`position\`, the place of the event in the log.
+Events are ordered by their position, whichever replica wrote them. \`meta.correlation_id\` is the \`X-Correlation-ID\` of the
+request that caused the event; without that header it is the trace id of the \`traceparent\`, or else the request id. All
+events that one request caused have the same one.
 
-A payload has the fields of its schema and no others; a change of them raises \`meta.schema_version\`. The last of the
-promises names the two exceptions.
+A payload has the fields of its schema and no others. A change of the fields raises \`meta.schema_version\`. The last promise
+below names the two exceptions.
 
 ## The promises
 
-- An event that tells of a change of state rides in the commit of that change: both are there, or neither.
-- Publishing never delays and never fails the business call. With \`BRAIN_EVENTS=off\` every domain behaves the same.
-- An event without a state of its own (a decision) is in the log at the latest after 5 ms. While the log is away, 50,000
-  events or 64 MiB wait in memory; what does not fit any more is counted, and the first thing written when the log is back
-  is a \`stream.gap\` that says how many of which types are missing.
-- A batch whose answer was lost is sent again and applied once. Where the log has not answered for 23 hours, a \`stream.gap\`
-  (\`unanswered\`) says that its events may be missing: an event id is in the log once.
-- A process that ends without flushing leaves a mark, and the next start, or another replica, tells it by a \`stream.gap\`. One that
-  stands still, or is cut off from Redis for less than two minutes, is not taken for one that ended.
-- A failover that took history back is noticed and told by a \`stream.gap\` for each process that may have lost events of its own, also
-  where the old master went on taking writes: the gaps cover the \`timestamp\` of every event that this service lost.
-- Retention (\`BRAIN_EVENTS_RETENTION_DAYS\`, and \`BRAIN_EVENTS_MAX_LENGTH\` as the hard cap) tells by a \`stream.trimmed\`, in the
-  same commit, what it removed. Noise does not push evidence out: at nine tenths of the cap, with nothing old enough to go,
-  allowed decisions are only counted, and told by a \`stream.gap\` within ten seconds.
+- An event about a change of state is part of the commit of that change: both are stored, or neither.
+- Publishing never delays a request and never makes it fail. With \`BRAIN_EVENTS=off\` every domain behaves the same.
+- An event without a change of state (a decision) is in the log after 5 ms at most. While the log cannot be reached, 50,000
+  events or 64 MiB wait in memory. Events that do not fit are counted. Once the log can be reached again, the first thing
+  written is a \`stream.gap\` with the number of missing events of each type.
+- A batch whose answer was lost is sent again and applied once. If the log has not answered for 23 hours, a \`stream.gap\`
+  (\`unanswered\`) says that the events of the batch may be missing. So an event id is in the log once.
+- A process that ends without writing its buffer leaves a mark. The next start, or another replica, reports it by a
+  \`stream.gap\`. A process that is paused, or has no connection to Redis for less than two minutes, does not count as ended.
+- After a failover that took events back, each process that may have lost events of its own reports it by a \`stream.gap\`,
+  also if the old master continued to take writes. The gaps cover the \`timestamp\` of every event that this service lost.
+- Retention (\`BRAIN_EVENTS_RETENTION_DAYS\`, and \`BRAIN_EVENTS_MAX_LENGTH\` as the upper limit) reports what it removes by a
+  \`stream.trimmed\` in the same commit. Frequent events do not displace evidence: if the log is nine tenths full and no event
+  is old enough to be removed, allowed decisions are only counted, and a \`stream.gap\` reports the count within ten seconds.
 - A payload that cannot be serialized is replaced by \`{"unserializable": reason}\`. The values that \`BRAIN_MASK\` names are
-  replaced by \`"[masked]"\` before anything is written.
+  replaced by \`"[masked]"\` before the event is written.
 
 ## The list
 
@@ -63,11 +65,11 @@ curl -H "Authorization: Bearer $KEY" "http://127.0.0.1:8080/api/events?subject=$
 curl -H "Authorization: Bearer $KEY" "http://127.0.0.1:8080/api/events?correlation_id=$CORRELATION"
 \`\`\`
 
-Newest first, or oldest first by \`order=asc\`. \`type\` is repeatable and takes exact types, aliases, and patterns in which
-\`*\` stands for one segment or, alone, for all. \`priority\` and \`source\` take one value each. \`since\` and \`until\` are Unix
-seconds, compared with the time at which an event was written. \`subject\` (the id of a threat, mission, policy, agent or
-immune event) and \`correlation_id\` answer from an index; other filters read along the log, at most 2,000 events a page, so
-a page may be short and still have a \`next_cursor\`, which is the \`cursor\` of the next page.
+The newest event comes first; with \`order=asc\` the oldest. \`type\` may be repeated; it takes exact types, aliases, and
+patterns in which \`*\` replaces one segment or, alone, all. \`priority\` and \`source\` take one value each. \`since\` and
+\`until\` are Unix seconds and are compared with the time at which an event was written. \`subject\` (the id of a threat,
+mission, policy, agent or immune event) and \`correlation_id\` use an index. Other filters read along the log, at most 2,000
+events for a page, so a page may be short and still have a \`next_cursor\`. Send it as \`cursor\` to get the next page.
 
 ## The live stream
 
@@ -76,15 +78,21 @@ curl -N -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8080/api/events/stream
 curl -N -H "Authorization: Bearer $KEY" -H "Last-Event-ID: $POSITION" 'http://127.0.0.1:8080/api/events/stream'
 \`\`\`
 
-Server-Sent Events: \`id:\` is the position, \`event:\` the type, \`data:\` the envelope with its position. Browsers send the last \`id\` back as
-\`Last-Event-ID\` by themselves when they reconnect, and get what they missed and then what happens, without a hole or a
-repetition between the two; a client that cannot set the header uses \`last_event_id\` in the query (\`0-0\` is the beginning),
-or \`since\` for a time. The filters are those of the list. Where history was trimmed meanwhile, or a failover took it back, an
-event \`gap\` says why, and from where to where; after a rollback everything that survived behind \`from\` follows, some of it a second
-time where there were several failovers within a minute. An id is only a position: where the surviving history has another event
-at the very same one, a reader that comes back with it is not told. A comment every 15 s keeps proxies awake, and moves on the id of a reader
-whose filter lets little through. Who is more than 1 MiB behind is cut off, and loses nothing by coming back. A stream ends with
-the key it was opened with, and at a shutdown, after a \`retry\` that spreads those who come back.
+The stream is made of Server-Sent Events: \`id:\` is the position, \`event:\` the type, \`data:\` the envelope with its position.
+The filters are those of the list.
+
+- A browser that reconnects sends the last \`id\` as \`Last-Event-ID\`. It first gets the events it has missed and then the new
+  ones, with no gap and no repetition between the two. A client that cannot set the header sends \`last_event_id\` in the query
+  (\`0-0\` is the beginning), or a time as \`since\`.
+- If events were trimmed, or a failover took them back, an event \`gap\` has the reason and the two positions. After a rollback
+  all surviving events after \`from\` follow. If there were several failovers within a minute, some of them come a second time.
+- An id is only a position. If the surviving log has another event at the same position, a reader that comes back with that
+  position gets no \`gap\`.
+- A comment every 15 s keeps the connection open through proxies. It also sends the current position as \`id\`, so that a
+  reader whose filter matches few events does not need a long replay.
+- A reader that is more than 1 MiB behind is disconnected. It comes back with its last \`id\` and loses nothing.
+- A stream ends when its key is revoked or expires, and at a shutdown. The field \`retry\` spreads the clients that come back
+  over a few seconds.
 
 ## In code
 
@@ -93,10 +101,10 @@ the key it was opened with, and at a shutdown, after a \`retry\` that spreads th
 onThreat(event: ReadEvent): void {} // the envelope with its position
 \`\`\`
 
-A replica on which somebody listens follows the log and hands on the events of all replicas, in log order, by their real types:
-aliases are for filters. Calls decide, events inform: as the stream may be off, nothing that must happen may hang on a
-listener. A new event is one \`defineEvent\` in the \`*.events.ts\` of
-its domain; this page, the catalog and the checks of the tests follow from it.
+A replica with listeners reads the log and emits the events of all replicas, in log order, by their real types; aliases work
+only in filters. Calls decide, events inform: events may be off, so nothing that must happen may depend on a listener. A new
+event is one \`defineEvent\` in the \`*.events.ts\` of its domain, with the fields of the payload that are its subjects. This
+page, the catalog and the checks of the tests follow from it.
 
 ## CloudEvents
 
@@ -106,23 +114,24 @@ curl -H "Authorization: Bearer $KEY" -H 'Accept: application/cloudevents-batch+j
 curl -N -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8080/api/events/stream?format=cloudevents'
 \`\`\`
 
-The same events as CloudEvents 1.0 in JSON: \`source\` is \`urn:brain:threat_service\`, \`dataschema\` the \`$id\` of the schema in the
-catalog, \`subject\` the first of the ids by which \`?subject=\` finds the event, and \`correlationid\`, \`priority\`, \`schemaversion\`
-and \`position\` are extensions. The list is then a batch, whose next page stands in the header \`Link\`.
+These are the same events as CloudEvents 1.0 in JSON. \`source\` is \`urn:brain:threat_service\`, \`dataschema\` is the \`$id\` of
+the schema in the catalog, and \`subject\` is the first of the ids by which \`?subject=\` finds the event. \`correlationid\`,
+\`priority\`, \`schemaversion\` and \`position\` are extensions. The list is then a batch, and the header \`Link\` has the URL of
+the next page.
 `;
 
 export const CONSUMERS_HEAD = `## Who reads it, and how
 
-\`$THREAT\` and \`$AGENT\` stand for ids, \`$CORRELATION\` for the \`X-Correlation-ID\` of a request, \`$POSITION\` for the \`position\` of
-an event, \`$CURSOR\` for the \`next_cursor\` of a page.
+\`$THREAT\` and \`$AGENT\` are ids, \`$CORRELATION\` is the \`X-Correlation-ID\` of a request, \`$POSITION\` the \`position\` of an
+event, \`$CURSOR\` the \`next_cursor\` of a page.
 `;
 
-/** A request is told once every type and pattern in it stands for an event of the loaded domains. */
+/** The page has only those requests whose types and patterns all match an event of the loaded domains. */
 export const CONSUMERS: { title: string; text: string; requests: string[] }[] = [
   {
     title: 'A dashboard',
-    text: `Load the last events once, then follow from the position of the newest: what happens between the two requests is
-replayed. After a reconnect go on from the last position; after a \`gap\` load anew.`,
+    text: `Load the last events once, then follow from the position of the newest; events between the two requests are replayed. After
+a reconnect, continue from the last position. After a \`gap\`, load again.`,
     requests: [
       '/api/events?limit=50',
       '/api/events/stream?type=threat.*&last_event_id=$POSITION',
@@ -131,8 +140,8 @@ replayed. After a reconnect go on from the last position; after a \`gap\` load a
   },
   {
     title: 'Security operations',
-    text: `Wake somebody for what is CRITICAL, live; list the rest at the start of a shift, by type or by the one agent or threat
-that is watched.`,
+    text: `Follow the CRITICAL events live and page the person on duty. List the others at the start of a shift, by type, or by the
+agent or threat under observation.`,
     requests: [
       '/api/events/stream?priority=CRITICAL',
       '/api/events?type=threat.detected&type=threat.escalated&limit=100',
@@ -142,8 +151,8 @@ that is watched.`,
   },
   {
     title: 'Metrics',
-    text: `Read forward in time windows, page by page, and keep the last \`position\` with the sums: so nothing is counted twice. Take
-times from \`timestamp\`, order from \`position\`. \`threat.mitigated\` has \`duration_seconds\`.`,
+    text: `Read forward in time windows, page by page, and store the last \`position\` with the sums, so that no event is counted twice.
+Take times from \`timestamp\` and the order from \`position\`. \`threat.mitigated\` has \`duration_seconds\`.`,
     requests: [
       '/api/events?type=threat.mitigated&order=asc&since=1735424567&until=1767225599.5&limit=500',
       '/api/events?type=threat.*&order=asc&limit=500&cursor=$CURSOR',
@@ -152,9 +161,9 @@ times from \`timestamp\`, order from \`position\`. \`threat.mitigated\` has \`du
   },
   {
     title: 'Audit',
-    text: `Archive the whole log oldest first, following \`Link\` (or \`next_cursor\`) before retention removes it. What \`stream.*\`
-says belongs into the archive: a period with a \`stream.gap\` cannot be proven complete. Who caused an event is
-in the log of requests under the same \`correlation_id\`.`,
+    text: `Archive the whole log, oldest first, by \`Link\` or \`next_cursor\`, before retention removes it. Archive the \`stream.*\` events
+too: a period with a \`stream.gap\` cannot be proven complete. The log of requests has the caller of an event under the same
+\`correlation_id\`.`,
     requests: [
       '/api/events?format=cloudevents&order=asc&limit=500',
       '/api/events?type=stream.*&order=asc',
@@ -163,8 +172,8 @@ in the log of requests under the same \`correlation_id\`.`,
   },
   {
     title: 'Incident response',
-    text: `Begin with the one thing that is known, a threat, an agent or a mission, and read its life; then everything that the
-same request caused; then what else happened around that time; and stay on it live.`,
+    text: `Start with a known threat, agent or mission and read all its events. Then read the events that the same request caused, then
+all events around that time. Then follow the subject live.`,
     requests: [
       '/api/events?subject=$THREAT&order=asc',
       '/api/events?correlation_id=$CORRELATION&order=asc',
@@ -176,9 +185,11 @@ same request caused; then what else happened around that time; and stay on it li
 
 export const COST = `## What it costs
 
-Measured with \`npm run bench\` (docs/measurements.md says on what, and how): \`publish\` takes 0.1 to 0.4 µs of its caller's
-stack, also while the log hangs. On its whole way into Redis an event costs the service 9 to 11 µs of CPU, into the embedded store,
-which is the database as well, 35 to 43 µs; while somebody follows at a replica, reading back what it has written costs 5 µs more. A
-full buffer, 50,000 events of 500 bytes, takes 49 MiB. An event is with a reader at another replica after 3 ms, 99 of 100 within
-8 ms, at 1,000 events a second.
+Measured with \`npm run bench\` (docs/measurements.md has the machine and the method):
+
+- \`publish\` takes 0.1 to 0.4 µs of the calling code, also while the log hangs.
+- Writing an event to Redis costs the service 9 to 11 µs of CPU. Writing it to the embedded store costs 35 to 43 µs, because
+  the database runs in the same process. A replica with a follower needs 5 µs more to read back each event.
+- A full buffer, 50,000 events of 500 bytes, takes 49 MiB.
+- At 1,000 events a second, a reader at another replica gets an event after 3 ms, 99 of 100 within 8 ms.
 `;

@@ -1,4 +1,4 @@
-/** EVENTS.md, made from the definitions of the loaded domains, so that it cannot say what the code does not do. */
+/** Makes EVENTS.md from the definitions of the loaded domains, so that page and code agree. */
 import type { JsonSchema } from '../../shared/fields.js';
 import { aliasesOf, catalog, type EventDefinition, typeFilter } from '../event.js';
 import { exampleOf, schemaOf } from './event-schema.js';
@@ -21,11 +21,11 @@ function table(all: EventDefinition[]): string {
   return ['## The catalog', '', '| Type | Priority | When |', '|---|---|---|', ...rows, ''].join('\n');
 }
 
-/** The flows whose types all exist: what nobody publishes yet is not told. */
+/** Only the flows whose types are all defined. */
 function flows(all: EventDefinition[]): string {
   const types = all.map(({ type }) => type);
-  const told = FLOWS.filter(({ steps }) => steps.every(({ type }) => types.includes(type)));
-  const lines = told.flatMap(({ title, sentence, steps }) => [
+  const complete = FLOWS.filter(({ steps }) => steps.every(({ type }) => types.includes(type)));
+  const lines = complete.flatMap(({ title, sentence, steps }) => [
     `### ${title}`,
     '',
     sentence,
@@ -43,15 +43,15 @@ function consumers(all: EventDefinition[]): string {
     text,
     '',
     '```sh',
-    ...requests.filter((path) => asksForReal(path, all)).map(curl),
+    ...requests.filter((path) => matchesSome(path, all)).map(curl),
     '```',
     '',
   ]);
   return [CONSUMERS_HEAD, ...lines].join('\n');
 }
 
-/** Whether each type, alias and pattern that the query names stands for an event of the catalog. */
-function asksForReal(path: string, all: EventDefinition[]): boolean {
+/** Whether each type, alias and pattern in the query matches an event of the catalog. */
+function matchesSome(path: string, all: EventDefinition[]): boolean {
   const patterns = new URL(path, HOST).searchParams.getAll('type');
   return patterns.every((pattern) => all.some(({ type }) => typeFilter([pattern])(type)));
 }
@@ -81,7 +81,7 @@ function section(event: EventDefinition): string {
   ].join('\n');
 }
 
-/** The fields of an object, those of an object in it right after it. */
+/** One row for each field; the fields of a nested object follow its own row. */
 function rowsOf({ properties = {}, required = [] }: JsonSchema, prefix = ''): string[] {
   return Object.entries(properties).flatMap(([name, schema]) => {
     const notes = [required.includes(name) ? '' : 'only if known', schema.description ?? ''];

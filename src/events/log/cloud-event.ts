@@ -1,6 +1,6 @@
 /**
- * An event as a CloudEvent 1.0 in its JSON format, for tools that speak it. Nothing is lost but the Charter's version.
- * Another program may have written into the log too, and less carefully: what it left out is left out here.
+ * Converts an event to a CloudEvent 1.0 in JSON. Only `meta.version`, the version of the envelope, has no place in it. An
+ * event that another program wrote into the log may lack fields; the CloudEvent lacks them too.
  */
 import { schemaIdOf } from '../catalog/event-schema.js';
 import { definitionOf, priorityOf, subjectsOf } from '../event.js';
@@ -10,7 +10,7 @@ import type { ReadEvent } from './stored-event.js';
 /** The media type of a list of CloudEvents. */
 export const CLOUD_EVENTS = 'application/cloudevents-batch+json';
 
-/** No attribute may hold a control character or what Unicode says is none; such a subject is left to the payload. */
+/** CloudEvents allows none of these in an attribute, so such a subject is left out; the payload still has it. */
 const FORBIDDEN = /[\p{Control}\p{Noncharacter_Code_Point}]/u;
 
 export function cloudEvent(event: ReadEvent): CloudEvent {
@@ -33,7 +33,7 @@ export function cloudEvent(event: ReadEvent): CloudEvent {
   };
 }
 
-/** A URI; halves of characters, which cannot be encoded, become U+FFFD on the way through the buffer. */
+/** A URI. The buffer replaces lone surrogates, which cannot be encoded, by U+FFFD. */
 function sourceOf({ source }: ReadEvent): string {
   return `urn:brain:${encodeURIComponent(Buffer.from(String(source)).toString())}`;
 }
@@ -45,7 +45,7 @@ function subjectOf({ type, payload }: ReadEvent): string | undefined {
   return subject === '' || FORBIDDEN.test(subject) ? undefined : subject;
 }
 
-/** RFC 3339, which ends with the year 9999. */
+/** RFC 3339 has no years after 9999. */
 function timeOf({ timestamp }: ReadEvent): string | undefined {
   const date = new Date(Math.round(timestamp * 1000));
   const year = date.getUTCFullYear();

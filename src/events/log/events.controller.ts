@@ -48,7 +48,7 @@ export class EventsController {
   }
 }
 
-/** Only who asks for CloudEvents by name gets them: whoever takes anything gets the envelope. */
+/** CloudEvents are sent only if `Accept` names them; for any other value, `*` included, it is the envelope. */
 function formatOf(request: Request): 'envelope' | 'cloudevents' {
   return request.accepts('application/json', CLOUD_EVENTS) === CLOUD_EVENTS ? 'cloudevents' : 'envelope';
 }

@@ -1,4 +1,4 @@
-/** Which events a reader wants: the same for the list and for the live stream. */
+/** The filters of a reader: the same for the list and for the live stream. */
 import { indexName } from '../../storage/event-log.js';
 import { correlationKey, priorityOf, subjectKey, typeFilter } from '../event.js';
 import type { StoredEvent } from './stored-event.js';
@@ -11,7 +11,7 @@ export interface EventFilter {
   subject?: string;
 }
 
-/** So many types are remembered by a filter; there are fewer, unless another program writes into the log. */
+/** The size of the cache of a filter. There are fewer types, unless another program writes into the log. */
 const TYPES_KEPT = 200;
 
 /** The type is checked first, because it is known without parsing the event. */
@@ -35,14 +35,14 @@ export function acceptsOf(filter: EventFilter): (event: StoredEvent) => boolean 
 }
 
 /**
- * The same for events that the log found by `indexKeyOf`: the index has already compared the subject, and what it found is
- * read without its index names.
+ * The same for events that `EventLog.read` found by `indexKeyOf`. The index has already compared the subject, and these events
+ * come without their index names.
  */
 export function acceptsFoundOf(filter: EventFilter): (event: StoredEvent) => boolean {
   return acceptsOf({ ...filter, subject: undefined });
 }
 
-/** The index key that holds all that the filter wants, if there is one. */
+/** The index key under which every event for this filter is found, if there is one. */
 export function indexKeyOf({ subject, correlationId }: EventFilter): string | undefined {
   if (subject !== undefined) return subjectKey(subject);
   return correlationId === undefined ? undefined : correlationKey(correlationId);

@@ -1,4 +1,4 @@
-/** Reads the log for `GET /api/events`: by index where there is one, else along the log, a bounded way per page. */
+/** Reads the log for `GET /api/events`: by an index where the filter has one, else along the log with a limit per page. */
 import { invalid } from '../../shared/errors.js';
 import { type EventLog, type LogQuery, POSITION } from '../../storage/event-log.js';
 import { MAX_CANDIDATES } from '../../storage/store.js';
@@ -13,7 +13,7 @@ export interface EventListing extends EventFilter {
   cursor?: string;
 }
 
-/** So many events are read from the log at once; few where most of them are wanted, more where few are. */
+/** The first read takes as many events as fit on the page; the next ones take this many, because most do not match. */
 const MAX_CHUNK = 500;
 
 export class EventReader {

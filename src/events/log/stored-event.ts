@@ -1,10 +1,10 @@
-/** An event as it stands in the log; what is in it is looked at no further than somebody asks. */
+/** An event as the log stores it. Parsing is the largest cost of reading, so it is parsed only when that is necessary. */
 import { type IndexedEvent, indexNamesOf } from '../../storage/event-log.js';
 import type { Envelope } from '../event.js';
 
-/** The envelopes of this service begin like this, so the type of most events is known without parsing them. */
+/** The beginning of every envelope that this service writes; so the type of most events is known without parsing. */
 const OURS = /^\{"id":"[\w-]+","type":"([\w.]{1,128})",/;
-/** What may stand as a type in a line of a stream of events, whoever wrote it. */
+/** What a Server-Sent Event may have as its type, also if another program wrote it. */
 const CLEAN = /^[\x21-\x7e]{1,128}$/;
 
 export type ReadEvent = Envelope & { position: string };
@@ -24,7 +24,7 @@ export class StoredEvent {
     return indexNamesOf(this.logged);
   }
 
-  /** Nothing where another program wrote what is no envelope: it has no type that anyone could ask for. */
+  /** Undefined for an entry of another program that is not an envelope. */
   get type(): string | undefined {
     return this.ours?.[1] ?? this.envelope?.type;
   }
@@ -34,7 +34,7 @@ export class StoredEvent {
     return this.parsed ?? undefined;
   }
 
-  /** The JSON that readers of the API get. Ours needs no parsing for it: the position is put behind the last field. */
+  /** The JSON for readers of the API. For an event of this service the position is appended without parsing. */
   get text(): string {
     if (this.ours) {
       return `${this.json.slice(0, -1)},"position":"${this.position}"}`;
@@ -46,7 +46,7 @@ export class StoredEvent {
     return this.json.endsWith('}}') ? OURS.exec(this.json) : null;
   }
 
-  /** As readers of the API get it. */
+  /** The object for readers of the API. */
   get read(): ReadEvent | undefined {
     return this.envelope && Object.assign(this.envelope, { position: this.position });
   }

@@ -1,4 +1,4 @@
-/** Makes of what was published the event as it stands in the log. */
+/** Makes the envelope of a published event, masks and serializes it, and computes its index keys. */
 import { messageOf } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import type { Mask } from '../../shared/mask.js';
@@ -16,7 +16,7 @@ export interface Waiting {
 export interface Ready extends EventRecord {
   type: string;
   timestamp: number;
-  /** Since when something is missing where this event is: its own time, or that of which a gap tells. */
+  /** If this event is lost, events may be missing since then: its own time, or the beginning of the gap that it reports. */
   since: number;
 }
 
@@ -39,7 +39,7 @@ export class Sealing {
     };
     const since = type === streamGap.type ? Math.min(timestamp, (payload as StreamGap).from) : timestamp;
     const json = this.serialized(envelope);
-    // Of the payload as it is stored: an id that is masked there is masked in the index too.
+    // Computed after masking: an id that is masked in the payload is masked in the index too.
     const keys = subjectsOf(definition, envelope.payload).map(subjectKey);
     if (correlation !== null) keys.push(correlationKey(correlation));
     return { json, keys, type, timestamp, since };

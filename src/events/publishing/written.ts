@@ -1,10 +1,10 @@
-/** What this process has written into the log lately: up to where, and how old the events are that stand there. */
+/** Remembers what this process has recently written to the log: up to which position, and how old those events are. */
 import { comparePositions, splitPosition } from '../../storage/event-log.js';
 
-/** What was written within so long counts as one. */
+/** Batches within this time are remembered as one stretch. */
 const STRETCH_MS = 500;
 const MAX_STRETCHES = 1000;
-/** An event that rides in a transaction is so old at the most when it is committed. */
+/** The greatest age of an event when its transaction commits. */
 export const RIDE_SECONDS = 2;
 
 interface Stretch {
@@ -16,26 +16,26 @@ export class Written {
   private readonly stretches: Stretch[] = [];
   private handedOverAt = Number.NEGATIVE_INFINITY;
 
-  /** A batch: the position of its last event, and the earliest time that one of its events carries, or tells to be missing. */
+  /** Takes a written batch: the position of its last event, and the earliest `since` of its events. */
   add(last: string, oldest: number): void {
     const latest = this.stretches.at(-1);
     const near = latest && Math.abs(splitPosition(last)[0] - splitPosition(latest.last)[0]) < STRETCH_MS;
     if (!near) this.stretches.push({ last, oldest });
     else Object.assign(latest, { last, oldest: Math.min(latest.oldest, oldest) });
     if (this.stretches.length <= MAX_STRETCHES) return;
-    // The two oldest become one, so that what is known of them stays true.
+    // The two oldest stretches are merged, so that the answer stays correct, if less exact.
     const [gone] = this.stretches.splice(0, 1);
     this.stretches[0].oldest = Math.min(this.stretches[0].oldest, gone.oldest);
   }
 
-  /** An event of this time was handed to a transaction. */
+  /** An event with this time was handed to a transaction. */
   handedOver(timestamp: number): void {
     this.handedOverAt = Math.max(this.handedOverAt, timestamp);
   }
 
   /**
-   * The earliest time that an event of this process behind this position may carry, or `RIDE_SECONDS` before the position, whichever
-   * is earlier; nothing where there may be none.
+   * The earliest possible time of an event of this process after this position. Undefined where there can be none: no batch
+   * was written after it, and no event was handed to a transaction from `RIDE_SECONDS` before it.
    */
   oldestBehind(position: string): number | undefined {
     const sinceSeconds = splitPosition(position)[0] / 1000 - RIDE_SECONDS;
