@@ -24,14 +24,14 @@ import { GapDetector } from './log/gap-detector.js';
 import { EventReader } from './log/reader.js';
 import { LogTrimmer } from './trimmer.js';
 
-/** With events off nobody provides the stream, and whoever asks for it as `@Optional()` works on silently. */
+/** With events off EventStream is not provided, and the domains, which inject it as `@Optional()`, work without it. */
 @Global()
 @Module({})
 export class EventsModule implements OnApplicationBootstrap, BeforeApplicationShutdown {
   constructor(
     private readonly draining: ShutdownState,
     @Optional() @Inject(EventStream) private readonly stream?: EventStream,
-    @Optional() @Inject(GapDetector) private readonly keeper?: GapDetector,
+    @Optional() @Inject(GapDetector) private readonly gapDetector?: GapDetector,
   ) {}
 
   static for(config: Config): DynamicModule {
@@ -58,9 +58,9 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
             follower: LogFollower,
             logger: Logger,
           ) => {
-            const keeper = new GapDetector(store, log, stream, logger, config);
-            follower.onGap((gap) => keeper.missed(gap));
-            return keeper;
+            const gapDetector = new GapDetector(store, log, stream, logger, config);
+            follower.onGap((gap) => gapDetector.missed(gap));
+            return gapDetector;
           },
         },
         {
@@ -73,9 +73,9 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
           provide: LiveStream,
           inject: [EventLog, LogFollower, ShutdownState],
           useFactory: (log: EventLog, follower: LogFollower, draining: ShutdownState) => {
-            const channel = new LiveStream(log, follower, config);
-            draining.onLeave(() => channel.end());
-            return channel;
+            const live = new LiveStream(log, follower, config);
+            draining.onLeave(() => live.end());
+            return live;
           },
         },
         {
@@ -91,11 +91,11 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   onApplicationBootstrap(): void {
-    this.keeper?.start();
+    this.gapDetector?.start();
   }
 
   async beforeApplicationShutdown(): Promise<void> {
     const flushed = await this.stream?.close(this.draining.leftMs());
-    await this.keeper?.stop(flushed === true);
+    await this.gapDetector?.stop(flushed === true);
   }
 }

@@ -1,8 +1,7 @@
 /**
- * Keeps the log within its bounds: what is older than the retention goes first, the length is the hard cap. What goes is
- * told by an event in the same commit. One replica at a time removes; every replica looks, because each has to know when
- * its own allowed decisions are no longer stored one by one (`EventStream.condensing`), so that noise does not push
- * evidence out.
+ * Keeps the log within its limits: it removes events that are older than the retention, and the oldest ones above the greatest
+ * length. An event in the same commit reports the removal. One replica at a time removes events. Every replica checks how
+ * full the log is, because each must know when to only count its own allowed decisions (`EventStream.condensing`).
  */
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { Config } from '../config/config.js';
@@ -17,13 +16,13 @@ import { streamTrimmed, type TrimReason } from './log.events.js';
 
 const EVERY_MS = 1000;
 const LEASE_MS = 30_000;
-/** Removed in one commit; each takes several writes, and the embedded store is in this process. */
+/** Events per commit. Each takes several writes, and the embedded store blocks this process. */
 const CHUNK = 250;
-/** Redis holds the log in memory, about a kilobyte an event; the embedded store has it on disk. */
+/** Redis has the log in memory, about a kilobyte for an event; the embedded store has it on disk. */
 const MAX_LENGTH = { redis: 1_000_000, embedded: 10_000_000 };
-/** From here on noise is only counted, if nothing is old enough to go. */
+/** From this share on noise is only counted, if no event is old enough to be removed. */
 const NEARLY_FULL = 0.9;
-/** So much at once, because each removal is told by an event, and one event for each would never come to an end. */
+/** The share to remove at once. Each removal adds an event, so removing events one by one would never end. */
 const STEP = 0.01;
 const MAX_STEP_SECONDS = 3600;
 
@@ -54,26 +53,26 @@ export class LogTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
     await this.running;
   }
 
-  /** What an operator should look at while all still works. */
+  /** Conditions that an operator should look at although everything still works. */
   warnings(): string[] {
     if (!this.stream.condensing) return [];
     const percent = Math.floor(this.used * 100);
     return [
-      `events_nearly_full: ${percent} % of BRAIN_EVENTS_MAX_LENGTH are used and nothing is older than ` +
-        'BRAIN_EVENTS_RETENTION_DAYS; allowed decisions are only counted. Raise the one or lower the other.',
+      `events_nearly_full: ${percent} % of BRAIN_EVENTS_MAX_LENGTH are used and no event is older than ` +
+        'BRAIN_EVENTS_RETENTION_DAYS; allowed decisions are only counted. Raise the first or lower the second.',
     ];
   }
 
-  /** Looks how full the log is, and removes what is too old or too much; returns how many events went. */
+  /** Checks how full the log is and removes events that are too old or too many; returns the number removed. */
   async sweep(): Promise<number> {
     const { first, length } = await this.log.bounds();
-    // Positions are of the store's time, too.
+    // Positions have the store's time too.
     const { earliest: now } = this.store.clock();
     const oldest = first === null ? now : splitPosition(first)[0] / 1000;
     const expiry = now - this.retentionSeconds;
     this.used = length / this.maxLength;
     const full = this.used >= NEARLY_FULL && oldest > expiry;
-    // Who demands that each decision is in the log demands it of every one.
+    // With durable decisions every single decision must be in the log.
     this.stream.condensing = full && !this.settings.durableDecisions;
     const slackSeconds = Math.min(MAX_STEP_SECONDS, this.retentionSeconds * STEP);
     const tooOld = oldest < expiry - slackSeconds;
@@ -109,11 +108,11 @@ export class LogTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
     before: string,
     most = Number.POSITIVE_INFINITY,
   ): Promise<number> {
-    const tell = (gone: LoggedEvent[]) => this.stream.seal(streamTrimmed(summaryOf(gone, reason)));
+    const report = (gone: LoggedEvent[]) => this.stream.seal(streamTrimmed(summaryOf(gone, reason)));
     let removed = 0;
     while (removed < most && !this.stopping.signal.aborted) {
       const limit = Math.min(CHUNK, most - removed);
-      const gone = await this.log.trim(before, limit, tell);
+      const gone = await this.log.trim(before, limit, report);
       removed += gone.length;
       if (gone.length < limit || !(await this.store.renew(lease, LEASE_MS))) break;
     }

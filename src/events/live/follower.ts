@@ -1,11 +1,11 @@
 /**
- * Reads the log and hands every event of every replica, in log order, to those who asked for it with `onEvent`, and to the
- * emitter of this process, so that code listens with `@OnEvent('threat.*')`. A listener there gets the envelope with its
- * position, and behind it the event as it is stored.
+ * Reads the log and hands every event of every replica, in log order, to the listeners of `onEvent` and to the emitter of
+ * this process, where code listens with `@OnEvent('threat.*')`. Such a listener gets the envelope with its position, and the
+ * stored event as a second argument.
  *
- * It begins at the end of the log as it first sees it, and from there on misses and repeats nothing: while the log is away
- * it waits, and then goes on where it was. What it cannot hand out, because it was trimmed meanwhile or a failover took it
- * back, it tells those who asked for it with `onGap`. The keeper puts a rollback into the log; this one only knows of itself.
+ * It starts at the end of the log. From there on it skips and repeats no event: while the log cannot be reached it waits, and
+ * then continues at its place. If events were trimmed before it read them, or a failover took them back, it reports that to
+ * the listeners of `onGap`. `GapDetector` writes the gap of a rollback into the log.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
@@ -17,17 +17,17 @@ import { comparePositions, type EventLog, LOG_START, type Place } from '../../st
 import { type MissedGap, resume } from '../log/resume.js';
 import { StoredEvent } from '../log/stored-event.js';
 
-/** Handed out in one piece: listeners take a few microseconds for an event, and others wait for their turn. */
+/** Events of one read. Listeners take a few microseconds for each, and other work of the process waits for them. */
 const BATCH = 200;
-/** Large events are handed out in smaller pieces: an eighth of what a reader may be behind. */
+/** Large events are handed out in smaller pieces: an eighth of the backlog that a reader may have. */
 const PIECE_CHARACTERS = 128 * 1024;
-/** Shorter than the silence after which a connection to Redis is given up. */
+/** Shorter than the silence after which a connection to Redis is closed. */
 const WAIT_MS = 500;
-/** So often the end of the log is looked at while nobody listens; a failover that takes back less is not noticed. */
+/** How often the end of the log is read while there are no listeners; a failover that takes back less is not noticed. */
 const SKIP_MS = 50;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 1000;
-/** The same trouble is logged at most so often. */
+/** The least time between two log lines about trouble. */
 const LOG_EVERY_MS = 1000;
 
 export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
@@ -36,9 +36,9 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   private loggedMs = 0;
   private readonly stopping = new AbortController();
   private readonly found = new Promise<void>((resolve) => {
-    this.tellFound = resolve;
+    this.resolveFound = resolve;
   });
-  private tellFound!: () => void;
+  private resolveFound!: () => void;
   private readonly eventListeners = new Set<(event: StoredEvent) => void>();
   private readonly gapListeners = new Set<(gap: MissedGap) => void>();
 
@@ -48,12 +48,12 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
     private readonly logger: Logger,
   ) {}
 
-  /** Everything up to here was handed out; nothing while the log was never reached. */
+  /** Every event up to here was handed out. Undefined until the log is first reached. */
   get place(): Place | undefined {
     return this.at;
   }
 
-  /** Waits for the log to be reached for the first time; false where that takes longer. */
+  /** Waits until the log is reached for the first time; false if that takes longer. */
   async reached(ms: number): Promise<boolean> {
     await atMost(ms, this.found);
     return this.at !== undefined;
@@ -68,7 +68,7 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
     await this.running;
   }
 
-  /** The event as it is stored, read no further than the listener asks. Returns the way to stop. */
+  /** The listener gets the stored event, which is parsed only if necessary. Returns the function that ends the listening. */
   onEvent(listener: (event: StoredEvent) => void): () => void {
     this.eventListeners.add(listener);
     return () => this.eventListeners.delete(listener);
@@ -84,13 +84,13 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
     while (!signal.aborted) {
       try {
         this.at ??= await this.end();
-        this.tellFound();
-        if (this.isHeard()) await this.step(this.at, signal);
+        this.resolveFound();
+        if (this.hasAnyListener()) await this.step(this.at, signal);
         else await this.skip(this.at, signal);
         retryMs = FIRST_RETRY_MS;
       } catch (error) {
         if (signal.aborted) return;
-        this.trouble('the event log is away; followers wait', error);
+        this.trouble('the event log cannot be reached; followers wait', error);
         await pause(retryMs, signal);
         retryMs = Math.min(MAX_RETRY_MS, retryMs * 2);
       }
@@ -102,10 +102,10 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
     if (!anchored) {
       const { from, gap, there } = await resume(this.log, place);
       if (gap) return this.miss(from, gap);
-      // For a moment two connections may see two histories: then this is not what comes behind the place.
+      // For a short time two connections may see two histories; then these are not the next events.
       if (there && forks !== undefined) return pause(SKIP_MS, signal);
     }
-    // The event is there in the history that was read: that is now the one of this place.
+    // The history that was read has the event at this place, so the place belongs to that history now.
     this.at = { ...place, forks };
     let size = 0;
     for (const logged of events) {
@@ -113,7 +113,7 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
       this.handOut(new StoredEvent(logged));
       size += logged.json.length;
       if (size < PIECE_CHARACTERS) continue;
-      // Those who read as fast as they can must get to it before more is put behind what waits for them.
+      // The writes to readers must run before more is added to their backlogs.
       await turn();
       size = 0;
     }
@@ -121,30 +121,30 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   /**
-   * While nobody listens the events are not read, since reading back what it has just written costs a replica as much as
-   * writing it: only the end of the log is looked at, and whether it is still the same log.
+   * Without listeners the events are not read, because for a replica reading back its own events costs as much as writing
+   * them. Only the end of the log is read, and whether the log still has the event at the current place.
    */
   private async skip(place: Place, signal: AbortSignal): Promise<void> {
     const end = await this.end();
-    // Looked at behind the end: between the two a failover would hide behind its own end.
+    // Checked after the end was read: a failover between the two reads would otherwise not be noticed.
     const { from, gap } = await resume(this.log, place);
     if (gap) return this.miss(from, gap);
-    // Whoever began to listen meanwhile joined at the place as it was.
-    if (this.isHeard()) return;
+    // A listener that came during these reads has joined at the place before them.
+    if (this.hasAnyListener()) return;
     this.at = end;
     await pause(SKIP_MS, signal);
   }
 
-  /** Something is missing behind its place: it goes on elsewhere, and those who want to know are told. */
+  /** Events are missing after the current place: continues elsewhere and reports the gap. */
   private miss(from: string, gap: MissedGap): void {
     this.at = { position: from };
-    // What was trimmed while nobody listened nobody has missed.
-    if (gap.reason === 'trimmed' && !this.isHeard()) return;
-    this.logger.warn('events are missing for those who follow', { ...gap });
+    // Without listeners, nobody has missed the trimmed events.
+    if (gap.reason === 'trimmed' && !this.hasAnyListener()) return;
+    this.logger.warn('events are missing for the listeners of this replica', { ...gap });
     for (const listener of this.gapListeners) listener(gap);
   }
 
-  private isHeard(): boolean {
+  private hasAnyListener(): boolean {
     const { emitter } = this;
     return this.eventListeners.size + emitter.eventNames().length + emitter.listenersAny().length > 0;
   }
@@ -154,15 +154,15 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
     if (type === undefined) return;
     try {
       for (const listener of this.eventListeners) listener(event);
-      // Most of what handing out costs is to parse the event, which nobody needs who does not listen.
-      if (this.listened(type) && event.read) this.emitter.emit(type, event.read, event);
+      // Parsing is most of the cost, so it is done only for types with listeners.
+      if (this.hasListenersFor(type) && event.read) this.emitter.emit(type, event.read, event);
     } catch (error) {
       this.trouble(`a listener failed at a ${type}`, error);
     }
   }
 
-  /** With wildcards the emitter does not count those who listen to anything. */
-  private listened(type: string): boolean {
+  /** `hasListeners` does not count the listeners of `onAny`. */
+  private hasListenersFor(type: string): boolean {
     return Boolean(this.emitter.hasListeners(type)) || this.emitter.listenersAny().length > 0;
   }
 

@@ -1,4 +1,4 @@
-/** What a reader of the live stream gets: an event in the format it asked for, and what it has missed. */
+/** The frames for a reader of the live stream: an event in its format, and a gap. */
 import { nowSeconds } from '../../shared/clock.js';
 import { cloudEvent } from '../log/cloud-event.js';
 import type { EventFormat } from '../log/events.dto.js';
@@ -14,7 +14,7 @@ export function eventFrame(event: StoredEvent, format: EventFormat): Frame {
   );
 }
 
-/** Its id is where the reader goes on, so that one that comes back is not told twice. */
+/** Its id is the position where the reader continues, so that a reader that comes back gets the gap once. */
 export function gapFrame({ reason, from, to }: MissedGap): Frame {
   const id = reason === 'rollback' ? from : to;
   return frame('gap', id, JSON.stringify({ reason, from, to, detected_at: nowSeconds() }));

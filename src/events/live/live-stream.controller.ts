@@ -24,7 +24,7 @@ export class LiveStreamController {
   constructor(
     @Inject(EventLog) private readonly log: EventLog,
     private readonly guard: AccessGuard,
-    @Optional() @Inject(LiveStream) private readonly channel?: LiveStream,
+    @Optional() @Inject(LiveStream) private readonly live?: LiveStream,
   ) {}
 
   @Get()
@@ -54,7 +54,7 @@ export class LiveStreamController {
     @Req() request: PrincipalRequest,
     @Res() response: Response,
   ): Promise<void> {
-    if (!this.channel) throw eventsOff();
+    if (!this.live) throw eventsOff();
     if (request.method === 'HEAD') {
       response.type('text/event-stream').end();
       return;
@@ -66,12 +66,12 @@ export class LiveStreamController {
       format,
       admitted: () => this.guard.isStillAdmitted(request, PERMISSION),
     };
-    // The header is what a client sends by itself when it comes back; the query is still that of its first time.
+    // A client that reconnects sends a new header, but the query of its first request.
     const last = lastEventId || query.last_event_id;
-    await this.channel.serve(reader, response, () => this.start(last, query.since));
+    await this.live.serve(reader, response, () => this.start(last, query.since));
   }
 
-  /** Nothing where only what comes is wanted. */
+  /** Undefined where the reader wants only new events. */
   private async start(last: string | undefined, since: number | undefined): Promise<Resumption | undefined> {
     if (last !== undefined) return resume(this.log, { position: positionOf(last) });
     if (since === undefined) return undefined;
@@ -82,7 +82,7 @@ export class LiveStreamController {
   }
 }
 
-/** The last place at which nothing of this time can stand yet. */
+/** The last position before every event of this time. */
 function placeBefore(seconds: number): string {
   const ms = Math.ceil(seconds * 1000);
   return ms === 0 ? LOG_START : positionBefore(`${ms}-0`);

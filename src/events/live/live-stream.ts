@@ -1,6 +1,6 @@
 /**
- * The live stream of this replica: everybody who reads it, and how what the follower hands out gets to them.
- * A reader that was somewhere before is first brought to where the follower is (EventReplay).
+ * The live streams of this replica: it keeps the readers and sends them the events of the follower. A reader that has missed
+ * events first gets them by `Replay`.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap } from '@nestjs/common';
@@ -20,13 +20,13 @@ import { type Reader, StreamReader } from './stream-reader.js';
 const HEARTBEAT_MS = 15_000;
 /** A revoked key is refused within a second, and its live streams end within two. */
 const RECHECK_MS = 1000;
-/** Under load writes are gathered, but nobody waits longer for it than this. */
+/** Under load, writes are collected for at most this time. */
 const MAX_GATHER_MS = 50;
-/** So many readers are written to in one piece. */
+/** Readers that are written to before other work gets its turn. */
 const SLICE = 200;
-/** A replica that has just started reaches the log within this, or it is away. */
+/** A replica that has just started reaches the log within this time, unless the log cannot be reached. */
 const FIRST_MS = 1000;
-/** Clients come back spread over this time, not all at once. */
+/** Clients reconnect at a random time in this range, not all at once. */
 const RETRY_MS = [1000, 3000] as const;
 
 export class LiveStream implements OnApplicationBootstrap {
@@ -47,40 +47,39 @@ export class LiveStream implements OnApplicationBootstrap {
     private readonly limits: Pick<Config, 'streamMaxClients' | 'streamMaxClientsPerKey'>,
   ) {}
 
-  /** How many connections there are. */
   get connections(): number {
     return this.taken;
   }
 
   onApplicationBootstrap(): void {
-    this.follower.onGap((gap) => this.tellGap(gap));
+    this.follower.onGap((gap) => this.sendGap(gap));
     this.timers.push(setInterval(() => this.beat(), HEARTBEAT_MS).unref());
     this.timers.push(setInterval(() => this.recheck(), RECHECK_MS).unref());
   }
 
-  /** Ends all connections, so that clients come back somewhere else. */
+  /** Ends all connections, so that clients reconnect to another replica. */
   end(): void {
     this.ended = true;
     for (const timer of this.timers) clearInterval(timer);
     for (const client of this.clients) client.end(retry(spread()));
   }
 
-  /** Resolves once the reader is live, or gone. Whatever is refused is refused before the first byte. */
+  /** Resolves when the reader is live or has left. A refusal is thrown before the first byte is sent. */
   async serve(
     reader: Reader,
     response: Response,
     start: () => Promise<Resumption | undefined>,
   ): Promise<void> {
-    // One that left while its key was looked up says so no second time, and would keep its place for ever.
+    // A client that left during the check of its key emits no `close` any more, and its slot would never be freed.
     if (response.destroyed) return;
     this.take(reader.principal);
     const client = new StreamReader(reader, response);
     response.once('close', () => this.left(client));
     const from = await start();
-    if (!(await this.follower.reached(FIRST_MS))) throw notYet();
+    if (!(await this.follower.reached(FIRST_MS))) throw notReachedYet();
     if (!client.open) return;
     this.clients.add(client);
-    this.stopListening ??= this.follower.onEvent((event) => this.tell(event));
+    this.stopListening ??= this.follower.onEvent((event) => this.send(event));
     client.begin(retry(spread()));
     if (from) await new Replay(client, this.log, this.follower, HEARTBEAT_MS).run(from);
     else this.admit(client);
@@ -100,8 +99,8 @@ export class LiveStream implements OnApplicationBootstrap {
     this.stopListening = undefined;
   }
 
-  /** Serialized once for all who want it. */
-  private tell(event: StoredEvent): void {
+  /** Each format is made once for all readers. */
+  private send(event: StoredEvent): void {
     const frames: Partial<Record<EventFormat, Frame>> = {};
     for (const client of this.clients) {
       if (client.joint === undefined || !client.wants(event)) continue;
@@ -112,11 +111,11 @@ export class LiveStream implements OnApplicationBootstrap {
     this.schedule();
   }
 
-  private tellGap(gap: MissedGap): void {
-    const told = gapFrame(gap);
+  private sendGap(gap: MissedGap): void {
+    const frame = gapFrame(gap);
     for (const client of this.clients) {
-      // Who is not live yet looks by itself whether it has missed something.
-      if (client.live) client.offer(told);
+      // `Replay` checks this for a reader that is not live yet.
+      if (client.live) client.offer(frame);
       else if (gap.reason === 'rollback') client.leave();
     }
     this.schedule();
@@ -134,7 +133,7 @@ export class LiveStream implements OnApplicationBootstrap {
     for (const client of this.clients) if (!client.reader.admitted()) client.end();
   }
 
-  /** At once where little is to do; where writing takes its time, so seldom that it takes no more than a third of it. */
+  /** Writes at once if writing is fast; else so rarely that writing takes at most a third of the time. */
   private schedule(): void {
     this.asked = true;
     if (this.flushing || this.clients.size === 0) return;
@@ -174,7 +173,7 @@ export class LiveStream implements OnApplicationBootstrap {
     }
     if (this.taken >= streamMaxClients) {
       throw tooMany(
-        'This replica serves as many streams as BRAIN_STREAM_MAX_CLIENTS allows; try again later.',
+        'This replica has as many streams open as BRAIN_STREAM_MAX_CLIENTS allows; try again later.',
       );
     }
     this.taken += 1;
@@ -194,8 +193,11 @@ function spread(): number {
   return least + Math.random() * (most - least);
 }
 
-function notYet(): BrainError {
-  return refused('log_unreachable', 'The event log was not reached yet; connect again in a moment.');
+function notReachedYet(): BrainError {
+  return refused(
+    'log_unreachable',
+    'This replica has not reached the event log yet; connect again in a moment.',
+  );
 }
 
 function refused(code: string, detail: string): BrainError {

@@ -1,11 +1,10 @@
 /**
- * How a reader that was somewhere before gets to where the follower is: history from the log, page by page, up to the place where
- * the follower is, where it joins. Joining and asking for that place are one step of the event loop, so there is no hole
- * and no repetition between the two.
+ * Sends history to a reader that comes back: page by page from the log, up to the place of the follower, where the reader
+ * joins the live events. Reading that place and joining are one step of the event loop, so no event is skipped or repeated.
  *
- * Every page is only sent once the event behind which it was read has been seen to be there, the same one as before: else a
- * failover took back what the reader was given, and it goes on from where the histories part. It joins only where the follower reads the
- * same history and is as far as the reader; and where the follower notices a rollback before the reader is live, it has not joined.
+ * A page is sent only after the log was seen to still have the event before it. Otherwise a failover took back events that
+ * the reader has got, and the replay continues from the fork. A reader joins only if the follower reads the same history and
+ * is at least as far. If the follower notices a rollback before the reader is live, the reader leaves again.
  */
 import { sleep } from '../../shared/clock.js';
 import { comparePositions, type EventLog, LOG_START, type Place } from '../../storage/event-log.js';
@@ -16,9 +15,9 @@ import { eventFrame, gapFrame } from './frames.js';
 import { heartbeat } from './sse.js';
 import type { StreamReader } from './stream-reader.js';
 
-/** History is read and sent so many events at a time. */
+/** Events that are read and sent at once. */
 const PAGE = 500;
-/** A reader that is further than the follower waits for it in such steps. */
+/** A reader that is further than the follower waits for it in steps of this length. */
 const WAIT_MS = 20;
 
 interface Page {
@@ -54,27 +53,27 @@ export class Replay {
     const { joint } = client;
     const forks = this.log.history;
     const page = await this.page(joint ?? this.place().position);
-    // Asked behind the read: what is there now was there while the page was read.
+    // Checked after the read: an event that is in the log now was there while the page was read.
     const { gap } = await resume(this.log, this.at);
     if (gap && !(gap.reason === 'trimmed' && isBehind(page.first, gap.to))) return this.miss(gap);
     this.at = { ...(page.last ?? this.at), forks };
     if (joint === undefined && !page.more && this.isLevel()) client.join(this.place().position);
     await this.send(page.text);
-    // A rollback meanwhile has taken the joint away.
+    // Without a joint, a rollback happened during the send.
     if (page.more || client.joint === undefined) return;
     const complete = client.joint === joint || comparePositions(client.joint, this.at.position) <= 0;
     if (complete) client.release();
   }
 
-  /** What is not there any more is told, and what was read behind it is read again. */
+  /** Reports the missing events; the events after them are read again. */
   private async miss(gap: MissedGap): Promise<void> {
     this.at = { position: gap.reason === 'rollback' ? gap.from : gap.to };
-    // What waits for it may be lost as well, and the joint with it.
+    // The live events in its queue may be lost too.
     if (gap.reason === 'rollback') this.client.leave();
     await this.client.send(gapFrame(gap).text);
   }
 
-  /** The follower reads the history that was just read here, and is as far in it. */
+  /** The follower reads the same history and is at least as far. */
   private isLevel(): boolean {
     const { position, forks } = this.place();
     return comparePositions(position, this.at.position) >= 0 && sameHistory(forks, this.at.forks);
@@ -99,7 +98,7 @@ export class Replay {
 
   private async page(until: string): Promise<Page> {
     const after = this.at.position;
-    // A reader that comes from another replica may be further than this one is.
+    // A reader that comes from another replica may be further than the follower here.
     if (comparePositions(after, until) >= 0) return { text: '', more: false };
     const { filter, format } = this.client.reader;
     const events = await this.log.read({ order: 'asc', after, until, key: indexKeyOf(filter), limit: PAGE });
@@ -112,7 +111,7 @@ export class Replay {
   }
 }
 
-/** What was trimmed after the next was read is missing to nobody. */
+/** The trim removed only events that were read before it. */
 function isBehind(next: string | undefined, cut: string): boolean {
   return next !== undefined && comparePositions(next, cut) <= 0;
 }

@@ -1,4 +1,4 @@
-/** One reader of the live stream: what waits for it, and where its patience or ours ends. */
+/** One reader of the live stream: its connection, its queue, and when it is disconnected. */
 import type { Response } from 'express';
 import { atMost } from '../../shared/clock.js';
 import type { EventFormat } from '../log/events.dto.js';
@@ -6,29 +6,30 @@ import { acceptsFoundOf, acceptsOf, type EventFilter } from '../log/filter.js';
 import type { StoredEvent } from '../log/stored-event.js';
 import type { Frame } from './sse.js';
 
-/** A reader that is so far behind is cut off; it comes back with the id of its last event and loses nothing. */
+/** A reader with a larger backlog is disconnected; it comes back with the id of its last event and loses nothing. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
-/** A reader that takes nothing at all for so long, while history waits for it, is gone. */
+/** A reader that takes no history for so long is disconnected. */
 const STALL_MS = 60_000;
-const LAST_WORDS_MS = 2000;
+/** How long an ended connection may take to send the rest. */
+const END_MS = 2000;
 
 export interface Reader {
   principal: string;
   filter: EventFilter;
   format: EventFormat;
-  /** Whether its key would still be let in. */
+  /** Whether its key is still valid and has the permission. */
   admitted(): boolean;
 }
 
 export class StreamReader {
-  /** Where it has joined: what comes behind this place it gets as it comes. */
+  /** Where it has joined: it gets the events after this position live. */
   joint?: string;
   readonly wants: (event: StoredEvent) => boolean;
   /** The same for history, which is read from the log by the index. */
   readonly wantsFound: (event: StoredEvent) => boolean;
   private queue: string[] = [];
   private queuedBytes = 0;
-  /** While history is being sent, what comes meanwhile waits behind it. */
+  /** While history is sent, live events wait in the queue. */
   private held = true;
 
   constructor(
@@ -47,37 +48,36 @@ export class StreamReader {
     this.response.status(200);
     this.response.setHeader('Content-Type', 'text/event-stream; charset=utf-8');
     this.response.setHeader('Cache-Control', 'no-store, no-transform');
-    // Proxies that buffer would hold back what is meant to be live.
+    // A proxy must not buffer a live stream.
     this.response.setHeader('X-Accel-Buffering', 'no');
     this.response.socket?.setNoDelay(true);
     this.response.write(first.text);
   }
 
-  /** History is over, or there was none to send. */
+  /** The history was sent, or there was none. */
   get live(): boolean {
     return !this.held;
   }
 
-  /** From now on it gets what comes behind this place; what is before it is history. */
   join(joint: string): void {
     this.joint = joint;
   }
 
-  /** Before it is live: it has not joined after all, and nothing waits for it. */
+  /** Undoes `join` before the reader is live. */
   leave(): void {
     this.joint = undefined;
     this.queue = [];
     this.queuedBytes = 0;
   }
 
-  /** Sends a part of history, and waits until the reader has taken it. */
+  /** Sends a part of history and waits until the connection has taken it. */
   async send(text: string): Promise<void> {
     if (!this.open || text === '' || this.response.write(text)) return;
     await atMost(STALL_MS, drained(this.response));
     if (this.response.writableNeedDrain) this.cut();
   }
 
-  /** Puts it behind what waits; false where that was too much for this reader. */
+  /** Adds a live event to the queue; false if the backlog is too large and the reader was disconnected. */
   offer({ text, bytes }: Frame): boolean {
     this.queue.push(text);
     this.queuedBytes += bytes;
@@ -86,7 +86,7 @@ export class StreamReader {
     return false;
   }
 
-  /** History is over: from now on what is offered goes out with the next flush. */
+  /** The history was sent: the next flush sends the queue. */
   release(): void {
     this.held = false;
   }
@@ -104,8 +104,8 @@ export class StreamReader {
     this.held = false;
     this.flush();
     this.response.end();
-    // One that does not take the rest must not hold up a shutdown.
-    setTimeout(() => this.response.destroy(), LAST_WORDS_MS).unref();
+    // A reader that does not take the rest must not delay a shutdown.
+    setTimeout(() => this.response.destroy(), END_MS).unref();
   }
 
   cut(): void {
@@ -115,7 +115,7 @@ export class StreamReader {
   }
 }
 
-/** Takes its listeners away again: a long replay waits thousands of times. */
+/** Removes its listeners, because a long replay waits thousands of times. */
 function drained(response: Response): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {

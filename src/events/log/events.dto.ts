@@ -12,7 +12,7 @@ const FORMATS = ['envelope', 'cloudevents'] as const;
 export type EventFormat = (typeof FORMATS)[number];
 const ORDERS = ['desc', 'asc'] as const;
 
-/** One pattern or several: `?type=threat.*&type=policy.denied`. */
+/** Takes one pattern or several: `?type=threat.*&type=policy.denied`. */
 function Patterns(): PropertyDecorator {
   const good = (value: unknown): boolean =>
     Array.isArray(value) &&

@@ -1,10 +1,10 @@
 /**
- * Keeps the log honest about what it cannot know by itself: that history was taken back (Rollbacks), and that a process ended without
- * flushing its events. Each process leaves a mark when it starts and takes it away when it stops; a mark whose process is gone means an
- * unclean stop, and whoever finds it tells the gap.
+ * Reports by a gap that events are missing from the log: a failover took them back (`Rollbacks`), or a process ended without
+ * writing its buffer. Each process stores a mark when it starts and deletes it when it stops. A mark without its process
+ * means an unclean stop, and the process that finds it reports the gap.
  *
- * A process that only stands still or is cut off is not gone. On the same machine another can look whether it runs; elsewhere
- * it counts as gone after a long silence. One that was taken for gone and comes back makes its mark anew.
+ * A process that is paused or has no connection is not gone. Another process on the same machine can check whether it runs;
+ * on other machines it counts as gone after a long silence. If it was wrongly counted as gone, it stores its mark again.
  */
 
 import { nowSeconds } from '../../shared/clock.js';
@@ -22,9 +22,9 @@ import { Rollbacks } from './rollbacks.js';
 interface Mark {
   id: string;
   started_at: number;
-  /** All that was published before this time is in the log. */
+  /** All events that it published before this time are in the log. */
   seen_at: number;
-  /** When it was last heard of, and how long it can go on deciding from then on without being heard. Older releases leave it out. */
+  /** The time of its last beat, and how long it can decide after that without a beat. Marks of older releases lack both. */
   heard_at?: number;
   unheard_seconds?: number;
   runs_at?: Whereabouts | null;
@@ -40,18 +40,21 @@ const MARKS: Collection<Mark> = {
 };
 
 const BEAT_MS = 2000;
-/** Longer than any pause of a healthy process; who is not heard of for so long is looked for. */
+/** Longer than any pause of a healthy process. After this time others check whether the process still runs. */
 const ALIVE_MS = 8000;
-/** One that cannot be looked for is gone after so long: by then one that stood still or was cut off has come back. */
+/** A process on another machine counts as gone after this time; a paused or disconnected one is back sooner. */
 const SILENCE_MS = 120_000;
-/** From one beat to the end of the next, also where the store is slow. */
+/** The longest time from one beat to the end of the next, also with a slow store. */
 const BETWEEN_BEATS_SECONDS = 5;
 
-/** What this process has heard of another. */
+/** What this process knows of another. */
 interface Heard {
   at: number;
   sinceMs: number;
-  /** Its lease was seen to be held, and from when on it was not: it may renew it where it cannot write, in a store that is full. */
+  /**
+   * Whether its lease was held, and since when it no longer was. In a full store a process can renew its lease, though it
+   * cannot write its mark.
+   */
   held: boolean;
   overAt?: number;
 }
@@ -81,24 +84,24 @@ export class GapDetector {
     store.declare(MARKS);
     this.rollbacks = new Rollbacks(store, log, events, logger);
     const now = nowSeconds();
-    // From memory a process decides for as long as it may without its store; the embedded one is never away.
+    // A process decides from memory for the grace time; the embedded store can always be reached.
     const graceSeconds = store.kind === 'embedded' ? 0 : settings.maxStaleSeconds;
     const unheard_seconds = graceSeconds + BETWEEN_BEATS_SECONDS;
     const times = { started_at: now, seen_at: now, heard_at: now, unheard_seconds };
     this.mark = { id: randomId(12), ...times, runs_at: whereabouts() };
   }
 
-  /** Does not wait for a store that is away: the first beat that reaches it leaves the mark. */
+  /** Does not wait for the store: the first beat that reaches it stores the mark. */
   start(): void {
     this.beat();
   }
 
-  /** What another reader of the log missed: it saw more of the end than a look every two seconds does. */
+  /** Takes a gap that the follower found: it sees more events than a check every two seconds. */
   missed(gap: MissedGap): void {
     this.rollbacks.missed(gap);
   }
 
-  /** Called after the stream was flushed; an unflushed one leaves its mark, and the next start tells the gap. */
+  /** Called after the flush of EventStream. If that failed the mark stays, and the next start reports the gap. */
   async stop(flushed: boolean): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
@@ -110,17 +113,17 @@ export class GapDetector {
       });
       if (this.lease) await this.store.release(this.lease);
     } catch (error) {
-      // The mark stays, and the next start tells a gap: rather one too many than one too few.
-      this.logger.warn('the mark of this process could not be taken away', { reason: messageOf(error) });
+      // The mark stays, and the next start reports a gap, though nothing is missing.
+      this.logger.warn('the mark of this process could not be deleted', { reason: messageOf(error) });
     }
   }
 
   private beat(): void {
-    this.beating = this.lookAround()
+    this.beating = this.beatOnce()
       .catch((error: unknown) => {
-        // While the store was away nobody could say that it lives.
+        // While the store could not be reached, the other processes could not beat.
         this.heard.clear();
-        this.logger.debug('the mark of this process waits', { reason: messageOf(error) });
+        this.logger.debug('the mark of this process could not be renewed', { reason: messageOf(error) });
       })
       .finally(() => {
         if (this.stopped) return;
@@ -129,10 +132,10 @@ export class GapDetector {
       });
   }
 
-  private async lookAround(): Promise<void> {
-    await this.rollbacks.look();
+  private async beatOnce(): Promise<void> {
+    await this.rollbacks.check();
     await this.renewMark();
-    await this.tellUncleanStops();
+    await this.reportUncleanStops();
   }
 
   private async renewMark(): Promise<void> {
@@ -143,14 +146,14 @@ export class GapDetector {
     this.mark.seen_at = this.events.completeUntil();
     this.mark.heard_at = nowSeconds();
     await this.store.transaction(async (tx) => {
-      // A mark that stands without its lease, be it that the store was emptied in between, is taken for that of a dead process.
+      // Another process would take a mark without a lease for that of an ended process.
       tx.demand(lease);
       if (await tx.get(MARKS, this.mark.id)) tx.put(MARKS, this.mark);
       else tx.insert(MARKS, this.mark);
     });
   }
 
-  private async tellUncleanStops(): Promise<void> {
+  private async reportUncleanStops(): Promise<void> {
     const { rows } = await this.store.list(MARKS, { direction: 'asc', limit: MAX_PAGE });
     const others = rows.filter(({ id }) => id !== this.mark.id);
     for (const id of this.heard.keys()) if (!others.some((mark) => mark.id === id)) this.heard.delete(id);
@@ -162,7 +165,7 @@ export class GapDetector {
         continue;
       }
       if (heard.held) heard.overAt ??= nowSeconds();
-      if (this.isGone(mark, heard)) await this.tellUncleanStop(mark.id, heard);
+      if (this.isGone(mark, heard)) await this.reportUncleanStop(mark.id, heard);
       await this.store.release(lease);
     }
   }
@@ -176,26 +179,28 @@ export class GapDetector {
   }
 
   private isGone({ runs_at }: Mark, { sinceMs }: Heard): boolean {
-    // Only one process holds the folder of an embedded store.
+    // Only one process at a time has the folder of an embedded store, so any other one has ended.
     if (this.store.kind === 'embedded') return true;
     const fate = (this.settings.fateOf ?? fateOf)(runs_at);
     if (fate !== 'unknown') return fate === 'gone';
     return performance.now() - sinceMs >= (this.settings.silenceMs ?? SILENCE_MS);
   }
 
-  private async tellUncleanStop(id: string, { overAt = 0 }: Heard): Promise<void> {
+  private async reportUncleanStop(id: string, { overAt = 0 }: Heard): Promise<void> {
     await this.store.transaction(async (tx) => {
       const gone = await tx.get(MARKS, id);
       if (!gone) return;
       tx.delete(MARKS, id);
       const now = nowSeconds();
       const { seen_at, heard_at = now, unheard_seconds = 0 } = gone;
-      // No event of it can be younger than this, however much later the mark is found.
+      // Its last event cannot be later than this, even if its mark is found much later.
       const lastHeard = Math.max(heard_at, overAt - ALIVE_MS / 1000);
       const to = Math.min(now, lastHeard + unheard_seconds);
       this.events.publish(streamGap({ reason: 'unclean_stop', from: seen_at, to, detected_at: now }), tx);
     });
-    this.logger.warn('a process ended without flushing its events; a gap tells it', { process: id });
+    this.logger.warn('a process ended without writing its buffered events; a gap reports it', {
+      process: id,
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-/** Where a reader of the log goes on that was somewhere before, and what it has missed meanwhile. */
+/** Finds where a reader of the log continues after a position, and which events it has missed. */
 import {
   comparePositions,
   type EventLog,
@@ -10,22 +10,22 @@ import {
 } from '../../storage/event-log.js';
 
 export interface MissedGap {
-  /** The history was cut at its beginning, or a failover took its end back. */
+  /** Retention removed the oldest events, or a failover took the newest ones back. */
   reason: 'trimmed' | 'rollback';
-  /** The events between these two places are missing. */
+  /** The events between these two positions are missing. */
   from: string;
   to: string;
 }
 
 export interface Resumption {
-  /** What comes behind this place is next. */
+  /** The next event is the first one after this position. */
   from: string;
   gap?: MissedGap;
-  /** The event at the place is there. */
+  /** The event at the place of the reader is in the log. */
   there?: boolean;
 }
 
-/** A server that was replaced may go on taking writes for so long before everybody has left it. */
+/** A replaced server may take writes for so long, until every client has left it. */
 const LINGER_SECONDS = 60;
 
 export async function resume(log: EventLog, place: Place): Promise<Resumption> {
@@ -43,30 +43,30 @@ export async function resume(log: EventLog, place: Place): Promise<Resumption> {
   return { from, gap: { reason: 'rollback', from, to: position } };
 }
 
-/** Both read the same history, as far as is known. */
+/** True also where one of the histories is not known. */
 export function sameHistory(one: Fork[] | undefined, other: Fork[] | undefined): boolean {
   return one === undefined || other === undefined || one.at(-1)?.id === other.at(-1)?.id;
 }
 
-/** Up to where the log was trimmed, where that is why the place is gone. */
+/** The last trimmed position, if the event is missing because of a trim. */
 function cutAt(position: string, first: string | null, trimmed: string | null): string | undefined {
   if (trimmed === null) return undefined;
   if (position === trimmed) return position;
   const beforeFirst = first !== null && comparePositions(position, first) < 0;
   if (comparePositions(position, trimmed) <= 0 && (first === null || beforeFirst)) return trimmed;
-  // Somebody else may have cut off more than we did. Where nothing was ever cut off, what is gone was taken back.
+  // Another program may have trimmed more. If nothing was ever trimmed, a failover took the event back.
   return beforeFirst ? positionBefore(first) : undefined;
 }
 
-/** Behind which position the history that was read is lost. Nothing where no fork has taken it, but somebody who deletes events. */
+/** The position after which events are lost. Undefined where no fork explains it: then another program deleted events. */
 function forkOf(forks: Fork[], { position, forks: read }: Place): string | undefined {
   const fork = read?.length ? partedAt(read, forks) : likelyFork(forks, position);
   return fork !== undefined && comparePositions(fork, position) < 0 ? fork : undefined;
 }
 
-/** Two histories part at the first of the forks that only one of them has. */
+/** Two histories differ from the first fork on that only one of them has. */
 function partedAt(read: Fork[], now: Fork[]): string | undefined {
-  // Only so many are kept; what one of them has forgotten tells nothing.
+  // The log keeps only the newest forks, so those that are missing on one side because of their age do not count.
   const least = Math.max(read[0]?.order ?? 0, now[0]?.order ?? 0);
   const nameOf = ({ id, order, position }: Fork): string => `${id} ${order} ${position}`;
   const missingIn = (others: Fork[]): ((fork: Fork) => boolean) => {
@@ -77,8 +77,9 @@ function partedAt(read: Fork[], now: Fork[]): string | undefined {
 }
 
 /**
- * For a reader that brings nothing but a position: the last fork before it, or an earlier one where the old server may still have
- * taken writes when the place was written. Rather an event twice than none. Where forks were first noted nothing parted.
+ * For a reader that has only a position: the last fork before it, or an earlier one if the old server may still have taken
+ * writes at that time. The reader then gets some events twice instead of missing some. The first entry is not a fork: it only
+ * notes the first server.
  */
 function likelyFork(forks: Fork[], position: string): string | undefined {
   const before = forks.filter((fork) => fork.order > 1 && comparePositions(fork.position, position) < 0);

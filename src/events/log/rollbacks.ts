@@ -1,7 +1,8 @@
 /**
- * Tells by a gap in the log what a failover took back. Every process looks whether there is still what it has seen: the end of the log as it
- * was at the last look, what the log has acknowledged to it, and what its follower has read. Events of its own that may be lost
- * each process tells by itself, since nobody else knows how long they had waited before they were written; where none has any, one tells it.
+ * Reports by a gap in the log that a failover took events back. Each process checks whether the events that it has seen are
+ * still in the log: the last event at the previous check, the events that the log has acknowledged to it, and those that its
+ * follower has read. Each process reports the loss of its own events, because no other process knows how long they waited
+ * before they were written. If no process has lost any, one of them reports the rollback.
  */
 import { nowSeconds } from '../../shared/clock.js';
 import type { Logger } from '../../shared/logger.js';
@@ -18,16 +19,16 @@ import { streamGap } from '../log.events.js';
 import { RIDE_SECONDS } from '../publishing/written.js';
 import { type MissedGap, resume } from './resume.js';
 
-/** The replicas notice a failover within this of one another. */
-const TELL_MS = 60_000;
+/** All replicas notice a failover within this time. */
+const REPORT_MS = 60_000;
 
 export class Rollbacks {
   private end: Place | null = null;
-  /** When the first event of the log was written, as it was at the last look. */
+  /** When the first event of the log was written, as of the last check. */
   private began = nowSeconds();
-  private unseen: Place[] = [];
+  private unchecked: Place[] = [];
   private missing: MissedGap[] = [];
-  private told?: { fork: string; to: number };
+  private reported?: { fork: string; to: number };
 
   constructor(
     private readonly store: Store,
@@ -36,52 +37,52 @@ export class Rollbacks {
     private readonly logger: Logger,
   ) {}
 
-  /** What another reader of the log has missed. */
+  /** Takes a gap that another reader of the log found. */
   missed(gap: MissedGap): void {
     if (gap.reason === 'rollback') this.missing.push(gap);
   }
 
-  /** Where this fails nothing is forgotten: the next look goes on with it. */
-  async look(): Promise<void> {
+  /** If it fails, the next call checks the same events again. */
+  async check(): Promise<void> {
     const forks = this.log.history;
-    this.unseen.push(...this.log.acknowledged());
+    this.unchecked.push(...this.log.acknowledged());
     const { first, end } = await this.log.bounds();
-    // Looked for behind the end: between the two a failover would put another end before what is looked for.
-    for (const place of this.end ? [this.end, ...this.unseen] : this.unseen) {
+    // Checked after the end was read: a failover between the two reads is then found by the next check.
+    for (const place of this.end ? [this.end, ...this.unchecked] : this.unchecked) {
       const { gap } = await resume(this.log, place);
       if (gap) this.missed(gap);
     }
-    await this.tell();
-    this.unseen = [];
+    await this.report();
+    this.unchecked = [];
     this.end = end && { ...end, forks };
     if (first !== null) this.began = secondsOf(first);
   }
 
-  private async tell(): Promise<void> {
+  private async report(): Promise<void> {
     const gaps = this.missing.slice();
-    const untold = gaps.filter((gap) => !this.isTold(gap));
-    if (untold.length > 0) {
-      const [fork] = untold.map(({ from }) => from).sort(comparePositions);
-      // Asked for by everybody, so that those who lost nothing of their own leave it to those who did.
-      const lease = await this.store.acquire(`rollback:${fork}`, TELL_MS);
+    const unreported = gaps.filter((gap) => !this.isReported(gap));
+    if (unreported.length > 0) {
+      const [fork] = unreported.map(({ from }) => from).sort(comparePositions);
+      // Every process tries to get the lease. One that has lost no event of its own reports only if it gets it.
+      const lease = await this.store.acquire(`rollback:${fork}`, REPORT_MS);
       const own = this.events.writtenBehind(fork);
       const to = nowSeconds();
       if (lease || own !== undefined) this.publish(fork, own ?? to, to);
-      this.told = { fork, to };
+      this.reported = { fork, to };
     }
     this.missing = this.missing.slice(gaps.length);
   }
 
-  /** Until it was noticed, events may have been acknowledged that are gone now; from there on they are in the new history. */
+  /** The gap ends now: events that are acknowledged from now on are in the new history. */
   private publish(fork: string, own: number, to: number): void {
     const since = fork === LOG_START ? this.began : secondsOf(fork);
     const from = Math.min(since - RIDE_SECONDS, own, to);
     this.events.publish(streamGap({ reason: 'rollback', from, to, detected_at: nowSeconds() }));
-    this.logger.error('the event log lost its end: a failover took history back; a gap tells it', { fork });
+    this.logger.error('a failover took the newest events of the log back; a gap reports it', { fork });
   }
 
-  private isTold({ from, to }: MissedGap): boolean {
-    return this.told?.fork === from && secondsOf(to) <= this.told.to;
+  private isReported({ from, to }: MissedGap): boolean {
+    return this.reported?.fork === from && secondsOf(to) <= this.reported.to;
   }
 }
 
