@@ -1,5 +1,9 @@
-/** Policies for tests, of which only what matters is written down. */
+/** Builds policies for tests: a test names only the fields that matter to it. */
+import { readConfig } from '../../src/config/config.js';
 import type { Condition, EvaluateRequest, PolicyContent, Rule } from '../../src/policy/engine/policy.dto.js';
+
+/** The limits of the default settings. */
+export const LIMITS = readConfig({}).policyLimits;
 
 export type RuleSketch = Partial<Rule> & { rule_id: string };
 export type PolicySketch = Partial<Omit<PolicyContent, 'rules'>> & { rules?: RuleSketch[] };

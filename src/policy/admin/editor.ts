@@ -10,7 +10,7 @@ import { type Fault, faulty } from '../../shared/errors.js';
 import { expectVersion } from '../../shared/expect-version.js';
 import { inSlices } from '../../shared/time-slices.js';
 import { type IdempotencyKey, type Page, Store } from '../../storage/store.js';
-import { checkInSlices, checkPolicyInSlices, checkRule, type Limits } from '../engine/check.js';
+import { checkInSlices, checkPolicyInSlices, checkRule, type Limits, tooManyRules } from '../engine/check.js';
 import { difference, isUnchanged } from '../engine/difference.js';
 import { contentOf, type PolicyInput, type RuleInput, ruleOf, sameIds } from '../engine/normalize.js';
 import type { Policy, PolicyContent, Rule } from '../engine/policy.dto.js';
@@ -243,7 +243,7 @@ export class PolicyEditor {
       const olds = await Promise.all(contents.map(({ policy_id }) => book.find(policy_id)));
       const plan = await inSlices(planOf(contents, olds, others));
       const rules = book.rulesBesides(...removed, ...olds) + rulesIn(contents);
-      if (rules > this.limits.rules) refuse([tooManyRules(rules, this.limits.rules)]);
+      if (rules > this.limits.rules) refuse([tooManyRules('/policies', rules, this.limits.rules)]);
       if (dryRun) return { plan, revision: book.revision };
       for (const policy of removed) await book.remove(policy, by);
       for (const [i, content] of contents.entries()) {
@@ -360,11 +360,6 @@ function sameId(sent: unknown, id: string, field: string): void {
   if (sent === undefined || sent === id) return;
   const detail = `must be ${id}, as in the path, or left out: an id does not change`;
   throw faulty([{ pointer: `/${field}`, detail, code: 'fixed_id' }]);
-}
-
-function tooManyRules(count: number, most: number): Fault {
-  const detail = `must be at most ${most} rules in all policies together; there would be ${count}`;
-  return { pointer: '/policies', detail, code: 'too_many_rules_in_all' };
 }
 
 function refuse(faults: Fault[]): void {

@@ -4,9 +4,9 @@ import { CONFIG, type Config } from '../../config/config.js';
 import { BodyOf, Problems } from '../../http/request.js';
 import { Access, Public } from '../../security/access.decorator.js';
 import { nowSeconds } from '../../shared/clock.js';
-import { faulty } from '../../shared/errors.js';
+import { type Fault, faulty } from '../../shared/errors.js';
+import { MAX_FAULTS, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { inSlices } from '../../shared/time-slices.js';
-import { requestFaults } from '../engine/batch-checks.js';
 import { checkInSlices } from '../engine/check.js';
 import { DEFAULT_POLICIES } from '../engine/defaults.js';
 import { contentOf, type PolicyInput, sameIds } from '../engine/normalize.js';
@@ -26,6 +26,8 @@ import {
 } from './routes.dto.js';
 
 const MAX_MIB = 4;
+const MAX_REQUESTS = 1000;
+const REQUEST = shapeOf(EvaluateRequest);
 /** Of what the routes of this domain answer. */
 const VERSION = '1.0.0';
 
@@ -106,7 +108,7 @@ export class PolicyController {
     @Body() { evaluations }: EvaluateBatch,
     @Query() { min_revision }: BatchQuery,
   ): Promise<DecisionList> {
-    const faults = requestFaults(evaluations);
+    const faults = batchFaults(evaluations);
     if (faults.length > 0) throw faulty(faults);
     if (min_revision !== undefined) await this.policy.atLeast(min_revision);
     return { decisions: await this.policy.evaluateAll(evaluations) };
@@ -141,4 +143,18 @@ export class PolicyController {
     if (same.length > 0) throw faulty(same);
     return drafts;
   }
+}
+
+/** The input guard does not check the members of a list; this does, without a copy of each request. */
+function batchFaults(requests: readonly unknown[]): Fault[] {
+  if (requests.length === 0 || requests.length > MAX_REQUESTS) {
+    const detail = `must be a list of 1 to ${MAX_REQUESTS} requests`;
+    return [{ pointer: '/evaluations', detail, code: 'list' }];
+  }
+  const faults: Fault[] = [];
+  for (const [i, request] of requests.entries()) {
+    if (faults.length >= MAX_FAULTS) break;
+    shapeFaults(REQUEST, request, `/evaluations/${i}`, faults);
+  }
+  return faults;
 }

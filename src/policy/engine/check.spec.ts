@@ -1,5 +1,5 @@
 /** That what cannot be evaluated cannot be written, and that everything wrong is named at once. */
-import { conditionOf, policyOf } from '../../../test/support/policies.js';
+import { conditionOf, LIMITS, policyOf } from '../../../test/support/policies.js';
 import { checkInSlices, checkPolicy, checkRule } from './check.js';
 import { DEFAULT_POLICIES } from './defaults.js';
 import { contentOf } from './normalize.js';
@@ -9,17 +9,17 @@ import { unreachableRules } from './unreachable-rules.js';
 const GOOD = { name: 'Rule', effect: 'allow' };
 
 function codes(policy: unknown): string[] {
-  return checkPolicy(policy).map(({ pointer, code }) => `${pointer} ${code}`);
+  return checkPolicy(policy, { limits: LIMITS }).map(({ pointer, code }) => `${pointer} ${code}`);
 }
 
 function codesOf(field: string, operator: string, value: unknown): string[] {
-  return checkRule({ ...GOOD, conditions: [{ field, operator, value }] }).map(
+  return checkRule({ ...GOOD, conditions: [{ field, operator, value }] }, { limits: LIMITS }).map(
     ({ pointer, code }) => `${pointer} ${code}`,
   );
 }
 
 function all(policies: unknown[]): string[] {
-  const slices = checkInSlices(policies);
+  const slices = checkInSlices(policies, { limits: LIMITS });
   for (;;) {
     const { done, value } = slices.next();
     if (done) return value.map(({ pointer, code }) => `${pointer} ${code}`);
@@ -34,10 +34,10 @@ function nested(depth: number): unknown {
 
 describe('checking a policy', () => {
   it('has nothing against the default policies, nor against one as short as can be', () => {
-    expect(DEFAULT_POLICIES.flatMap((policy) => checkPolicy(policy))).toEqual([]);
+    expect(DEFAULT_POLICIES.flatMap((policy) => checkPolicy(policy, { limits: LIMITS }))).toEqual([]);
     expect(unreachableRules(DEFAULT_POLICIES)).toEqual([]);
-    expect(checkPolicy({ name: 'Empty' })).toEqual([]);
-    expect(checkPolicy(policyOf({ rules: [{ rule_id: 'r' }] }))).toEqual([]);
+    expect(checkPolicy({ name: 'Empty' }, { limits: LIMITS })).toEqual([]);
+    expect(checkPolicy(policyOf({ rules: [{ rule_id: 'r' }] }), { limits: LIMITS })).toEqual([]);
   });
 
   it('names every fault at once, each at its place', () => {
@@ -80,7 +80,7 @@ describe('checking a policy', () => {
   });
 
   it('says what to do about a fault', () => {
-    expect(checkRule({ ...GOOD, effect: 'permit' }, { pointer: '/rule' })).toEqual([
+    expect(checkRule({ ...GOOD, effect: 'permit' }, { limits: LIMITS, pointer: '/rule' })).toEqual([
       { pointer: '/rule/effect', code: 'one_of', detail: `must be one of ${EFFECTS.join(', ')}` },
     ]);
   });
@@ -237,7 +237,7 @@ describe('checking a policy', () => {
       },
     ],
   ])('refuses %s without looking into it', (_what, policy) => {
-    expect(checkPolicy(policy)).not.toEqual([]);
+    expect(checkPolicy(policy, { limits: LIMITS })).not.toEqual([]);
   });
 });
 
@@ -265,7 +265,7 @@ describe('what is left out of a policy', () => {
       enabled: true,
       metadata: {},
     });
-    expect(checkPolicy(content)).toEqual([]);
+    expect(checkPolicy(content, { limits: LIMITS })).toEqual([]);
   });
 
   it('is filled in with ids that nobody has and that are not too long', () => {

@@ -1,16 +1,17 @@
 /**
- * Policies are checked when they are written, so that none has to fail when it is asked. Every fault is named at once, up to
- * a number that nobody reads to the end; what is hostile is refused before it is looked into.
+ * Checks policies before they are stored, so that a stored policy can always be evaluated. It reports all faults at once,
+ * up to `MAX_FAULTS`. It checks sizes first, so that it rejects a hostile body before the body costs time.
  */
 import type { Fault } from '../../shared/errors.js';
-import { checksOf, type FieldCheck } from '../../shared/fields.js';
-import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../../shared/shapes.js';
+import { checksOf } from '../../shared/fields.js';
+import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { atOnce } from '../../shared/time-slices.js';
 import { fieldOf } from './fields.js';
 import { testOf } from './operators.js';
 import { patternOf, weightOf } from './patterns.js';
 import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
 
+/** The limits that an operator can set; their defaults are in the settings. */
 export interface Limits {
   rules: number;
   rulesPerPolicy: number;
@@ -19,31 +20,33 @@ export interface Limits {
 }
 
 export interface CheckOptions {
-  limits?: Partial<Limits>;
-  /** How many rules there are already, in the policies that these do not replace. */
+  limits: Limits;
+  /** The number of stored rules that this write does not replace. */
   otherRules?: number;
-  /** Where what is checked stands in the body. */
+  /** The place of the checked value in the body. */
   pointer?: string;
 }
 
-const LIMITS: Limits = { rules: 10_000, rulesPerPolicy: 1000, conditionsPerRule: 64, patternCharacters: 512 };
-/** Of all together: a replica reads them when it starts. */
+/** For the whole set: a replica reads all policies when it starts. */
 export const MAX_POLICIES = 2000;
-/** Policies without rules are checked so many at once. */
+/** The number of policies that are checked before the next yield; a policy without rules yields nowhere else. */
 const POLICIES_PER_SLICE = 32;
-/** As a machine a pattern is as large as all that it repeats; one of this size takes a millisecond to make. */
+/** A pattern of this weight takes about a millisecond to compile. */
 const MAX_PATTERN_WEIGHT = 2000;
 
-type Class = abstract new (...args: never[]) => object;
+/** A caller may omit fields that have a default, and may send back the fields that the service adds. */
+const POLICY = shapeOf(PolicyContent, {
+  required: ['name'],
+  others: [...checksOf(Policy).map(({ name }) => name), 'rules'],
+});
+const RULE = shapeOf(Rule, { required: ['name', 'effect'], others: ['conditions'] });
+const CONDITION = shapeOf(Condition, { required: ['field', 'operator', 'value'] });
 
-/** What every fault was found in, and how many there may still be. */
+/** The faults found so far, and the limits. */
 class Check {
   readonly faults: Fault[] = [];
-  readonly limits: Limits;
 
-  constructor({ limits = {} }: CheckOptions) {
-    this.limits = { ...LIMITS, ...limits };
-  }
+  constructor(readonly limits: Limits) {}
 
   get isFull(): boolean {
     return this.faults.length >= MAX_FAULTS;
@@ -54,47 +57,37 @@ class Check {
   }
 }
 
-const SHAPES = {
-  policy: shapeOf(PolicyContent, ['name'], [...checksOf(Policy).map(({ name }) => name), 'rules']),
-  rule: shapeOf(Rule, ['name', 'effect'], ['conditions']),
-  condition: shapeOf(Condition, ['field', 'operator', 'value'], []),
-};
-
-/** @returns all that is wrong with a policy as somebody sent it */
-export function checkPolicy(policy: unknown, options: CheckOptions = {}): Fault[] {
+export function checkPolicy(policy: unknown, options: CheckOptions): Fault[] {
   return atOnce(checkPolicyInSlices(policy, options));
 }
 
-/** The same in steps, for who has other things to do meanwhile. */
+/** Checks one policy in slices, so that a large one does not block the event loop. */
 export function* checkPolicyInSlices(
   policy: unknown,
-  options: CheckOptions = {},
+  { limits, otherRules = 0, pointer = '' }: CheckOptions,
 ): Generator<void, Fault[], void> {
-  const check = new Check(options);
-  yield* policyFaults(check, policy, options.pointer ?? '');
-  const rules = rulesOf(policy).length + (options.otherRules ?? 0);
-  if (rules > check.limits.rules) tooManyRules(check, `${options.pointer ?? ''}/rules`, rules);
+  const check = new Check(limits);
+  yield* policyFaults(check, policy, pointer);
+  const rules = rulesOf(policy).length + otherRules;
+  if (rules > limits.rules && !check.isFull)
+    check.faults.push(tooManyRules(`${pointer}/rules`, rules, limits.rules));
   return check.faults;
 }
 
-export function checkRule(rule: unknown, options: CheckOptions = {}): Fault[] {
-  const check = new Check(options);
-  ruleFaults(check, rule, options.pointer ?? '');
+export function checkRule(rule: unknown, { limits, pointer = '' }: CheckOptions): Fault[] {
+  const check = new Check(limits);
+  ruleFaults(check, rule, pointer);
   return check.faults;
 }
 
-/** Of many policies at once, in steps as well. */
+/** Checks many policies as one set, in slices. */
 export function* checkInSlices(
   policies: readonly unknown[],
-  options: CheckOptions = {},
+  { limits, otherRules = 0, pointer = '' }: CheckOptions,
 ): Generator<void, Fault[], void> {
-  const check = new Check(options);
-  const pointer = options.pointer ?? '';
-  const rules = policies.reduce<number>(
-    (sum, policy) => sum + rulesOf(policy).length,
-    options.otherRules ?? 0,
-  );
-  if (rules > check.limits.rules) tooManyRules(check, pointer, rules);
+  const check = new Check(limits);
+  const rules = policies.reduce<number>((sum, policy) => sum + rulesOf(policy).length, otherRules);
+  if (rules > limits.rules) check.faults.push(tooManyRules(pointer, rules, limits.rules));
   if (policies.length > MAX_POLICIES) {
     const detail = `must be at most ${MAX_POLICIES} policies; there are ${policies.length}`;
     check.add(pointer, 'too_many_policies', detail);
@@ -103,7 +96,7 @@ export function* checkInSlices(
   const ids = new Set<unknown>();
   for (const [i, policy] of policies.entries()) {
     if (i % POLICIES_PER_SLICE === 0) yield;
-    if (check.isFull || rules > check.limits.rules) break;
+    if (check.isFull || rules > limits.rules) break;
     const at = `${pointer}/${i}`;
     const id = membersOf(policy)?.policy_id;
     if (id !== undefined && ids.has(id)) duplicate(check, `${at}/policy_id`, 'policy');
@@ -113,8 +106,14 @@ export function* checkInSlices(
   return check.faults;
 }
 
+/** The fault of a write after which all policies together would have too many rules. */
+export function tooManyRules(pointer: string, count: number, most: number): Fault {
+  const detail = `must leave at most ${most} rules in all policies together; there would be ${count}`;
+  return { pointer, detail, code: 'too_many_rules_in_all' };
+}
+
 function* policyFaults(check: Check, policy: unknown, pointer: string): Generator<void, void, void> {
-  if (!shapeFaults(check, SHAPES.policy, policy, pointer)) return;
+  if (!shapeFaults(POLICY, policy, pointer, check.faults)) return;
   const { rules = [] } = policy;
   if (!Array.isArray(rules)) {
     check.add(`${pointer}/rules`, 'list', 'must be a list of rules');
@@ -139,7 +138,7 @@ function* policyFaults(check: Check, policy: unknown, pointer: string): Generato
 }
 
 function ruleFaults(check: Check, rule: unknown, pointer: string): void {
-  if (!shapeFaults(check, SHAPES.rule, rule, pointer)) return;
+  if (!shapeFaults(RULE, rule, pointer, check.faults)) return;
   const { conditions = [] } = rule;
   const { conditionsPerRule } = check.limits;
   const at = `${pointer}/conditions`;
@@ -157,11 +156,11 @@ function ruleFaults(check: Check, rule: unknown, pointer: string): void {
 
 function conditionFaults(check: Check, condition: unknown, pointer: string): void {
   const before = check.faults.length;
-  if (!shapeFaults(check, SHAPES.condition, condition, pointer)) return;
+  if (!shapeFaults(CONDITION, condition, pointer, check.faults)) return;
   const { field, operator, value } = condition as unknown as Condition;
   if (typeof field === 'string' && !fieldOf(field)) {
     const detail =
-      'must be agent_id, agent_role, action, resource, environment.<path> or params.<path>, and no path into a prototype';
+      'must be agent_id, agent_role, action, resource, environment.<path> or params.<path>; a path must not contain __proto__, constructor or prototype';
     check.add(`${pointer}/field`, 'unknown_field_name', detail);
   }
   if (check.faults.length > before) return;
@@ -176,8 +175,8 @@ function conditionFaults(check: Check, condition: unknown, pointer: string): voi
     check.add(at, 'wrong_type', `can never match: ${(error as Error).message}`);
     return;
   }
-  const useless = uselessFor(operator, value, fieldOf(field)?.name.includes('.') === false);
-  if (useless !== undefined) check.add(at, 'wrong_type', `can never match: ${useless}`);
+  const reason = whyNeverTrue(operator, value, fieldOf(field)?.name.includes('.') === false);
+  if (reason !== undefined) check.add(at, 'wrong_type', `can never match: ${reason}`);
 }
 
 function patternFaults(check: Check, pattern: string, pointer: string): void {
@@ -188,7 +187,9 @@ function patternFaults(check: Check, pattern: string, pointer: string): void {
     return;
   }
   if (weightOf(pattern) > MAX_PATTERN_WEIGHT) {
-    check.add(pointer, 'pattern_too_large', 'must repeat less: all repetitions together are too many');
+    const detail =
+      'must be a smaller pattern: its repetitions, multiplied out, are too large; use smaller counts';
+    check.add(pointer, 'pattern_too_large', detail);
     return;
   }
   try {
@@ -198,42 +199,23 @@ function patternFaults(check: Check, pattern: string, pointer: string): void {
   }
 }
 
-/** Why no field of the request can ever fit the value, or undefined. Agent, role, action and resource are always text. */
-function uselessFor(operator: Operator, value: unknown, isText: boolean): string | undefined {
+/**
+ * Why the condition is false for every possible request; `undefined` where it can be true.
+ * @param isText whether the field always holds text, as agent, role, action and resource do
+ */
+function whyNeverTrue(operator: Operator, value: unknown, isText: boolean): string | undefined {
   if (['>', '<', '>=', '<='].includes(operator)) {
     if (isText && typeof value !== 'string') return 'this field is text and can only be compared with text';
-    if (typeof value !== 'string' && typeof value !== 'number') return 'only numbers and texts have an order';
+    if (typeof value !== 'string' && typeof value !== 'number')
+      return `${operator} can only compare numbers or texts`;
   }
   if (!isText) return undefined;
   if ((operator === '==' || operator === 'contains') && typeof value !== 'string')
-    return 'this field is text and its value must be, too';
+    return 'this field is text, so the value must be text';
   const members: unknown[] = Array.isArray(value) ? value : [''];
   if (operator === 'in' && members.length > 0 && !members.some((member) => typeof member === 'string'))
-    return 'this field is text, and no member of the list is';
+    return 'this field is text, so the list must contain text';
   return undefined;
-}
-
-interface Shape {
-  fields: readonly FieldCheck[];
-  known: ReadonlySet<string>;
-}
-
-/** Who writes may leave out more than who reads will find. */
-function shapeOf(type: Class, required: string[], more: string[]): Shape {
-  const fields = checksOf(type).map((field) => ({ ...field, required: required.includes(field.name) }));
-  return { fields, known: new Set([...fields.map(({ name }) => name), ...more]) };
-}
-
-/** @returns whether it is an object at all, whatever is wrong with its members */
-function shapeFaults(check: Check, { fields, known }: Shape, value: unknown, at: string): value is Members {
-  const members = membersOf(value);
-  if (!members) {
-    check.add(at, 'object', 'must be a JSON object');
-    return false;
-  }
-  unknownFaults(members, known, at, check.faults);
-  fieldFaults(members, fields, at, check.faults);
-  return true;
 }
 
 function rulesOf(policy: unknown): readonly unknown[] {
@@ -242,10 +224,5 @@ function rulesOf(policy: unknown): readonly unknown[] {
 }
 
 function duplicate(check: Check, pointer: string, what: string): void {
-  check.add(pointer, 'duplicate_id', `must be another: this is also the id of an earlier ${what}`);
-}
-
-function tooManyRules(check: Check, pointer: string, count: number): void {
-  const detail = `must be at most ${check.limits.rules} rules in all policies together; there would be ${count}`;
-  check.add(pointer, 'too_many_rules_in_all', detail);
+  check.add(pointer, 'duplicate_id', `must be unique: an earlier ${what} has the same id`);
 }

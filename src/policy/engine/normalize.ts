@@ -1,5 +1,6 @@
-/** What people may leave out of a policy, and what it then is. */
+/** Completes policies as callers send them: defaults for missing fields, and ids made from names. */
 import { type Fault, faulty, pointerTo } from '../../shared/errors.js';
+import { MAX_FAULTS } from '../../shared/shapes.js';
 import type { PolicyContent, Rule } from './policy.dto.js';
 
 export type RuleInput = Partial<Rule> & Pick<Rule, 'name' | 'effect'>;
@@ -7,14 +8,13 @@ export type PolicyInput = Partial<Omit<PolicyContent, 'rules'>> &
   Pick<PolicyContent, 'name'> & { rules?: RuleInput[] };
 
 const MAX_ID = 64;
-const MAX_FAULTS = 50;
 
-/** The policies of a body, which is nothing but a list of them under this name; what they are worth is not looked at. */
+/** The list `policies` of an import body. It may be the only field; the policies themselves are checked later. */
 export function policiesIn(body: unknown): unknown[] {
   const { policies, ...others } = (body ?? {}) as { policies?: unknown };
   const faults: Fault[] = Object.keys(Array.isArray(body) ? [] : others).map((name) => ({
     pointer: pointerTo(name),
-    detail: 'is not known here; known is policies',
+    detail: 'is not a field of an import; its only field is policies',
     code: 'unknown_field',
   }));
   if (!Array.isArray(policies)) {
@@ -25,28 +25,28 @@ export function policiesIn(body: unknown): unknown[] {
   return policies as unknown[];
 }
 
-/** @param input without faults */
+/** @param input a checked policy */
 export function contentOf(input: PolicyInput): PolicyContent {
-  const taken = new Set(input.rules?.map(({ rule_id }) => rule_id));
+  const usedIds = new Set(input.rules?.map(({ rule_id }) => rule_id));
   return {
     policy_id: input.policy_id ?? idFrom(input.name),
     name: input.name,
     version: input.version ?? '1.0.0',
     description: input.description ?? '',
-    rules: (input.rules ?? []).map((rule) => ruleOf(rule, taken)),
+    rules: (input.rules ?? []).map((rule) => ruleOf(rule, usedIds)),
     default_effect: input.default_effect ?? 'deny',
     enabled: input.enabled ?? true,
     metadata: input.metadata ?? {},
   };
 }
 
-/** Two names may make one id where none was given. */
+/** Faults of policies that have the same id. It can happen only when an id is made from a name: given ids are checked before. */
 export function sameIds(contents: readonly PolicyContent[], pointer: string): Fault[] {
   const seen = new Set<string>();
   const faults: Fault[] = [];
   for (const [i, { policy_id }] of contents.entries()) {
     if (seen.has(policy_id) && faults.length < MAX_FAULTS) {
-      const detail = `must be given: the name makes ${policy_id}, which is also the id of another policy`;
+      const detail = `must be given: the name becomes the id ${policy_id}, which another policy has`;
       faults.push({ pointer: `${pointer}/${i}/policy_id`, detail, code: 'duplicate_id' });
     }
     seen.add(policy_id);
@@ -54,10 +54,10 @@ export function sameIds(contents: readonly PolicyContent[], pointer: string): Fa
   return faults;
 }
 
-/** @param taken the rule ids of its policy, to which its own is added */
-export function ruleOf(input: RuleInput, taken: Set<string | undefined>): Rule {
-  const rule_id = input.rule_id ?? freeId(idFrom(input.name), taken);
-  taken.add(rule_id);
+/** @param usedIds the rule ids of the policy; the id of the new rule is added */
+export function ruleOf(input: RuleInput, usedIds: Set<string | undefined>): Rule {
+  const rule_id = input.rule_id ?? freeId(idFrom(input.name), usedIds);
+  usedIds.add(rule_id);
   return {
     rule_id,
     name: input.name,
@@ -70,17 +70,17 @@ export function ruleOf(input: RuleInput, taken: Set<string | undefined>): Rule {
   };
 }
 
-/** A name without what an id cannot have; a name of which nothing is left has a plain word in its place. */
+/** Replaces all characters that an id must not have. A name without any allowed character becomes `unnamed`. */
 function idFrom(name: string): string {
   const plain = name.normalize('NFKD').replace(/\p{M}/gu, '').toLowerCase();
   const id = plain.replace(/[^a-z0-9-]+/g, '_').replace(/^_+|_+$/g, '');
   return id.slice(0, MAX_ID) || 'unnamed';
 }
 
-function freeId(id: string, taken: Set<string | undefined>): string {
-  if (!taken.has(id)) return id;
+function freeId(id: string, usedIds: Set<string | undefined>): string {
+  if (!usedIds.has(id)) return id;
   for (let i = 2; ; i++) {
     const other = `${id.slice(0, MAX_ID - String(i).length - 1)}_${i}`;
-    if (!taken.has(other)) return other;
+    if (!usedIds.has(other)) return other;
   }
 }
