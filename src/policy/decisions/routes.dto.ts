@@ -139,7 +139,8 @@ export class WriteWarning {
 
   @Text({
     max: 1024,
-    example: "can never decide: rule 'deny_all' of policy 'p' comes first and matches whenever this one does",
+    example:
+      "can never decide: rule 'deny_all' of policy 'p' decides first and matches whenever this rule does",
   })
   detail!: string;
 

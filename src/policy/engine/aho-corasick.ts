@@ -1,15 +1,16 @@
 /**
- * Finds which of many texts a text contains, in one pass over it: the automaton of Aho and Corasick. Each state stands for
- * the longest end of what was read that begins one of the texts.
+ * Finds which of many parts a text contains, in one pass over the text: the automaton of Aho and Corasick. A state is the
+ * longest suffix of the text read so far that is a prefix of a part.
  */
 export class PartFinder<Value> {
-  /** Most states have one way on; a map for each of them would take more room than all the rest. */
+  /** The first transition of each state. Most states have only one, so a map for each state would waste memory. */
   private readonly unit: number[] = [-1];
   private readonly next: number[] = [0];
+  /** The further transitions. */
   private readonly branches: (Map<number, number> | undefined)[] = [undefined];
-  /** The state of the longest proper end that also begins a text. */
+  /** The state to continue with if no transition fits: the longest proper suffix that is also a prefix of a part. */
   private readonly fallback: number[] = [0];
-  /** What is found in a state: its own text, and the nearest state down the fallbacks in which one is found. */
+  /** The value of the part that ends in a state, and the next state along the fallbacks in which a part ends. */
   private readonly found: (Value | undefined)[] = [undefined];
   private readonly alsoFound: number[] = [0];
 
@@ -18,7 +19,7 @@ export class PartFinder<Value> {
     this.link();
   }
 
-  /** Calls back for each of the parts, as often as it stands in the text. */
+  /** Calls `each` for every occurrence of every part. */
   find(text: string, each: (value: Value) => void): void {
     let state = 0;
     for (let i = 0; i < text.length; i++) {
@@ -68,16 +69,16 @@ export class PartFinder<Value> {
     return to;
   }
 
-  private *ways(state: number): Iterable<[number, number]> {
+  private *transitions(state: number): Iterable<[number, number]> {
     if (this.unit[state] !== -1) yield [this.unit[state], this.next[state]];
     yield* this.branches[state] ?? [];
   }
 
-  /** Breadth first, so that the fallback of a state, which is shorter, is linked before it. */
+  /** Breadth first: the fallback of a state is shorter, so it is linked before the state. */
   private link(): void {
-    const queue = Array.from(this.ways(0), ([, to]) => to);
+    const queue = Array.from(this.transitions(0), ([, to]) => to);
     for (const state of queue) {
-      for (const [unit, to] of this.ways(state)) {
+      for (const [unit, to] of this.transitions(state)) {
         queue.push(to);
         this.fallback[to] = this.step(this.fallback[state], unit);
         const fallback = this.fallback[to];

@@ -321,7 +321,8 @@ describe('a rule that can never be reached', () => {
       {
         pointer: '/rules/0',
         code: 'unreachable_rule',
-        detail: "can never decide: rule 'high' of policy 'a' comes first and matches whenever this one does",
+        detail:
+          "can never decide: rule 'high' of policy 'a' decides first and matches whenever this rule does",
       },
     ]);
   });

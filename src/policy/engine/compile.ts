@@ -1,4 +1,4 @@
-/** Makes a snapshot of the policies, compiling only what is not in the one before. */
+/** Compiles policies into a snapshot. It reuses the compiled policies of the previous snapshot that have not changed. */
 import { atOnce } from '../../shared/time-slices.js';
 import { type Pattern, patternOf } from './patterns.js';
 import { byPrecedence, type CompiledRule, compileRule } from './rules.js';
@@ -6,39 +6,39 @@ import { type Compilable, Snapshot, type Unit } from './snapshot.js';
 import { fallbackVerdict } from './verdicts.js';
 
 export interface CompileOptions {
-  /** What is unchanged since is taken over. */
+  /** Its unchanged policies are reused. */
   previous?: Snapshot;
-  /** Of the whole set of policies. */
+  /** The revision of the set of policies. */
   revision?: number;
-  /** How many kinds of actions and roles, and pairs of them, are remembered at once. */
-  remembered?: number;
+  /** The most classes of actions and roles, and pairs of them, that the snapshot caches. */
+  cacheSize?: number;
 }
 
-const REMEMBERED = 65_536;
-/** What is done between two yields: well under a millisecond without patterns, a few with the dearest. */
+const CACHE_SIZE = 65_536;
+/** The rules between two yields: well under a millisecond without patterns, a few milliseconds with the largest. */
 const RULES_PER_SLICE = 32;
 
 export function compile(policies: Iterable<Compilable>, options: CompileOptions = {}): Snapshot {
   return atOnce(compileInSlices(policies, options));
 }
 
-/** The same in steps, for who has other things to do meanwhile; the snapshot in use stays as it is until this returns. */
+/** Compiles in slices, so that decisions go on. The previous snapshot stays valid. */
 export function* compileInSlices(
   policies: Iterable<Compilable>,
-  { previous, revision = 0, remembered = REMEMBERED }: CompileOptions = {},
+  { previous, revision = 0, cacheSize = CACHE_SIZE }: CompileOptions = {},
 ): Generator<void, Snapshot, void> {
-  const patterns = remembering(patternOf);
+  const patterns = cached(patternOf);
   const units = new Map<string, Unit>();
   for (const policy of policies) {
-    const before = previous?.units.get(policy.policy_id);
-    const unchanged = before !== undefined && isSame(before.policy, policy);
-    units.set(policy.policy_id, unchanged ? before : yield* compilePolicy(policy, patterns));
+    const old = previous?.units.get(policy.policy_id);
+    const isUnchanged = old !== undefined && isSame(old.policy, policy);
+    units.set(policy.policy_id, isUnchanged ? old : yield* compilePolicy(policy, patterns));
   }
   yield;
   const rules = inOrder(units, previous);
   yield;
   const fallback = fallbackVerdict([...units.values()].map(({ policy }) => policy));
-  return yield* Snapshot.build({ revision, units, rules, fallback, remembered });
+  return yield* Snapshot.build({ revision, units, rules, fallback, cacheSize });
 }
 
 function* compilePolicy(
@@ -51,11 +51,11 @@ function* compilePolicy(
     if (i % RULES_PER_SLICE === 0) yield;
     rules.push(compileRule(policy, rule, patterns));
   }
-  // Whole runs that are in order are merged much faster than rules in any order are sorted.
+  // Sorted here, because the final sort is much faster when each policy is in order already.
   return { policy, rules: rules.sort(byPrecedence) };
 }
 
-/** A policy that was deleted and made anew may have the revision of the old one, but not its times. */
+/** Compares the times too: a policy that was deleted and created again may have the same revision, but not the same times. */
 function isSame(one: Compilable, other: Compilable): boolean {
   if (one === other) return true;
   return (
@@ -66,7 +66,7 @@ function isSame(one: Compilable, other: Compilable): boolean {
   );
 }
 
-/** Sorting what is nearly sorted is fast: the rules that were there before keep their order. */
+/** Keeps the order of the previous rules: sorting an almost sorted list is fast. */
 function inOrder(units: ReadonlyMap<string, Unit>, previous: Snapshot | undefined): CompiledRule[] {
   const rules: CompiledRule[] = [];
   const kept = new Set<Unit>();
@@ -82,11 +82,11 @@ function inOrder(units: ReadonlyMap<string, Unit>, previous: Snapshot | undefine
   return rules.sort(byPrecedence);
 }
 
-function remembering(make: (source: string) => Pattern): (source: string) => Pattern {
-  const made = new Map<string, Pattern>();
+function cached(make: (source: string) => Pattern): (source: string) => Pattern {
+  const cache = new Map<string, Pattern>();
   return (source) => {
-    const pattern = made.get(source) ?? make(source);
-    made.set(source, pattern);
+    const pattern = cache.get(source) ?? make(source);
+    cache.set(source, pattern);
     return pattern;
   };
 }

@@ -129,7 +129,7 @@ function comparable({ errors, ...verdict }: Verdict): object {
 
 function agrees(set: PolicyContent[], asked: EvaluateRequest[], options?: CompileOptions): void {
   const snapshot = compile(set, options);
-  // Twice, since what is remembered from the first time answers the second.
+  // Twice: the second time the caches answer.
   for (const one of [...asked, ...asked])
     expect(comparable(decide(snapshot, one))).toEqual(comparable(decideNaively(set, one)));
 }
@@ -177,13 +177,13 @@ describe('the engine', () => {
   });
 
   it('answers the same however little it remembers', () => {
-    const remembered = fc.integer({ min: 0, max: 4 });
+    const cacheSize = fc.integer({ min: 0, max: 4 });
     fc.assert(
       fc.property(
         policies(30),
         fc.array(request, { minLength: 1, maxLength: 20 }),
-        remembered,
-        (set, asked, limit) => agrees(set, asked, { remembered: limit }),
+        cacheSize,
+        (set, requests, limit) => agrees(set, requests, { cacheSize: limit }),
       ),
       { numRuns: FEWER_RUNS },
     );

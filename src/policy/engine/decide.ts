@@ -1,4 +1,4 @@
-/** May this agent do this? Pure and in memory; whatever goes wrong on the way, nothing is allowed by it. */
+/** Decides one request. It is pure and works in memory. An error in a rule never allows anything: it can only deny. */
 import type { EvaluateRequest, Verdict } from './policy.dto.js';
 import { type CompiledRule, conditionsOf } from './rules.js';
 import type { Snapshot } from './snapshot.js';
@@ -9,14 +9,17 @@ export function decide(snapshot: Snapshot, request: EvaluateRequest): Verdict {
   try {
     rank = snapshot.first(request);
   } catch {
-    // Some condition cannot be evaluated for this request. Which one it is, and whether it matters, is found one by one.
+    // A condition cannot be evaluated for this request. The slow way finds out which one, and whether it matters.
     return decideCarefully(snapshot, request, snapshot.rules.keys(), snapshot.rules.length);
   }
   if (snapshot.broken.length > 0) return decideCarefully(snapshot, request, snapshot.broken, rank);
   return rank === snapshot.rules.length ? snapshot.fallback : snapshot.rules[rank].verdict;
 }
 
-/** Holds the rules of these ranks against the request up to the one that decides anyway, minding those that break. */
+/**
+ * Tests the rules of these ranks one by one and collects their errors. A `deny` rule that cannot be evaluated denies.
+ * @param decided the rank of the rule that decides in any case; the search ends there
+ */
 function decideCarefully(
   snapshot: Snapshot,
   request: EvaluateRequest,
@@ -36,7 +39,7 @@ function decideCarefully(
   return errors.length === 0 ? verdict : withErrors(verdict, errors);
 }
 
-/** One condition that does not hold is enough: then it does not matter that another cannot be evaluated. */
+/** A condition that does not hold settles it: then an error in another condition does not matter. */
 function ruleHolds(rule: CompiledRule, request: EvaluateRequest): { holds: boolean; error?: string } {
   let error = rule.broken;
   for (const { test, read } of conditionsOf(rule)) {

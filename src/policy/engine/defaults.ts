@@ -1,7 +1,7 @@
-/** The policies that a new installation starts with. */
+/** The policies of a new installation. */
 import type { PolicyContent } from './policy.dto.js';
 
-/** An action one of whose parts, split at `.` `_` `:` `-`, is one of the words. */
+/** A pattern for actions that contain one of the words as a part; parts are separated by `.`, `_`, `:` or `-`. */
 function withPart(...words: string[]): string {
   return `(?s)(?:.*[._:-])?(?:${words.join('|')})(?:[._:-]|$)`;
 }

@@ -1,9 +1,9 @@
-/** What a write changed: field by field for the policy, and one fact for each rule that differs. */
+/** Compares two revisions of a policy: the changed fields, and one fact for each changed rule. */
 
 import { equal } from './operators.js';
 import type { PolicyContent, Rule } from './policy.dto.js';
 
-/** Old and new of each field that differs; of the rules how many there were. */
+/** The old and new value of each changed field. For `rules` it has the old and new count. */
 export type Changes = Record<string, object>;
 
 export type RuleFact = 'created' | 'updated' | 'deleted' | 'enabled' | 'disabled';
@@ -29,7 +29,7 @@ const RULE_FIELDS = [
   'enabled',
   'metadata',
 ] as const;
-/** What is larger is only said to be different: an event is no place for it, and the revision has it whole. */
+/** A larger value appears as `(large)`: events stay small, and the stored revision has the whole value. */
 const MAX_VALUE_CHARACTERS = 4096;
 
 export function difference(before: PolicyContent | null, after: PolicyContent | null): Difference {

@@ -81,24 +81,24 @@ describe('an explanation', () => {
       [{ rules: [{ rule_id: 'a' }, { rule_id: 'b', effect: 'deny' }] }],
     ],
     [
-      "Rule 'a' of policy 'p' decided: it has no conditions, and it comes before rule 'b' of policy 'p', which matches too: at the same priority and effect the first rule_id decides.",
+      "Rule 'a' of policy 'p' decided: it has no conditions, and it comes before rule 'b' of policy 'p', which matches too: at the same priority and effect the rule_id that sorts first decides.",
       [{ rules: [{ rule_id: 'b' }, { rule_id: 'a' }] }],
     ],
     [
-      "Rule 'z' of policy 'o' decided: it has no conditions, and it comes before rule 'a' of policy 'p', which matches too: at the same priority and effect the first policy_id decides.",
+      "Rule 'z' of policy 'o' decided: it has no conditions, and it comes before rule 'a' of policy 'p', which matches too: at the same priority and effect the policy_id that sorts first decides.",
       [{ rules: [{ rule_id: 'a' }] }, { policy_id: 'o', rules: [{ rule_id: 'z' }] }],
     ],
     [
-      "Rule 'd' of policy 'p' decided: it cannot be evaluated, and a deny rule then denies (there is no field 'x'), and no other rule matches.",
+      "Rule 'd' of policy 'p' decided: it cannot be evaluated, and a deny rule that cannot be evaluated denies (the field 'x' does not exist), and no other rule matches.",
       [{ rules: [{ rule_id: 'd', effect: 'deny', conditions: [conditionOf(['x', '==', 1])] }] }],
     ],
-    ['There is no enabled policy, and without one everything is denied.', [{ enabled: false }]],
+    ['No policy is enabled, and without an enabled policy everything is denied.', [{ enabled: false }]],
     [
-      "No policy has an enabled rule, so the most cautious default effect was applied: warn, of policy 'p'.",
+      "No policy has an enabled rule, so the most cautious default effect applies: warn, of policy 'p'.",
       [{ default_effect: 'warn' }, { policy_id: 'q', default_effect: 'allow' }],
     ],
     [
-      "No rule matches, so the most cautious default effect was applied: deny, of policy 'p'.",
+      "No rule matches, so the most cautious default effect applies: deny, of policy 'p'.",
       [{ rules: [{ ...readers, conditions: [conditionOf(['action', '==', 'write'])] }] }],
     ],
   ])('says why: %s', (why, policies) => {
@@ -112,7 +112,7 @@ describe('an explanation', () => {
     expect(rule).toMatchObject({
       verdict: 'error',
       decided: false,
-      conditions: [{ field: 'x', verdict: 'error', error: "there is no field 'x'" }],
+      conditions: [{ field: 'x', verdict: 'error', error: "the field 'x' does not exist" }],
     });
   });
 

@@ -1,4 +1,4 @@
-/** Why it was decided so: every rule held against the request, one after another, and nothing left out. */
+/** Explains a decision: it evaluates every rule and every condition, without the indexes that `decide` uses. */
 import { MASKED } from '../../shared/mask.js';
 import {
   type Condition,
@@ -11,13 +11,13 @@ import {
 import { type CompiledCondition, type CompiledRule, conditionsOf } from './rules.js';
 import type { Snapshot } from './snapshot.js';
 
-/** More rules than anybody reads, and about as many as an answer should carry. */
+/** More rules would make the answer too large. */
 const MAX_RULES = 1000;
 
 export interface ExplainOptions {
-  /** So many are listed; the near miss is sought among all. */
+  /** The most rules that are listed; the near miss may be any rule. */
   maxRules?: number;
-  /** The request as it may be shown: its values stand in the explanation. */
+  /** The request with secret values masked: the explanation shows its values. */
   shown?: EvaluateRequest;
 }
 
@@ -71,13 +71,13 @@ function explainCondition(
   compiled: CompiledCondition | undefined,
   request: EvaluateRequest,
   shown: EvaluateRequest,
-  broken = 'it is not a condition',
+  broken = 'this is not a condition',
 ): ExplainedCondition {
   const explained: ExplainedCondition = { field, operator, expected: value, verdict: 'error' };
   if (compiled === undefined) return { ...explained, error: broken };
   try {
     const actual = compiled.read(request);
-    // What stands above it may be masked as a whole, and it is still there.
+    // The mask may hide a whole object. The field is present all the same, so it is shown as masked.
     const visible = compiled.read(shown);
     if (actual !== undefined) explained.actual = visible === undefined ? MASKED : visible;
     explained.verdict = compiled.test(actual) ? 'holds' : 'fails';
@@ -92,7 +92,7 @@ function whyRule(winner: CompiledRule, next: CompiledRule | undefined): string {
   const count = winner.source.conditions.length;
   const matches =
     winner.broken !== undefined
-      ? `it cannot be evaluated, and a deny rule then denies (${winner.broken})`
+      ? `it cannot be evaluated, and a deny rule that cannot be evaluated denies (${winner.broken})`
       : count === 0
         ? 'it has no conditions'
         : count === 1
@@ -108,15 +108,16 @@ function whyBefore(one: CompiledRule, other: CompiledRule): string {
   if (one.effect !== other.effect)
     return `at the same priority ${one.effect} comes before ${other.effect} (${EFFECTS.join(', ')})`;
   return one.policyId === other.policyId
-    ? 'at the same priority and effect the first rule_id decides'
-    : 'at the same priority and effect the first policy_id decides';
+    ? 'at the same priority and effect the rule_id that sorts first decides'
+    : 'at the same priority and effect the policy_id that sorts first decides';
 }
 
 function whyDefault({ rules, fallback, units }: Snapshot): string {
   const enabled = [...units.values()].filter(({ policy }) => policy.enabled);
-  if (enabled.length === 0) return 'There is no enabled policy, and without one everything is denied.';
+  if (enabled.length === 0)
+    return 'No policy is enabled, and without an enabled policy everything is denied.';
   const none = rules.length === 0 ? 'No policy has an enabled rule' : 'No rule matches';
   const from = enabled.filter(({ policy }) => policy.default_effect === fallback.effect);
   const names = from.slice(0, 3).map(({ policy }) => `'${policy.policy_id}'`);
-  return `${none}, so the most cautious default effect was applied: ${fallback.effect}, of policy ${names.join(', ')}${from.length > 3 ? ' and others' : ''}.`;
+  return `${none}, so the most cautious default effect applies: ${fallback.effect}, of policy ${names.join(', ')}${from.length > 3 ? ' and others' : ''}.`;
 }

@@ -1,12 +1,12 @@
-/** Which fields a condition may name, and how each is read from a request. */
+/** The fields that a condition can name, and how each is read from a request. */
 import type { EvaluateRequest } from './policy.dto.js';
 
 export type Read = (request: EvaluateRequest) => unknown;
 
 export interface Field {
-  /** One name for all its spellings. */
+  /** The canonical name; aliases have the same one. */
   name: string;
-  /** `undefined` when the request does not have it. */
+  /** Returns `undefined` when the request does not have the field. */
   read: Read;
 }
 
@@ -22,17 +22,17 @@ const ROOTS: Record<string, 'environment' | 'params'> = {
   context: 'environment',
   params: 'params',
 };
-/** The ways from an object of a request into the objects of the language. */
-const NEVER = new Set(['__proto__', 'constructor', 'prototype']);
+/** A path must not lead from the request into JavaScript's own objects. */
+const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
 
-/** The field of that name, or undefined: there is no such field. */
+/** @returns `undefined` for a name that is not a field */
 export function fieldOf(name: unknown): Field | undefined {
   if (typeof name !== 'string') return undefined;
   const plain = Object.hasOwn(ALIASES, name) ? ALIASES[name] : name;
   if (Object.hasOwn(PLAIN, plain)) return PLAIN[plain];
   const [first, ...path] = name.split('.');
   if (!Object.hasOwn(ROOTS, first) || path.length === 0) return undefined;
-  if (path.some((step) => step === '' || NEVER.has(step))) return undefined;
+  if (path.some((step) => step === '' || FORBIDDEN.has(step))) return undefined;
   const root = ROOTS[first];
   return { name: `${root}.${path.join('.')}`, read: reader(root, path) };
 }
@@ -49,7 +49,7 @@ function reader(root: 'environment' | 'params', path: string[]): Read {
   };
 }
 
-/** A member that the object itself has. A list has its positions and nothing else: its length is not in the request. */
+/** Reads only own members. A list has only its positions: `length` is not part of the request. */
 function own(holder: unknown, step: string): unknown {
   if (typeof holder !== 'object' || holder === null || !Object.hasOwn(holder, step)) return undefined;
   if (Array.isArray(holder) && step === 'length') return undefined;

@@ -1,16 +1,16 @@
-/** What each operator asks of a field's value. A test is made once per condition and runs without looking at it again. */
+/** The operators. Each condition becomes one test function when it is compiled. */
 
 import type { Pattern } from './patterns.js';
 import type { Operator } from './policy.dto.js';
 
-/** Of the value of a field, which is `undefined` when the request does not have the field. */
+/** @param actual the value of the field; `undefined` when the request does not have the field */
 export type Test = (actual: unknown) => boolean;
 
 export type Scalar = string | number | boolean | null;
 
 type MakeTest = (value: unknown, patternOf: (source: string) => Pattern) => Test;
 
-/** Why an operator can do nothing with the value it was given. */
+/** Thrown when a condition can never be evaluated. */
 export class Unusable extends Error {}
 
 const MAKE: Record<Operator, MakeTest> = {
@@ -39,11 +39,11 @@ const MAKE: Record<Operator, MakeTest> = {
 
 /** @throws when the operator is unknown or cannot use the value */
 export function testOf(operator: string, value: unknown, patternOf: (source: string) => Pattern): Test {
-  if (!Object.hasOwn(MAKE, operator)) throw new Unusable(`there is no operator '${operator}'`);
+  if (!Object.hasOwn(MAKE, operator)) throw new Unusable(`the operator '${operator}' does not exist`);
   return MAKE[operator as Operator](value, patternOf);
 }
 
-/** What can be looked up in a map. NaN equals nothing, not even itself, and a map would find it. */
+/** Whether a `Map` or `Set` compares the value as `===` does. NaN is excluded: it is not equal to itself, but a map finds it. */
 export function isScalar(value: unknown): value is Scalar {
   return value === null || typeof value === 'string' || typeof value === 'boolean' || isNumber(value);
 }
@@ -52,7 +52,7 @@ function isNumber(value: unknown): boolean {
   return typeof value === 'number' && !Number.isNaN(value);
 }
 
-/** Deep and without coercion; the members of objects in any order. */
+/** Deep equality without coercion. The order of members does not matter. */
 export function equal(one: unknown, other: unknown): boolean {
   if (one === other) return true;
   if (typeof one !== 'object' || typeof other !== 'object' || one === null || other === null) return false;

@@ -1,25 +1,28 @@
-/** Patterns of `matches`: regular expressions anchored at the start of the text, in linear time whatever the pattern. */
+/**
+ * The patterns of `matches`: regular expressions that match at the start of a text. RE2 runs in linear time, so no pattern
+ * can be used to block the service.
+ */
 import { RE2JS } from 're2js';
 
 export interface Pattern {
   matches: (text: string) => boolean;
-  /** Every text that matches begins with it. */
+  /** Every matching text starts with it. */
   prefix: string;
-  /** Every text that begins with the prefix matches. */
+  /** Every text that starts with the prefix matches. */
   isPrefix: boolean;
 }
 
 const SPECIAL = new Set('\\.+*?()|[]{}^$');
 const REPEATS = new Set('*+?{');
 
-/** @throws when the pattern is not one */
+/** @throws when the pattern is not a regular expression of RE2 */
 export function patternOf(source: string): Pattern {
   const { text, rest } = literalStart(source);
-  // Most patterns in policies are a word, or a word and anything after it: they need no machine.
+  // Most patterns of policies are a plain word, or a word and anything after it: they need no regular expression.
   if (rest === '' || rest === '.*') return { matches: startsWith(text), prefix: text, isPrefix: true };
   if (rest === '$') return { matches: (other) => other === text, prefix: text, isPrefix: false };
-  const machine = compiled(source);
-  return { matches: (other) => machine.test(other), prefix: text, isPrefix: false };
+  const expression = compiled(source);
+  return { matches: (other) => expression.test(other), prefix: text, isPrefix: false };
 }
 
 function startsWith(prefix: string): (text: string) => boolean {
@@ -27,22 +30,22 @@ function startsWith(prefix: string): (text: string) => boolean {
 }
 
 /**
- * A pattern is put into a group to anchor all its alternatives. Alone it must be a pattern too, else `a)|(b` would escape
- * from the group; only a closing bracket can. One that is a pattern only alone has a quotation which would quote the end of
- * the group: `\Q` opens it, and nothing closes it.
+ * Puts the pattern into a group, so that the anchor applies to all its alternatives. A pattern with a closing bracket must
+ * also compile on its own; else `a)|(b` would end the group early and escape the anchor. If only the group fails to compile,
+ * the pattern has an open quotation `\Q` that includes the end of the group; then `\E` closes it.
  */
 function compiled(source: string): RE2JS {
   if (source.includes(')')) RE2JS.compile(source);
   try {
     return RE2JS.compile(`\\A(?:${source})`);
   } catch {
-    // What is wrong with the pattern is said about the pattern as it was written.
+    // If the pattern itself is wrong, this throws an error about the text that the author wrote.
     RE2JS.compile(source);
     return RE2JS.compile(`\\A(?:${source}\\E)`);
   }
 }
 
-/** The plain characters at the start of a pattern, and what follows them. Alternatives may begin with anything. */
+/** The plain characters at the start of a pattern, and the rest. A pattern with alternatives has no common start. */
 function literalStart(source: string): { text: string; rest: string } {
   if (source.includes('|') || !isWellFormed(source)) return { text: '', rest: source };
   let at = source.startsWith('^') ? 1 : 0;
@@ -50,7 +53,7 @@ function literalStart(source: string): { text: string; rest: string } {
   while (at < source.length) {
     const escaped = source[at] === '\\';
     const character = String.fromCodePoint(source.codePointAt(escaped ? at + 1 : at) ?? 0);
-    // A backslash before a letter or a digit is a class or an assertion; before anything else it is that character.
+    // A backslash before a special character means that character; before a letter or digit it is a class or an assertion.
     if (escaped ? !SPECIAL.has(character) : SPECIAL.has(character)) break;
     const next = at + (escaped ? 1 : 0) + character.length;
     if (REPEATS.has(source[next])) break;
@@ -66,23 +69,23 @@ function isWellFormed(text: string): boolean {
 
 const TOKENS =
   /\\[pP](?:\{[^}]*\}|.)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\{(\d+)(?:,(\d*))?\}|\(|\)|./gsu;
-/** A class of Unicode is a table of its own each time. */
+/** RE2 builds a table for each Unicode class. */
 const TABLE_WEIGHT = 20;
 
-/** About how many states the machine for a pattern has: what is repeated counts as often as it may occur. */
+/** An estimate of the compiled size of a pattern, without compiling it. A repetition counts as often as it may occur. */
 export function weightOf(source: string): number {
   const groups = [{ sum: 0, last: 0 }];
-  const put = (weight: number): void => {
+  const add = (weight: number): void => {
     const group = groups[groups.length - 1];
     group.sum += weight;
     group.last = weight;
   };
   for (const [token, least, most] of source.matchAll(TOKENS)) {
     if (token === '(') groups.push({ sum: 0, last: 0 });
-    else if (token === ')' && groups.length > 1) put(1 + (groups.pop()?.sum ?? 0));
+    else if (token === ')' && groups.length > 1) add(1 + (groups.pop()?.sum ?? 0));
     else if (least !== undefined)
       repeat(groups[groups.length - 1], Math.max(Number(least), Number(most || 0)));
-    else put(/\\[pP]/.test(token) ? TABLE_WEIGHT : 1);
+    else add(/\\[pP]/.test(token) ? TABLE_WEIGHT : 1);
   }
   return groups.reduce((sum, group) => sum + group.sum, 0);
 }

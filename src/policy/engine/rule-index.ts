@@ -1,9 +1,9 @@
 /**
- * Finds the first rule that matches among many without looking at most of them.
+ * Finds the first matching rule among many, without testing most of them.
  *
- * Rules are divided by what their conditions ask of one field: the values it must have, the start or a part of its text,
- * the side of a bound. A request is then only held against the rules that its own values lead to. What an index cannot
- * use is tried one rule after another, in order of precedence.
+ * An index groups rules by one condition on one field: its values, its prefix, a part of the text, or a bound. The value in
+ * the request then leads to the few rules that can match. Rules that fit no index are tested one by one, in order of
+ * precedence.
  */
 
 import { PartFinder } from './aho-corasick.js';
@@ -12,22 +12,23 @@ import type { Scalar } from './operators.js';
 import type { EvaluateRequest } from './policy.dto.js';
 import type { CompiledCondition, CompiledRule, Hint } from './rules.js';
 
-/** A rule in a snapshot, and what is still to be asked where the entry stands. */
+/** A rule in an index. */
 export interface Entry {
-  /** Its place in the order of precedence: the lowest that matches decides. */
+  /** The position in the order of precedence: the matching rule with the lowest rank decides. */
   rank: number;
   rule: CompiledRule;
+  /** The conditions that must still be tested; the path through the indexes has settled the others. */
   open: readonly CompiledCondition[];
 }
 
 export interface Lookup {
-  /** The lowest rank under `bound` whose rule matches, or `bound`. */
+  /** The lowest rank below `bound` whose rule matches; `bound` where there is none. */
   first(request: EvaluateRequest, bound: number): number;
 }
 
 type Hinted<By> = Entry & { condition: CompiledCondition; hint: Extract<Hint, { by: By }> };
 
-/** Up to so many rules are tried one by one, which is faster than finding them. */
+/** Up to this number, testing the rules one by one is faster than an index. */
 const FEW = 8;
 
 export const NOTHING: Lookup = { first: (_request, bound) => bound };
@@ -58,7 +59,7 @@ function allHold(conditions: readonly CompiledCondition[], request: EvaluateRequ
   return true;
 }
 
-/** Rules under one key. They are divided further when a request first comes here: many keys are never asked for. */
+/** The rules under one key. Their own lookup is built on first use: many keys never occur in a request. */
 class Bucket implements Lookup {
   private readonly entries: Entry[] = [];
   private lookup: Lookup | undefined;
@@ -139,7 +140,7 @@ function byPrefix(entries: readonly Entry[]): Lookup | undefined {
   const buckets = new Buckets<string>();
   for (const entry of found.entries) {
     const { condition, hint } = entry;
-    const left = hint.exact ? without(entry, condition) : unhinted(entry, condition);
+    const left = hint.exact ? without(entry, condition) : withoutHint(entry, condition);
     buckets.add(hint.prefix, left);
   }
   return new ByPrefix(found.read, buckets.map, lookupOf(found.others));
@@ -159,17 +160,17 @@ class ByPart implements Lookup {
   first(request: EvaluateRequest, bound: number): number {
     const actual = this.read(request);
     let best = bound;
-    const ask = (bucket: Bucket): void => {
+    const search = (bucket: Bucket): void => {
       best = bucket.first(request, best);
     };
-    if (typeof actual === 'string') this.finder.find(actual, ask);
-    else if (Array.isArray(actual)) for (const member of actual) this.askFor(member, ask);
+    if (typeof actual === 'string') this.finder.find(actual, search);
+    else if (Array.isArray(actual)) for (const member of actual) this.searchMember(member, search);
     return this.others.first(request, best);
   }
 
-  private askFor(member: unknown, ask: (bucket: Bucket) => void): void {
+  private searchMember(member: unknown, search: (bucket: Bucket) => void): void {
     const bucket = this.buckets.get(member as string);
-    if (bucket !== undefined) ask(bucket);
+    if (bucket !== undefined) search(bucket);
   }
 }
 
@@ -181,12 +182,12 @@ function byPart(entries: readonly Entry[]): Lookup | undefined {
   return new ByPart(found.read, buckets.map, lookupOf(found.others));
 }
 
-/** Rules of which nothing is left to ask but one bound: sorted by it, the first of all that hold is found by halving. */
+/** Rules whose only open condition is a bound, sorted by it. A binary search finds all that hold; `ranks` has the lowest of them. */
 class ByBound implements Lookup {
   private readonly bounds: Float64Array;
+  /** For each position, the lowest rank up to it. */
   private readonly ranks: Int32Array;
-
-  /** Mirrored at zero, `<` and `<=` become `>` and `>=`. */
+  /** -1 for `<` and `<=`: with both sides negated they become `>` and `>=`. */
   private readonly sign: number;
   private readonly inclusive: boolean;
 
@@ -206,8 +207,8 @@ class ByBound implements Lookup {
 
   first(request: EvaluateRequest, bound: number): number {
     const actual = this.read(request);
-    const holding = typeof actual === 'number' ? this.countUpTo(this.sign * actual) : 0;
-    return this.others.first(request, holding === 0 ? bound : Math.min(bound, this.ranks[holding - 1]));
+    const count = typeof actual === 'number' ? this.countUpTo(this.sign * actual) : 0;
+    return this.others.first(request, count === 0 ? bound : Math.min(bound, this.ranks[count - 1]));
   }
 
   private countUpTo(actual: number): number {
@@ -230,7 +231,7 @@ function byBound(entries: readonly Entry[]): Lookup | undefined {
   return new ByBound(found.read, found.entries[0].hint.operator, found.entries, lookupOf(found.others));
 }
 
-/** Those of the entries that have a hint of this kind in common, if they are more than a few, and the rest. */
+/** Finds the field that most entries have a hint of this type for; `undefined` if too few entries share one. */
 function commonest<By extends Hint['by']>(
   entries: readonly Entry[],
   by: By,
@@ -263,14 +264,14 @@ function commonest<By extends Hint['by']>(
   return { read: hinted[0].condition.read, entries: hinted, others };
 }
 
-/** What is left of an entry once a condition is known to hold. */
+/** The entry without a condition that the index has settled. */
 function without({ rank, rule, open }: Entry, condition: CompiledCondition): Entry {
   return { rank, rule, open: open.filter((one) => one !== condition) };
 }
 
-/** The condition must still be asked, but has led as far as it can. */
-function unhinted({ rank, rule, open }: Entry, condition: CompiledCondition): Entry {
+/** The condition must still be tested, but its hint is used: another index of it would not help. */
+function withoutHint({ rank, rule, open }: Entry, condition: CompiledCondition): Entry {
   const { field, read, test, source, key } = condition;
-  const asked: CompiledCondition = { field, read, test, source, key, hint: undefined };
-  return { rank, rule, open: open.map((one) => (one === condition ? asked : one)) };
+  const tested: CompiledCondition = { field, read, test, source, key, hint: undefined };
+  return { rank, rule, open: open.map((one) => (one === condition ? tested : one)) };
 }

@@ -1,4 +1,4 @@
-/** Rules compiled: conditions that are functions, in the order in which rules decide. */
+/** Compiles rules: each condition becomes a test function. Defines the order of precedence. */
 import { isJson } from '../../shared/fields.js';
 import { fieldOf, type Read } from './fields.js';
 import { isScalar, type Scalar, type Test, testOf, Unusable } from './operators.js';
@@ -19,22 +19,22 @@ export interface CompiledCondition {
   test: Test;
   source: Condition;
   /**
-   * The same for tests that hold for the same values. Undefined where it matters which value it is and nothing else about
-   * it, and on fields where nobody asks.
+   * Identifies the test: conditions with the same key hold for the same values. Set only for conditions on `action` and
+   * `agent_role` that do not compare with fixed values; `ValueClasses` uses it.
    */
   key: string | undefined;
   hint: Hint | undefined;
 }
 
-/** What an index may use to find the few rules that can match; the condition itself is what holds. */
+/** Helps an index to find the rules that can match. */
 export type Hint =
-  /** Holds for exactly these values. */
+  /** The condition holds for exactly these values. */
   | { by: 'values'; values: readonly Scalar[] }
-  /** Holds for no text that begins otherwise; `exact` when it holds for every one that begins so. */
+  /** The condition holds only for texts with this prefix; with `exact`, for all of them. */
   | { by: 'prefix'; prefix: string; exact: boolean }
-  /** Holds for numbers on one side of the bound. */
+  /** The condition holds for numbers on one side of the bound. */
   | { by: 'bound'; operator: string; bound: number }
-  /** Holds for exactly the texts that contain it, and the lists that have it. */
+  /** The condition holds for exactly the texts and lists that contain this part. */
   | { by: 'part'; part: string };
 
 export interface CompiledRule {
@@ -44,15 +44,15 @@ export interface CompiledRule {
   priority: number;
   onAction: readonly CompiledCondition[];
   onRole: readonly CompiledCondition[];
-  /** The conditions on anything else. */
+  /** The conditions on other fields. */
   others: readonly CompiledCondition[];
-  /** Why the rule cannot be evaluated. Its sound conditions can still say that it does not match. */
+  /** Why the rule cannot be evaluated. If one of its valid conditions is false, the rule still does not match. */
   broken: string | undefined;
   source: Rule;
   verdict: Verdict;
 }
 
-/** With more values than these an index would repeat a rule too often. */
+/** An index has one entry for each value of a rule; more values would make it too large. */
 const MAX_VALUES = 64;
 const BY_VALUE = new Set(['==', '!=', 'in', 'not_in', 'exists']);
 const NONE: readonly CompiledCondition[] = [];
@@ -63,28 +63,28 @@ export function compileRule(
   patternOf: (source: string) => Pattern,
 ): CompiledRule {
   const faults: string[] = [];
-  const sound: CompiledCondition[] = [];
+  const valid: CompiledCondition[] = [];
   const conditions: unknown = rule.conditions;
   if (!Array.isArray(conditions)) faults.push('its conditions are not a list');
   for (const condition of Array.isArray(conditions) ? (conditions as Condition[]) : []) {
     try {
-      sound.push(compileCondition(condition, patternOf));
+      valid.push(compileCondition(condition, patternOf));
     } catch (error) {
       faults.push(error instanceof Error ? error.message : String(error));
     }
   }
-  if (!EFFECTS.includes(rule.effect)) faults.push(`there is no effect '${rule.effect}'`);
+  if (!EFFECTS.includes(rule.effect)) faults.push(`the effect '${rule.effect}' does not exist`);
   if (!Number.isFinite(rule.priority)) faults.push('its priority is not a number');
-  // An effect that nobody knows may have been meant to deny.
+  // An unknown effect may have been meant to deny, so it denies.
   const effect = EFFECTS.includes(rule.effect) ? rule.effect : 'deny';
   return {
     policyId: policy.policy_id,
     ruleId: rule.rule_id,
     effect,
     priority: Number.isFinite(rule.priority) ? rule.priority : Number.MAX_SAFE_INTEGER,
-    onAction: only(sound, (field) => field === 'action'),
-    onRole: only(sound, (field) => field === 'agent_role'),
-    others: only(sound, (field) => !isWord(field)),
+    onAction: withField(valid, (field) => field === 'action'),
+    onRole: withField(valid, (field) => field === 'agent_role'),
+    others: withField(valid, (field) => !isWord(field)),
     broken: faults[0],
     source: rule,
     verdict: ruleVerdict(policy.policy_id, rule, effect),
@@ -98,9 +98,9 @@ export function compileCondition(
 ): CompiledCondition {
   const { operator, value } = condition;
   const field = fieldOf(condition.field);
-  if (!field) throw new Unusable(`there is no field '${condition.field}'`);
+  if (!field) throw new Unusable(`the field '${condition.field}' does not exist`);
   if (!isJson(value))
-    throw new Unusable(`the value for '${condition.field}' is missing, too deep, or not JSON`);
+    throw new Unusable(`the value for '${condition.field}' is missing, nested too deep, or not JSON`);
   const test = testOf(operator, value, patternOf);
   return {
     field: field.name,
@@ -112,12 +112,12 @@ export function compileCondition(
   };
 }
 
-/** Those that can be evaluated. */
+/** The conditions that can be evaluated. */
 export function conditionsOf({ onAction, onRole, others }: CompiledRule): CompiledCondition[] {
   return [...onAction, ...onRole, ...others];
 }
 
-/** The order in which rules decide. It is total, so that the order of creation never matters. */
+/** The order in which rules decide. It is total, so the order of creation never matters. */
 export function byPrecedence(one: CompiledRule, other: CompiledRule): number {
   if (one.priority !== other.priority) return other.priority - one.priority;
   if (one.effect !== other.effect) return EFFECTS.indexOf(one.effect) - EFFECTS.indexOf(other.effect);
@@ -126,16 +126,16 @@ export function byPrecedence(one: CompiledRule, other: CompiledRule): number {
   return 0;
 }
 
-/** Fields whose values come from a vocabulary. */
+/** Whether the values of the field come from a small vocabulary, so that results can be cached for each value. */
 function isWord(field: string): boolean {
   return field === 'action' || field === 'agent_role';
 }
 
-function only(
+function withField(
   conditions: CompiledCondition[],
-  wanted: (field: string) => boolean,
+  matches: (field: string) => boolean,
 ): readonly CompiledCondition[] {
-  const found = conditions.filter(({ field }) => wanted(field));
+  const found = conditions.filter(({ field }) => matches(field));
   return found.length === 0 ? NONE : found;
 }
 

@@ -1,13 +1,13 @@
-/** All enabled rules of all enabled policies, compiled and in order of precedence, ready to be asked. */
+/** The compiled policies: all enabled rules of all enabled policies in order of precedence, with their indexes. */
 import type { EvaluateRequest, Policy, PolicyContent, Verdict } from './policy.dto.js';
 import { type Entry, type Lookup, lookupOf, NOTHING } from './rule-index.js';
 import type { CompiledCondition, CompiledRule } from './rules.js';
-import { Filed, Kinds } from './value-classes.js';
+import { CandidateIndex, ValueClasses } from './value-classes.js';
 
-/** A policy of the store, or a draft that never was there. */
+/** A stored policy, or a draft. */
 export type Compilable = PolicyContent & Partial<Pick<Policy, 'revision' | 'created_at' | 'updated_at'>>;
 
-/** A policy as it was compiled; the rules of a disabled one are none. */
+/** A compiled policy. A disabled policy has no compiled rules. */
 export interface Unit {
   policy: Compilable;
   rules: readonly CompiledRule[];
@@ -18,62 +18,65 @@ export interface SnapshotParts {
   units: ReadonlyMap<string, Unit>;
   /** In order of precedence. */
   rules: readonly CompiledRule[];
-  /** Applied when no rule matches. */
+  /** The verdict when no rule matches. */
   fallback: Verdict;
-  remembered: number;
+  cacheSize: number;
 }
 
 type ConditionsOf = (rule: CompiledRule) => readonly CompiledCondition[];
 
-interface ActionKind {
-  /** Rules that ask nothing of the role. */
+interface ActionClass {
+  /** Rules with conditions on the action, and none on the role. */
   alone: Lookup;
-  paired: Filed<Entry> | undefined;
-  pairs: Map<RoleKind, Lookup>;
+  /** Rules with conditions on both. */
+  paired: CandidateIndex<Entry> | undefined;
+  /** The lookups for `paired`, made when a role class first occurs with this action class. */
+  pairs: Map<RoleClass, Lookup>;
 }
 
-interface RoleKind {
+interface RoleClass {
   role: unknown;
-  /** Rules that ask nothing of the action. */
+  /** Rules with conditions on the role, and none on the action. */
   alone: Lookup;
 }
 
 const onAction: ConditionsOf = (rule) => rule.onAction;
 const onRole: ConditionsOf = (rule) => rule.onRole;
 
-/** So many rules are put into the indexes at once. */
+/** The number of rules that are indexed between two yields. */
 const ENTRIES_PER_SLICE = 512;
 
 /**
- * Nothing in it changes but what it remembers: for each kind of action, each kind of role and each pair of them that was
- * seen, the rules whose conditions on action and role hold, with only their other conditions left to ask.
+ * Immutable apart from its caches. For each class of actions, each class of roles and each pair of them that has occurred,
+ * it caches the rules whose conditions on action and role hold. For these rules only the other conditions must be tested.
  */
 export class Snapshot {
   readonly revision: number;
   readonly units: ReadonlyMap<string, Unit>;
   readonly rules: readonly CompiledRule[];
   readonly fallback: Verdict;
-  /** Ranks of the rules that cannot be evaluated. They are in no index. */
+  /** The ranks of the rules that cannot be evaluated. No index contains them. */
   readonly broken: readonly number[];
 
-  private readonly actions = new Kinds<ActionKind>((action) => this.actionKind(action));
-  private readonly roles = new Kinds<RoleKind>((role) => this.roleKind(role));
-  private readonly byAction = new Filed<Entry>();
-  private readonly byRole = new Filed<Entry>();
+  private readonly actions = new ValueClasses<ActionClass>((action) => this.actionClass(action));
+  private readonly roles = new ValueClasses<RoleClass>((role) => this.roleClass(role));
+  private readonly byAction = new CandidateIndex<Entry>();
+  private readonly byRole = new CandidateIndex<Entry>();
+  /** Rules without a condition on action or role. */
   private anything: Lookup = NOTHING;
-  private readonly limit: number;
-  private remembered = 0;
+  private readonly cacheSize: number;
+  private cached = 0;
 
-  private constructor({ revision, units, rules, fallback, remembered }: SnapshotParts) {
+  private constructor({ revision, units, rules, fallback, cacheSize }: SnapshotParts) {
     this.revision = revision;
     this.units = units;
     this.rules = rules;
     this.fallback = fallback;
-    this.limit = remembered;
+    this.cacheSize = cacheSize;
     this.broken = [...rules.keys()].filter((rank) => rules[rank].broken !== undefined);
   }
 
-  /** In steps, for who has other things to do meanwhile. */
+  /** Builds in slices, so that decisions go on. */
   static *build(parts: SnapshotParts): Generator<void, Snapshot, void> {
     const snapshot = new Snapshot(parts);
     const anything: Entry[] = [];
@@ -91,8 +94,8 @@ export class Snapshot {
     const entry: Entry = { rank, rule, open: rule.others };
     for (const condition of rule.onAction) this.actions.add(condition);
     for (const condition of rule.onRole) this.roles.add(condition);
-    if (rule.onAction.length > 0) put(this.byAction, entry, onAction);
-    else if (rule.onRole.length > 0) put(this.byRole, entry, onRole);
+    if (rule.onAction.length > 0) addTo(this.byAction, entry, onAction);
+    else if (rule.onRole.length > 0) addTo(this.byRole, entry, onRole);
     else anything.push(entry);
   }
 
@@ -108,51 +111,52 @@ export class Snapshot {
     return pair.first(request, best);
   }
 
-  private actionKind(action: unknown): ActionKind {
-    this.remember();
+  private actionClass(action: unknown): ActionClass {
+    this.countCached();
     const entries = holding(this.byAction, action, onAction);
     const alone = lookupOf(entries.filter(({ rule }) => rule.onRole.length === 0));
     const paired = entries.filter(({ rule }) => rule.onRole.length > 0);
     if (paired.length === 0) return { alone, paired: undefined, pairs: new Map() };
-    const files = new Filed<Entry>();
-    for (const entry of paired) put(files, entry, onRole);
-    return { alone, paired: files, pairs: new Map() };
+    const index = new CandidateIndex<Entry>();
+    for (const entry of paired) addTo(index, entry, onRole);
+    return { alone, paired: index, pairs: new Map() };
   }
 
-  private roleKind(role: unknown): RoleKind {
-    this.remember();
+  private roleClass(role: unknown): RoleClass {
+    this.countCached();
     return { role, alone: lookupOf(holding(this.byRole, role, onRole)) };
   }
 
-  private pair(action: ActionKind, paired: Filed<Entry>, role: RoleKind): Lookup {
-    this.remember();
+  private pair(action: ActionClass, paired: CandidateIndex<Entry>, role: RoleClass): Lookup {
+    this.countCached();
     const lookup = lookupOf(holding(paired, role.role, onRole));
     action.pairs.set(role, lookup);
     return lookup;
   }
 
-  private remember(): void {
-    this.remembered += 1;
-    if (this.remembered <= this.limit) return;
-    this.actions.forget();
-    this.roles.forget();
-    this.remembered = 1;
+  /** Counts a new cache entry; a full cache is cleared first, so that hostile requests cannot fill the memory. */
+  private countCached(): void {
+    this.cached += 1;
+    if (this.cached <= this.cacheSize) return;
+    this.actions.clear();
+    this.roles.clear();
+    this.cached = 1;
   }
 }
 
-/** Filed under the one of its conditions that leaves the fewest candidates. */
-function put(files: Filed<Entry>, entry: Entry, of: ConditionsOf): void {
+/** Adds the entry under the condition that leaves the fewest candidates. */
+function addTo(index: CandidateIndex<Entry>, entry: Entry, of: ConditionsOf): void {
   const all = of(entry.rule);
   let best = all[0];
   for (const condition of all) {
     const by = condition.hint?.by;
     if (by === 'values' || (by === 'prefix' && best.hint?.by !== 'values')) best = condition;
   }
-  files.add(entry, best);
+  index.add(entry, best);
 }
 
-/** Those whose conditions all hold for the value, in order of precedence. */
-function holding(files: Filed<Entry>, value: unknown, of: ConditionsOf): Entry[] {
-  const found = files.candidates(value).filter(({ rule }) => of(rule).every(({ test }) => test(value)));
+/** The entries whose conditions on the field all hold for the value, in order of precedence. */
+function holding(index: CandidateIndex<Entry>, value: unknown, of: ConditionsOf): Entry[] {
+  const found = index.candidates(value).filter(({ rule }) => of(rule).every(({ test }) => test(value)));
   return found.sort((one, other) => one.rank - other.rank);
 }

@@ -1,4 +1,4 @@
-/** Rules that can never decide anything: an honest mistake, of which the author is warned. */
+/** Finds rules that can never decide. Such a rule is a mistake, but harmless: the author gets a warning. */
 import type { Fault } from '../../shared/errors.js';
 import { atOnce } from '../../shared/time-slices.js';
 import { patternOf } from './patterns.js';
@@ -11,12 +11,12 @@ import {
   conditionsOf,
 } from './rules.js';
 
-/** Rules that can be reached, each filed under the one of its conditions that the fewest others have. */
-type Before = Map<string, { rule: CompiledRule; keys: string[] }[]>;
+/** The reachable rules so far, each under its rarest condition, so that few rules share an entry. */
+type Reachable = Map<string, { rule: CompiledRule; keys: string[] }[]>;
 
 /**
- * @param policies without faults; what one of them overshadows in another counts, too
- * @param pointerTo where a policy stands in the body
+ * @param policies checked policies; a rule of one policy can shadow a rule of another
+ * @param pointerTo the place of a policy in the body
  */
 export function unreachableRules(
   policies: readonly PolicyContent[],
@@ -25,7 +25,7 @@ export function unreachableRules(
   return atOnce(unreachableInSlices(policies, pointerTo));
 }
 
-/** The same in steps, for who has other things to do meanwhile. */
+/** Does the same in slices, so that many rules do not block the event loop. */
 export function* unreachableInSlices(
   policies: readonly PolicyContent[],
   pointerTo: (policy: number) => string = (policy) => `/${policy}`,
@@ -49,24 +49,24 @@ export function* unreachableInSlices(
   const rarest = (own: string[]): string =>
     own.reduce((a, b) => ((counts.get(b) ?? 0) < (counts.get(a) ?? 0) ? b : a), own[0] ?? '');
   const warnings: Fault[] = [];
-  const before: Before = new Map();
+  const reachable: Reachable = new Map();
   for (const rule of [...pointers.keys()].sort(byPrecedence)) {
     yield;
     const own = keys.get(rule) ?? [];
-    const detail = contradiction(rule) ?? shadow(before, own);
+    const detail = contradiction(rule) ?? shadow(reachable, own);
     if (detail !== undefined) {
       warnings.push({ pointer: pointers.get(rule) ?? '', detail, code: 'unreachable_rule' });
       continue;
     }
-    // One of its conditions is enough to find a rule again, since one that it overshadows has that condition as well.
-    const filed = before.get(rarest(own)) ?? [];
-    filed.push({ rule, keys: own });
-    before.set(rarest(own), filed);
+    // One condition is enough to find the rule again: every rule that it shadows has the same condition.
+    const entries = reachable.get(rarest(own)) ?? [];
+    entries.push({ rule, keys: own });
+    reachable.set(rarest(own), entries);
   }
   return warnings;
 }
 
-/** Why its conditions can never hold together, or undefined. */
+/** Why the conditions of the rule contradict each other; `undefined` where they do not. */
 function contradiction(rule: CompiledRule): string | undefined {
   for (const [field, conditions] of byField(rule)) {
     if (possibleValues(conditions)?.some((value) => conditions.every(({ test }) => test(value))) === false)
@@ -78,13 +78,13 @@ function contradiction(rule: CompiledRule): string | undefined {
   return undefined;
 }
 
-/** The rule before that holds whenever these conditions do: its own are among them. */
-function shadow(before: Before, keys: string[]): string | undefined {
+/** Reports an earlier rule that matches whenever this rule does: all its conditions are among these. */
+function shadow(reachable: Reachable, keys: string[]): string | undefined {
   const own = new Set(keys);
   for (const key of ['', ...keys]) {
-    const found = before.get(key)?.find((other) => other.keys.every((one) => own.has(one)));
+    const found = reachable.get(key)?.find((other) => other.keys.every((one) => own.has(one)));
     if (found)
-      return `can never decide: rule '${found.rule.ruleId}' of policy '${found.rule.policyId}' comes first and matches whenever this one does`;
+      return `can never decide: rule '${found.rule.ruleId}' of policy '${found.rule.policyId}' decides first and matches whenever this rule does`;
   }
   return undefined;
 }
@@ -96,7 +96,7 @@ function byField(rule: CompiledRule): Map<string, CompiledCondition[]> {
   return fields;
 }
 
-/** All values that some condition leaves, if one leaves only a few; `undefined` stands for a missing field. */
+/** The shortest list of values that a condition allows; `undefined` in it means a missing field. */
 function possibleValues(conditions: readonly CompiledCondition[]): unknown[] | undefined {
   const shortest = conditions
     .map(({ source: { operator, value } }) => {
@@ -114,7 +114,7 @@ interface Bound {
   inclusive: boolean;
 }
 
-/** The highest of the lower bounds and the lowest of the upper ones. */
+/** The highest lower bound and the lowest upper bound. */
 function bounds(conditions: readonly CompiledCondition[]): [Bound | undefined, Bound | undefined] {
   let low: Bound | undefined;
   let high: Bound | undefined;

@@ -1,32 +1,33 @@
 /**
- * Actions and roles come from a vocabulary, so what the rules ask of them is asked once per word and remembered.
+ * Caches what the rules say about the values of one field (`action` or `agent_role`).
  *
- * Values that every condition on their field treats alike are of one kind. A value which some condition names is a kind by
- * itself; of any other only matters which patterns and other tests hold for it. So even an action that was never seen
- * before shares what was found out about its like.
+ * Two values are in the same class when every condition on the field treats them alike. Each value that a condition names
+ * is a class of its own. For all other values the class depends only on which patterns and other tests hold for them. So an
+ * action that was never seen before usually falls into a class that is cached already.
  */
 import { isScalar } from './operators.js';
 import type { CompiledCondition } from './rules.js';
 
 /**
- * So many values that no condition names are remembered, then it starts over. Actions that are all different would only fill
- * the memory: to test one more costs less than to keep a great many.
+ * The most values that no condition names in the cache; then it is cleared. Without a limit, a caller that sends a new action
+ * with each request would fill the memory.
  */
 const MAX_SEEN = 2048;
 
-export class Kinds<Kind> {
-  /** Each value that some condition names, and the missing one; null until it is asked for. */
-  private readonly named = new Map<unknown, Kind | null>([[undefined, null]]);
-  private readonly tests = new Filed<{ id: number; condition: CompiledCondition }>();
-  private readonly alike = new Map<string, Kind>();
-  private readonly seen = new Map<string, Kind>();
-
+export class ValueClasses<Info> {
+  /** Each value that a condition names, and `undefined` for a missing field. Null until the value first occurs. */
+  private readonly named = new Map<unknown, Info | null>([[undefined, null]]);
+  private readonly tests = new CandidateIndex<{ id: number; condition: CompiledCondition }>();
+  /** By signature: the ids of the tests that hold. */
+  private readonly bySignature = new Map<string, Info>();
+  private readonly seen = new Map<string, Info>();
+  /** The keys of the tests that were added. */
   private readonly keys = new Set<string>();
 
-  /** @param make what is known of all values of a kind, from one of them */
-  constructor(private readonly make: (value: unknown) => Kind) {}
+  /** @param make computes the information about a class from any of its values */
+  constructor(private readonly make: (value: unknown) => Info) {}
 
-  /** To be told of every condition on the field before the first value is asked for. */
+  /** Every condition on the field must be added before the first call of `of`. */
   add(condition: CompiledCondition): void {
     const { key, source } = condition;
     if (key === undefined) {
@@ -40,80 +41,82 @@ export class Kinds<Kind> {
     this.keys.add(key);
   }
 
-  of(value: unknown): Kind {
-    const known = this.named.get(value);
-    if (known) return known;
-    if (known === undefined) return typeof value === 'string' ? this.ofText(value) : this.make(value);
-    const kind = this.make(value);
-    this.named.set(value, kind);
-    return kind;
+  of(value: unknown): Info {
+    const cached = this.named.get(value);
+    if (cached) return cached;
+    if (cached === undefined) return typeof value === 'string' ? this.ofText(value) : this.make(value);
+    const info = this.make(value);
+    this.named.set(value, info);
+    return info;
   }
 
-  forget(): void {
+  clear(): void {
     for (const value of this.named.keys()) this.named.set(value, null);
-    this.alike.clear();
+    this.bySignature.clear();
     this.seen.clear();
   }
 
-  private ofText(value: string): Kind {
+  private ofText(value: string): Info {
     const tests = this.tests.candidates(value);
-    // Where no test looks at it, the value is found as fast without being remembered.
+    // Without tests the signature is known, so a cache entry would not be faster.
     if (tests.length === 0) return this.ofSignature('', value);
-    const known = this.seen.get(value);
-    if (known) return known;
+    const cached = this.seen.get(value);
+    if (cached) return cached;
     let signature = '';
     for (const { id, condition } of tests) {
       if (condition.test(value)) signature += `${id},`;
     }
-    const kind = this.ofSignature(signature, value);
+    const info = this.ofSignature(signature, value);
     if (this.seen.size >= MAX_SEEN) this.seen.clear();
-    this.seen.set(value, kind);
-    return kind;
+    this.seen.set(value, info);
+    return info;
   }
 
-  private ofSignature(signature: string, value: string): Kind {
-    const known = this.alike.get(signature);
-    if (known) return known;
-    const kind = this.make(value);
-    this.alike.set(signature, kind);
-    return kind;
+  private ofSignature(signature: string, value: string): Info {
+    const cached = this.bySignature.get(signature);
+    if (cached) return cached;
+    const info = this.make(value);
+    this.bySignature.set(signature, info);
+    return info;
   }
 }
 
-/** Things filed under what a condition asks of a value, so that a value leads to the few whose conditions may hold. */
-export class Filed<Thing> {
-  private readonly byValue = new Map<unknown, Thing[]>();
-  private readonly byPrefix = new Map<string, Thing[]>();
+/** Items by their condition. For a value it finds the few items whose condition can hold. */
+export class CandidateIndex<Item> {
+  private readonly byValue = new Map<unknown, Item[]>();
+  private readonly byPrefix = new Map<string, Item[]>();
+  /** The lengths of all prefixes. */
   private readonly lengths = new Set<number>();
-  private readonly others: Thing[] = [];
+  /** Items whose condition has no usable hint: candidates for every value. */
+  private readonly others: Item[] = [];
 
-  add(thing: Thing, { hint }: CompiledCondition): void {
+  add(item: Item, { hint }: CompiledCondition): void {
     if (hint?.by === 'values') {
-      for (const value of hint.values) file(this.byValue, value, thing);
+      for (const value of hint.values) addTo(this.byValue, value, item);
     } else if (hint?.by === 'prefix') {
-      file(this.byPrefix, hint.prefix, thing);
+      addTo(this.byPrefix, hint.prefix, item);
       this.lengths.add(hint.prefix.length);
     } else {
-      this.others.push(thing);
+      this.others.push(item);
     }
   }
 
-  candidates(value: unknown): readonly Thing[] {
+  candidates(value: unknown): readonly Item[] {
     let found = this.others;
     const same = this.byValue.get(value);
     if (same) found = found.concat(same);
     if (typeof value !== 'string') return found;
     for (const length of this.lengths) {
       if (length > value.length) continue;
-      const begun = this.byPrefix.get(value.slice(0, length));
-      if (begun) found = found.concat(begun);
+      const withPrefix = this.byPrefix.get(value.slice(0, length));
+      if (withPrefix) found = found.concat(withPrefix);
     }
     return found;
   }
 }
 
-function file<Key, Thing>(files: Map<Key, Thing[]>, key: Key, thing: Thing): void {
-  const filed = files.get(key);
-  if (filed) filed.push(thing);
-  else files.set(key, [thing]);
+function addTo<Key, Item>(lists: Map<Key, Item[]>, key: Key, item: Item): void {
+  const list = lists.get(key);
+  if (list) list.push(item);
+  else lists.set(key, [item]);
 }

@@ -1,4 +1,4 @@
-/** What is answered: once per rule and per set of policies, not once per decision. */
+/** Builds verdicts. Each rule has one, made when the rule is compiled, so that a decision creates no object. */
 import { EFFECTS, type Effect, type PolicyContent, type Rule, type Verdict } from './policy.dto.js';
 
 const REASONS: Record<Effect, string> = {
@@ -20,7 +20,7 @@ export function ruleVerdict(policyId: string, rule: Rule, effect: Effect): Verdi
   });
 }
 
-/** When no rule matches, the most cautious of the enabled policies has the say. */
+/** The verdict when no rule matches: the most cautious default effect of the enabled policies. */
 export function fallbackVerdict(policies: readonly PolicyContent[]): Verdict {
   const enabled = policies.filter((policy) => policy.enabled);
   const defaults = enabled.map(({ default_effect }) => (isEffect(default_effect) ? default_effect : 'deny'));
