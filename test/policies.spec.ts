@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Envelope } from '../src/events/event.js';
-import type { ImportAnswer } from '../src/policy/decisions/routes.dto.js';
+import type { ImportAnswer } from '../src/policy/admin/policies.dto.js';
 import type { Policy, PolicyContent } from '../src/policy/engine/policy.dto.js';
 import { sleep } from '../src/shared/clock.js';
 import { policyOf } from './support/policies.js';

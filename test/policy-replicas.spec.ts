@@ -1,7 +1,8 @@
 /** Decisions by several replicas on one Redis, and while it is away, emptied, or at another history. */
 import type { Envelope } from '../src/events/event.js';
 import type { Decision } from '../src/policy/decisions/routes.dto.js';
-import { DecisionTally, TALLIES } from '../src/policy/decisions/tally.js';
+import { TALLIES } from '../src/policy/decisions/tally.collection.js';
+import { DecisionTally } from '../src/policy/decisions/tally.js';
 import { sleep } from '../src/shared/clock.js';
 import { Store } from '../src/storage/store.js';
 import { ServiceProcess, temporaryFolder } from './support/process.js';

@@ -1,6 +1,8 @@
 import { Module } from '@nestjs/common';
 import { PolicyEditor } from './admin/editor.js';
+import { PolicyImporter } from './admin/importer.js';
 import { PoliciesController } from './admin/policies.controller.js';
+import { PolicyReader } from './admin/policy-reader.js';
 import { PolicyRetention } from './admin/retention.js';
 import { AuthzenController } from './authzen/authzen.controller.js';
 import { PolicyController } from './decisions/decisions.controller.js';
@@ -10,7 +12,15 @@ import { DecisionTally } from './decisions/tally.js';
 
 @Module({
   controllers: [PolicyController, PoliciesController, AuthzenController],
-  providers: [PolicyService, PolicyEditor, SnapshotCache, DecisionTally, PolicyRetention],
+  providers: [
+    PolicyService,
+    PolicyReader,
+    PolicyEditor,
+    PolicyImporter,
+    SnapshotCache,
+    DecisionTally,
+    PolicyRetention,
+  ],
   exports: [PolicyService],
 })
 export class PolicyModule {}

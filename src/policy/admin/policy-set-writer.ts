@@ -1,4 +1,4 @@
-/** One write to the set of policies, within a transaction: what it changes, counts, keeps as a revision, and tells. */
+/** One write to the set of policies within a transaction: it changes policies, stores their revisions and publishes events. */
 import type { EventStream } from '../../events/event-stream.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { randomId } from '../../shared/ids.js';
@@ -20,7 +20,7 @@ import {
 } from './policy.collection.js';
 import { policyCreated, policyDeleted, policyUpdated, ruleEvent } from './policy.events.js';
 
-/** What writes when nobody asked for it: the first start. */
+/** The author of the default policies. */
 const SYSTEM = 'system';
 
 export class PolicySetWriter {
@@ -33,32 +33,32 @@ export class PolicySetWriter {
 
   private constructor(
     private readonly tx: Tx,
-    private readonly found: PolicySet | undefined,
+    private readonly stored: PolicySet | undefined,
     private readonly events: EventStream | undefined,
   ) {
-    this.before = found ?? { id: CURRENT, revision: 0, tag: '', policies: 0, rules: 0 };
+    this.before = stored ?? { id: CURRENT, revision: 0, tag: '', policies: 0, rules: 0 };
     this.policies = this.before.policies;
     this.rules = this.before.rules;
   }
 
-  /** A set that was never written begins with the default policies. */
+  /** A new set starts with the default policies. */
   static async open(tx: Tx, events: EventStream | undefined): Promise<PolicySetWriter> {
-    const book = new PolicySetWriter(tx, await tx.get(POLICY_SET, CURRENT), events);
-    if (!book.found) for (const content of DEFAULT_POLICIES) await book.create(content, SYSTEM);
-    return book;
+    const writer = new PolicySetWriter(tx, await tx.get(POLICY_SET, CURRENT), events);
+    if (!writer.stored) for (const content of DEFAULT_POLICIES) await writer.create(content, SYSTEM);
+    return writer;
   }
 
-  /** Of the whole set, when this write is done. */
+  /** The revision of the set after this write. */
   get revision(): number {
     return this.before.revision + (this.changed ? 1 : 0);
   }
 
-  /** The set is still as it was when this tag was read. */
-  isStill(tag: string): boolean {
+  /** Whether the set is unchanged since this tag was read. */
+  hasTag(tag: string): boolean {
     return this.before.tag === tag;
   }
 
-  /** How many rules there are besides those of these policies. */
+  /** The number of rules in all other policies. */
   rulesBesides(...policies: (Policy | undefined)[]): number {
     return policies.reduce((sum, policy) => sum - (policy?.rules.length ?? 0), this.rules);
   }
@@ -86,18 +86,18 @@ export class PolicySetWriter {
     const policy: Policy = { ...content, revision, created_at: this.at, updated_at: this.at, created_by: by };
     this.tx.insert(POLICIES, policy);
     this.policies += 1;
-    await this.keep(null, policy, revision, by);
+    await this.record(null, policy, revision, by);
     return policy;
   }
 
-  /** A write that changes nothing is none: no revision, no event. */
+  /** A change without a difference writes nothing: no revision, no event. */
   async update(old: Policy, content: PolicyContent, by: string): Promise<Policy> {
     if (isUnchanged(difference(old, content))) return old;
     const { created_at, created_by } = old;
     const revision = old.revision + 1;
     const policy: Policy = { ...content, revision, created_at, updated_at: this.at, created_by };
     this.tx.put(POLICIES, policy);
-    await this.keep(old, policy, revision, by);
+    await this.record(old, policy, revision, by);
     return policy;
   }
 
@@ -106,20 +106,20 @@ export class PolicySetWriter {
     const revision = old.revision + 1;
     this.tx.insert(POLICY_GRAVES, { policy_id: old.policy_id, revision, deleted_at: this.at });
     this.policies -= 1;
-    await this.keep(old, null, revision, by);
+    await this.record(old, null, revision, by);
   }
 
-  /** Writes the set as a whole; returns its revision. */
+  /** Writes the document of the set. @returns the revision of the set */
   close(): number {
     if (!this.changed) return this.revision;
     const { policies, rules, tag, revision } = this;
     const set: PolicySet = { id: CURRENT, revision, tag, policies, rules };
-    if (this.found) this.tx.put(POLICY_SET, set);
+    if (this.stored) this.tx.put(POLICY_SET, set);
     else this.tx.insert(POLICY_SET, set);
     return revision;
   }
 
-  private async keep(
+  private async record(
     before: Policy | null,
     after: Policy | null,
     revision: number,
@@ -143,16 +143,16 @@ export class PolicySetWriter {
     if (before === null && after) this.events?.publish(policyCreated(after, by, this.at), this.tx);
     else if (after) this.events?.publish(policyUpdated(after, changes.fields, by, this.at), this.tx);
     else if (before) this.events?.publish(policyDeleted(before, by, this.at), this.tx);
-    await inSlices(this.tellRules(before, after, changes.rules));
+    await inSlices(this.publishRules(before, after, changes.rules));
   }
 
-  private *tellRules(
+  private *publishRules(
     before: Policy | null,
     after: Policy | null,
     changes: readonly RuleDifference[],
   ): Generator<void, void, void> {
     const { policy_id } = (after ?? before) as Policy;
-    // As it is, and as it was where it is gone.
+    // The new rules, and the old ones for those that were deleted.
     const rules = new Map(
       [...(before?.rules ?? []), ...(after?.rules ?? [])].map((rule) => [rule.rule_id, rule]),
     );

@@ -1,16 +1,16 @@
 /**
- * How policies are stored. The set as a whole has a revision, which every write raises in its own commit; what each write
- * did is kept, so that a replica reads only what it has missed.
+ * How policies are stored. All policies together are a set with a revision. Every write raises it in its own commit and
+ * stores a revision of each changed policy, so a replica reads only the changes that it has missed (ADR 5).
  */
 import type { Collection } from '../../storage/store.js';
 import type { Difference } from '../engine/difference.js';
 import type { Policy } from '../engine/policy.dto.js';
 
-/** All policies together. */
+/** The one document about all policies together. */
 export interface PolicySet {
   id: typeof CURRENT;
   revision: number;
-  /** Made anew with each write: two histories that reach the same number, after a failover, are told apart by it. */
+  /** Random, new with each write. After a failover two histories can have the same revision; their tags differ. */
   tag: string;
   policies: number;
   rules: number;
@@ -18,13 +18,13 @@ export interface PolicySet {
 
 export const CURRENT = 'current';
 
-/** A page holds the event loop while it is parsed, so it has as many policies as have about so many rules together. */
+/** Parsing a page blocks the event loop, so a page has as many policies as have about this number of rules together. */
 const RULES_PER_PAGE = 1000;
-const MAX_PAGE = 50;
+const MAX_POLICIES_PER_PAGE = 50;
 
-export function pageOf({ policies, rules }: Pick<PolicySet, 'policies' | 'rules'>): number {
-  const many = Math.floor((RULES_PER_PAGE * policies) / Math.max(1, rules));
-  return Math.max(1, Math.min(MAX_PAGE, many));
+export function pageSizeFor({ policies, rules }: Pick<PolicySet, 'policies' | 'rules'>): number {
+  const average = Math.floor((RULES_PER_PAGE * policies) / Math.max(1, rules));
+  return Math.max(1, Math.min(MAX_POLICIES_PER_PAGE, average));
 }
 
 export const POLICY_SET: Collection<PolicySet> = {
@@ -36,7 +36,7 @@ export const POLICY_SET: Collection<PolicySet> = {
   order: () => 0,
 };
 
-/** By id. */
+/** Sorted by id. */
 export const POLICIES: Collection<Policy> = {
   name: 'policies',
   item: 'policy',
@@ -47,22 +47,24 @@ export const POLICIES: Collection<Policy> = {
   counts: (policy) => ({ active: policy.enabled ? 1 : 0, rules: policy.rules.length }),
 };
 
-/** One policy as one write left it; a policy that was deleted keeps those it had. */
+/** One policy after one write. The revisions of a deleted policy stay until retention removes them. */
 export interface PolicyRevision {
   policy_id: string;
   revision: number;
   at: number;
   by: string;
-  /** Null where it was deleted. */
+  /** Null if the write deleted the policy. */
   policy: Policy | null;
   changes: Difference;
+  /** The revision of the set after this write. */
   set_revision: number;
-  /** Of the set, after this write and before it. */
+  /** The tag of the set after this write. */
   tag: string;
+  /** The tag of the set before this write. */
   before: string;
 }
 
-/** By the revision of the set, so that what came behind one is read in a row. */
+/** Sorted by the revision of the set, so that a replica reads the changes after its own revision in order. */
 export const POLICY_REVISIONS: Collection<PolicyRevision> = {
   name: 'policy_revisions',
   item: 'revision',
@@ -77,7 +79,7 @@ export function revisionId(policyId: string, revision: number): string {
   return `${policyId}/${revision}`;
 }
 
-/** The last revision of a policy that is gone: one that is made anew under its id goes on from there. */
+/** The last revision number of a deleted policy. A new policy with the same id continues from it, so no ETag occurs twice. */
 export interface PolicyGrave {
   policy_id: string;
   revision: number;

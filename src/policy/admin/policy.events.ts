@@ -1,29 +1,35 @@
-/** What becomes of policies and rules; each rides in the commit of the change. */
+/** The events of changes to policies and rules. Each is part of the commit of its change. */
 import { defineEvent } from '../../events/event.js';
 import { Flag, JsonObject, Num, OneOf, Text } from '../../shared/fields.js';
 import type { Changes, RuleDifference } from '../engine/difference.js';
 import { EFFECTS, type Effect, type Policy, type Rule } from '../engine/policy.dto.js';
 
+const PolicyId = (): PropertyDecorator =>
+  Text({ max: 64, description: 'The id of the policy', example: 'production_deployment' });
+const PolicyName = (): PropertyDecorator => Text({ max: 256, description: 'The name of the policy' });
+const By = (): PropertyDecorator => Text({ max: 256, description: 'The principal that made the change' });
+const At = (): PropertyDecorator => Num({ description: 'The time of the change, in Unix seconds' });
+
 export class PolicyCreated {
-  @Text({ max: 64, example: 'production_deployment' })
+  @PolicyId()
   policy_id!: string;
 
-  @Text({ max: 256 })
+  @PolicyName()
   name!: string;
 
-  @Text({ max: 64 })
+  @Text({ max: 64, description: 'The version that the author chose' })
   version!: string;
 
-  @Num({ integer: true })
+  @Num({ integer: true, description: 'The number of rules' })
   rules_count!: number;
 
-  @Flag()
+  @Flag({ description: 'Whether the policy takes part in decisions' })
   enabled!: boolean;
 
-  @Text({ max: 256 })
+  @By()
   created_by!: string;
 
-  @Num()
+  @At()
   created_at!: number;
 }
 
@@ -33,7 +39,7 @@ export const policyCreated = defineEvent({
   payload: PolicyCreated,
   subjects: ['policy_id'],
   priority: 'MEDIUM',
-  when: 'A policy was made, by hand, by an import, by a rollback, or at the first start.',
+  when: 'A policy was created: by a caller, an import, a rollback, or at the first start.',
   example: {
     policy_id: 'production_deployment',
     name: 'Production deployment',
@@ -43,7 +49,7 @@ export const policyCreated = defineEvent({
     created_by: 'bootstrap',
     created_at: 1735424567.89,
   },
-  consumers: ['Audit: who may make rules, and makes them'],
+  consumers: ['Audit: who creates policies'],
   of: ({ policy_id, name, version, rules, enabled }: Policy, by: string, at: number): PolicyCreated => ({
     policy_id,
     name,
@@ -56,19 +62,21 @@ export const policyCreated = defineEvent({
 });
 
 export class PolicyUpdated {
-  @Text({ max: 64, example: 'production_deployment' })
+  @PolicyId()
   policy_id!: string;
 
-  @JsonObject({ description: 'Old and new of each field that differs; of the rules how many there were' })
+  @JsonObject({
+    description: 'The old and new value of each changed field; for `rules` the old and new count',
+  })
   changes!: Changes;
 
-  @Num({ integer: true, description: 'Of the policy, after this change' })
+  @Num({ integer: true, description: 'The revision of the policy after this change' })
   revision!: number;
 
-  @Text({ max: 256 })
+  @By()
   updated_by!: string;
 
-  @Num()
+  @At()
   updated_at!: number;
 }
 
@@ -78,7 +86,7 @@ export const policyUpdated = defineEvent({
   payload: PolicyUpdated,
   subjects: ['policy_id'],
   priority: 'MEDIUM',
-  when: 'A policy was changed, be it only in one of its rules.',
+  when: 'A policy or one of its rules was changed.',
   example: {
     policy_id: 'production_deployment',
     changes: { enabled: { old: true, new: false }, rules: { old_count: 6, new_count: 7 } },
@@ -97,16 +105,16 @@ export const policyUpdated = defineEvent({
 });
 
 export class PolicyDeleted {
-  @Text({ max: 64, example: 'production_deployment' })
+  @PolicyId()
   policy_id!: string;
 
-  @Text({ max: 256 })
+  @PolicyName()
   name!: string;
 
-  @Text({ max: 256 })
+  @By()
   deleted_by!: string;
 
-  @Num()
+  @At()
   deleted_at!: number;
 }
 
@@ -116,14 +124,14 @@ export const policyDeleted = defineEvent({
   payload: PolicyDeleted,
   subjects: ['policy_id'],
   priority: 'MEDIUM',
-  when: 'A policy was removed.',
+  when: 'A policy was deleted.',
   example: {
     policy_id: 'production_deployment',
     name: 'Production deployment',
     deleted_by: 'bootstrap',
     deleted_at: 1735424567.89,
   },
-  consumers: ['Audit: what no longer holds'],
+  consumers: ['Audit: what no longer applies'],
   of: ({ policy_id, name }: Policy, by: string, at: number): PolicyDeleted => ({
     policy_id,
     name,
@@ -132,52 +140,52 @@ export const policyDeleted = defineEvent({
   }),
 });
 
-/** What the events of rules have in common; each adds when it happened. */
+/** The common fields of the events of rules. Each event adds its time. */
 class RuleChanged {
-  @Text({ max: 64, example: 'production_deployment' })
+  @PolicyId()
   policy_id!: string;
 
-  @Text({ max: 64, example: 'no_deploy_on_friday' })
+  @Text({ max: 64, description: 'The id of the rule', example: 'no_deploy_on_friday' })
   rule_id!: string;
 
-  @Text({ max: 256 })
+  @Text({ max: 256, description: 'The name of the rule' })
   name!: string;
 
-  @OneOf(EFFECTS, { name: 'PolicyEffect' })
+  @OneOf(EFFECTS, { name: 'PolicyEffect', description: 'The effect of the rule' })
   effect!: Effect;
 
-  @Num({ integer: true })
+  @Num({ integer: true, description: 'The priority of the rule' })
   priority!: number;
 
-  @Flag()
+  @Flag({ description: 'Whether the rule takes part in decisions' })
   enabled!: boolean;
 }
 
 export class RuleCreated extends RuleChanged {
-  @Num()
+  @At()
   created_at!: number;
 }
 
 export class RuleUpdated extends RuleChanged {
-  @JsonObject({ description: 'Old and new of each field that differs' })
+  @JsonObject({ description: 'The old and new value of each changed field' })
   changes!: Changes;
 
-  @Num()
+  @At()
   updated_at!: number;
 }
 
 export class RuleDeleted extends RuleChanged {
-  @Num()
+  @At()
   deleted_at!: number;
 }
 
 export class RuleEnabled extends RuleChanged {
-  @Num()
+  @At()
   enabled_at!: number;
 }
 
 export class RuleDisabled extends RuleChanged {
-  @Num()
+  @At()
   disabled_at!: number;
 }
 
@@ -202,9 +210,9 @@ export const ruleCreated = defineEvent({
   type: 'policy.rule_created',
   payload: RuleCreated,
   subjects: ['policy_id'],
-  when: 'A rule is new, whichever route brought it; behind the event of its policy.',
+  when: 'A rule was created, by any route. It follows the event of its policy.',
   example: { ...EXAMPLE, created_at: AT },
-  consumers: ['Audit: what was permitted or forbidden since when'],
+  consumers: ['Audit: since when an action is allowed or denied'],
   of: (policyId: string, rule: Rule, at: number): RuleCreated => ({
     ...common(policyId, rule),
     created_at: at,
@@ -216,9 +224,9 @@ export const ruleUpdated = defineEvent({
   type: 'policy.rule_updated',
   payload: RuleUpdated,
   subjects: ['policy_id'],
-  when: 'A rule was changed, in more than being enabled; behind the event of its policy.',
+  when: 'A rule was changed in more than `enabled`. It follows the event of its policy.',
   example: { ...EXAMPLE, changes: { priority: { old: 50, new: 100 } }, updated_at: AT },
-  consumers: ['Audit: how a rule became what it is'],
+  consumers: ['Audit: the history of a rule'],
   of: (policyId: string, rule: Rule, changes: Changes, at: number): RuleUpdated => ({
     ...common(policyId, rule),
     changes,
@@ -231,9 +239,9 @@ export const ruleDeleted = defineEvent({
   type: 'policy.rule_deleted',
   payload: RuleDeleted,
   subjects: ['policy_id'],
-  when: 'A rule is gone, alone or with its policy; behind the event of its policy.',
+  when: 'A rule was deleted, alone or with its policy. It follows the event of its policy.',
   example: { ...EXAMPLE, deleted_at: AT },
-  consumers: ['Audit: what no longer holds'],
+  consumers: ['Audit: what no longer applies'],
   of: (policyId: string, rule: Rule, at: number): RuleDeleted => ({
     ...common(policyId, rule),
     deleted_at: at,
@@ -245,9 +253,9 @@ export const ruleEnabled = defineEvent({
   type: 'policy.rule_enabled',
   payload: RuleEnabled,
   subjects: ['policy_id'],
-  when: 'A rule holds again, and nothing else of it changed; behind the event of its policy.',
+  when: 'A rule was enabled, and nothing else of it changed. It follows the event of its policy.',
   example: { ...EXAMPLE, enabled_at: AT },
-  consumers: ['Audit: since when a rule holds'],
+  consumers: ['Audit: since when a rule applies'],
   of: (policyId: string, rule: Rule, at: number): RuleEnabled => ({
     ...common(policyId, rule),
     enabled_at: at,
@@ -259,16 +267,16 @@ export const ruleDisabled = defineEvent({
   type: 'policy.rule_disabled',
   payload: RuleDisabled,
   subjects: ['policy_id'],
-  when: 'A rule holds no longer, and nothing else of it changed; behind the event of its policy.',
+  when: 'A rule was disabled, and nothing else of it changed. It follows the event of its policy.',
   example: { ...EXAMPLE, enabled: false, disabled_at: AT },
-  consumers: ['Security operations: a gate was opened or a permission withdrawn', 'Audit: since when'],
+  consumers: ['Security operations: a denial or a permission no longer applies', 'Audit: since when'],
   of: (policyId: string, rule: Rule, at: number): RuleDisabled => ({
     ...common(policyId, rule),
     disabled_at: at,
   }),
 });
 
-/** The event for what became of a rule; `rule` is as it is now, or was last. */
+/** The event of one changed rule. For a deleted rule, `rule` is its last content. */
 export function ruleEvent(policyId: string, rule: Rule, { fact, changes }: RuleDifference, at: number) {
   switch (fact) {
     case 'created':

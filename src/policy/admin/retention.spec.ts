@@ -10,7 +10,9 @@ import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
 import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import { SnapshotCache } from '../decisions/snapshot-cache.js';
 import { PolicyEditor } from './editor.js';
+import { PolicyImporter } from './importer.js';
 import { POLICY_GRAVES, POLICY_REVISIONS } from './policy.collection.js';
+import { PolicyReader } from './policy-reader.js';
 import { PolicyRetention } from './retention.js';
 
 const by = 'somebody';
@@ -51,7 +53,7 @@ describe('the retention of revisions', () => {
     return ours.map(({ policy_id, revision }) => `${policy_id}/${revision}`).sort();
   };
 
-  it('forgets what is old, save the last revision of a policy that is there', async () => {
+  it('removes old revisions, but not the last revision of a stored policy', async () => {
     await ago(11, async () => {
       await editor.create({ policy_id: 'old', name: 'old' }, { by });
       await editor.update('old', { name: 'older' }, { by });
@@ -62,12 +64,12 @@ describe('the retention of revisions', () => {
     await ago(9, () => editor.update('changed', { name: 'new' }, { by }));
     expect(await retention.sweep()).toBe(4);
     expect(await kept()).toEqual(['changed/2', 'old/2']);
-    expect((await editor.revisions('old', {})).rows).toHaveLength(1);
+    expect((await new PolicyReader(store).revisions('old', {})).rows).toHaveLength(1);
     await expect(editor.rollback('gone', 1, { by })).rejects.toMatchObject({ code: 'policy_not_found' });
     expect(await retention.sweep()).toBe(0);
   });
 
-  it('keeps the grave as long as a revision of the policy is kept', async () => {
+  it('keeps the grave as long as it keeps a revision of the policy', async () => {
     await ago(11, () => editor.create({ policy_id: 'gone', name: 'gone' }, { by }));
     await ago(9, () => editor.remove('gone', { by }));
     expect(await retention.sweep()).toBe(1);
@@ -76,7 +78,7 @@ describe('the retention of revisions', () => {
     expect((await editor.create({ policy_id: 'gone', name: 'anew' }, { by })).policy.revision).toBe(3);
   });
 
-  it('lets a policy begin anew once all of it is forgotten', async () => {
+  it('starts a policy at revision 1 again once all its revisions are removed', async () => {
     await ago(12, () => editor.create({ policy_id: 'gone', name: 'gone' }, { by }));
     await ago(11, () => editor.remove('gone', { by }));
     expect(await retention.sweep()).toBe(2);
@@ -93,7 +95,7 @@ describe('the retention of revisions', () => {
     expect(await kept()).toEqual(['often/230']);
   });
 
-  it('is the work of one replica at a time', async () => {
+  it('runs on one replica at a time', async () => {
     await ago(11, async () => {
       await editor.create({ policy_id: 'p', name: 'p' }, { by });
       await editor.update('p', { name: 'q' }, { by });
@@ -104,7 +106,7 @@ describe('the retention of revisions', () => {
     expect(await retention.sweep()).toBe(1);
   });
 
-  it('leaves a replica that missed what is forgotten with the right policies', async () => {
+  it('leaves a replica with the right policies, although it missed removed revisions', async () => {
     const decides = { effect: 'allow' } as const;
     const snapshots = new SnapshotCache(store, config, editor, logger);
     await ago(13, async () => {
@@ -115,12 +117,13 @@ describe('the retention of revisions', () => {
         );
       }
     });
-    // It reads once, and follows no more.
+    // It reads once and then follows no more changes.
     await snapshots.onModuleInit();
     snapshots.onModuleDestroy();
-    // One write deletes the one and changes the other: the deletion is forgotten, the change is kept.
+    // One write deletes a policy and changes another: the deletion is removed, the change is kept.
     const policies = [{ policy_id: 'kept', name: 'changed', rules: [] }];
-    await ago(11, () => editor.import(policies, { mode: 'replace', dryRun: false, by }));
+    const importer = new PolicyImporter(store, config, editor, new PolicyReader(store));
+    await ago(11, () => importer.import(policies, { mode: 'replace', dryRun: false, by }));
     await retention.sweep();
     expect(await kept()).toEqual(['kept/2']);
     expect([...snapshots.current().snapshot.units.keys()]).toContain('gone');

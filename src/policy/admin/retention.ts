@@ -1,6 +1,6 @@
 /**
- * Forgets what policies once were when its time is over. The last revision of each policy that is there stays, and so does
- * all that is younger; with the last revision of a deleted one goes its grave.
+ * Removes old revisions of policies. The last revision of each stored policy stays. With the last revision of a deleted
+ * policy it also removes the grave.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../../config/config.js';
@@ -15,7 +15,7 @@ import {
   revisionId,
 } from './policy.collection.js';
 
-/** Removed in one commit. */
+/** The number of revisions that one commit removes. */
 const CHUNK = 100;
 
 @Injectable()
@@ -40,15 +40,15 @@ export class PolicyRetention extends Retention {
         limit: CHUNK,
         cursor,
       });
-      // In the order of the writes, up to the first that is young: so a grave never goes before a revision of its policy.
-      const young = page.rows.findIndex(({ at }) => at >= until);
-      const old = young < 0 ? page.rows : page.rows.slice(0, young);
+      // In the order of the writes, up to the first young revision. So a grave is never removed before a revision of its policy.
+      const firstYoung = page.rows.findIndex(({ at }) => at >= until);
+      const old = firstYoung < 0 ? page.rows : page.rows.slice(0, firstYoung);
       if (old.length > 0) yield this.remove(old);
-      cursor = young < 0 ? (page.next ?? undefined) : undefined;
+      cursor = firstYoung < 0 ? (page.next ?? undefined) : undefined;
     } while (cursor !== undefined);
   }
 
-  /** What a revision is to its policy is asked inside: the policy may have been deleted, or made anew, since the list. */
+  /** Reads each policy in the transaction: it may have been deleted or created again since the list was read. */
   private remove(revisions: PolicyRevision[]): Promise<number> {
     return this.store.transaction(async (tx) => {
       let removed = 0;

@@ -1,46 +1,46 @@
-/** How all routes that change policies answer. */
+/** The common answer of all routes that change policies. */
 import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
 import type { Response } from 'express';
 import { mergeMap, type Observable } from 'rxjs';
-import type { WrittenPolicy, WrittenRule } from '../decisions/routes.dto.js';
 import { SnapshotCache } from '../decisions/snapshot-cache.js';
 import type { Policy, Rule } from '../engine/policy.dto.js';
 import type { Written } from './editor.js';
+import type { WrittenPolicy, WrittenRule } from './policies.dto.js';
 
-/** So long a write waits until this replica decides by it; others do within a second. */
-const OWN_MS = 1000;
+/** The longest wait for this replica; other replicas decide by the write within a second. */
+const MAX_WAIT_MS = 1000;
 
-/** A write as its route gives it to the interceptor. */
-export interface Done {
-  /** Of the whole set, after the write. */
+/** What a route returns to the interceptor. */
+export interface WriteResult {
+  /** The revision of the set of policies after the write. */
   revision: number;
-  /** Whose revision becomes the ETag. */
+  /** Its revision becomes the ETag. */
   policy?: Policy;
   body?: object;
 }
 
-export function policyDone({ policy, revision, warnings }: Written): Done {
+export function policyResult({ policy, revision, warnings }: Written): WriteResult {
   const body: WrittenPolicy = { ...policy, policy_revision: revision, warnings };
   return { revision, policy, body };
 }
 
-export function ruleDone({ policy, rule, revision, warnings }: Written & { rule: Rule }): Done {
+export function ruleResult({ policy, rule, revision, warnings }: Written & { rule: Rule }): WriteResult {
   const body: WrittenRule = { ...rule, policy_revision: revision, warnings };
   return { revision, policy, body };
 }
 
-/** Says by which revision the write holds, and answers once this replica decides by it. */
+/** Sets `Policy-Revision` and `ETag`. It answers only when this replica decides by the write, so a caller sees its own write. */
 @Injectable()
-export class WriteResponseInterceptor implements NestInterceptor<Done, object | undefined> {
+export class WriteResponseInterceptor implements NestInterceptor<WriteResult, object | undefined> {
   constructor(private readonly snapshots: SnapshotCache) {}
 
-  intercept(context: ExecutionContext, next: CallHandler<Done>): Observable<object | undefined> {
+  intercept(context: ExecutionContext, next: CallHandler<WriteResult>): Observable<object | undefined> {
     const response = context.switchToHttp().getResponse<Response>();
     return next.handle().pipe(
       mergeMap(async ({ revision, policy, body }) => {
         response.setHeader('Policy-Revision', revision);
         if (policy) response.setHeader('ETag', `"${policy.revision}"`);
-        await this.snapshots.reach(revision, OWN_MS);
+        await this.snapshots.waitFor(revision, MAX_WAIT_MS);
         return body;
       }),
     );

@@ -1,34 +1,34 @@
-/** Policies as YAML: how they are read and written. */
+/** Reads and writes policies as YAML. */
 import { Worker } from 'node:worker_threads';
 import { BrainError, messageOf } from '../../shared/errors.js';
 import type { PolicyContent } from '../engine/policy.dto.js';
 
-/** Longer than any import of sane size takes on a slow machine; the reader takes about a millisecond for a kilobyte. */
+/** The parser needs about a millisecond for a kilobyte, so this is enough for the largest import on a slow machine. */
 const MAX_MS = 30_000;
-/** So many threads read at once; each may take all of a core, and more memory than the rest of the service. */
+/** The most threads at once: each can use a whole core, and more memory than the rest of the service. */
 const MAX_READERS = 2;
 const MAX_READER_MIB = 2048;
-/** A few aliases save writing; those that would make a gigabyte of a kilobyte are refused. */
+/** Allows some aliases, but not enough to expand a kilobyte to a gigabyte. */
 const OPTIONS = { maxAliasCount: 100, schema: 'core', uniqueKeys: false, logLevel: 'error' };
-/** As JSON, with its aliases replaced: what the largest body may reasonably become. */
+/** The most characters of the text as JSON, with its aliases expanded. */
 const MAX_CHARACTERS = 32 * 1024 * 1024;
 
-let reading = 0;
+let activeReaders = 0;
 
-/** Takes as long as it takes, in a thread of its own. */
+/** Parses in a separate thread: a hostile text can take minutes or a gigabyte, and a thread can be stopped. */
 export async function readYaml(text: string): Promise<unknown> {
-  if (reading >= MAX_READERS) {
-    const detail = 'Other imports are being read; try again in a moment.';
+  if (activeReaders >= MAX_READERS) {
+    const detail = 'The service reads other imports at the moment; try again.';
     throw new BrainError('unavailable', 'imports_busy', detail, { retryAfterSeconds: 1 });
   }
-  reading += 1;
+  activeReaders += 1;
   try {
     return JSON.parse(await jsonOf(text)) as unknown;
   } catch (error) {
     const [first = ''] = messageOf(error).split('\n');
     throw new BrainError('malformed', 'malformed_yaml', `The body is not valid YAML: ${first.slice(0, 300)}`);
   } finally {
-    reading -= 1;
+    activeReaders -= 1;
   }
 }
 
@@ -39,19 +39,19 @@ function jsonOf(text: string): Promise<string> {
     const file = new URL('./yaml.worker.js', import.meta.url);
     const worker = new Worker(file, { workerData, resourceLimits });
     const timer = setTimeout(() => {
-      reject(new Error('reading it takes too long'));
+      reject(new Error(`reading it takes more than ${MAX_MS / 1000} seconds; split it`));
       void worker.terminate();
     }, MAX_MS);
     worker.once('message', resolve);
     worker.once('error', reject);
     worker.once('exit', () => {
       clearTimeout(timer);
-      reject(new Error('it could not be read'));
+      reject(new Error('the reader stopped; the text may need too much memory'));
     });
   });
 }
 
-/** Strings are quoted as in JSON, which YAML takes as they are: no name is mistaken for a number, a date or a no. */
+/** Quotes strings as JSON does, which is valid YAML. So no name is read as a number, a date or a boolean. */
 function writeYaml(policy: PolicyContent): string {
   const { rules, ...fields } = policy;
   const lines = Object.entries(fields).map(([name, value]) => `    ${name}: ${JSON.stringify(value)}`);
@@ -66,13 +66,13 @@ function writeYaml(policy: PolicyContent): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** Policies as the import takes them, one after another. */
+/** The policies in the format of the import, one part for each policy. */
 export async function* yamlOf(policies: AsyncIterable<PolicyContent>): AsyncGenerator<string> {
-  let any = false;
+  let isEmpty = true;
   for await (const policy of policies) {
-    if (!any) yield 'policies:\n';
-    any = true;
+    if (isEmpty) yield 'policies:\n';
+    isEmpty = false;
     yield writeYaml(policy);
   }
-  if (!any) yield 'policies: []\n';
+  if (isEmpty) yield 'policies: []\n';
 }

@@ -1,4 +1,4 @@
-/** OpenID AuthZEN Authorization API 1.0: the same decisions as everywhere, asked for and answered as others know it. */
+/** The routes of OpenID AuthZEN Authorization API 1.0. The decisions are the same as those of `/api/policy/evaluate`. */
 import { Controller, Get, Header, HttpCode, Post, Req } from '@nestjs/common';
 import {
   ApiBody,
@@ -35,7 +35,7 @@ import {
 const MAX_MIB = 4;
 const EVALUATION = 'access/v1/evaluation';
 const EVALUATIONS = 'access/v1/evaluations';
-/** A name or an address, and a port. Whoever asks chooses it, and it becomes a part of URLs. */
+/** A host name or an address, with an optional port. The caller chooses it, and it becomes part of URLs in the answer. */
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
 
 @ApiTags('authzen')
@@ -47,8 +47,12 @@ export class AuthzenController {
   @Get('.well-known/authzen-configuration')
   @Public()
   @Header('Cache-Control', 'private, max-age=3600')
-  @ApiOperation({ summary: 'Where AuthZEN is spoken; behind a proxy, with the address that it was asked by' })
-  @ApiOkResponse({ type: AuthzenMetadata })
+  @ApiOperation({
+    summary: 'Find the AuthZEN endpoints',
+    description:
+      'The URLs of the endpoints, with the host of the request. Behind a trusted proxy that is the host that the proxy reports.',
+  })
+  @ApiOkResponse({ type: AuthzenMetadata, description: 'The URLs' })
   @Problems(400)
   metadata(@Req() request: Request): AuthzenMetadata {
     const base = baseOf(request);
@@ -62,9 +66,12 @@ export class AuthzenController {
   @Post(EVALUATION)
   @HttpCode(200)
   @Access('policy:evaluate')
-  @ApiOperation({ summary: 'May this subject do this? A denial is an answer, not an error' })
+  @ApiOperation({
+    summary: 'Decide one AuthZEN evaluation',
+    description: 'Answers whether the subject may do this. A denial is an answer with status 200.',
+  })
   @ApiBody({ type: AuthzenRequest })
-  @ApiOkResponse({ type: AuthzenDecision })
+  @ApiOkResponse({ type: AuthzenDecision, description: 'The decision' })
   @Problems(400, 413)
   evaluation(@Req() request: Request): Promise<AuthzenDecision> {
     return this.decide(readEvaluation(jsonOf(request)));
@@ -74,10 +81,15 @@ export class AuthzenController {
   @HttpCode(200)
   @Access('policy:evaluate')
   @BodyOf({ maxMib: MAX_MIB })
-  @ApiOperation({ summary: 'Up to 1,000 evaluations at once, all of them or up to the first that decides' })
+  @ApiOperation({
+    summary: 'Decide many AuthZEN evaluations',
+    description:
+      'Up to 1,000 evaluations: all of them, or up to the first denial or permit, as `options` says. Without `evaluations` it decides one evaluation.',
+  })
   @ApiBody({ type: AuthzenRequests })
   @ApiExtraModels(AuthzenDecision, AuthzenDecisions)
   @ApiOkResponse({
+    description: 'The decisions; a single decision if the body has no evaluations',
     schema: {
       oneOf: [AuthzenDecisions, AuthzenDecision].map((one) => ({ $ref: getSchemaPath(one) })),
       example: {
@@ -100,17 +112,18 @@ export class AuthzenController {
   }
 }
 
-/** The specification knows no other type, be it JSON as well. */
+/** The specification allows only `application/json`, and no other JSON type. */
 function jsonOf(request: Request): unknown {
   if (request.is('application/json')) return request.body;
   const detail = 'Send a JSON object, with Content-Type: application/json.';
   throw new BrainError('unsupported', 'unsupported_content_type', detail);
 }
 
-/** What Express tells of a proxy, it tells only of one that is trusted. */
+/** Express uses the forwarded protocol and host only if the proxy is trusted. */
 function baseOf(request: Request): string {
   const { protocol, host = '' } = request;
   if (/^https?$/.test(protocol) && HOST.test(host)) return `${protocol}://${host}`;
-  const detail = 'Host, or what the proxy tells of it, is not an address that can stand in a URL.';
+  const detail =
+    'The Host header, or the host that the proxy forwards, is not valid in a URL; send a host name with an optional port.';
   throw new BrainError('malformed', 'malformed_host', detail);
 }

@@ -1,4 +1,4 @@
-/** The bodies of OpenID AuthZEN Authorization API 1.0. Members that are not named here are passed over, as it demands. */
+/** The bodies of OpenID AuthZEN Authorization API 1.0. Unknown members are ignored, as the specification demands. */
 import { OmitType, PartialType } from '@nestjs/swagger';
 import { Flag, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
 import { Decision } from '../decisions/routes.dto.js';
@@ -7,39 +7,57 @@ const Properties = (description: string, example: object): PropertyDecorator =>
   JsonObject({ optional: true, description, example });
 
 export class AuthzenSubject {
-  @Text({ max: 256, description: '`environment.subject.type` in conditions', example: 'agent' })
+  @Text({
+    max: 256,
+    description: 'The type of the subject; conditions read it as `environment.subject.type`',
+    example: 'agent',
+  })
   type!: string;
 
-  @Text({ max: 256, description: '`agent_id` in conditions', example: 'researcher-7' })
+  @Text({
+    max: 256,
+    description: 'The id of the subject; conditions read it as `agent_id`',
+    example: 'researcher-7',
+  })
   id!: string;
 
-  @Properties('`role` becomes `agent_role`; all of them are `environment.subject.properties`', {
-    role: 'researcher',
-  })
+  @Properties(
+    'Properties of the subject. Conditions read `role` as `agent_role`, and all of them as `environment.subject.properties.<path>`',
+    {
+      role: 'researcher',
+    },
+  )
   properties?: Record<string, unknown>;
 }
 
 export class AuthzenAction {
-  @Text({ max: 256, description: '`action` in conditions', example: 'database.read' })
+  @Text({
+    max: 256,
+    description: 'The name of the action; conditions read it as `action`',
+    example: 'database.read',
+  })
   name!: string;
 
-  @Properties('`params` in conditions', { rows: 100 })
+  @Properties('Properties of the action; conditions read them as `params.<path>`', { rows: 100 })
   properties?: Record<string, unknown>;
 }
 
-/** Type, colon and id together are as long as a resource may be. */
+/** The limits of type and id add up, with the colon, to the limit of `resource` in a request. */
 export class AuthzenResource {
   @Text({
     max: 256,
-    description: 'With the id, as `type:id`, the `resource` in conditions',
+    description: 'The type of the resource; conditions read `type:id` as `resource`',
     example: 'database',
   })
   type!: string;
 
-  @Text({ max: 767, example: 'customers' })
+  @Text({ max: 767, description: 'The id of the resource, unique within its type', example: 'customers' })
   id!: string;
 
-  @Properties('`environment.resource.properties` in conditions', { region: 'eu' })
+  @Properties(
+    'Properties of the resource; conditions read them as `environment.resource.properties.<path>`',
+    { region: 'eu' },
+  )
   properties?: Record<string, unknown>;
 }
 
@@ -50,18 +68,19 @@ const RESOURCE = { type: 'database', id: 'customers', properties: { region: 'eu'
 const Context = (): PropertyDecorator =>
   JsonObject({
     optional: true,
-    description: '`environment` in conditions; up to 100 members where evaluations share it',
+    description:
+      'The circumstances; conditions read them as `environment.<path>`. At most 100 members if evaluations share it',
     example: { stage: 'production' },
   });
 
 export class AuthzenRequest {
-  @Nested(() => AuthzenSubject, { example: SUBJECT })
+  @Nested(() => AuthzenSubject, { description: 'Who wants to act', example: SUBJECT })
   subject!: AuthzenSubject;
 
-  @Nested(() => AuthzenAction, { example: ACTION })
+  @Nested(() => AuthzenAction, { description: 'What the subject wants to do', example: ACTION })
   action!: AuthzenAction;
 
-  @Nested(() => AuthzenResource, { example: RESOURCE })
+  @Nested(() => AuthzenResource, { description: 'What the subject wants to act on', example: RESOURCE })
   resource!: AuthzenResource;
 
   @Context()
@@ -69,13 +88,21 @@ export class AuthzenRequest {
 }
 
 export class AuthzenEvaluation {
-  @Nested(() => AuthzenSubject, { optional: true, example: SUBJECT })
+  @Nested(() => AuthzenSubject, { optional: true, description: 'Who wants to act', example: SUBJECT })
   subject?: AuthzenSubject;
 
-  @Nested(() => AuthzenAction, { optional: true, example: ACTION })
+  @Nested(() => AuthzenAction, {
+    optional: true,
+    description: 'What the subject wants to do',
+    example: ACTION,
+  })
   action?: AuthzenAction;
 
-  @Nested(() => AuthzenResource, { optional: true, example: RESOURCE })
+  @Nested(() => AuthzenResource, {
+    optional: true,
+    description: 'What the subject wants to act on',
+    example: RESOURCE,
+  })
   resource?: AuthzenResource;
 
   @Context()
@@ -91,71 +118,103 @@ export class AuthzenOptions {
     optional: true,
     default: 'execute_all',
     description:
-      'The other two end with the first denial or the first permit: what is behind it is not decided',
+      'Whether all evaluations are decided, or only those up to the first denial or the first permit',
   })
   evaluations_semantic?: Semantic;
 }
 
-/** What stands beside `evaluations` is the default for each of them, member by member and each member as a whole. */
+/** The members beside `evaluations` are defaults. An evaluation overrides a default as a whole, never parts of it. */
 export class AuthzenRequests extends AuthzenEvaluation {
   @ListOf(() => AuthzenEvaluation, {
     optional: true,
-    description: 'Up to 1,000; without any, the answer is that of a single evaluation',
+    description:
+      'At most 1,000 evaluations. `subject`, `action`, `resource` and `context` of the body are their defaults. Without evaluations the body is a single evaluation',
     example: [{ resource: RESOURCE }, { resource: { type: 'database', id: 'orders' } }],
   })
   evaluations?: AuthzenEvaluation[];
 
-  @Nested(() => AuthzenOptions, { optional: true, example: { evaluations_semantic: 'execute_all' } })
+  @Nested(() => AuthzenOptions, {
+    optional: true,
+    description: 'How the evaluations are decided',
+    example: { evaluations_semantic: 'execute_all' },
+  })
   options?: AuthzenOptions;
 }
 
 const MESSAGE = '/evaluations/1/resource is required and must be a JSON object';
 
 class AuthzenError {
-  @Num({ integer: true, example: 400 })
+  @Num({ integer: true, description: 'Always 400', example: 400 })
   status!: number;
 
-  @Text({ max: 4096, example: MESSAGE })
+  @Text({ max: 4096, description: 'The faults, each with its place in the body', example: MESSAGE })
   message!: string;
 }
 
-const NOT_THERE = ['allowed', 'matched_rule', 'matched_policy', 'explain'] as const;
+const OMITTED = ['allowed', 'matched_rule', 'matched_policy', 'explain'] as const;
 
-class AuthzenContext extends PartialType(OmitType(Decision, NOT_THERE)) {
-  @Text({ max: 64, optional: true, description: 'Left out where none matched', example: 'guest_read_allow' })
+class AuthzenContext extends PartialType(OmitType(Decision, OMITTED)) {
+  @Text({
+    max: 64,
+    optional: true,
+    description: 'The rule that decided. Absent when no rule matched',
+    example: 'guest_read_allow',
+  })
   matched_rule?: string;
 
-  @Text({ max: 64, optional: true, description: 'Left out where none matched', example: 'guest_read_only' })
+  @Text({
+    max: 64,
+    optional: true,
+    description: 'The policy of that rule. Absent when no rule matched',
+    example: 'guest_read_only',
+  })
   matched_policy?: string;
 
   @Nested(() => AuthzenError, {
     optional: true,
-    description: 'Alone, where one of several evaluations cannot be understood: it is denied by itself',
+    description: 'Why this one of several evaluations is invalid. It is denied, and has no other members',
     example: { status: 400, message: MESSAGE },
   })
   error?: AuthzenError;
 }
 
 export class AuthzenDecision {
-  @Flag({ example: true })
+  @Flag({ description: 'Whether the subject may act', example: true })
   decision!: boolean;
 
-  @Nested(() => AuthzenContext)
+  @Nested(() => AuthzenContext, { description: 'The details of the decision' })
   context!: AuthzenContext;
 }
 
 export class AuthzenDecisions {
-  @ListOf(() => AuthzenDecision, { description: 'In the order of the evaluations' })
+  @ListOf(() => AuthzenDecision, {
+    description: 'The decisions in the order of the evaluations; fewer if the semantic ended them early',
+  })
   evaluations!: AuthzenDecision[];
 }
 
 export class AuthzenMetadata {
-  @Text({ max: 1024, format: 'uri', example: 'https://brain.example.com' })
+  @Text({
+    max: 1024,
+    format: 'uri',
+    description: 'The base URL of the service',
+    example: 'https://brain.example.com',
+  })
   policy_decision_point!: string;
 
-  @Text({ max: 1024, format: 'uri', example: 'https://brain.example.com/access/v1/evaluation' })
+  @Text({
+    max: 1024,
+    format: 'uri',
+    description: 'The URL for one evaluation',
+    example: 'https://brain.example.com/access/v1/evaluation',
+  })
   access_evaluation_endpoint!: string;
 
-  @Text({ max: 1024, format: 'uri', example: 'https://brain.example.com/access/v1/evaluations' })
+  @Text({
+    max: 1024,
+    format: 'uri',
+    description: 'The URL for many evaluations',
+    example: 'https://brain.example.com/access/v1/evaluations',
+  })
   access_evaluations_endpoint!: string;
 }

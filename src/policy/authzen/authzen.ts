@@ -1,10 +1,10 @@
 /**
- * OpenID AuthZEN Authorization API 1.0 in the words of this domain: its requests become those of the engine, decisions
- * become its answers. Members that it does not know are passed over, those that it requires are checked.
+ * Translates between OpenID AuthZEN Authorization API 1.0 and the engine: evaluations become requests, and decisions become
+ * answers. As the specification demands, it ignores unknown members and checks the required ones.
  */
 import type { Fault } from '../../shared/errors.js';
 import { checksOf, isJson, MAX_JSON_DEPTH } from '../../shared/fields.js';
-import { fieldFaults } from '../../shared/shapes.js';
+import { fieldFaults, type Members, membersOf } from '../../shared/shapes.js';
 import type { Decision } from '../decisions/routes.dto.js';
 import { EvaluateRequest } from '../engine/policy.dto.js';
 import {
@@ -19,22 +19,21 @@ import {
 } from './authzen.dto.js';
 
 const MAX_EVALUATIONS = 1000;
-/** Who inherits the context gets a copy of it; a thousand copies of a large one would take a second. */
+/** Each evaluation that uses the default context copies it; a thousand copies of a large one would take a second. */
 const MAX_SHARED_MEMBERS = 100;
 
-/** What the engine is to be asked, or all that keeps it from being asked. */
+/** The request for the engine, or the faults of the evaluation. */
 export type Reading = EvaluateRequest | Fault[];
 
 export interface Batch {
   semantic: Semantic;
-  /** In order, up to the first that ends the work before anything of it is decided. */
+  /** In order. The list ends early if the faults of an evaluation already deny and the semantic ends with a denial. */
   readings: Reading[];
 }
 
-type Members = Record<string, unknown>;
 type Name = keyof AuthzenRequest;
 
-/** A member of a body and its faults, which are looked for once: a thousand evaluations may share it. */
+/** A part of the body with its faults. A default is checked once, although a thousand evaluations may share it. */
 interface Entity {
   value: unknown;
   faults: Fault[];
@@ -58,7 +57,7 @@ const CHECKS: Record<Name, (entity: Members, at: string, faults: Fault[]) => voi
   context: checkContext,
 };
 
-/** Whether the work ends with this decision, because none behind it would change the outcome. */
+/** Whether the evaluations end with this decision. */
 const ENDS: Record<Semantic, (decision: boolean) => boolean> = {
   execute_all: () => false,
   deny_on_first_deny: (decision) => !decision,
@@ -73,7 +72,7 @@ export function isFaulty(reading: Reading | Batch): reading is Fault[] {
   return Array.isArray(reading);
 }
 
-/** A body without evaluations asks for one, wherever it was sent to. */
+/** A body without evaluations is a single evaluation, on both routes. */
 export function isSingle(body: unknown): boolean {
   const evaluations = isObject(body) ? body.evaluations : undefined;
   return evaluations === undefined || (Array.isArray(evaluations) && evaluations.length === 0);
@@ -84,8 +83,8 @@ export function readEvaluation(body: unknown): Reading {
 }
 
 /**
- * Faults where the body as a whole is wrong; what is wrong with one evaluation stays with it. A default belongs to the
- * whole, but what every evaluation overrides may be incomplete.
+ * @returns faults if the body as a whole is wrong. A fault of one evaluation denies only that evaluation. A fault of a default
+ * counts for the whole body, unless every evaluation overrides the default.
  */
 export function readEvaluations(body: unknown): Batch | Fault[] {
   if (!isObject(body)) return [notAnObject('')];
@@ -94,7 +93,7 @@ export function readEvaluations(body: unknown): Batch | Fault[] {
   if (!isObject(options)) faults.push(notAnObject('/options'));
   else fieldFaults(options, OPTIONS, '/options', faults);
   if (!Array.isArray(evaluations) || evaluations.length > MAX_EVALUATIONS) {
-    const detail = `must be a list of up to ${MAX_EVALUATIONS} evaluations`;
+    const detail = `must be a list of at most ${MAX_EVALUATIONS} evaluations`;
     return [...faults, { pointer: '/evaluations', detail, code: 'list' }];
   }
   const defaults = entitiesOf(body, '');
@@ -108,7 +107,7 @@ export function requestsOf({ readings }: Batch): EvaluateRequest[] {
   return readings.filter((reading): reading is EvaluateRequest => !isFaulty(reading));
 }
 
-/** @param decisions one for each request of the batch, up to the last that was decided */
+/** @param decisions one for each request of the batch; fewer if the semantic ended the batch early */
 export function answersOf({ readings, semantic }: Batch, decisions: readonly Decision[]): AuthzenDecisions {
   const evaluations: AuthzenDecision[] = [];
   let decided = 0;
@@ -120,7 +119,7 @@ export function answersOf({ readings, semantic }: Batch, decisions: readonly Dec
   return { evaluations };
 }
 
-/** What has no value is left out of the context, as the specification asks for. */
+/** Omits members without a value from the context, as the specification demands. */
 export function answerOf({ allowed, matched_rule, matched_policy, ...context }: Decision): AuthzenDecision {
   const matched = matched_rule === null || matched_policy === null ? {} : { matched_rule, matched_policy };
   return { decision: allowed, context: { ...context, ...matched } };
@@ -151,7 +150,7 @@ function defaultFaults(defaults: Entities, evaluations: readonly unknown[]): Fau
   });
   const context = defaults.context?.value;
   if (isObject(context) && Object.keys(context).length > MAX_SHARED_MEMBERS) {
-    const detail = `must have at most ${MAX_SHARED_MEMBERS} members where evaluations share it`;
+    const detail = `must have at most ${MAX_SHARED_MEMBERS} members if evaluations share it`;
     faults.push({ pointer: '/context', detail, code: 'too_many' });
   }
   return faults;
@@ -174,7 +173,7 @@ function entitiesOf(members: Members, at: string): Entities {
   return entities;
 }
 
-/** A role that is no text would silently be none, and a rule that denies it would not hold. */
+/** Refuses a role that is not text. Ignoring it would be dangerous: a rule that denies this role would not match. */
 function checkRole(properties: unknown, at: string, faults: Fault[]): void {
   const role = isObject(properties) ? properties.role : undefined;
   if (role === undefined || role === null) return;
@@ -204,8 +203,8 @@ function readingOf(entities: Entities, at: string): Reading {
 }
 
 /**
- * The two entities stand in the environment as well, since an id only means something within its type, and a resource
- * may be judged by its properties. They come last: no context can pretend that they were others.
+ * Subject and resource are also part of the environment, so that conditions can test their types and properties. They come
+ * after the context: no context can replace them.
  */
 function requestOf(entities: Entities): EvaluateRequest {
   const { subject, action, resource, context } = valuesOf(entities);
@@ -213,7 +212,7 @@ function requestOf(entities: Entities): EvaluateRequest {
     agent_id: subject.id,
     action: action.name,
     resource: `${resource.type}:${resource.id}`,
-    environment: { ...context, subject: knownOf(subject), resource: knownOf(resource) },
+    environment: { ...context, subject: entityOf(subject), resource: entityOf(resource) },
     params: action.properties ?? {},
   };
   const role = subject.properties?.role as string | null | undefined;
@@ -221,7 +220,7 @@ function requestOf(entities: Entities): EvaluateRequest {
   return request;
 }
 
-/** Only called where the checks have found nothing. */
+/** Call it only for entities without faults. */
 function valuesOf({ subject, action, resource, context }: Entities): AuthzenRequest {
   return {
     subject: subject?.value as AuthzenSubject,
@@ -231,12 +230,12 @@ function valuesOf({ subject, action, resource, context }: Entities): AuthzenRequ
   };
 }
 
-function knownOf({ type, id, properties = {} }: AuthzenSubject | AuthzenResource): Members {
+function entityOf({ type, id, properties = {} }: AuthzenSubject | AuthzenResource): Members {
   return { type, id, properties };
 }
 
 function isObject(value: unknown): value is Members {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return membersOf(value) !== undefined;
 }
 
 function notAnObject(pointer: string): Fault {

@@ -1,16 +1,48 @@
-/** What was decided. */
+/** The events of decisions. */
 import { defineEvent } from '../../events/event.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { Flag, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
 import { EFFECTS, type Effect, type EvaluateRequest, type Verdict } from '../engine/policy.dto.js';
 
-const AGENT = { max: 256, example: 'researcher-7' } as const;
-const Matched = (example: string): PropertyDecorator => Text({ max: 64, nullable: true, example });
-const Role = (): PropertyDecorator => Text({ max: 256, optional: true, example: 'researcher' });
+const Agent = (): PropertyDecorator =>
+  Text({ max: 256, description: 'The agent that wants to act', example: 'researcher-7' });
+const Role = (): PropertyDecorator =>
+  Text({ max: 256, optional: true, description: 'The role of the agent', example: 'researcher' });
+const Action = (): PropertyDecorator => Text({ max: 256, description: 'What the agent wants to do' });
+const Resource = (): PropertyDecorator =>
+  Text({
+    max: 1024,
+    min: 0,
+    nullable: true,
+    description: 'What the agent wants to act on; null if the request names no resource',
+  });
+const MatchedPolicy = (example: string): PropertyDecorator =>
+  Text({
+    max: 64,
+    nullable: true,
+    description: 'The policy of the rule that decided; null if the default effect decided',
+    example,
+  });
+const MatchedRule = (example: string): PropertyDecorator =>
+  Text({
+    max: 64,
+    nullable: true,
+    description: 'The rule that decided; null if the default effect decided',
+    example,
+  });
+const Reason = (): PropertyDecorator => Text({ max: 512, description: 'The reason in one sentence' });
 const DecisionId = (): PropertyDecorator =>
-  Text({ max: 64, description: 'The same in every event of one decision', example: 'k3v9x2abq8w1z4m7p0t5' });
+  Text({
+    max: 64,
+    description: 'The id of the decision, the same in all its events',
+    example: 'k3v9x2abq8w1z4m7p0t5',
+  });
+const DecidedAt = (): PropertyDecorator => Num({ description: 'The time of the decision, in Unix seconds' });
 
-/** A decision as its events tell it; the request stays out of them, save who, what and on what. */
+/**
+ * A decision for its events. Of the request they have only agent, role, action and resource: environment and parameters may
+ * hold secrets.
+ */
 export interface Decided {
   decision_id: string;
   policy_revision: number;
@@ -19,48 +51,51 @@ export interface Decided {
 }
 
 class Result {
-  @Flag()
+  @Flag({ description: 'Whether the agent may act' })
   allowed!: boolean;
 
-  @OneOf(EFFECTS, { name: 'PolicyEffect' })
+  @OneOf(EFFECTS, {
+    name: 'PolicyEffect',
+    description: 'The effect of the rule that decided, or the default effect',
+  })
   effect!: Effect;
 
-  @Matched('production_deployment')
+  @MatchedPolicy('production_deployment')
   matched_policy!: string | null;
 
-  @Matched('no_deploy_on_friday')
+  @MatchedRule('no_deploy_on_friday')
   matched_rule!: string | null;
 
-  @Text({ max: 512 })
+  @Reason()
   reason!: string;
 }
 
 export class RuleEvaluated {
-  @Text(AGENT)
+  @Agent()
   agent_id!: string;
 
   @Role()
   agent_role?: string;
 
-  @Text({ max: 256 })
+  @Action()
   action!: string;
 
-  @Text({ max: 1024, min: 0, nullable: true, description: 'Null where the request named none' })
+  @Resource()
   resource!: string | null;
 
-  @Nested(() => Result)
+  @Nested(() => Result, { description: 'The decision' })
   result!: Result;
 
   @DecisionId()
   decision_id!: string;
 
-  @Num({ integer: true, description: 'Of the whole set of policies' })
+  @Num({ integer: true, description: 'The revision of the set of policies that decided' })
   policy_revision!: number;
 
-  @Num({ description: 'What the engine took' })
+  @Num({ description: 'How long the engine took, in milliseconds' })
   evaluation_time_ms!: number;
 
-  @Num()
+  @DecidedAt()
   evaluated_at!: number;
 }
 
@@ -70,7 +105,7 @@ export const ruleEvaluated = defineEvent({
   payload: RuleEvaluated,
   subjects: ['agent_id'],
   priority: 'HIGH',
-  when: 'A decision was made, whatever it was.',
+  when: 'A decision was made, with any effect.',
   example: {
     agent_id: 'researcher-7',
     agent_role: 'researcher',
@@ -88,7 +123,7 @@ export const ruleEvaluated = defineEvent({
     evaluation_time_ms: 0.004,
     evaluated_at: 1735424567.89,
   },
-  consumers: ['Audit: who asked for what, and what was answered', 'Metrics: decisions by effect and rule'],
+  consumers: ['Audit: each request and its decision', 'Metrics: decisions by effect and rule'],
   noise: ({ result }: RuleEvaluated) => result.effect === 'allow',
   of: ({ decision_id, policy_revision, request, verdict }: Decided, tookMs: number): RuleEvaluated => ({
     agent_id: request.agent_id,
@@ -110,31 +145,31 @@ export const ruleEvaluated = defineEvent({
 });
 
 export class ActionDenied {
-  @Text(AGENT)
+  @Agent()
   agent_id!: string;
 
   @Role()
   agent_role?: string;
 
-  @Text({ max: 256 })
+  @Action()
   action!: string;
 
-  @Text({ max: 1024, min: 0, nullable: true })
+  @Resource()
   resource!: string | null;
 
-  @Matched('production_deployment')
+  @MatchedPolicy('production_deployment')
   matched_policy!: string | null;
 
-  @Matched('no_deploy_on_friday')
+  @MatchedRule('no_deploy_on_friday')
   matched_rule!: string | null;
 
-  @Text({ max: 512 })
+  @Reason()
   reason!: string;
 
   @DecisionId()
   decision_id!: string;
 
-  @Num()
+  @DecidedAt()
   denied_at!: number;
 }
 
@@ -144,7 +179,7 @@ export const actionDenied = defineEvent({
   payload: ActionDenied,
   subjects: ['agent_id'],
   priority: 'CRITICAL',
-  when: 'A decision was a denial; behind the decision itself.',
+  when: 'A decision denied an action. It follows the `policy.rule_evaluated` of the decision.',
   example: {
     agent_id: 'deployer-2',
     agent_role: 'deployer',
@@ -156,7 +191,7 @@ export const actionDenied = defineEvent({
     decision_id: 'k3v9x2abq8w1z4m7p0t5',
     denied_at: 1735424567.89,
   },
-  consumers: ['Security operations: an agent tries what it may not', 'Agents: why they were stopped'],
+  consumers: ['Security operations: agents that try forbidden actions', 'Agents: why they were stopped'],
   of: ({ decision_id, request, verdict }: Decided): ActionDenied => ({
     agent_id: request.agent_id,
     agent_role: request.agent_role,
@@ -171,25 +206,25 @@ export const actionDenied = defineEvent({
 });
 
 export class WarningTriggered {
-  @Text(AGENT)
+  @Agent()
   agent_id!: string;
 
-  @Text({ max: 256 })
+  @Action()
   action!: string;
 
-  @Matched('resource_limits')
+  @MatchedPolicy('resource_limits')
   matched_policy!: string | null;
 
-  @Matched('warn_of_large_model_call')
+  @MatchedRule('warn_of_large_model_call')
   matched_rule!: string | null;
 
-  @Texts({ max: 4096, most: 1 })
+  @Texts({ max: 4096, most: 1, description: 'The text of the `warn` rule; empty for a default effect' })
   warnings!: readonly string[];
 
   @DecisionId()
   decision_id!: string;
 
-  @Num()
+  @DecidedAt()
   triggered_at!: number;
 }
 
@@ -199,17 +234,17 @@ export const warningTriggered = defineEvent({
   payload: WarningTriggered,
   subjects: ['agent_id'],
   priority: 'HIGH',
-  when: 'A decision allowed with a warning; behind the decision itself.',
+  when: 'A decision allowed an action with a warning. It follows the `policy.rule_evaluated` of the decision.',
   example: {
     agent_id: 'researcher-7',
     action: 'model.call',
     matched_policy: 'resource_limits',
     matched_rule: 'warn_of_large_model_call',
-    warnings: ['This call takes more than 32,000 tokens; a shorter prompt may do.'],
+    warnings: ['This call takes more than 32,000 tokens; a shorter prompt may be enough.'],
     decision_id: 'k3v9x2abq8w1z4m7p0t5',
     triggered_at: 1735424567.89,
   },
-  consumers: ['Dashboard: agents that come near a limit'],
+  consumers: ['Dashboard: agents close to a limit'],
   of: ({ decision_id, request, verdict }: Decided): WarningTriggered => ({
     agent_id: request.agent_id,
     action: request.action,
@@ -222,25 +257,25 @@ export const warningTriggered = defineEvent({
 });
 
 export class AuditRequired {
-  @Text(AGENT)
+  @Agent()
   agent_id!: string;
 
-  @Text({ max: 256 })
+  @Action()
   action!: string;
 
-  @Matched('resource_limits')
+  @MatchedPolicy('resource_limits')
   matched_policy!: string | null;
 
-  @Matched('audit_large_machines')
+  @MatchedRule('audit_large_machines')
   matched_rule!: string | null;
 
-  @Flag()
+  @Flag({ description: 'Always true' })
   requires_audit!: boolean;
 
   @DecisionId()
   decision_id!: string;
 
-  @Num()
+  @DecidedAt()
   audit_at!: number;
 }
 
@@ -250,7 +285,7 @@ export const auditRequired = defineEvent({
   payload: AuditRequired,
   subjects: ['agent_id'],
   priority: 'HIGH',
-  when: 'A decision allowed what somebody has to look at; behind the decision itself.',
+  when: 'A decision allowed an action that a person must look at. It follows the `policy.rule_evaluated` of the decision.',
   example: {
     agent_id: 'researcher-7',
     action: 'compute.start',
@@ -260,7 +295,7 @@ export const auditRequired = defineEvent({
     decision_id: 'k3v9x2abq8w1z4m7p0t5',
     audit_at: 1735424567.89,
   },
-  consumers: ['Audit: the list of what is to be looked at'],
+  consumers: ['Audit: the actions that a person must look at'],
   of: ({ decision_id, request, verdict }: Decided): AuditRequired => ({
     agent_id: request.agent_id,
     action: request.action,

@@ -12,7 +12,7 @@ import { DEFAULT_POLICIES } from '../engine/defaults.js';
 import { contentOf, type PolicyInput, sameIds } from '../engine/normalize.js';
 import { EvaluateRequest, type PolicyContent } from '../engine/policy.dto.js';
 import { denied } from '../policy.errors.js';
-import { PolicyService } from './policy.service.js';
+import { type Answer, PolicyService } from './policy.service.js';
 import {
   BatchQuery,
   Decision,
@@ -28,7 +28,7 @@ import {
 const MAX_MIB = 4;
 const MAX_REQUESTS = 1000;
 const REQUEST = shapeOf(EvaluateRequest);
-/** Of what the routes of this domain answer. */
+/** The version of the routes of this domain. */
 const VERSION = '1.0.0';
 
 @ApiTags('policy')
@@ -41,8 +41,12 @@ export class PolicyController {
 
   @Get('health')
   @Public()
-  @ApiOperation({ summary: 'Whether decisions can be made' })
-  @ApiOkResponse({ type: PolicyHealth })
+  @ApiOperation({
+    summary: 'Check whether this replica can decide',
+    description:
+      'Answers 503 until the policies are read, and when they are too old to decide by. Needs no key.',
+  })
+  @ApiOkResponse({ type: PolicyHealth, description: 'This replica can decide' })
   @Problems(503)
   health(): PolicyHealth {
     this.policy.expectReady();
@@ -51,8 +55,11 @@ export class PolicyController {
 
   @Get('info')
   @Access('policy:read')
-  @ApiOperation({ summary: 'What the policy domain is set to' })
-  @ApiOkResponse({ type: PolicyInfo })
+  @ApiOperation({
+    summary: 'Read the settings of the domain',
+    description: 'How decisions are recorded, how long memory may be used, and the limits for policies.',
+  })
+  @ApiOkResponse({ type: PolicyInfo, description: 'The settings' })
   info(): PolicyInfo {
     const { policyLimits, durableDecisions, maxStaleSeconds } = this.config;
     const config = {
@@ -69,17 +76,25 @@ export class PolicyController {
   @Get('stats')
   @Access('policy:read')
   @ApiOperation({
-    summary: 'How many policies there are, and how many decisions were made, over all replicas',
+    summary: 'Count policies and decisions',
+    description: 'The totals of all replicas. Other replicas add their latest decisions within 250 ms.',
   })
-  @ApiOkResponse({ type: PolicyStats })
+  @ApiOkResponse({ type: PolicyStats, description: 'The totals' })
   stats(): Promise<PolicyStats> {
     return this.policy.stats();
   }
 
   @Get('default-policies')
   @Access('policy:read')
-  @ApiOperation({ summary: 'The ids of the policies that a new installation starts with' })
-  @ApiOkResponse({ schema: { type: 'array', items: { type: 'string' }, example: ['admin_full_access'] } })
+  @ApiOperation({
+    summary: 'List the default policies',
+    description:
+      'The ids of the policies of a new installation. They may have been changed or deleted since.',
+  })
+  @ApiOkResponse({
+    description: 'The ids',
+    schema: { type: 'array', items: { type: 'string' }, example: ['admin_full_access'] },
+  })
   defaults(): string[] {
     return DEFAULT_POLICIES.map(({ policy_id }) => policy_id);
   }
@@ -87,22 +102,30 @@ export class PolicyController {
   @Post('evaluate')
   @HttpCode(200)
   @Access('policy:evaluate')
-  @ApiOperation({ summary: 'May this agent do this? A denial is an answer, not an error' })
-  @ApiOkResponse({ type: Decision })
+  @ApiOperation({
+    summary: 'Decide one request',
+    description:
+      'Answers whether the agent may do this. A denial is an answer with status 200, unless `enforce=true` asks for a 403.',
+  })
+  @ApiOkResponse({ type: Decision, description: 'The decision' })
   @Problems(400, 413, 415, 422)
-  evaluate(@Body() body: EvaluateRequest, @Query() query: EvaluateQuery): Decision | Promise<Decision> {
-    // Most ask for nothing more, and theirs is the hot path.
+  evaluate(@Body() body: EvaluateRequest, @Query() query: EvaluateQuery): Answer<Decision> {
+    // The hot path: most requests have no query, and their decision needs no promise.
     if (!query.enforce && !query.explain && query.min_revision === undefined)
       return this.policy.evaluate(body);
-    return this.evaluateAs(body, query);
+    return this.evaluateWith(body, query);
   }
 
   @Post('evaluate/batch')
   @HttpCode(200)
   @Access('policy:evaluate')
   @BodyOf({ maxMib: MAX_MIB })
-  @ApiOperation({ summary: 'Up to 1,000 decisions at once, all by the same revision of the policies' })
-  @ApiOkResponse({ type: DecisionList })
+  @ApiOperation({
+    summary: 'Decide many requests',
+    description:
+      'Up to 1,000 decisions, all by the same revision of the policies. Each is counted and has its events.',
+  })
+  @ApiOkResponse({ type: DecisionList, description: 'The decisions' })
   @Problems(400, 413, 415, 422)
   async batch(
     @Body() { evaluations }: EvaluateBatch,
@@ -118,16 +141,20 @@ export class PolicyController {
   @HttpCode(200)
   @Access('policy:evaluate')
   @BodyOf({ maxMib: MAX_MIB })
-  @ApiOperation({ summary: 'What would be decided, be it by drafts; counts nothing and tells nothing' })
-  @ApiOkResponse({ type: Decision })
+  @ApiOperation({
+    summary: 'Try a request',
+    description:
+      'Answers what would be decided, by the stored policies or by drafts. It counts nothing and publishes no event.',
+  })
+  @ApiOkResponse({ type: Decision, description: 'The decision that would be made' })
   @Problems(400, 413, 415, 422)
   async test(@Body() { policies, explain, ...request }: TestRule): Promise<Decision> {
     const drafts = policies === undefined ? undefined : await this.draftsOf(policies);
-    const { explain: why, ...decision } = await this.policy.test(request, drafts);
-    return explain ? { ...decision, explain: why } : decision;
+    const { explain: explanation, ...decision } = await this.policy.test(request, drafts);
+    return explain ? { ...decision, explain: explanation } : decision;
   }
 
-  private async evaluateAs(body: EvaluateRequest, query: EvaluateQuery): Promise<Decision> {
+  private async evaluateWith(body: EvaluateRequest, query: EvaluateQuery): Promise<Decision> {
     if (query.min_revision !== undefined) await this.policy.atLeast(query.min_revision);
     const decision = await this.policy.evaluate(body, query);
     if (query.enforce && !decision.allowed) throw denied(decision);
@@ -139,13 +166,13 @@ export class PolicyController {
     const faults = await inSlices(checkInSlices(policies, { limits: this.config.policyLimits, pointer }));
     if (faults.length > 0) throw faulty(faults);
     const drafts = (policies as PolicyInput[]).map(contentOf);
-    const same = sameIds(drafts, pointer);
-    if (same.length > 0) throw faulty(same);
+    const duplicates = sameIds(drafts, pointer);
+    if (duplicates.length > 0) throw faulty(duplicates);
     return drafts;
   }
 }
 
-/** The input guard does not check the members of a list; this does, without a copy of each request. */
+/** Checks the requests of a batch: the input guard checks only that it is a list. */
 function batchFaults(requests: readonly unknown[]): Fault[] {
   if (requests.length === 0 || requests.length > MAX_REQUESTS) {
     const detail = `must be a list of 1 to ${MAX_REQUESTS} requests`;

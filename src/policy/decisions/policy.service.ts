@@ -1,4 +1,4 @@
-/** Decides. In memory and without a round trip; what was decided is counted and told behind the answer. */
+/** Makes decisions in memory, without a round trip to the store. It counts each decision and publishes its events. */
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
@@ -25,10 +25,16 @@ import type { Decision, PolicyStats } from './routes.dto.js';
 import { SnapshotCache } from './snapshot-cache.js';
 import { DecisionTally } from './tally.js';
 
-/** How long a request waits for a revision that it demands, and a durable decision for the log. */
-const PATIENCE_MS = 1000;
-/** Time is told in microseconds: more digits would be those of the clock. */
-const MICROSECONDS = 1000;
+/** The longest wait of a request for `min_revision`, and of a durable decision for the event log. */
+const MAX_WAIT_MS = 1000;
+/** Reported times have microseconds; the clock is not more precise. */
+const MICROSECONDS_PER_MS = 1000;
+
+/**
+ * A value, or a promise of it. Buffered decisions are available at once: a promise for each of them would cost a noticeable
+ * part of a decision. Only durable decisions wait for the event log.
+ */
+export type Answer<T> = T | Promise<T>;
 
 @Injectable()
 export class PolicyService {
@@ -46,29 +52,28 @@ export class PolicyService {
     this.durable = config.durableDecisions;
   }
 
-  /** The domain can work as long as it may decide, be it from memory; throws where it may not. */
+  /** Throws when this replica cannot decide. */
   expectReady(): void {
     this.snapshots.current();
   }
 
-  /** A decision at once, or a promise of one where its events have to be in the log before it is given. */
-  evaluate(request: EvaluateRequest, { explain = false } = {}): Decision | Promise<Decision> {
+  evaluate(request: EvaluateRequest, { explain: withExplanation = false } = {}): Answer<Decision> {
     const { snapshot, stale } = this.current();
     const lost = this.events?.lost;
     const decision = this.decideBy(snapshot, stale, request);
-    // By the policies that decided: others may hold once the decision is recorded.
-    if (explain) decision.explain = this.explainBy(snapshot, request);
-    return this.durable ? this.recorded(decision, lost) : decision;
+    // Explained before the wait: afterwards the policies may be others.
+    if (withExplanation) decision.explain = explain(snapshot, request, { shown: this.masked(request) });
+    return this.durable ? this.whenLogged(decision, lost) : decision;
   }
 
   /**
-   * All by the same revision of the policies.
-   * @param isLast ends the work with this decision: the requests behind it are neither decided, nor counted, nor told
+   * Decides all requests by the same revision of the policies.
+   * @param isLast whether to stop after this decision; the remaining requests are not decided, counted or published
    */
   evaluateAll(
     requests: readonly EvaluateRequest[],
     isLast: (decision: Decision) => boolean = () => false,
-  ): Decision[] | Promise<Decision[]> {
+  ): Answer<Decision[]> {
     const { snapshot, stale } = this.current();
     const lost = this.events?.lost;
     const decisions: Decision[] = [];
@@ -77,16 +82,16 @@ export class PolicyService {
       decisions.push(decision);
       if (isLast(decision)) break;
     }
-    return this.durable ? this.recorded(decisions, lost) : decisions;
+    return this.durable ? this.whenLogged(decisions, lost) : decisions;
   }
 
   /** Waits until this replica decides by at least this revision. */
   async atLeast(revision: number): Promise<void> {
-    if (await this.snapshots.reach(revision, PATIENCE_MS)) return;
+    if (await this.snapshots.waitFor(revision, MAX_WAIT_MS)) return;
     throw revisionNotReached(revision, this.snapshots.revision);
   }
 
-  /** Counts nothing and tells nothing; drafts are tried instead of the policies that hold. */
+  /** Decides without counting and without events. Drafts, if given, replace the stored policies. */
   async test(
     request: EvaluateRequest,
     drafts?: readonly PolicyContent[],
@@ -95,7 +100,7 @@ export class PolicyService {
       ? { snapshot: await inSlices(compileInSlices(drafts)), stale: hasStaleKey() }
       : this.current();
     const decision = decisionOf(decide(snapshot, request), snapshot.revision, stale);
-    return Object.assign(decision, { explain: this.explainBy(snapshot, request) });
+    return Object.assign(decision, { explain: explain(snapshot, request, { shown: this.masked(request) }) });
   }
 
   async stats(): Promise<PolicyStats> {
@@ -112,7 +117,7 @@ export class PolicyService {
     };
   }
 
-  /** A decision is stale when the policies are, or when the key of who asks may have been revoked. */
+  /** A decision is stale when the policies are, or when the key of the caller may have been revoked. */
   private current(): { snapshot: Snapshot; stale: boolean } {
     const { snapshot, stale } = this.snapshots.current();
     return { snapshot, stale: stale || hasStaleKey() };
@@ -121,17 +126,17 @@ export class PolicyService {
   private decideBy(snapshot: Snapshot, stale: boolean, request: EvaluateRequest): Decision {
     const startedMs = performance.now();
     const verdict = decide(snapshot, request);
-    const tookMs = Math.round((performance.now() - startedMs) * MICROSECONDS) / MICROSECONDS;
+    const tookMs = Math.round((performance.now() - startedMs) * MICROSECONDS_PER_MS) / MICROSECONDS_PER_MS;
     const decision = decisionOf(verdict, snapshot.revision, stale);
     this.tally.count(verdict);
     if (this.events) {
       const { decision_id, policy_revision } = decision;
-      this.tell(this.events, { decision_id, policy_revision, request, verdict }, tookMs);
+      this.publish(this.events, { decision_id, policy_revision, request, verdict }, tookMs);
     }
     return decision;
   }
 
-  private tell(events: EventStream, decided: Decided, tookMs: number): void {
+  private publish(events: EventStream, decided: Decided, tookMs: number): void {
     const { effect } = decided.verdict;
     events.publish(ruleEvaluated(decided, tookMs));
     if (effect === 'deny') events.publish(actionDenied(decided));
@@ -139,24 +144,24 @@ export class PolicyService {
     if (effect === 'audit') events.publish(auditRequired(decided));
   }
 
-  /** What was lost meanwhile may have been of this decision: rather ask again than be wrong about it. */
-  private async recorded<T>(decided: T, lostBefore: number | undefined): Promise<T> {
+  /** Refuses if any event was lost since the decision: it may have been one of this decision. The caller can try again. */
+  private async whenLogged<T>(answer: T, lostBefore: number | undefined): Promise<T> {
     const { events } = this;
-    if (events && !((await events.written(PATIENCE_MS)) && events.lost === lostBefore)) throw notRecorded();
-    return decided;
+    if (events && !((await events.written(MAX_WAIT_MS)) && events.lost === lostBefore)) throw notRecorded();
+    return answer;
   }
 
-  private explainBy(snapshot: Snapshot, request: EvaluateRequest): Explanation {
-    return explain(snapshot, request, { shown: this.mask(request) as EvaluateRequest });
+  private masked(request: EvaluateRequest): EvaluateRequest {
+    return this.mask(request) as EvaluateRequest;
   }
 }
 
-/** The key of the caller may have been revoked: the store is away. */
+/** Whether the key of the caller was checked from stale memory. */
 function hasStaleKey(): boolean {
   return currentContext()?.staleKey === true;
 }
 
-/** Written out, because a copy with more fields is slow to make, and this is made for each decision. */
+/** Written out field by field: this runs for each decision, and a spread is much slower. */
 function decisionOf(verdict: Verdict, policy_revision: number, stale: boolean): Decision {
   const decision: Decision = {
     decision_id: randomId(20),

@@ -97,7 +97,7 @@ describe('the policies in memory', () => {
     expect(looks).toBeGreaterThan(0);
     expect(() => snapshots.current()).toThrow(expect.objectContaining({ code: 'policies_unknown' }));
     store.meanwhile = undefined;
-    expect(await snapshots.reach(1, 10_000)).toBe(true);
+    expect(await snapshots.waitFor(1, 10_000)).toBe(true);
     expect(may('work')).toBe(true);
     expect(may('play')).toBe(false);
   });

@@ -1,10 +1,10 @@
 /**
- * The policies of the store, compiled, in the memory of this replica.
+ * Keeps the compiled policies in the memory of this replica.
  *
- * - A `FollowedCache` keeps them: what one replica writes, all of them decide by within a second.
- * - Only what changed is read and compiled, in slices; the snapshot in use stays until the new one is ready.
- * - While the store is away, memory answers for the grace time and says so; then nothing does: a gate that can no longer
- *   hear of a change closes.
+ * - It follows the store with a `FollowedCache`: after a write, all replicas decide by it within a second.
+ * - It reads and compiles only what changed, in slices. The current snapshot stays in use until the new one is ready.
+ * - While the store cannot be reached, decisions go on for the grace time and are marked as stale. After that it refuses:
+ *   a replica that cannot see changes must not allow anything.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, type OnModuleDestroy, type OnModuleInit } from '@nestjs/common';
@@ -22,7 +22,7 @@ import {
   POLICY_SET,
   type PolicyRevision,
   type PolicySet,
-  pageOf,
+  pageSizeFor,
 } from '../admin/policy.collection.js';
 import { compileInSlices } from '../engine/compile.js';
 import type { Policy } from '../engine/policy.dto.js';
@@ -34,17 +34,17 @@ interface Read {
   policies: ReadonlyMap<string, Policy>;
 }
 
-interface Held extends Read {
+interface Cached extends Read {
   snapshot: Snapshot;
 }
 
-/** So many changes are read one by one; who missed more reads the policies themselves. */
+/** A replica that missed more changes reads all policies instead. */
 const MAX_CHANGES = 200;
 const NOTHING: PolicySet = { id: CURRENT, revision: 0, tag: '', policies: 0, rules: 0 };
 
 @Injectable()
 export class SnapshotCache implements OnModuleInit, OnModuleDestroy {
-  private readonly cache: FollowedCache<Held, PolicySet>;
+  private readonly cache: FollowedCache<Cached, PolicySet>;
 
   constructor(
     @Inject(Store) private readonly store: Store,
@@ -56,7 +56,7 @@ export class SnapshotCache implements OnModuleInit, OnModuleDestroy {
       collection: POLICY_SET,
       what: 'the policies',
       maxStaleSeconds,
-      read: (held) => this.read(held),
+      read: (cached) => this.read(cached),
     });
   }
 
@@ -68,26 +68,27 @@ export class SnapshotCache implements OnModuleInit, OnModuleDestroy {
     this.cache.stop();
   }
 
-  /** What decisions are made by now. Throws where memory may not answer any more, or cannot yet. */
+  /** The snapshot to decide by. Throws when it is too old, or not read yet. */
   current(): { snapshot: Snapshot; stale: boolean } {
-    const held = this.cache.value;
-    if (!held) throw notRead();
+    const cached = this.cache.value;
+    if (!cached) throw notRead();
     const freshness = this.cache.freshness();
     if (freshness === 'expired') throw stalePolicies();
-    return { snapshot: held.snapshot, stale: freshness === 'stale' };
+    return { snapshot: cached.snapshot, stale: freshness === 'stale' };
   }
 
-  /** Reads again what has changed; resolves when that is done, or has failed. */
+  /** Reads the changes; resolves when the read has finished or failed. */
   refresh(): Promise<void> {
     return this.cache.refresh();
   }
 
+  /** The revision of the set of policies in memory. */
   get revision(): number {
     return this.cache.value?.set.revision ?? 0;
   }
 
-  /** Waits until memory holds at least this revision of the set; false where that takes longer. */
-  async reach(revision: number, ms: number): Promise<boolean> {
+  /** Waits until memory has at least this revision of the set. @returns false if that takes longer */
+  async waitFor(revision: number, ms: number): Promise<boolean> {
     const endMs = performance.now() + ms;
     if (this.revision < revision) void this.cache.refresh();
     while (this.revision < revision && performance.now() < endMs) {
@@ -98,25 +99,26 @@ export class SnapshotCache implements OnModuleInit, OnModuleDestroy {
     return this.revision >= revision;
   }
 
-  private async read(held: Held | undefined): Promise<Held> {
+  private async read(cached: Cached | undefined): Promise<Cached> {
     await this.editor.prepare();
-    const found = await this.found();
-    if (held?.set.tag === found.tag) return held;
-    const { set, policies } = (held && (await this.changed(held, found))) ?? (await this.whole());
-    const options = { previous: held?.snapshot, revision: set.revision };
+    const current = await this.readSet();
+    if (cached?.set.tag === current.tag) return cached;
+    const { set, policies } = (cached && (await this.readChanges(cached, current))) ?? (await this.readAll());
+    const options = { previous: cached?.snapshot, revision: set.revision };
     return { set, policies, snapshot: await inSlices(compileInSlices(policies.values(), options)) };
   }
 
-  /** What is held with all changes up to this set; nothing where they do not lead from the one to the other. */
-  private async changed(held: Read, set: PolicySet): Promise<Read | undefined> {
-    if (set.revision <= held.set.revision || set.revision - held.set.revision > MAX_CHANGES) return undefined;
-    const policies = new Map(held.policies);
-    let { tag } = held.set;
-    const limit = pageOf(set);
+  /** Applies all changes up to this set. Returns `undefined` when the chain of changes does not lead there (ADR 5). */
+  private async readChanges(old: Read, set: PolicySet): Promise<Read | undefined> {
+    const missed = set.revision - old.set.revision;
+    if (missed <= 0 || missed > MAX_CHANGES) return undefined;
+    const policies = new Map(old.policies);
+    let { tag } = old.set;
+    const limit = pageSizeFor(set);
     let cursor: string | undefined;
     do {
       const page: Page<PolicyRevision> = await this.store.list(POLICY_REVISIONS, {
-        from: held.set.revision + 1,
+        from: old.set.revision + 1,
         until: set.revision,
         direction: 'asc',
         limit,
@@ -124,7 +126,7 @@ export class SnapshotCache implements OnModuleInit, OnModuleDestroy {
       });
       await turn();
       for (const change of page.rows) {
-        // One write may change several policies; each write names the one before it.
+        // A change continues the chain if it belongs to the last write, or names that write as the one before it.
         if (change.before !== tag && change.tag !== tag) return undefined;
         tag = change.tag;
         if (change.policy) policies.set(change.policy_id, change.policy);
@@ -132,17 +134,17 @@ export class SnapshotCache implements OnModuleInit, OnModuleDestroy {
       }
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
-    // A deletion that is too old is forgotten, though what one write did besides may be kept: then the numbers differ.
+    // Retention may have removed a deletion of a write whose other changes remain; then the number of policies differs.
     return tag === set.tag && policies.size === set.policies ? { set, policies } : undefined;
   }
 
   /**
-   * All policies, read page by page and then brought to the set that is found behind them: what others write meanwhile makes
-   * no page wrong for long, since each revision holds its policy whole. Throws where the changes do not lead there.
+   * Reads all policies page by page, then applies the changes that were written during the reading. That makes the pages
+   * consistent, because each revision has its whole policy. Throws when the changes do not lead to the current set.
    */
-  private async whole(): Promise<Read> {
-    const set = await this.found();
-    const limit = pageOf(set);
+  private async readAll(): Promise<Read> {
+    const set = await this.readSet();
+    const limit = pageSizeFor(set);
     const policies = new Map<string, Policy>();
     let cursor: string | undefined;
     do {
@@ -151,14 +153,14 @@ export class SnapshotCache implements OnModuleInit, OnModuleDestroy {
       for (const policy of page.rows) policies.set(policy.policy_id, policy);
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
-    const after = await this.found();
+    const after = await this.readSet();
     if (after.tag === set.tag) return { set, policies };
-    const caughtUp = await this.changed({ set, policies }, after);
-    if (!caughtUp) throw new Error('they were changed too much while they were read');
-    return caughtUp;
+    const consistent = await this.readChanges({ set, policies }, after);
+    if (!consistent) throw new Error('too many policies changed during the reading');
+    return consistent;
   }
 
-  private async found(): Promise<PolicySet> {
+  private async readSet(): Promise<PolicySet> {
     return (await this.store.get(POLICY_SET, CURRENT)) ?? NOTHING;
   }
 }

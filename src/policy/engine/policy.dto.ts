@@ -1,6 +1,6 @@
 import { Flag, JsonObject, JsonValue, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
 
-/** From the most cautious to the least: this is also their order at the same priority. */
+/** From the most cautious to the least cautious. Rules of the same priority decide in this order. */
 export const EFFECTS = ['deny', 'audit', 'warn', 'allow'] as const;
 export type Effect = (typeof EFFECTS)[number];
 
@@ -28,152 +28,229 @@ export class Condition {
   @Text({
     max: 256,
     description:
-      '`agent_id`, `agent_role`, `action`, `resource`, `environment.<path>` or `params.<path>`; also `agent.id`, `agent.role`, `context.<path>`',
+      'The field of the request: `agent_id`, `agent_role`, `action`, `resource`, `environment.<path>` or `params.<path>`. `agent.id`, `agent.role` and `context.<path>` are aliases',
     example: 'environment.stage',
   })
   field!: string;
 
-  @OneOf(OPERATORS, { name: 'PolicyOperator', example: '==' })
+  @OneOf(OPERATORS, {
+    name: 'PolicyOperator',
+    description: 'How the field is compared with `value`',
+    example: '==',
+  })
   operator!: Operator;
 
-  @JsonValue({ description: 'What the field is compared with', example: 'production' })
+  @JsonValue({
+    description:
+      'The value to compare with: a list for `in` and `not_in`, a boolean for `exists`, a text for `matches` and `starts_with`',
+    example: 'production',
+  })
   value!: unknown;
 }
 
 export class Rule {
-  @Text({ max: 64, pattern: ID, patternHint: ID_HINT, example: 'no_deploy_on_friday' })
+  @Text({
+    max: 64,
+    pattern: ID,
+    patternHint: ID_HINT,
+    description: 'Unique within the policy; it never changes',
+    example: 'no_deploy_on_friday',
+  })
   rule_id!: string;
 
-  @Text({ max: 256, example: 'No deployment on a Friday' })
+  @Text({ max: 256, description: 'A name for people', example: 'No deployment on a Friday' })
   name!: string;
 
   @Text({
     max: MAX_TEXT,
     min: 0,
-    description: 'Stands in `warnings` when a `warn` rule decides',
+    description: 'An explanation for people. When a `warn` rule decides, this is the text in `warnings`',
     example: '',
   })
   description!: string;
 
-  @OneOf(EFFECTS, { name: 'PolicyEffect', example: 'deny' })
+  @OneOf(EFFECTS, {
+    name: 'PolicyEffect',
+    description: 'What the rule decides. Only `deny` denies; `warn` and `audit` allow and leave a mark',
+    example: 'deny',
+  })
   effect!: Effect;
 
-  @ListOf(() => Condition, { description: 'All must hold; none means always' })
+  @ListOf(() => Condition, {
+    description: 'The rule matches when all conditions hold. Without conditions it always matches',
+  })
   conditions!: Condition[];
 
-  @Num({ integer: true, description: 'The highest that matches decides', example: 100 })
+  @Num({
+    integer: true,
+    description: 'Of all matching rules, the one with the highest priority decides',
+    example: 100,
+  })
   priority!: number;
 
-  @Flag({ example: true })
+  @Flag({ description: 'Whether the rule takes part in decisions', example: true })
   enabled!: boolean;
 
-  @JsonObject({ example: {} })
+  @JsonObject({ description: 'Data for the caller; the service only stores it', example: {} })
   metadata!: Record<string, unknown>;
 }
 
-/** What people write; a draft is this and no more. */
+/** A policy as a caller writes it. A draft has no more than this. */
 export class PolicyContent {
-  @Text({ max: 64, pattern: ID, patternHint: ID_HINT, example: 'production_deployment' })
+  @Text({
+    max: 64,
+    pattern: ID,
+    patternHint: ID_HINT,
+    description: 'Unique among all policies; it never changes',
+    example: 'production_deployment',
+  })
   policy_id!: string;
 
-  @Text({ max: 256, example: 'Production deployment' })
+  @Text({ max: 256, description: 'A name for people', example: 'Production deployment' })
   name!: string;
 
-  @Text({ max: 64, example: '1.0.0' })
+  @Text({
+    max: 64,
+    description: 'A version that the author chooses; the service only stores it',
+    example: '1.0.0',
+  })
   version!: string;
 
-  @Text({ max: MAX_TEXT, min: 0, example: 'Who may deploy to production, and when' })
+  @Text({
+    max: MAX_TEXT,
+    min: 0,
+    description: 'An explanation for people',
+    example: 'Who may deploy to production, and when',
+  })
   description!: string;
 
-  @ListOf(() => Rule)
+  @ListOf(() => Rule, { description: 'The rules, in any order: priorities decide' })
   rules!: Rule[];
 
   @OneOf(EFFECTS, {
     name: 'PolicyEffect',
-    description: 'Applied when no rule of any policy matches; the most cautious of all policies counts',
+    description:
+      'Applies when no rule of any policy matches. The most cautious default effect of all enabled policies wins',
     example: 'deny',
   })
   default_effect!: Effect;
 
-  @Flag({ example: true })
+  @Flag({ description: 'Whether the policy takes part in decisions', example: true })
   enabled!: boolean;
 
-  @JsonObject({ example: {} })
+  @JsonObject({ description: 'Data for the caller; the service only stores it', example: {} })
   metadata!: Record<string, unknown>;
 }
 
 export class Policy extends PolicyContent {
-  @Num({ integer: true, min: 1, description: 'Grows with each change; the ETag', example: 1 })
+  @Num({
+    integer: true,
+    min: 1,
+    description: 'Grows by one with each change of this policy; it is also the ETag',
+    example: 1,
+  })
   revision!: number;
 
-  @Num({ example: 1735424567.89 })
+  @Num({ description: 'When the policy was created, in Unix seconds', example: 1735424567.89 })
   created_at!: number;
 
-  @Num({ example: 1735424567.89 })
+  @Num({ description: 'When the policy was last changed, in Unix seconds', example: 1735424567.89 })
   updated_at!: number;
 
-  @Text({ max: 256, example: 'api_key:ops' })
+  @Text({ max: 256, description: 'The principal that created the policy', example: 'api_key:ops' })
   created_by!: string;
 }
 
 export class EvaluateRequest {
-  @Text({ max: 256, example: 'researcher-7' })
+  @Text({ max: 256, description: 'The agent that wants to act', example: 'researcher-7' })
   agent_id!: string;
 
-  @Text({ max: 256, optional: true, example: 'researcher' })
+  @Text({ max: 256, optional: true, description: 'The role of the agent', example: 'researcher' })
   agent_role?: string;
 
-  @Text({ max: 256, example: 'database.read' })
+  @Text({ max: 256, description: 'What the agent wants to do', example: 'database.read' })
   action!: string;
 
-  @Text({ max: 1024, optional: true, example: 'database:customers' })
+  @Text({
+    max: 1024,
+    optional: true,
+    description: 'What the agent wants to act on',
+    example: 'database:customers',
+  })
   resource?: string;
 
-  @JsonObject({ optional: true, example: { stage: 'production' } })
+  @JsonObject({
+    optional: true,
+    description: 'The circumstances; conditions read them as `environment.<path>`',
+    example: { stage: 'production' },
+  })
   environment?: Record<string, unknown>;
 
-  @JsonObject({ optional: true, example: { rows: 100 } })
+  @JsonObject({
+    optional: true,
+    description: 'The parameters of the action; conditions read them as `params.<path>`',
+    example: { rows: 100 },
+  })
   params?: Record<string, unknown>;
 }
 
-/** What the engine says. The service adds which decision it was, and under which revision of the policies. */
+/** The answer of the engine. The service adds the id of the decision and the revision of the policies. */
 export class Verdict {
-  @Flag({ example: true })
+  @Flag({ description: 'Whether the agent may act: false only for the effect `deny`', example: true })
   allowed!: boolean;
 
-  @OneOf(EFFECTS, { name: 'PolicyEffect', example: 'allow' })
+  @OneOf(EFFECTS, {
+    name: 'PolicyEffect',
+    description: 'The effect of the rule that decided, or the default effect',
+    example: 'allow',
+  })
   effect!: Effect;
 
-  @Text({ max: 64, nullable: true, example: 'guest_read_allow' })
+  @Text({
+    max: 64,
+    nullable: true,
+    description: 'The rule that decided; null when no rule matched',
+    example: 'guest_read_allow',
+  })
   matched_rule!: string | null;
 
-  @Text({ max: 64, nullable: true, example: 'guest_read_only' })
+  @Text({
+    max: 64,
+    nullable: true,
+    description: 'The policy of that rule; null when no rule matched',
+    example: 'guest_read_only',
+  })
   matched_policy!: string | null;
 
-  @Text({ max: 512, example: "Allowed by rule 'Guests may read'" })
+  @Text({ max: 512, description: 'The reason in one sentence', example: "Allowed by rule 'Guests may read'" })
   reason!: string;
 
-  @Texts({ max: MAX_TEXT, most: 1, example: [] })
+  @Texts({
+    max: MAX_TEXT,
+    most: 1,
+    description: 'The text of the `warn` rule that decided; else empty',
+    example: [],
+  })
   warnings!: readonly string[];
 
-  @Flag({ example: false })
+  @Flag({ description: 'True when the effect is `audit`: a person must look at the action', example: false })
   requires_audit!: boolean;
 
   @Texts({
     max: 1024,
     most: 10_000,
     optional: true,
-    description: 'Rules that could not be evaluated, and why',
+    description: 'The rules that could not be evaluated, and why. Absent when there are none',
     example: [],
   })
   errors?: readonly string[];
 }
 
 export class ExplainedCondition {
-  @Text({ max: 256, example: 'environment.stage' })
+  @Text({ max: 256, description: 'The field of the condition', example: 'environment.stage' })
   field!: string;
 
-  @Text({ max: 64, example: '==' })
+  @Text({ max: 64, description: 'The operator of the condition', example: '==' })
   operator!: string;
 
   @JsonValue({ description: 'The value of the condition', example: 'production' })
@@ -181,67 +258,78 @@ export class ExplainedCondition {
 
   @JsonValue({
     optional: true,
-    description: 'The value in the request; left out where it has none',
+    description: 'The value of the field in the request. Absent when the request does not have the field',
     example: 'test',
   })
   actual?: unknown;
 
-  @OneOf(['holds', 'fails', 'error'], { name: 'ConditionVerdict', example: 'fails' })
+  @OneOf(['holds', 'fails', 'error'], {
+    name: 'ConditionVerdict',
+    description: 'Whether the condition holds; `error` when it cannot be evaluated',
+    example: 'fails',
+  })
   verdict!: 'holds' | 'fails' | 'error';
 
   @Text({
     max: 1024,
     optional: true,
-    description: 'Why it cannot be evaluated',
+    description: 'Why the condition cannot be evaluated',
     example: 'its value must be a list',
   })
   error?: string;
 }
 
 export class ExplainedRule {
-  @Text({ max: 64, example: 'production_deployment' })
+  @Text({ max: 64, description: 'The policy of the rule', example: 'production_deployment' })
   policy_id!: string;
 
-  @Text({ max: 64, example: 'no_deploy_on_friday' })
+  @Text({ max: 64, description: 'The id of the rule', example: 'no_deploy_on_friday' })
   rule_id!: string;
 
-  @Text({ max: 256, example: 'No deployment on a Friday' })
+  @Text({ max: 256, description: 'The name of the rule', example: 'No deployment on a Friday' })
   name!: string;
 
-  @OneOf(EFFECTS, { name: 'PolicyEffect', example: 'deny' })
+  @OneOf(EFFECTS, { name: 'PolicyEffect', description: 'The effect of the rule', example: 'deny' })
   effect!: Effect;
 
-  @Num({ integer: true, example: 100 })
+  @Num({ integer: true, description: 'The priority of the rule', example: 100 })
   priority!: number;
 
-  @OneOf(['matches', 'fails', 'error'], { name: 'RuleVerdict', example: 'fails' })
+  @OneOf(['matches', 'fails', 'error'], {
+    name: 'RuleVerdict',
+    description: 'Whether the rule matches; `error` when it cannot be evaluated',
+    example: 'fails',
+  })
   verdict!: 'matches' | 'fails' | 'error';
 
   @Flag({ description: 'Whether this rule decided', example: false })
   decided!: boolean;
 
-  @ListOf(() => ExplainedCondition)
+  @ListOf(() => ExplainedCondition, { description: 'The conditions of the rule, each with its result' })
   conditions!: ExplainedCondition[];
 }
 
 export class Explanation {
   @Text({
     max: 1024,
-    description: 'Why the winner won',
-    example: "Rule 'Guests may read' decided: its conditions hold, and no rule before it matches.",
+    description: 'Why this rule or this default effect decided',
+    example:
+      "Rule 'Guests may read' of policy 'guest_read_only' decided: all its 2 conditions hold, and no other rule matches.",
   })
   why!: string;
 
   @Nested(() => ExplainedRule, {
     nullable: true,
     description:
-      'Of the rules that missed by exactly one condition the one of which the most conditions hold',
+      'A rule that failed by exactly one condition. If there are several, the one with the most conditions that hold; null if there is none',
   })
   near_miss!: ExplainedRule | null;
 
-  @ListOf(() => ExplainedRule, { description: 'All that can decide, in order of precedence, up to a limit' })
+  @ListOf(() => ExplainedRule, {
+    description: 'The enabled rules in order of precedence, at most 1,000',
+  })
   rules!: ExplainedRule[];
 
-  @Num({ integer: true, description: 'How many there are', example: 2 })
+  @Num({ integer: true, description: 'The number of all enabled rules', example: 2 })
   total_rules!: number;
 }

@@ -1,0 +1,58 @@
+/** Reads stored policies and their revisions. */
+import { setImmediate as turn } from 'node:timers/promises';
+import { Inject, Injectable } from '@nestjs/common';
+import { type Page, Store } from '../../storage/store.js';
+import type { Policy, PolicyContent } from '../engine/policy.dto.js';
+import { noSuchPolicy } from '../policy.errors.js';
+import {
+  CURRENT,
+  POLICIES,
+  POLICY_REVISIONS,
+  POLICY_SET,
+  type PolicyRevision,
+  pageSizeFor,
+} from './policy.collection.js';
+
+@Injectable()
+export class PolicyReader {
+  constructor(@Inject(Store) private readonly store: Store) {}
+
+  async get(policyId: string): Promise<Policy> {
+    const policy = await this.store.get(POLICIES, policyId);
+    if (!policy) throw noSuchPolicy(policyId);
+    return policy;
+  }
+
+  list(page: { limit?: number; cursor?: string }): Promise<Page<Policy>> {
+    return this.store.list(POLICIES, { ...page, direction: 'asc' });
+  }
+
+  /** Every policy as its author wrote it, sorted by id. */
+  async *all(): AsyncGenerator<PolicyContent> {
+    const set = await this.store.get(POLICY_SET, CURRENT);
+    const limit = set && pageSizeFor(set);
+    let cursor: string | undefined;
+    do {
+      const page: Page<Policy> = await this.list({ limit, cursor });
+      await turn();
+      for (const policy of page.rows) yield contentIn(policy);
+      cursor = page.next ?? undefined;
+    } while (cursor !== undefined);
+  }
+
+  /** The revisions of a stored or deleted policy, the latest first. */
+  async revisions(
+    policyId: string,
+    page: { limit?: number; cursor?: string },
+  ): Promise<Page<PolicyRevision>> {
+    const found = await this.store.list(POLICY_REVISIONS, { ...page, where: { policy: policyId } });
+    if (found.rows.length === 0 && page.cursor === undefined) throw noSuchPolicy(policyId);
+    return found;
+  }
+}
+
+/** The fields that the author wrote, without those that the service adds. */
+export function contentIn(policy: Policy): PolicyContent {
+  const { policy_id, name, version, description, rules, default_effect, enabled, metadata } = policy;
+  return { policy_id, name, version, description, rules, default_effect, enabled, metadata };
+}
