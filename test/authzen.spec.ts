@@ -1,4 +1,4 @@
-/** OpenID AuthZEN Authorization API 1.0 over HTTP, as those who know only its specification would use it. */
+/** OpenID AuthZEN Authorization API 1.0 over HTTP, used as its specification describes. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import request from 'supertest';
@@ -47,7 +47,7 @@ const fixture = policyOf({
   })),
 });
 
-/** The roles of the scenario; who owns a todo says the request. */
+/** The roles of the scenario; the request has the owner of a todo. */
 const todoPolicy = policyOf({
   policy_id: 'authzen_todo',
   rules: [
@@ -133,7 +133,7 @@ describe.each(STORES)('the published cases on %s', (_name, startStore) => {
     expect(answer.evaluations?.map((one) => one.decision)).toEqual(wanted);
   });
 
-  it('decides all of the Todo scenario', async () => {
+  it('decides the whole Todo scenario', async () => {
     for (const [who, name, whose, permitted] of todo.evaluation) {
       const resource =
         whose === null
@@ -172,11 +172,11 @@ describe('AuthZEN', () => {
       .post(path)
       .set('Authorization', `Bearer ${ADMIN}`)
       .set('Content-Type', type)
-      // As it is: for this type supertest would make JSON of it once more.
+      // Sent as text: for this type supertest would encode it as JSON again.
       .serialize((text: unknown) => text as string)
       .send(body as string);
 
-  it('says in the context what decided, by the names of the native answer', async () => {
+  it('reports in the context what decided, with the field names of the native answer', async () => {
     const allowed = (await service.post(ONE, GOOD).expect(200)).body as Answer;
     expect(allowed).toEqual({
       decision: true,
@@ -196,7 +196,7 @@ describe('AuthZEN', () => {
     expect(denied.context).not.toHaveProperty('matched_rule');
   });
 
-  it('tells and counts a decision like any other', async () => {
+  it('publishes and counts a decision like any other', async () => {
     const { total_evaluations: before } = (await service.get('/api/policy/stats')).body as Record<
       string,
       number
@@ -218,7 +218,7 @@ describe('AuthZEN', () => {
     expect(after - before).toBe(1);
   });
 
-  it('takes no word of the context for what the entities are', async () => {
+  it('never takes the entities from the context', async () => {
     const archived = { type: 'record', id: 'record-1', properties: { status: 'archived' } };
     const context = { resource: { properties: { status: 'active' } }, subject: { type: 'admin' } };
     const body = { ...GOOD, action: { name: 'write' }, resource: archived, context };
@@ -261,7 +261,7 @@ describe('AuthZEN', () => {
       },
     );
 
-    it('say what is wrong with one of them in its own context', async () => {
+    it('report the fault of one evaluation in its own context', async () => {
       const evaluations = [{}, faulty, 'read', { subject: null, resource: { type: 'record' } }];
       const { body } = await service.post(MANY, { ...GOOD, evaluations }).expect(200);
       const [first, ...others] = (body as { evaluations: Answer[] }).evaluations;
@@ -313,7 +313,7 @@ describe('AuthZEN', () => {
       expect((body as { errors: object[] }).errors).toEqual([expect.objectContaining({ pointer })]);
     });
 
-    it('are taken by the thousand, and answered at once', async () => {
+    it('accept a thousand, and answer them together', async () => {
       const context = Object.fromEntries(Array.from({ length: 100 }, (_, i) => [`member_${i}`, i]));
       const resource = { type: 'record', id: 'x'.repeat(767) };
       const body = { ...GOOD, context, evaluations: Array(1000).fill({ resource }) };
@@ -324,7 +324,7 @@ describe('AuthZEN', () => {
     });
   });
 
-  describe('what cannot be understood', () => {
+  describe('an invalid body', () => {
     it.each([
       ['text', 'hello', 'application/json'],
       ['half of an object', '{"subject": {"type":', 'application/json'],
@@ -362,18 +362,18 @@ describe('AuthZEN', () => {
       ['properties that are no object', '"action": {"name": "read", "properties": []}'],
       ['null for a context', '"context": null'],
     ])('is 400: %s', async (_what, members) => {
-      // Of a member that comes twice, the last one counts.
+      // If a member occurs twice, the last one counts.
       const body = `${JSON.stringify(GOOD).slice(0, -1)}, ${members}}`;
       expect((await raw(ONE, body)).status).toBe(400);
       expect((await raw(MANY, body)).status).toBe(400);
     });
 
-    it('is not what has a null for a role, or `constructor` for a key', async () => {
+    it('is not one with a null role, or with the key `constructor`', async () => {
       const subject = { type: 'user', id: 'alice', properties: { role: null, constructor: 1 } };
       await service.post(ONE, { ...GOOD, subject, context: { constructor: { name: 'x' } } }).expect(200);
     });
 
-    it('is 413 where it is too large', async () => {
+    it('is 413 if it is too large', async () => {
       const padding = 'x'.repeat(300 * 1024);
       expect((await raw(ONE, JSON.stringify({ ...GOOD, padding }))).status).toBe(413);
       expect((await raw(MANY, JSON.stringify({ ...GOOD, padding }))).status).toBe(200);
@@ -381,7 +381,7 @@ describe('AuthZEN', () => {
     });
   });
 
-  it('is for those who bring a key with the permission, and echoes their request id', async () => {
+  it('requires a key with the permission, and returns the request id of the caller', async () => {
     const roles: [role: string, status: number][] = [
       ['agent', 200],
       ['viewer', 403],
@@ -410,7 +410,7 @@ describe('discovery', () => {
   });
   const forwarded = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'pdp.example.com' };
 
-  it('needs no key, and names the address that it was asked by', async () => {
+  it('needs no key, and answers with the host of the request', async () => {
     const service = await startService();
     const ask = (host: string): request.Test => service.get(DISCOVERY, '').set('Host', host);
     const answer = await ask('localhost:8080').set(forwarded).expect(200);
@@ -423,7 +423,7 @@ describe('discovery', () => {
     await service.stop();
   });
 
-  it('believes a proxy that is trusted', async () => {
+  it('uses the host of a trusted proxy', async () => {
     const service = await startService({ BRAIN_TRUST_PROXY: '1' });
     const answer = await service.get(DISCOVERY, '').set(forwarded).expect(200);
     expect(answer.body).toEqual(at('https://pdp.example.com'));

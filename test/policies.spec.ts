@@ -1,4 +1,4 @@
-/** Policies as those who write them meet them: over HTTP, on both stores, with the events read back from the log. */
+/** Writing policies over HTTP, on both stores, with the events read from the log. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
@@ -70,7 +70,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
   });
 
   describe('a write', () => {
-    it('fills in what is left out, ids made from names included', async () => {
+    it('completes missing fields, and makes missing ids from names', async () => {
       const before = await setRevision();
       const rules = [
         { name: 'Déploy on Friday!', effect: 'deny', conditions: [never] },
@@ -98,7 +98,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect(made.headers.etag).toBe('"1"');
     });
 
-    it('decides from its answer on', async () => {
+    it('is in effect when it is answered', async () => {
       const conditions = [{ field: 'action', operator: '==', value: 'at.once' }];
       const ask = async (): Promise<boolean> =>
         (await service.post('/api/policy/evaluate', { agent_id: 'a', action: 'at.once' })).body.allowed;
@@ -110,7 +110,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       }
     });
 
-    it('changes only the fields that are sent', async () => {
+    it('changes only the fields in the body', async () => {
       const first = (await make('partly', { description: 'old', metadata: { a: 1 }, rules: [ruleOf('r')] }))
         .body as Policy;
       const put = await service.put(`${BASE}/partly`, { name: 'New' }).expect(200);
@@ -129,14 +129,14 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       await service.put(`${BASE}/partly/rules/r`, { rule_id: 'other' }).expect(422);
     });
 
-    it('takes back what was read', async () => {
+    it('accepts a policy as it was read', async () => {
       await make('read-back', { rules: [ruleOf('r')] });
       const { body } = await service.get(`${BASE}/read-back`).expect(200);
       const put = await service.put(`${BASE}/read-back`, body).expect(200);
       expect(put.body.revision).toBe(1);
     });
 
-    it('of what exists is a conflict, of what does not a 404', async () => {
+    it('answers 409 for an existing id, and 404 for an unknown one', async () => {
       await make('twice', { rules: [ruleOf('r')] });
       expect((await service.post(BASE, { policy_id: 'twice', name: 'x' }).expect(409)).body.code).toBe(
         'policy_exists',
@@ -158,7 +158,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       await service.delete(`${BASE}/twice/rules/nothing`).expect(404);
     });
 
-    it('names every fault at once', async () => {
+    it('reports every fault at once', async () => {
       const answer = await service
         .post(BASE, {
           policy_id: 'Not An Id',
@@ -239,13 +239,13 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
         await wish().set('If-Match', 'rubbish').expect(412);
         const done = await wish().set('If-Match', `"${i + 1}"`);
         expect([i, done.status < 300]).toEqual([i, true]);
-        // What was deleted has no ETag.
+        // A deleted policy has no ETag.
         if (done.status !== 204) expect([i, done.headers.etag]).toEqual([i, `"${i + 2}"`]);
       }
       await service.post(`${path}/rollback`, { revision: 1 }).set('If-Match', '"8"').expect(412);
     });
 
-    it('is done once per Idempotency-Key, for each policy', async () => {
+    it('happens once for each Idempotency-Key and policy', async () => {
       const once = () => service.post(BASE, { name: 'Only once' }).set('Idempotency-Key', 'policy');
       const first = await once().expect(201);
       const second = await once().expect(201);
@@ -259,7 +259,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       }
     });
 
-    it('tells one event for each rule that differs, after that of the policy', async () => {
+    it('publishes one event for each changed rule, after the event of the policy', async () => {
       await make('differing', { rules: ['a', 'b', 'c', 'd', 'e'].map((id) => ruleOf(id)) });
       const before = (await typesOf('differing')).length;
       await service
@@ -286,7 +286,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect(events[4]?.payload).toMatchObject({ changes: { effect: { old: 'deny', new: 'warn' } } });
     });
 
-    it('of hostile content is refused at once, and nothing of it stored', async () => {
+    it('with hostile content is refused at once, and nothing is stored', async () => {
       const before = await setRevision();
       const withValue = (operator: string, value: string) =>
         `{"name":"Hostile","rules":[{"name":"r","effect":"deny","conditions":[{"field":"params.x","operator":"${operator}","value":${value}}]}]}`;
@@ -339,7 +339,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
   });
 
   describe('revisions', () => {
-    it('say who changed what and when, the latest first', async () => {
+    it('report who changed what and when, the latest first', async () => {
       const key = await service.post('/api/keys', { name: 'ops', role: 'operator' }).expect(201);
       const made = (await make('history', { rules: [ruleOf('r')] })).body as Policy;
       await service.put(`${BASE}/history`, { name: 'Changed' }, key.body.key as string).expect(200);
@@ -368,7 +368,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect([...page.body.revisions, ...rest.body.revisions]).toEqual(body.revisions);
     });
 
-    it('can be gone back to, also of a policy that was deleted', async () => {
+    it('can be restored, also for a deleted policy', async () => {
       const path = `${BASE}/back`;
       await make('back', { description: 'first', rules: [ruleOf('r')] });
       await service.put(path, { description: 'second', rules: [] }).expect(200);
@@ -397,7 +397,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       policyOf({ policy_id: 'im-b' }),
     ];
 
-    it('merges in one commit, and says what it would do', async () => {
+    it('merges in one commit, and reports its plan', async () => {
       const before = await setRevision();
       const tried = await service.post('/api/policy/import?dry_run=true', { policies: two }).expect(200);
       const plan = { create: ['im-a', 'im-b'], update: [], delete: [], unchanged: [] };
@@ -417,7 +417,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect(third.body).toMatchObject({ update: ['im-a'], unchanged: ['im-b'] });
     });
 
-    it('names every fault at its place, and then writes nothing', async () => {
+    it('reports every fault at its place, and then writes nothing', async () => {
       const before = await setRevision();
       const policies = [policyOf({ policy_id: 'fine' }), { name: '' }, { name: 'Fine' }, { name: 'fine' }];
       const answer = await service.post('/api/policy/import', { policies }).expect(422);
@@ -442,7 +442,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect(await setRevision()).toBe(before);
     });
 
-    it('of the starter packs does as the README says', async () => {
+    it('of the starter packs works as the README says', async () => {
       for (const file of readdirSync(PACKS)) {
         const done = await yaml(readFileSync(join(PACKS, file), 'utf8')).expect(200);
         expect([file, done.body.create, done.body.warnings]).toEqual([
@@ -459,7 +459,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect(asked.body.matched_rule).toBe('no_deploy_in_freeze');
     });
 
-    it('of what was exported changes nothing', async () => {
+    it('of an export changes nothing', async () => {
       await make('no', {
         name: 'no',
         version: '1.10',
@@ -475,7 +475,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect((back.body as ImportAnswer).unchanged).toHaveLength(total);
     });
 
-    it('replaces all, and back', async () => {
+    it('replaces all policies, and restores them', async () => {
       const all = (await service.get('/api/policy/export').expect(200)).text;
       const done = await service
         .post('/api/policy/import?mode=replace', { policies: [policyOf({ policy_id: 'alone' })] })
@@ -524,7 +524,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect(await setRevision()).toBe(before);
     }, 60_000);
 
-    it('of thousands of rules holds up nobody', async () => {
+    it('of thousands of rules delays no other request', async () => {
       const policies = Array.from({ length: 4 }, (_, p) =>
         policyOf({
           policy_id: `large-${p}`,
@@ -537,7 +537,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       const done = await yaml(text).expect(200);
       delay.disable();
       expect(done.body.create).toHaveLength(4);
-      // Read on the event loop it would be seconds.
+      // On the event loop, reading it would take seconds.
       process.stderr.write(`${name}: event loop delay at most ${Math.round(delay.max / 1e6)} ms\n`);
       expect(delay.max / 1e6).toBeLessThan(1000);
       const back = await service.post('/api/policy/import', { policies }).expect(200);
@@ -547,7 +547,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
   });
 
   describe('at once', () => {
-    it('fifty writers of one policy leave a history without a hole', async () => {
+    it('fifty writers of one policy leave a complete history', async () => {
       const made = await make('raced');
       const start = revisionOf(made);
       const wishes = Array.from({ length: 50 }, (_, i) => {
@@ -572,7 +572,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       await expectTrueCounts(service);
     }, 60_000);
 
-    it('two imports with replace leave one of both, whole', async () => {
+    it('two imports with replace leave one of them, complete', async () => {
       const all = (await service.get('/api/policy/export').expect(200)).text;
       const setOf = (prefix: string): PolicyContent[] =>
         Array.from({ length: 5 }, (_, i) => policyOf({ policy_id: `${prefix}-${i}`, name: prefix }));
@@ -621,7 +621,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
     }, 60_000);
   });
 
-  it('lists refuse what they do not know, and walk without a hole', async () => {
+  it('lists refuse unknown parameters, and their pages are complete', async () => {
     await service.get(`${BASE}?limit=0`).expect(422);
     await service.get(`${BASE}?cursor=rubbish`).expect(422);
     await service.get(`${BASE}?colour=red`).expect(422);
@@ -665,7 +665,7 @@ describe('the limits of policies', () => {
       expect(await codes([ruleOf('a', { conditions: pattern('abcde') }), ruleOf('b')], 201)).toEqual([]);
       const third = await service.post(`${BASE}/limited/rules`, ruleOf('c')).expect(422);
       expect(third.body.errors[0].code).toBe('too_many_rules');
-      // Three came with the installation, two are ours: there is room for one.
+      // Three are default rules and two are ours, so one more is allowed.
       const more = { name: 'More', rules: [ruleOf('a'), ruleOf('b')] };
       expect((await service.post(BASE, more).expect(422)).body.errors[0].code).toBe('too_many_rules_in_all');
       const policies = [more];
@@ -683,7 +683,7 @@ function yamlOf({ policy_id, name, rules }: PolicyContent): string {
   return `  - policy_id: ${policy_id}\n    name: ${name}\n    rules:\n${lines.join('')}`;
 }
 
-/** Recounts every policy over HTTP and holds the statistics against it. */
+/** Counts every policy over HTTP and compares the count with the statistics. */
 async function expectTrueCounts(service: Service): Promise<void> {
   const { policies, total } = (await service.get(`${BASE}?limit=500`).expect(200)).body as {
     policies: Policy[];

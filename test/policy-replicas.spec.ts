@@ -1,4 +1,4 @@
-/** Decisions by several replicas on one Redis, and while it is away, emptied, or at another history. */
+/** Decisions of several replicas on one Redis, also while it is down, empty, or has another history. */
 import type { Envelope } from '../src/events/event.js';
 import type { Decision } from '../src/policy/decisions/routes.dto.js';
 import { TALLIES } from '../src/policy/decisions/tally.collection.js';
@@ -11,7 +11,7 @@ import { ADMIN, type Service, startService } from './support/service.js';
 import { STORES } from './support/stores.js';
 
 const BASE = '/api/policy/policies';
-/** What is promised is a second; a busy machine may take longer to notice. */
+/** The promise is one second; a busy machine may need longer. */
 const NOTICED_MS = 5000;
 
 const allowing = (policy_id: string, action: string) => ({
@@ -29,7 +29,7 @@ const ask = (service: Service, action: string) =>
   service.post('/api/policy/evaluate', { agent_id: 'a', action });
 const allows = async (service: Service, action: string): Promise<boolean> =>
   (await ask(service, action).expect(200)).body.allowed as boolean;
-/** The same question in the words of AuthZEN. */
+/** The same request for AuthZEN. */
 const authzen = (action: string) => ({
   subject: { type: 'agent', id: 'a' },
   action: { name: action },
@@ -55,12 +55,12 @@ describe('replicas that decide', () => {
     await redis.stop();
   });
 
-  it('began with the default policies once', async () => {
+  it('write the default policies only once', async () => {
     expect((await other.get(BASE).expect(200)).body.total).toBe(2);
     expect(await one.events({ type: 'policy.created' })).toHaveLength(2);
   });
 
-  it('decide by what another has written, soon, and at once on demand', async () => {
+  it('decide by the write of another replica soon, and at once with min_revision', async () => {
     const made = await one.post(BASE, allowing('shared', 'share')).expect(201);
     const wanted = made.body.policy_revision as number;
     const asked = await other
@@ -85,7 +85,7 @@ describe('replicas that decide', () => {
     expect((await other.get(`${BASE}/both`)).body.revision).toBe(21);
   }, 60_000);
 
-  it('answer an equal change that finds nothing to do with the revision that made it so', async () => {
+  it('answer a change without a difference with the current revision', async () => {
     await one.post(BASE, { policy_id: 'equal', name: 'equal' }).expect(201);
     const pairs: number[][] = [];
     for (let i = 0; i < 40; i += 1) {
@@ -122,7 +122,7 @@ describe('replicas that decide', () => {
     expect(here.total_denies - before.total_denies).toBeGreaterThanOrEqual(100);
   }, 60_000);
 
-  it('read the policies anew when Redis was emptied, and when it is at another history', async () => {
+  it('read the policies again when Redis was emptied or has another history', async () => {
     await one.post(BASE, allowing('lost', 'emptied')).expect(201);
     await until(() => allows(other, 'emptied'), NOTICED_MS, 'the policy on the other replica');
     redis.cli('FLUSHALL');
@@ -132,7 +132,7 @@ describe('replicas that decide', () => {
     }
   }, 60_000);
 
-  it('tell two histories of the same length apart', async () => {
+  it('distinguish two histories of the same length', async () => {
     redis.cli('SAVE');
     const first = await one.post(BASE, allowing('first', 'history.one')).expect(201);
     await until(() => allows(other, 'history.one'), NOTICED_MS, 'the first history');
@@ -140,7 +140,7 @@ describe('replicas that decide', () => {
     await redis.run();
     await until(async () => (await one.get(BASE)).status === 200, NOTICED_MS, 'the return of Redis');
     const second = await one.post(BASE, allowing('second', 'history.two')).expect(201);
-    // The number alone would tell nobody.
+    // The number alone would not show it.
     expect(second.body.policy_revision).toBe(first.body.policy_revision);
     for (const service of [one, other]) {
       await until(() => allows(service, 'history.two'), NOTICED_MS, 'the second history');
@@ -149,8 +149,8 @@ describe('replicas that decide', () => {
   }, 60_000);
 });
 
-describe.each(STORES)('the figures of decisions on %s', (_name, startStore) => {
-  it('go on after a restart, and survive those who counted', async () => {
+describe.each(STORES)('the counts of decisions on %s', (_name, startStore) => {
+  it('continue after a restart, and survive the processes that counted', async () => {
     const store = await startStore();
     const folder = temporaryFolder();
     const env = { ...store.env, BRAIN_DATA_DIR: folder.path };
@@ -181,7 +181,7 @@ describe.each(STORES)('the figures of decisions on %s', (_name, startStore) => {
 });
 
 describe('while Redis is away', () => {
-  it('decisions go on from memory and say so, then stop, and all comes back by itself', async () => {
+  it('decisions continue from memory as stale, then stop, and recover by themselves', async () => {
     const redis = await RedisServer.start();
     const service = await startService({ REDIS_URL: redis.url, BRAIN_MAX_STALE_SECONDS: '4' });
     try {
@@ -227,7 +227,7 @@ describe('while Redis is away', () => {
 });
 
 describe('a start while Redis is away', () => {
-  it('answers 503 and never an allowance until the policies are read', async () => {
+  it('answers 503 and allows nothing until the policies are read', async () => {
     const redis = await RedisServer.start();
     const first = await startService({ REDIS_URL: redis.url });
     await first.post(BASE, allowing('p', 'work')).expect(201);
@@ -260,7 +260,7 @@ describe('a start while Redis is away', () => {
 });
 
 describe('durable decisions', () => {
-  it('are in the log when they are answered', async () => {
+  it('are in the event log when they are answered', async () => {
     for (const [, startStore] of STORES) {
       const store = await startStore();
       const service = await startService({ ...store.env, BRAIN_DECISIONS: 'durable' });
@@ -292,7 +292,7 @@ describe('durable decisions', () => {
     }
   }, 60_000);
 
-  it('are refused while the log is away, within two seconds, and nothing is allowed', async () => {
+  it('are refused within two seconds while the event log is down', async () => {
     const redis = await RedisServer.start();
     const service = await startService({ REDIS_URL: redis.url, BRAIN_DECISIONS: 'durable' });
     try {
@@ -324,7 +324,7 @@ describe('durable decisions', () => {
 });
 
 describe('the built service', () => {
-  it('reads YAML in its thread, and decides meanwhile', async () => {
+  it('reads YAML in a thread, and decides at the same time', async () => {
     const folder = temporaryFolder();
     const service = await ServiceProcess.start({ BRAIN_DATA_DIR: folder.path });
     try {

@@ -1,5 +1,5 @@
 /**
- * That decisions are counted once, whatever ends the process that made them: real processes, `kill -9`, both stores.
+ * Every decision is counted once, however its process ends: real processes, `kill -9`, both stores.
  * `npm run test:faults` runs the long form.
  */
 import { sleep } from '../src/shared/clock.js';
@@ -10,7 +10,7 @@ import { STORES } from './support/stores.js';
 
 const KILLS = LONG ? 20 : 1;
 const ASKERS = 8;
-/** Sums are written every quarter of a second; the rest is for a machine that does other things too. */
+/** The service writes its sums every quarter of a second; a busy machine needs longer. */
 const WRITTEN_MS = 2000;
 const LIMIT_MS = LONG ? 600_000 : 60_000;
 
@@ -26,7 +26,7 @@ async function counted(service: ServiceProcess): Promise<number> {
   return total_evaluations;
 }
 
-/** Asks without a pause until the service is gone; remembers what was sent, and when each answer came. */
+/** Sends requests without a pause until the service ends. Records each request, and the time of each answer. */
 class Flow {
   sent = 0;
   readonly answeredMs: number[] = [];
@@ -83,7 +83,7 @@ describe.each(STORES)('the count of decisions on %s', (_name, startStore) => {
 });
 
 describe('two replicas that count', () => {
-  it('have counted all that was asked when they were told to stop', async () => {
+  it('have counted every request when they stop on a signal', async () => {
     const [, startRedis] = STORES[1];
     const store = await startRedis();
     try {

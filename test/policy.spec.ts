@@ -1,4 +1,4 @@
-/** Decisions as their users meet them: over HTTP, on both stores, with the events read back from the log. */
+/** Decisions over HTTP, on both stores, with the events read from the log. */
 import type { Envelope } from '../src/events/event.js';
 import type { Decision } from '../src/policy/decisions/routes.dto.js';
 import type { PolicyContent } from '../src/policy/engine/policy.dto.js';
@@ -9,7 +9,7 @@ import { STORES } from './support/stores.js';
 
 type Event = Envelope & { position: string };
 
-/** One rule for each effect, each on an action of its own. */
+/** One rule for each effect, each on its own action. */
 const effects: PolicyContent = policyOf({
   policy_id: 'effects',
   name: 'Effects',
@@ -64,7 +64,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
   });
 
   let agents = 0;
-  /** Nobody asked before, so that all events of the agent are those of the test. */
+  /** A new agent, so that all its events belong to this test. */
   const someone = (): string => `agent-${++agents}`;
   const evaluate = async (body: object, query = ''): Promise<Decision> =>
     (await service.post(`/api/policy/evaluate${query}`, body).expect(200)).body as Decision;
@@ -344,7 +344,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       const all = await service.events({ source: 'policy_service' });
       for (const event of all) expectCharter(event);
       expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
-      // All twelve were met by now.
+      // All twelve have occurred by now.
       expect([...new Set(all.map(({ type }) => type))].sort()).toEqual([
         'policy.action_denied',
         'policy.audit_required',
@@ -363,7 +363,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
   });
 
   describe('answers', () => {
-    it('a denial as 200, and as 403 where it is to be enforced', async () => {
+    it('a denial with 200, and with 403 if the caller asks for it', async () => {
       const body = { agent_id: someone(), action: 'doc.drop', environment: production };
       await service.post('/api/policy/evaluate', body).expect(200);
       const refused = await service.post('/api/policy/evaluate?enforce=true', body).expect(403);
@@ -377,7 +377,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       });
     });
 
-    it('why, with every rule, each condition, and the one that missed narrowly', async () => {
+    it('an explanation, with every rule, each condition and the near miss', async () => {
       const body = { agent_id: someone(), action: 'doc.drop', environment: { stage: 'test' } };
       const { explain, ...decision } = await evaluate(body, '?explain=true');
       expect(decision).toMatchObject({ allowed: false, matched_rule: null });
@@ -395,7 +395,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       expect((await evaluate(body)).explain).toBeUndefined();
     });
 
-    it('a thousand at once, in order and by one revision', async () => {
+    it('a thousand requests, in order and by one revision', async () => {
       const agent_id = someone();
       const actions = ['doc.read', 'doc.copy', 'doc.send', 'doc.unknown'];
       const evaluations = Array.from({ length: 1000 }, (_, i) => ({ agent_id, action: actions[i % 4] }));
@@ -433,7 +433,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       expect(await stats(service)).toEqual(before);
     });
 
-    it('a revision that is demanded, or 503 where it does not come', async () => {
+    it('by a required revision, or 503 if it does not arrive', async () => {
       const body = { agent_id: someone(), action: 'doc.read' };
       const { policy_revision } = await evaluate(body);
       await evaluate(body, `?min_revision=${policy_revision}`);
@@ -446,7 +446,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       await service.post('/api/policy/evaluate?min_revision=many', body).expect(422);
     });
 
-    it('what drafts would decide, counting and telling nothing', async () => {
+    it('a trial of drafts, without counts and events', async () => {
       const agent_id = someone();
       const before = await stats(service);
       const request = { agent_id, action: 'doc.read' };
@@ -480,7 +480,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       await service.get('/api/policy/policies/draft').expect(404);
     });
 
-    it('nothing of what is masked, in explanations, events and logs', async () => {
+    it('no masked value, in explanations, events and logs', async () => {
       const agent_id = someone();
       const secrets = ['4111-secret-card', 'environment-secret'];
       const policies = [
@@ -523,7 +523,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
     const send = (path: string, body: string) =>
       service.post(path).set('Content-Type', 'application/json').send(body);
 
-    it('is refused clearly, whatever it is', async () => {
+    it('is refused clearly, of any kind', async () => {
       const before = await stats(service);
       const deep = `${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`;
       const cases: [body: string, status: number, pointer?: string][] = [
@@ -585,7 +585,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
   });
 });
 
-/** Uses all of it, and says what was answered without what is never the same twice. */
+/** Uses all routes, and returns the answers without ids and times. */
 async function everything(service: Service): Promise<unknown[]> {
   const said: unknown[] = [];
   const path = '/api/policy/policies/effects';

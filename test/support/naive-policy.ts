@@ -1,6 +1,6 @@
 /**
- * The contract's words on deciding as the plainest program that follows them: every rule, one after another, every
- * condition read anew. It knows nothing of the engine, which is held against it.
+ * The simplest program that decides as the contract says: it tests every rule in turn and reads every condition again. It
+ * shares no code with the engine, so tests compare the engine with it.
  */
 import type {
   Condition,
@@ -140,7 +140,7 @@ function soundly(operator: string, value: unknown): boolean {
 }
 
 function readField(field: string, request: EvaluateRequest): unknown {
-  const known: Record<string, unknown> = {
+  const plain: Record<string, unknown> = {
     agent_id: request.agent_id,
     'agent.id': request.agent_id,
     agent_role: request.agent_role,
@@ -148,7 +148,7 @@ function readField(field: string, request: EvaluateRequest): unknown {
     action: request.action,
     resource: request.resource,
   };
-  if (Object.hasOwn(known, field)) return known[field];
+  if (Object.hasOwn(plain, field)) return plain[field];
   const [root, ...path] = field.split('.');
   if (path.length === 0 || !['environment', 'context', 'params'].includes(root))
     throw new Error('unknown field');
@@ -169,7 +169,7 @@ function same(one: unknown, other: unknown): boolean {
   return canonical(one) === canonical(other);
 }
 
-/** JSON with its members sorted: equal texts are equal values. */
+/** JSON with sorted members, so that equal values have equal texts. */
 function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, member: unknown) =>
     typeof member === 'object' && member !== null && !Array.isArray(member)

@@ -1,4 +1,4 @@
-/** The starter packs in `policies/`: without faults, each rule with a sentence, and they decide as their sentences say. */
+/** The starter packs in `policies/`: they have no faults, each rule has a sentence, and each decides as its sentence says. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { parse } from 'yaml';
@@ -129,7 +129,7 @@ it('are three, each with examples', () => {
 describe.each(files)('%s', (file) => {
   const policies = packs.get(file) ?? [];
 
-  it('has neither faults nor rules that cannot be reached', () => {
+  it('has no faults and no unreachable rules', () => {
     expect(packOf(file).flatMap((policy) => checkPolicy(policy, { limits: LIMITS }))).toEqual([]);
     expect(unreachableRules(policies)).toEqual([]);
   });

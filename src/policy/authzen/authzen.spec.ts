@@ -1,4 +1,4 @@
-/** What the words of AuthZEN become, without a service around. */
+/** The translation of AuthZEN bodies, without a service. */
 import fc from 'fast-check';
 import { checksOf } from '../../shared/fields.js';
 import { fieldFaults } from '../../shared/shapes.js';
@@ -37,7 +37,7 @@ describe('an evaluation', () => {
     });
   });
 
-  it('has no role where it names none, and nothing of what nobody knows', () => {
+  it('has no role if the subject has none, and ignores unknown members', () => {
     const body = {
       subject: { type: 'user', id: 'u', role: 'admin', new: 1 },
       action: { name: 'a', params: { rows: 1 } },
@@ -56,7 +56,7 @@ describe('an evaluation', () => {
     });
   });
 
-  it('tells all of its faults at once, each where it is', () => {
+  it('reports all its faults at once, each at its place', () => {
     const faults = readEvaluation({
       subject: { type: '', properties: { role: 7 } },
       action: { name: 'x'.repeat(257), properties: 'none' },
@@ -74,7 +74,7 @@ describe('an evaluation', () => {
     ]);
   });
 
-  it('is either refused or a request that the engine takes, whatever was sent', () => {
+  it('is either refused or a valid request, for any body', () => {
     const name = fc.constantFrom('type', 'id', 'name', 'properties', 'role', 'toString');
     const member = fc.oneof(
       fc.string(),
@@ -87,7 +87,7 @@ describe('an evaluation', () => {
       fc.oneof(fc.constant(good), entity),
     );
     const bodies = fc.oneof(fc.record({ subject, action, resource, context: entity }), fc.jsonValue());
-    // Two levels deeper than a request may be: that is where the entities stand.
+    // Two levels deeper than a request may be: the entities are at that depth.
     const fields = checksOf(EvaluateRequest).filter((field) => field.name !== 'environment');
     fc.assert(
       fc.property(bodies, (body) => {
@@ -104,12 +104,12 @@ describe('an evaluation', () => {
 });
 
 describe('several evaluations', () => {
-  it('are one where there is no list, or nothing in it', () => {
+  it('are a single one if the list is missing or empty', () => {
     expect([{}, { evaluations: [] }, 'x', null].map(isSingle)).toEqual([true, true, true, true]);
     expect([{ evaluations: [{}] }, { evaluations: null }].map(isSingle)).toEqual([false, false]);
   });
 
-  it('take what they leave out whole, and what they bring instead of it', () => {
+  it('use a default as a whole, or override it as a whole', () => {
     const batch = readEvaluations({
       ...BODY,
       evaluations: [{}, { subject: { type: 'user', id: 'u' }, context: {} }],
@@ -121,7 +121,7 @@ describe('several evaluations', () => {
     expect(second).not.toHaveProperty('agent_role');
   });
 
-  it('are not looked at behind a fault that ends them', () => {
+  it('are not read after a fault that ends them', () => {
     const of = (semantic: string): number[] => {
       const evaluations = [{}, 'x', {}];
       const batch = readEvaluations({ ...BODY, evaluations, options: { evaluations_semantic: semantic } });

@@ -1,4 +1,4 @@
-/** How the policies get into memory while others write them, on a real store. */
+/** Reading the policies into memory during other writes, on a real store. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +23,7 @@ const allowing = (action: string) => [
   },
 ];
 
-/** Between each page of policies and the next look at the set, something is done to the store. */
+/** Runs a hook between each page of policies and the next read of the set. */
 class RestlessStore extends EmbeddedStore {
   meanwhile?: () => Promise<unknown>;
 
@@ -58,7 +58,7 @@ describe('the policies in memory', () => {
   const may = (action: string): boolean =>
     decide(snapshots.current().snapshot, { agent_id: 'a', action }).allowed;
 
-  it('are those of the last write, though others write at every look', async () => {
+  it('are those of the last write, although others write before every read', async () => {
     await editor.create({ policy_id: 'changed', name: 'changed', rules: allowing('before') }, { by });
     await editor.create({ policy_id: 'removed', name: 'removed', rules: allowing('gone') }, { by });
     let writes = 0;
@@ -77,13 +77,13 @@ describe('the policies in memory', () => {
     expect(snapshots.revision).toBe((await store.get(POLICY_SET, CURRENT))?.revision);
   });
 
-  it('are unknown while no look leads to the next, and are read as soon as one does', async () => {
+  it('are unknown while the changes form no chain, and are read as soon as they do', async () => {
     await editor.create({ policy_id: 'p', name: 'p', rules: allowing('work') }, { by });
     let looks = 0;
     store.meanwhile = async () => {
       looks += 1;
       await editor.update('p', { description: String(looks) }, { by });
-      // As where the changes are too many, too old, or those of another history.
+      // As if there were too many changes, or changes of another history, or as if they were too old.
       await store.transaction(async (tx) => {
         const { rows } = await store.list(POLICY_REVISIONS, { limit: 1 });
         for (const { policy_id, revision } of rows) {

@@ -1,4 +1,4 @@
-/** What the engine must answer, case by case: a sentence, policies, a request, and the decision that is wanted. */
+/** The cases in `testdata/`: each has a sentence, policies, a request and the expected decision. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
@@ -33,7 +33,7 @@ function wantOf({ holds, want = {} }: Case): Partial<Verdict> {
   return want;
 }
 
-it('has at least 120 cases, each with a sentence of its own', () => {
+it('has at least 120 cases, each with its own sentence', () => {
   const sentences = files.flatMap(({ cases }) => cases.map((one) => one.it));
   expect(sentences.length).toBeGreaterThanOrEqual(120);
   expect(new Set(sentences).size).toBe(sentences.length);
@@ -44,7 +44,7 @@ describe.each(files)('$file', ({ cases }) => {
     const verdict: Verdict = decide(compile(policiesOf(one)), requestOf(one.request));
     const { errors, ...want } = wantOf(one);
     expect(verdict).toMatchObject(want);
-    // A case that names no errors wants none, unless it wants only to see that nothing is allowed.
+    // A case without `errors` expects none, unless it only expects that nothing is allowed.
     if (errors) expect(verdict.errors).toEqual(errors);
     else if (one.if || errors === null) expect(verdict).not.toHaveProperty('errors');
   });

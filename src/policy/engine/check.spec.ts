@@ -1,4 +1,4 @@
-/** That what cannot be evaluated cannot be written, and that everything wrong is named at once. */
+/** Policies that cannot be evaluated cannot be written, and all their faults are reported at once. */
 import { conditionOf, LIMITS, policyOf } from '../../../test/support/policies.js';
 import { checkInSlices, checkPolicy, checkRule } from './check.js';
 import { DEFAULT_POLICIES } from './defaults.js';
@@ -33,14 +33,14 @@ function nested(depth: number): unknown {
 }
 
 describe('checking a policy', () => {
-  it('has nothing against the default policies, nor against one as short as can be', () => {
+  it('accepts the default policies, and the shortest policy', () => {
     expect(DEFAULT_POLICIES.flatMap((policy) => checkPolicy(policy, { limits: LIMITS }))).toEqual([]);
     expect(unreachableRules(DEFAULT_POLICIES)).toEqual([]);
     expect(checkPolicy({ name: 'Empty' }, { limits: LIMITS })).toEqual([]);
     expect(checkPolicy(policyOf({ rules: [{ rule_id: 'r' }] }), { limits: LIMITS })).toEqual([]);
   });
 
-  it('names every fault at once, each at its place', () => {
+  it('reports every fault at once, each at its place', () => {
     const policy = {
       policy_id: 'Not an id',
       default_effect: 'maybe',
@@ -164,7 +164,7 @@ describe('checking a policy', () => {
     },
   );
 
-  it('refuses halves of characters, what is too deep, and numbers that are none', () => {
+  it('refuses lone surrogates, deep nesting, and numbers that are not finite', () => {
     expect(codesOf('params.x', '==', '\ud800')).toEqual(['/conditions/0/value json_value']);
     expect(codesOf('params.x', 'matches', 'a\udc00')).toEqual(['/conditions/0/value json_value']);
     expect(codesOf('params.\ud800', '==', 1)).toEqual(['/conditions/0/field text']);
@@ -173,7 +173,7 @@ describe('checking a policy', () => {
     expect(codes({ name: 'a\ud800', metadata: nested(40) })).toEqual(['/name text', '/metadata json_object']);
   });
 
-  it('has limits, each a parameter', () => {
+  it('has limits, and each is a parameter', () => {
     const condition = conditionOf(['action', '==', 'read']);
     const rule = (conditions: Condition[]): object => ({ ...GOOD, conditions });
     expect(codes({ name: 'P', rules: Array.from({ length: 1001 }, () => GOOD) })).toEqual([
@@ -193,7 +193,7 @@ describe('checking a policy', () => {
     expect(found({ name: 'P', rules: [GOOD] }, 1)).toEqual([]);
   });
 
-  it('checks many policies as one', () => {
+  it('checks many policies as one set', () => {
     const full = { name: 'P', rules: Array.from({ length: 1000 }, () => GOOD) };
     expect(all(Array.from({ length: 10 }, () => full))).toEqual([]);
     expect(all(Array.from({ length: 11 }, () => full))).toEqual([' too_many_rules_in_all']);
@@ -203,7 +203,7 @@ describe('checking a policy', () => {
     ]);
   });
 
-  it('stops counting faults when nobody reads on', () => {
+  it('reports a limited number of faults', () => {
     expect(all(Array.from({ length: 2000 }, () => ({ '': 1 })))).toHaveLength(50);
     expect(all(Array.from({ length: 10_000 }, () => ({ '': 1 })))).toEqual([' too_many_policies']);
   });
@@ -241,8 +241,8 @@ describe('checking a policy', () => {
   });
 });
 
-describe('what is left out of a policy', () => {
-  it('is filled in, ids from names', () => {
+describe('a missing field of a policy', () => {
+  it('gets its default, and an id is made from the name', () => {
     const content = contentOf({
       name: 'Über Rules!',
       rules: [
@@ -268,7 +268,7 @@ describe('what is left out of a policy', () => {
     expect(checkPolicy(content, { limits: LIMITS })).toEqual([]);
   });
 
-  it('is filled in with ids that nobody has and that are not too long', () => {
+  it('gets an id that is unique and not too long', () => {
     const name = 'a'.repeat(100);
     const ids = contentOf({
       name,
@@ -311,7 +311,7 @@ describe('a rule that can never be reached', () => {
     expect(unreachable(...conditions)).toBe(0);
   });
 
-  it('is overshadowed by one that asks for nothing, in whatever policy', () => {
+  it('is shadowed by a rule without conditions, in any policy', () => {
     const set = [
       policyOf({ policy_id: 'a', rules: [{ rule_id: 'low' }, { rule_id: 'high', priority: 2 }] }),
       policyOf({ policy_id: 'b', rules: [{ rule_id: 'all', effect: 'deny', priority: 1 }] }),
@@ -327,7 +327,7 @@ describe('a rule that can never be reached', () => {
     ]);
   });
 
-  it('is overshadowed by one that asks for less, and not by one that is disabled or asks for more', () => {
+  it('is shadowed by a rule with fewer conditions, but not by a disabled rule or one with more conditions', () => {
     const [one, two] = [conditionOf(['action', '==', 'a']), conditionOf(['agent_role', '==', 'b'])];
     const rules = [
       { rule_id: 'less', priority: 2, conditions: [two] },

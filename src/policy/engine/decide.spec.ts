@@ -1,4 +1,4 @@
-/** The engine, held against the plainest program that follows the contract, on policies and requests nobody thought of. */
+/** Compares the engine with the simplest program that follows the contract, on random policies and requests. */
 import fc from 'fast-check';
 import { LONG } from '../../../test/support/effort.js';
 import { decideNaively } from '../../../test/support/naive-policy.js';
@@ -18,7 +18,7 @@ import type { Compilable } from './snapshot.js';
 const RUNS = LONG ? 100_000 : 3000;
 const FEWER_RUNS = RUNS / 10;
 
-// Few words, so that rules and requests meet often; some begin or contain others.
+// Few words, so that rules often match requests; some words start with others or contain them.
 const WORDS = ['read', 'read.all', 'write', 'deploy', 'deploy.web', 'deploy.web.eu', '', 'toString'];
 const PATTERNS = [
   'read',
@@ -69,7 +69,7 @@ const rule = (maxConditions: number): fc.Arbitrary<Omit<RuleSketch, 'rule_id'>> 
     conditions: fc.array(condition, { maxLength: maxConditions }),
   });
 
-/** Left to itself fast-check makes short lists, whatever their greatest length. */
+/** By default fast-check makes short lists, whatever `maxLength` is. */
 function policies(maxRules: number, maxConditions = 3, minRules = 0): fc.Arbitrary<PolicyContent[]> {
   const policy = fc.record({
     default_effect: fc.constantFrom(...EFFECTS),
@@ -87,7 +87,7 @@ function policies(maxRules: number, maxConditions = 3, minRules = 0): fc.Arbitra
   );
 }
 
-/** Many rules that ask the same sort of thing of one field, so that each sort of index has something to do. */
+/** Many rules with similar conditions on one field, so that each type of index is used. */
 const alike: fc.Arbitrary<PolicyContent[]> = fc
   .constantFrom<[Condition['operator'][], fc.Arbitrary<unknown>]>(
     [['==', 'in'], scalar],
@@ -122,7 +122,7 @@ const request: fc.Arbitrary<EvaluateRequest> = fc
   .map(requestOf);
 const requests = fc.array(request, { minLength: 1, maxLength: 6 });
 
-/** Which rules were broken, and not in whose words. */
+/** Which rules have errors, without the texts of the errors. */
 function comparable({ errors, ...verdict }: Verdict): object {
   return { ...verdict, errors: errors?.map((text) => /^Rule '([^']*)'/.exec(text)?.[1]) };
 }
@@ -142,14 +142,14 @@ describe('the engine', () => {
     );
   });
 
-  it('agrees with a linear evaluator on so many rules that all are found by index', () => {
+  it('agrees with a linear evaluator on many rules, found by index', () => {
     fc.assert(
       fc.property(policies(120, 2, 40), requests, (set, asked) => agrees(set, asked)),
       { numRuns: FEWER_RUNS },
     );
   });
 
-  it('agrees with a linear evaluator on many rules of one sort', () => {
+  it('agrees with a linear evaluator on many similar rules', () => {
     fc.assert(
       fc.property(alike, requests, (set, asked) => agrees(set, asked)),
       { numRuns: FEWER_RUNS },
@@ -176,7 +176,7 @@ describe('the engine', () => {
     );
   });
 
-  it('answers the same however little it remembers', () => {
+  it('answers the same with any cache size', () => {
     const cacheSize = fc.integer({ min: 0, max: 4 });
     fc.assert(
       fc.property(
@@ -189,7 +189,7 @@ describe('the engine', () => {
     );
   });
 
-  it('does not mind the order of creation', () => {
+  it('does not depend on the order of creation', () => {
     const shuffled = policies(8).chain((set) =>
       fc.tuple(
         fc.constant(set),
@@ -219,7 +219,7 @@ describe('the engine', () => {
           rules: [{ ...added, rule_id: 'd', effect: 'deny' }],
         });
         const [before, after] = [compile(set), compile([...set, deny])];
-        // The first policy of all ends the denial for want of policies; what it applies by default is its own choice.
+        // With no policy everything is denied. The first policy ends that, and its default effect may be any.
         fc.pre(set.some(({ enabled }) => enabled));
         for (const each of asked) {
           if (!decide(before, each).allowed) expect(decide(after, each).allowed).toBe(false);
@@ -229,7 +229,7 @@ describe('the engine', () => {
     );
   });
 
-  it('compiles what changed into the same as everything anew', () => {
+  it('compiles changes into the same snapshot as a complete compilation', () => {
     const stamped = (set: PolicyContent[], revision: number): Compilable[] =>
       set.map((one) => ({ ...one, revision, created_at: 1, updated_at: revision }));
     fc.assert(
@@ -251,7 +251,7 @@ describe('the engine', () => {
     );
   });
 
-  it('takes over what is unchanged and compiles in slices beside the snapshot in use', () => {
+  it('reuses unchanged policies, and compiles in slices while the old snapshot stays in use', () => {
     const rules = Array.from({ length: 500 }, (_one, i) => ({ rule_id: `r${i}` }));
     const first = [policyOf({ policy_id: 'a', rules }), policyOf({ policy_id: 'b', rules })];
     const previous = compile(first, { revision: 1 });
@@ -285,7 +285,7 @@ describe('the engine', () => {
     );
   });
 
-  it('never throws and never allows by accident, whatever is sent', () => {
+  it('never throws and never allows by accident, for any request', () => {
     const set = [
       policyOf({
         rules: [

@@ -1,4 +1,4 @@
-/** Why a decision was made, in words and condition by condition. */
+/** The explanation of a decision, in words and condition by condition. */
 import { conditionOf, type PolicySketch, policyOf, requestOf } from '../../../test/support/policies.js';
 import { compile } from './compile.js';
 import { explain } from './explain.js';
@@ -19,7 +19,7 @@ const readers = {
 };
 
 describe('an explanation', () => {
-  it('shows each condition as it was written, with what the request has', () => {
+  it('shows each condition with the value of the request', () => {
     const { rules } = explained([{ rules: [readers] }], { agent_role: 'writer' });
     expect(rules).toEqual([
       {
@@ -39,7 +39,7 @@ describe('an explanation', () => {
     ]);
   });
 
-  it('lists the rules in order of precedence and tells which one decided', () => {
+  it('lists the rules in order of precedence and marks the one that decided', () => {
     const { rules } = explained([
       { rules: [{ rule_id: 'a' }, { rule_id: 'b', effect: 'deny' }, { ...readers, priority: 9 }] },
     ]);
@@ -50,7 +50,7 @@ describe('an explanation', () => {
     ]);
   });
 
-  it('finds the near miss: the rule that missed by one condition, and of several the one that came nearest', () => {
+  it('finds the near miss: a rule that fails by one condition, and of several the one with most conditions that hold', () => {
     const admin = { rule_id: 'admin', priority: 9, conditions: [conditionOf(['agent_role', '==', 'admin'])] };
     const request = { agent_role: 'reader', params: { rows: 100 } };
     expect(explained([{ rules: [admin, readers] }], request).near_miss).toMatchObject({
@@ -116,7 +116,7 @@ describe('an explanation', () => {
     });
   });
 
-  it('lists so many rules and no more, and tells how many there are', () => {
+  it('lists a limited number of rules, and reports their total', () => {
     const snapshot = compile([policyOf({ rules: [{ rule_id: 'a' }, { rule_id: 'b' }, readers] })]);
     const { rules, total_rules } = explain(snapshot, requestOf(), { maxRules: 2 });
     expect([rules.length, total_rules]).toEqual([2, 3]);
