@@ -202,7 +202,16 @@ export class EmbeddedStore extends Store implements TransactionBackend {
       return outcome;
     }
     this.announce(plan, durable);
-    const onDisk = durable.finally(() => this.forget(plan)).then(() => this.notify(plan));
+    const onDisk = durable.then(
+      () => {
+        this.forget(plan);
+        this.notify(plan);
+      },
+      (error: unknown) => {
+        this.forget(plan);
+        throw error;
+      },
+    );
     return { status: 'done', durable: onDisk };
   }
 

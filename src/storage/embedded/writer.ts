@@ -190,8 +190,8 @@ export class Writer {
       if (refusal) throw refusal;
       // Inside a transaction the engine runs this at once, although its type is asynchronous.
       const outcome: unknown = this.root.childTransaction(change as () => never);
-      let flushed = (): void => undefined;
-      let failed: (error: unknown) => void = () => undefined;
+      let flushed!: () => void;
+      let failed!: (error: unknown) => void;
       const durable = new Promise<void>((resolve, rejectDurable) => {
         flushed = resolve;
         failed = rejectDurable;
