@@ -6,7 +6,8 @@
 import { lookup as resolve } from 'node:dns';
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
-import { BlockList, isIP, type LookupFunction } from 'node:net';
+import { isIP, type LookupFunction } from 'node:net';
+import ipaddr from 'ipaddr.js';
 import { messageOf } from '../../shared/errors.js';
 import { isJson } from '../../shared/fields.js';
 import {
@@ -203,39 +204,20 @@ function privateTarget({ host }: URL): StepFailure {
   return new StepFailure('private_target', detail, true);
 }
 
-const PRIVATE = new BlockList();
-for (const [network, prefix] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.0.2.0', 24],
-  ['192.88.99.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['198.51.100.0', 24],
-  ['203.0.113.0', 24],
-  ['224.0.0.0', 3],
-] as const)
-  PRIVATE.addSubnet(network, prefix, 'ipv4');
-/** Of IPv6 only what is handed out to the world, and of that not what stands for another address. */
-const GLOBAL_V6 = new BlockList();
-GLOBAL_V6.addSubnet('2000::', 3, 'ipv6');
-for (const [network, prefix] of [
-  ['2001::', 23],
-  ['2001:db8::', 32],
-  ['2002::', 16],
-] as const)
-  PRIVATE.addSubnet(network, prefix, 'ipv6');
+const DOTTED_MAPPED = /^::ffff:[\d.]+$/i;
+const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
 
+/** Refuses every address that is not surely a public one. */
 export function isPrivate(address: string): boolean {
-  if (isIP(address) === 4) return PRIVATE.check(address, 'ipv4');
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1];
-  if (mapped !== undefined) return isPrivate(mapped);
-  return !GLOBAL_V6.check(address, 'ipv6') || PRIVATE.check(address, 'ipv6');
+  // The system may read other spellings in its own way, and a zone id names a network link of this machine.
+  if (isIP(address) === 0 || address.includes('%')) return true;
+  const parsed = ipaddr.parse(address);
+  if (parsed instanceof ipaddr.IPv4) return parsed.range() !== 'unicast';
+  if (parsed.isIPv4MappedAddress()) {
+    // The resolver writes these addresses in this form. In a URL they are hexadecimal and only hide the IPv4 address.
+    return !DOTTED_MAPPED.test(address) || parsed.toIPv4Address().range() !== 'unicast';
+  }
+  return parsed.range() !== 'unicast' || !parsed.match(GLOBAL_UNICAST);
 }
 
 function expected({ expected_status }: HttpParams): number[] {
