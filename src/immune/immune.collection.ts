@@ -1,13 +1,13 @@
-/** How immune events are stored. They never change: what happened has happened. */
+/** How immune events are stored. A stored event never changes. */
 import type { Collection } from '../storage/store.js';
 import type { ImmuneEvent } from './immune.dto.js';
 import type { ImmuneSeverity, ImmuneType } from './immune.health.js';
 
-/** As long as the largest integer that is still exact. */
+/** The number of digits of the largest integer that JavaScript represents exactly. */
 const ID_LENGTH = 16;
 /**
- * Few enough stretches that a day is summed up in no time, and short enough that the one which the edge of a window cuts
- * is soon walked.
+ * The embedded store adds up whole stretches and reads one by one only the events in the stretch at the edge of a window. At this
+ * width both are fast: a day has 288 stretches, and one stretch has few events.
  */
 const STRETCH_MS = 5 * 60_000;
 
@@ -28,7 +28,7 @@ export const IMMUNE_EVENTS: Collection<ImmuneEvent> = {
   stretches: { kind: STRETCH_MS },
 };
 
-/** Rows of one millisecond are ordered by the text of their id, so all of them have one length. */
+/** Rows of the same millisecond are ordered by the text of their id, so all ids need the same length. */
 export function storedId({ id }: ImmuneEvent): string {
   return String(id).padStart(ID_LENGTH, '0');
 }
@@ -37,7 +37,7 @@ export function createdMs({ created_at }: ImmuneEvent): number {
   return Date.parse(created_at);
 }
 
-/** What the window is counted by: each event is of one kind, so all the numbers of a summary come from one count. */
+/** The index that the health summary counts. Each event has exactly one kind, so all numbers of a summary agree. */
 export function kindOf({ severity, type }: { severity: ImmuneSeverity; type: ImmuneType }): string {
   return `${severity} ${type}`;
 }

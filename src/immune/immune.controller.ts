@@ -22,9 +22,11 @@ export class ImmuneController {
   @Get('health')
   @Public()
   @ApiOperation({
-    summary: 'How the fleet feels: the numbers for everybody, the last events with a key that may read them',
+    summary: 'Read the health of the fleet',
+    description:
+      'Counts the immune events of the last minutes and rates them as healthy, degraded or critical. No key is needed. The last events are included only with a key that has the permission immune:read.',
   })
-  @ApiOkResponse({ type: ImmuneHealth })
+  @ApiOkResponse({ type: ImmuneHealth, description: 'The status of the fleet and the counts behind it' })
   @Problems(422, 503)
   async health(
     @Query() { minutes }: ImmuneHealthQuery,
@@ -36,8 +38,12 @@ export class ImmuneController {
 
   @Get('events')
   @Access('immune:read')
-  @ApiOperation({ summary: 'List immune events, the newest first' })
-  @ApiOkResponse({ type: ImmuneEventPage })
+  @ApiOperation({
+    summary: 'List immune events',
+    description:
+      'Returns one page of immune events, the newest first. Several filters select the events that match all of them. Old events are removed: BRAIN_IMMUNE_RETENTION_DAYS and BRAIN_IMMUNE_MAX_EVENTS set the limits.',
+  })
+  @ApiOkResponse({ type: ImmuneEventPage, description: 'One page of immune events' })
   @Problems(422)
   async list(@Query() query: ImmuneEventQuery): Promise<ImmuneEventPage> {
     const { rows, total, next } = await this.immune.list(query);
@@ -48,9 +54,13 @@ export class ImmuneController {
   @HttpCode(200)
   @Access('immune:report')
   @Idempotent()
-  // Nest would send a bare number as text.
+  // Nest sends a bare number as text/html.
   @Header('Content-Type', 'application/json; charset=utf-8')
-  @ApiOperation({ summary: 'Report an immune event; the answer is its id' })
+  @ApiOperation({
+    summary: 'Report an immune event',
+    description:
+      'Stores one event and returns its id as a bare integer. The service sets the id and the time. Every report publishes immune.event_published, and a report with severity CRITICAL also publishes immune.critical_event.',
+  })
   @ApiOkResponse({ schema: { type: 'integer', example: 4711 }, description: 'The id of the event' })
   @Problems(400, 413, 415, 422)
   report(

@@ -9,59 +9,86 @@ import {
   TYPES,
 } from './immune.health.js';
 
-const Severity = (optional = false): PropertyDecorator =>
-  OneOf(SEVERITIES, { name: 'ImmuneSeverity', example: 'WARNING', optional });
-const Type = (optional = false): PropertyDecorator =>
-  OneOf(TYPES, { name: 'ImmuneType', example: 'ERROR_SPIKE', optional });
+const Severity = (description: string, optional = false): PropertyDecorator =>
+  OneOf(SEVERITIES, { name: 'ImmuneSeverity', description, example: 'WARNING', optional });
+const Type = (description: string, optional = false): PropertyDecorator =>
+  OneOf(TYPES, { name: 'ImmuneType', description, example: 'ERROR_SPIKE', optional });
+const Count = (description: string, example = 0): PropertyDecorator =>
+  Num({ integer: true, description, example });
+
+const AGENT = 'The agent that the event is about';
+const MODULE = 'The part of the fleet that noticed the problem';
+const MESSAGE = 'What happened, as a sentence for people';
+const META = 'Further details in any form';
 
 export const MAX_MESSAGE = 4096;
 export const MAX_AGENT = 256;
 export const MAX_MODULE = 128;
-/** A day: what is older is history, and the list has it. */
+/** A day. The list of events covers longer times. */
 const MAX_MINUTES = 1440;
 const DEFAULT_MINUTES = 60;
 
 export class ImmuneEvent {
-  @Num({ integer: true, min: 1, description: 'Grows over all replicas, with gaps', example: 4711 })
+  @Num({
+    integer: true,
+    min: 1,
+    description: 'Unique, and larger than every earlier id of any replica; ids may be skipped',
+    example: 4711,
+  })
   id!: number;
 
-  @Text({ max: MAX_AGENT, nullable: true, example: 'researcher-7' })
+  @Text({
+    max: MAX_AGENT,
+    nullable: true,
+    description: `${AGENT}; null if the report named none`,
+    example: 'researcher-7',
+  })
   agent_id!: string | null;
 
-  @Text({ max: MAX_MODULE, nullable: true, example: 'crawler' })
+  @Text({
+    max: MAX_MODULE,
+    nullable: true,
+    description: `${MODULE}; null if the report named none`,
+    example: 'crawler',
+  })
   module!: string | null;
 
-  @Severity()
+  @Severity('How serious the event is')
   severity!: ImmuneSeverity;
 
-  @Type()
+  @Type('The kind of problem or action')
   type!: ImmuneType;
 
-  @Text({ max: MAX_MESSAGE, example: '14 of the last 20 fetches failed' })
+  @Text({ max: MAX_MESSAGE, description: MESSAGE, example: '14 of the last 20 fetches failed' })
   message!: string;
 
-  @JsonObject({ example: { failed: 14, of: 20 } })
+  @JsonObject({ description: `${META}; empty if the report had none`, example: { failed: 14, of: 20 } })
   meta!: Record<string, unknown>;
 
-  @Text({ max: 32, format: 'date-time', description: 'In UTC', example: '2024-12-28T22:22:47.890Z' })
+  @Text({
+    max: 32,
+    format: 'date-time',
+    description: 'When the service received the event, in UTC',
+    example: '2024-12-28T22:22:47.890Z',
+  })
   created_at!: string;
 }
 
 export class ReportImmuneEvent {
-  @Severity()
+  @Severity('How serious the event is')
   severity!: ImmuneSeverity;
 
-  @Type()
+  @Type('The kind of problem or action')
   type!: ImmuneType;
 
-  @Text({ max: MAX_MESSAGE, description: 'What is the matter', example: '14 of the last 20 fetches failed' })
+  @Text({ max: MAX_MESSAGE, description: MESSAGE, example: '14 of the last 20 fetches failed' })
   message!: string;
 
   @Text({
     max: MAX_AGENT,
     optional: true,
     nullable: true,
-    description: 'Which agent it is about',
+    description: AGENT,
     example: 'researcher-7',
   })
   agent_id?: string | null;
@@ -70,24 +97,24 @@ export class ReportImmuneEvent {
     max: MAX_MODULE,
     optional: true,
     nullable: true,
-    description: 'Which part of the fleet noticed it',
+    description: MODULE,
     example: 'crawler',
   })
   module?: string | null;
 
   @JsonObject({
     optional: true,
-    description: 'Whatever helps to understand it',
+    description: META,
     example: { failed: 14, of: 20 },
   })
   meta?: Record<string, unknown>;
 
-  @Ignored({ type: 'integer', description: 'Ignored: the service gives the id', example: 0 })
+  @Ignored({ type: 'integer', description: 'Accepted and ignored: the service sets the id', example: 0 })
   id?: unknown;
 
   @Ignored({
     type: 'string',
-    description: 'Ignored: it is when the service got the event',
+    description: 'Accepted and ignored: the service sets the time',
     example: '2024-12-28T22:22:47.890Z',
   })
   created_at?: unknown;
@@ -100,35 +127,40 @@ export class ImmuneHealthQuery {
     min: 1,
     max: MAX_MINUTES,
     default: DEFAULT_MINUTES,
-    description: 'How far the window reaches back',
+    description: 'The length of the time window that ends now, in minutes',
   })
   minutes: number = DEFAULT_MINUTES;
 }
 
 export class ImmuneEventQuery extends PageQuery {
-  @Severity(true)
+  @Severity('Only events with this severity', true)
   severity?: ImmuneSeverity;
 
-  @Type(true)
+  @Type('Only events of this type', true)
   type?: ImmuneType;
 
-  @Text({ max: MAX_AGENT, optional: true, example: 'researcher-7' })
+  @Text({
+    max: MAX_AGENT,
+    optional: true,
+    description: 'Only events about this agent',
+    example: 'researcher-7',
+  })
   agent_id?: string;
 
-  @Text({ max: MAX_MODULE, optional: true, example: 'crawler' })
+  @Text({ max: MAX_MODULE, optional: true, description: 'Only events from this module', example: 'crawler' })
   module?: string;
 
   @Num({
     optional: true,
     min: 0,
     max: 253_402_300_799,
-    description: 'Created at or after, in Unix seconds',
+    description: 'Only events created at or after this time, in Unix seconds',
   })
   since?: number;
 }
 
 export class ImmuneEventPage {
-  @ListOf(() => ImmuneEvent, { description: 'Newest first' })
+  @ListOf(() => ImmuneEvent, { description: 'The events of this page, the newest first' })
   events!: ImmuneEvent[];
 
   @Total()
@@ -139,57 +171,63 @@ export class ImmuneEventPage {
 }
 
 class ImmuneSeverityCounts {
-  @Num({ integer: true, example: 40 }) INFO!: number;
-  @Num({ integer: true, example: 2 }) WARNING!: number;
-  @Num({ integer: true, example: 0 }) CRITICAL!: number;
+  @Count('INFO events', 40) INFO!: number;
+  @Count('WARNING events', 2) WARNING!: number;
+  @Count('CRITICAL events') CRITICAL!: number;
 }
 
 class ImmuneTypeCounts {
-  @Num({ integer: true, example: 0 }) POLICY_VIOLATION!: number;
-  @Num({ integer: true, example: 2 }) ERROR_SPIKE!: number;
-  @Num({ integer: true, example: 40 }) SELF_HEALING_ACTION!: number;
-  @Num({ integer: true, example: 0 }) RESOURCE_EXHAUSTION!: number;
-  @Num({ integer: true, example: 0 }) AGENT_FAILURE!: number;
-  @Num({ integer: true, example: 0 }) PERFORMANCE_DEGRADATION!: number;
+  @Count('POLICY_VIOLATION events') POLICY_VIOLATION!: number;
+  @Count('ERROR_SPIKE events', 2) ERROR_SPIKE!: number;
+  @Count('SELF_HEALING_ACTION events', 40) SELF_HEALING_ACTION!: number;
+  @Count('RESOURCE_EXHAUSTION events') RESOURCE_EXHAUSTION!: number;
+  @Count('AGENT_FAILURE events') AGENT_FAILURE!: number;
+  @Count('PERFORMANCE_DEGRADATION events') PERFORMANCE_DEGRADATION!: number;
 }
 
 class ImmuneThresholds {
-  @Num({ integer: true, description: 'Degraded with more WARNING events than this', example: 10 })
+  @Count('The fleet is degraded with more WARNING events than this', 10)
   degraded_warnings!: number;
 
-  @Num({ description: 'Degraded where a larger part than this of all events is WARNING', example: 0.5 })
+  @Num({
+    description:
+      'The fleet is degraded if a larger share than this of the INFO and WARNING events is WARNING, from 0 to 1',
+    example: 0.5,
+  })
   degraded_share!: number;
 }
 
 export class ImmuneHealth {
   @OneOf(STATUSES, {
     name: 'ImmuneStatus',
-    description: 'critical with a CRITICAL event in the window, degraded beyond one of the thresholds',
+    description:
+      'critical if the window has a CRITICAL event; else degraded if it exceeds a threshold; else healthy',
     example: 'healthy',
   })
   status!: ImmuneStatus;
 
-  @Num({ integer: true, description: 'Events in the window', example: 42 })
+  @Count('All events in the window', 42)
   active_issues!: number;
 
-  @Num({ integer: true, description: 'CRITICAL ones among them', example: 0 })
+  @Count('CRITICAL events in the window')
   critical_issues!: number;
 
   @ListOf(() => ImmuneEvent, {
     optional: true,
-    description: 'At most 10 of the window, newest last; left out without a key that may read events',
+    description:
+      'The last 10 events in the window, the newest last; absent without the permission immune:read',
   })
   last_events?: ImmuneEvent[];
 
-  @Nested(() => ImmuneSeverityCounts)
+  @Nested(() => ImmuneSeverityCounts, { description: 'The events in the window by severity' })
   by_severity!: Record<ImmuneSeverity, number>;
 
-  @Nested(() => ImmuneTypeCounts)
+  @Nested(() => ImmuneTypeCounts, { description: 'The events in the window by type' })
   by_type!: Record<ImmuneType, number>;
 
-  @Num({ integer: true, example: 60 })
+  @Count('The length of the window in minutes', 60)
   window_minutes!: number;
 
-  @Nested(() => ImmuneThresholds)
+  @Nested(() => ImmuneThresholds, { description: 'The limits that the status was derived from' })
   thresholds!: ImmuneThresholds;
 }

@@ -5,21 +5,36 @@ import { type ImmuneEvent, MAX_AGENT, MAX_MESSAGE, MAX_MODULE } from './immune.d
 import { type ImmuneSeverity, type ImmuneType, SEVERITIES, TYPES } from './immune.health.js';
 
 class ImmuneSubject {
-  @Num({ integer: true, min: 1 }) event_id!: number;
-  @OneOf(SEVERITIES, { name: 'ImmuneSeverity' }) severity!: ImmuneSeverity;
-  @OneOf(TYPES, { name: 'ImmuneType' }) type!: ImmuneType;
-  @Text({ max: MAX_MESSAGE }) message!: string;
-  @Text({ max: MAX_AGENT, optional: true }) agent_id?: string;
-  @Text({ max: MAX_MODULE, optional: true }) module?: string;
-  @JsonObject({ optional: true }) meta?: Record<string, unknown>;
+  @Num({ integer: true, min: 1, description: 'The id of the immune event' })
+  event_id!: number;
+
+  @OneOf(SEVERITIES, { name: 'ImmuneSeverity', description: 'How serious the event is' })
+  severity!: ImmuneSeverity;
+
+  @OneOf(TYPES, { name: 'ImmuneType', description: 'The kind of problem or action' })
+  type!: ImmuneType;
+
+  @Text({ max: MAX_MESSAGE, description: 'What happened, as a sentence for people' })
+  message!: string;
+
+  @Text({ max: MAX_AGENT, optional: true, description: 'The agent that the event is about' })
+  agent_id?: string;
+
+  @Text({ max: MAX_MODULE, optional: true, description: 'The part of the fleet that noticed the problem' })
+  module?: string;
+
+  @JsonObject({ optional: true, description: 'Further details in any form' })
+  meta?: Record<string, unknown>;
 }
 
 class ImmuneEventPublished extends ImmuneSubject {
-  @Num() published_at!: number;
+  @Num({ description: 'When the service received the event, in Unix seconds' })
+  published_at!: number;
 }
 
 class ImmuneCriticalEvent extends ImmuneSubject {
-  @Num() critical_at!: number;
+  @Num({ description: 'When the service received the event, in Unix seconds' })
+  critical_at!: number;
 }
 
 const at = 1735424567.89;
@@ -30,7 +45,7 @@ export const immuneEventPublished = defineEvent({
   payload: ImmuneEventPublished,
   subjects: ['agent_id', 'event_id'],
   priority: 'HIGH',
-  when: 'An immune event is reported, whatever its severity.',
+  when: 'An immune event of any severity is reported.',
   example: {
     event_id: 4711,
     severity: 'WARNING',
@@ -41,7 +56,7 @@ export const immuneEventPublished = defineEvent({
     meta: { failed: 14, of: 20 },
     published_at: at,
   },
-  consumers: ['Dashboard: how the fleet feels', 'Metrics: events by severity and type'],
+  consumers: ['Dashboard: the health of the fleet', 'Metrics: events by severity and type'],
   of: (event: ImmuneEvent): ImmuneEventPublished => ({
     event_id: event.id,
     severity: event.severity,
@@ -49,7 +64,7 @@ export const immuneEventPublished = defineEvent({
     message: event.message,
     agent_id: event.agent_id ?? undefined,
     module: event.module ?? undefined,
-    meta: known(event.meta),
+    meta: nonEmpty(event.meta),
     published_at: createdMs(event) / 1000,
   }),
 });
@@ -60,7 +75,7 @@ export const immuneCriticalEvent = defineEvent({
   payload: ImmuneCriticalEvent,
   subjects: ['agent_id', 'event_id'],
   priority: 'CRITICAL',
-  when: 'An immune event with severity CRITICAL is reported, after `immune.event_published`.',
+  when: 'An immune event with severity CRITICAL is reported. It follows `immune.event_published`.',
   example: {
     event_id: 4712,
     severity: 'CRITICAL',
@@ -69,7 +84,7 @@ export const immuneCriticalEvent = defineEvent({
     agent_id: 'researcher-7',
     critical_at: at,
   },
-  consumers: ['Security operations: page somebody', 'Incident response: stop what makes it worse'],
+  consumers: ['Security operations: page the person on call', 'Incident response: stop the cause'],
   of: (event: ImmuneEvent): ImmuneCriticalEvent => ({
     event_id: event.id,
     severity: event.severity,
@@ -77,12 +92,12 @@ export const immuneCriticalEvent = defineEvent({
     message: event.message,
     agent_id: event.agent_id ?? undefined,
     module: event.module ?? undefined,
-    meta: known(event.meta),
+    meta: nonEmpty(event.meta),
     critical_at: createdMs(event) / 1000,
   }),
 });
 
-/** An event without any meta is stored with an empty one, and the payload leaves out what is not known. */
-function known(meta: Record<string, unknown>): Record<string, unknown> | undefined {
+/** A stored event without details has an empty `meta`; the payload leaves the field out. */
+function nonEmpty(meta: Record<string, unknown>): Record<string, unknown> | undefined {
   return Object.keys(meta).length === 0 ? undefined : meta;
 }

@@ -1,4 +1,4 @@
-/** How the fleet feels: a pure judgement over the numbers of a window. */
+/** Rates the health of the fleet by the counts of a time window. Pure. */
 export const SEVERITIES = ['INFO', 'WARNING', 'CRITICAL'] as const;
 export type ImmuneSeverity = (typeof SEVERITIES)[number];
 
@@ -16,15 +16,14 @@ export type ImmuneType = (typeof TYPES)[number];
 export const STATUSES = ['healthy', 'degraded', 'critical'] as const;
 export type ImmuneStatus = (typeof STATUSES)[number];
 
-/** The fleet is degraded when either is exceeded. */
+/** The fleet is degraded if either limit is exceeded. */
 export interface Bounds {
   /** WARNING events. */
   degraded_warnings: number;
-  /** The part of the WARNING events in all, from 0 to 1. */
+  /** The share of WARNING among the INFO and WARNING events, from 0 to 1. */
   degraded_share: number;
 }
 
-/** So many events of each kind were counted. */
 export interface KindCount {
   severity: ImmuneSeverity;
   type: ImmuneType;
@@ -58,7 +57,7 @@ export function statusOf(
   { degraded_warnings, degraded_share }: Bounds,
 ): ImmuneStatus {
   if (CRITICAL > 0) return 'critical';
-  // Multiplied instead of divided: a window without events has no share.
+  // The product avoids a division by zero for a window without events.
   const tooMany = WARNING > degraded_warnings || WARNING > degraded_share * (INFO + WARNING);
   return tooMany ? 'degraded' : 'healthy';
 }

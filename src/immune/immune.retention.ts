@@ -1,4 +1,4 @@
-/** Forgets immune events that are too old, or too many. */
+/** Removes immune events that are too old or too many. */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
@@ -6,14 +6,14 @@ import { Retention } from '../storage/retention.js';
 import { Store } from '../storage/store.js';
 import { createdMs, IMMUNE_EVENTS, storedId } from './immune.collection.js';
 
-/** Removed in one commit. */
+/** How many events one commit removes. */
 const CHUNK = 200;
 
 @Injectable()
 export class ImmuneRetention extends Retention {
   protected readonly lease = 'immune-retention';
   protected readonly what = 'immune events';
-  /** Between two looks a burst may exceed the bound, so they are not far apart. */
+  /** A burst of reports may exceed the limit until the next sweep, so sweeps are frequent. */
   protected override readonly everyMs = 60_000;
 
   constructor(
@@ -28,7 +28,7 @@ export class ImmuneRetention extends Retention {
     for (let ids = await this.oldest(); ids.length > 0; ids = await this.oldest()) yield this.remove(ids);
   }
 
-  /** The next to go: the oldest as long as there are too many, and whatever is too old. */
+  /** The ids of the next commit: the excess over the limit, oldest first, and all that are too old. */
   private async oldest(): Promise<string[]> {
     const expiryMs = this.daysAgo(this.config.immuneRetentionDays) * 1000;
     const { rows, total } = await this.store.list(IMMUNE_EVENTS, { direction: 'asc', limit: CHUNK });
@@ -39,9 +39,9 @@ export class ImmuneRetention extends Retention {
   private remove(ids: string[]): Promise<number> {
     return this.store.transaction(async (tx) => {
       const found = await Promise.all(ids.map((id) => tx.get(IMMUNE_EVENTS, id)));
-      const there = ids.filter((_, i) => found[i] !== undefined);
-      for (const id of there) tx.delete(IMMUNE_EVENTS, id);
-      return there.length;
+      const present = ids.filter((_, i) => found[i] !== undefined);
+      for (const id of present) tx.delete(IMMUNE_EVENTS, id);
+      return present.length;
     });
   }
 }

@@ -26,7 +26,7 @@ export class ImmuneService {
     return this.store.health();
   }
 
-  /** Returns the id. */
+  /** Returns the id of the new event. */
   report(input: ReportImmuneEvent, idempotency?: IdempotencyKey): Promise<number> {
     return this.store.transaction(
       async (tx) => {
@@ -56,7 +56,7 @@ export class ImmuneService {
     return this.store.list(IMMUNE_EVENTS, { where, from, limit, cursor });
   }
 
-  /** The numbers of the window that ends now; the events themselves only for those who may read them. */
+  /** Summarizes the window that ends now. `mayRead` adds the last events. */
   async health(minutes: number, mayRead: boolean): Promise<ImmuneHealth> {
     const from = this.store.clock().latest * 1000 - minutes * MINUTE_MS;
     const [kinds, lastEvents] = await Promise.all([
@@ -76,9 +76,8 @@ export class ImmuneService {
   }
 
   /**
-   * Everybody may ask how the fleet feels, so the answer must be cheap however many events there are: none of them is
-   * read, the index of its kind knows how many stand in it since a time. Redis looks that up; the embedded store sums
-   * up its stretches and walks only the one that the window cuts.
+   * The route needs no key, so its cost must not grow with the number of events, or a stranger could load the store. The index of
+   * each kind is counted without reading an event: Redis looks the count up, the embedded store adds up stretches.
    */
   private async count(kind: Omit<KindCount, 'count'>, from: number): Promise<KindCount> {
     const { total } = await this.store.list(IMMUNE_EVENTS, { where: { kind: kindOf(kind) }, from, limit: 0 });

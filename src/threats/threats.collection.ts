@@ -1,15 +1,24 @@
-/** How threats are stored: their indexes, counters, and what a document of another program becomes here. */
-import type { Collection } from '../storage/store.js';
+/** How threats are stored: indexes, counters, and how documents of other programs are read. */
+import type { Collection, StatsTemplate } from '../storage/store.js';
 import type { Threat } from './threats.dto.js';
 import { isClosed, SEVERITIES, STATUSES } from './threats.lifecycle.js';
 
 export interface StoredThreat extends Threat {
-  /** When it was created or last reopened: what the time to mitigate counts from. */
+  /** When the threat was created or last reopened. The time to mitigate starts here. */
   opened_at: number;
 }
 
 const counters = (field: string, values: readonly string[]): Record<string, { counter: string }> =>
   Object.fromEntries(values.map((value) => [value, { counter: `${field}.${value}` }]));
+
+/** The fields of `ThreatStats`: the API answers with them, and other programs read them from the store. */
+export const THREAT_STATS: StatsTemplate = {
+  total: { counter: 'total' },
+  by_severity: counters('by_severity', SEVERITIES),
+  by_status: counters('by_status', STATUSES),
+  mean_time_to_mitigate_seconds: { sum: 'mitigation_ms', count: 'mitigated', scale: 1000 },
+  last_updated: { now: true },
+};
 
 export const THREATS: Collection<StoredThreat> = {
   name: 'threats',
@@ -33,25 +42,21 @@ export const THREATS: Collection<StoredThreat> = {
       mitigation_ms: Math.max(0, Math.round((threat.mitigated_at - threat.opened_at) * 1000)),
     }),
   }),
-  stats: {
-    total: { counter: 'total' },
-    by_severity: counters('by_severity', SEVERITIES),
-    by_status: counters('by_status', STATUSES),
-    mean_time_to_mitigate_seconds: { sum: 'mitigation_ms', count: 'mitigated', scale: 1000 },
-    last_updated: { now: true },
-  },
+  stats: THREAT_STATS,
   read,
 };
 
-/** Other programs write fewer fields; what they leave out is what it means to them. */
+/** Other programs write fewer fields. A missing field gets the default that it has in those programs. */
 function read(raw: Record<string, unknown>): StoredThreat {
   const { v: _v, ...threat } = raw;
   for (const field of ['id', 'type', 'source']) {
-    if (typeof threat[field] !== 'string') throw new Error(`${field} is no text`);
+    if (typeof threat[field] !== 'string') throw new Error(`${field} must be text`);
   }
-  if (!STATUSES.includes(threat.status as never)) throw new Error('status is none of ours');
-  if (!SEVERITIES.includes(threat.severity as never)) throw new Error('severity is none of ours');
-  if (typeof threat.created_at !== 'number') throw new Error('created_at is no number');
+  if (!STATUSES.includes(threat.status as never))
+    throw new Error(`status must be one of ${STATUSES.join(', ')}`);
+  if (!SEVERITIES.includes(threat.severity as never))
+    throw new Error(`severity must be one of ${SEVERITIES.join(', ')}`);
+  if (typeof threat.created_at !== 'number') throw new Error('created_at must be a number');
   return {
     description: null,
     metadata: {},
@@ -66,7 +71,7 @@ function read(raw: Record<string, unknown>): StoredThreat {
   } as unknown as StoredThreat;
 }
 
-/** What is answered: the fields of the contract, not what we keep for ourselves. */
+/** The public fields. Internal fields and those of other programs stay in the store. */
 export function toThreat(threat: StoredThreat): Threat {
   return {
     id: threat.id,

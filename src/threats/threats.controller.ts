@@ -1,10 +1,10 @@
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
-import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { HealthAnswer, healthOf } from '../http/health.js';
 import { Conditional, Idempotency, Idempotent, IfMatch, Problems, withETag } from '../http/request.js';
 import { Access, Public } from '../security/access.decorator.js';
-import { invalid } from '../shared/errors.js';
+import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import {
   ChangeSeverity,
@@ -16,8 +16,10 @@ import {
   ThreatPage,
   ThreatQuery,
 } from './threats.dto.js';
-import type { ThreatStatus } from './threats.lifecycle.js';
 import { ThreatsService } from './threats.service.js';
+
+const ThreatId = (): MethodDecorator =>
+  ApiParam({ name: 'id', description: 'The id of the threat, as the report returned it' });
 
 @ApiTags('threats')
 @Controller('api/threats')
@@ -26,8 +28,11 @@ export class ThreatsController {
 
   @Get('health')
   @Public()
-  @ApiOperation({ summary: 'Whether threats can be reported and read' })
-  @ApiOkResponse({ type: HealthAnswer })
+  @ApiOperation({
+    summary: 'Check whether threats can be reported and read',
+    description: 'Checks the store. No key is needed.',
+  })
+  @ApiOkResponse({ type: HealthAnswer, description: 'The store works' })
   @Problems(503)
   async health(): Promise<HealthAnswer> {
     return healthOf(await this.threats.health());
@@ -35,8 +40,12 @@ export class ThreatsController {
 
   @Get()
   @Access('threats:read')
-  @ApiOperation({ summary: 'List threats, the last seen first' })
-  @ApiOkResponse({ type: ThreatPage })
+  @ApiOperation({
+    summary: 'List threats',
+    description:
+      'Returns one page of threats, the last seen first. Several filters select the threats that match all of them. Closed threats are removed after BRAIN_THREATS_RETENTION_DAYS days.',
+  })
+  @ApiOkResponse({ type: ThreatPage, description: 'One page of threats' })
   @Problems(422)
   async list(@Query() query: ThreatQuery): Promise<ThreatPage> {
     const { rows, total, next } = await this.threats.list(query);
@@ -47,10 +56,15 @@ export class ThreatsController {
   @Access('threats:report')
   @Idempotent()
   @ApiOperation({
-    summary: 'Report a threat; the fingerprint of an open one counts as one more occurrence of it',
+    summary: 'Report a threat',
+    description:
+      'Creates an OPEN threat. If an open threat has the same fingerprint, the report counts as one more occurrence of that threat instead, and a higher severity raises its severity and publishes threat.escalated.',
   })
-  @ApiCreatedResponse({ type: Threat, description: 'A new threat' })
-  @ApiOkResponse({ type: Threat, description: 'The open threat with this fingerprint, seen once more' })
+  @ApiCreatedResponse({ type: Threat, description: 'The new threat' })
+  @ApiOkResponse({
+    type: Threat,
+    description: 'The open threat with this fingerprint, with one more occurrence',
+  })
   @Problems(400, 413, 415, 422)
   async report(
     @Body() body: ReportThreat,
@@ -65,17 +79,23 @@ export class ThreatsController {
   @Get('stats/overview')
   @Access('threats:read')
   @ApiOperation({
-    summary: 'How many threats there are, by severity and status, and how fast they are mitigated',
+    summary: 'Count threats',
+    description:
+      'Counts all stored threats by severity and by status, and returns the mean time from the creation or last reopening of a threat to its mitigation.',
   })
-  @ApiOkResponse({ type: ThreatOverview })
+  @ApiOkResponse({ type: ThreatOverview, description: 'The counts at the time of the answer' })
   async overview(): Promise<ThreatOverview> {
     return { stats: await this.threats.stats() };
   }
 
   @Get(':id')
   @Access('threats:read')
-  @ApiOperation({ summary: 'Read one threat' })
-  @ApiOkResponse({ type: Threat })
+  @ThreatId()
+  @ApiOperation({
+    summary: 'Read one threat',
+    description: 'Returns the threat. The ETag header carries its version for If-Match.',
+  })
+  @ApiOkResponse({ type: Threat, description: 'The threat' })
   @Problems(404)
   async get(@Param('id') id: string, @Res({ passthrough: true }) response: Response): Promise<Threat> {
     return withETag(response, await this.threats.get(id));
@@ -85,8 +105,13 @@ export class ThreatsController {
   @HttpCode(200)
   @Access('threats:write')
   @Conditional()
-  @ApiOperation({ summary: 'Move a threat to another status' })
-  @ApiOkResponse({ type: Threat })
+  @ThreatId()
+  @ApiOperation({
+    summary: 'Change the status of a threat',
+    description:
+      'Moves the threat to another status, if the life cycle allows it; else the answer is 409. The status is given in the body or as `?status=`. A closed threat cannot be reopened while another open threat has its fingerprint.',
+  })
+  @ApiOkResponse({ type: Threat, description: 'The threat with its new status' })
   @Problems(400, 404, 409, 412, 413, 415, 422)
   async changeStatus(
     @Param('id') id: string,
@@ -95,7 +120,7 @@ export class ThreatsController {
     @IfMatch() version: number | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Threat> {
-    const change = { ...body, status: theStatus(body.status, query.status) };
+    const change = { ...body, status: requiredStatus(body.status, query.status, 'status') };
     return withETag(response, await this.threats.changeStatus(id, change, version));
   }
 
@@ -103,8 +128,13 @@ export class ThreatsController {
   @HttpCode(200)
   @Access('threats:write')
   @Conditional()
-  @ApiOperation({ summary: 'Change the severity of an open threat; a rise escalates it' })
-  @ApiOkResponse({ type: Threat })
+  @ThreatId()
+  @ApiOperation({
+    summary: 'Change the severity of a threat',
+    description:
+      'Sets another severity. A higher severity also moves the threat to ESCALATED. The threat must be open: a closed threat keeps its severity until it is reopened.',
+  })
+  @ApiOkResponse({ type: Threat, description: 'The threat with its new severity' })
   @Problems(400, 404, 409, 412, 413, 415, 422)
   async changeSeverity(
     @Param('id') id: string,
@@ -114,13 +144,4 @@ export class ThreatsController {
   ): Promise<Threat> {
     return withETag(response, await this.threats.changeSeverity(id, body, version));
   }
-}
-
-function theStatus(inBody: ThreatStatus | undefined, inQuery: ThreatStatus | undefined): ThreatStatus {
-  const status = inBody ?? inQuery;
-  const detail = 'is required, in the body or as `?status=`, and must be the same where it stands in both';
-  if (status !== undefined && (inQuery ?? status) === status) return status;
-  throw invalid('The request does not say to which status.', [
-    { pointer: '/status', detail, code: 'required' },
-  ]);
 }

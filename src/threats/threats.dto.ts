@@ -2,83 +2,127 @@ import { NextCursor, PageQuery, Total } from '../http/request.js';
 import { JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
-const Severity = (options: { optional?: boolean; description?: string } = {}): PropertyDecorator =>
-  OneOf(SEVERITIES, { name: 'ThreatSeverity', example: 'HIGH', ...options });
-const Status = (options: { optional?: boolean; description?: string } = {}): PropertyDecorator =>
-  OneOf(STATUSES, { name: 'ThreatStatus', example: 'INVESTIGATING', ...options });
+const Severity = (description: string, optional = false): PropertyDecorator =>
+  OneOf(SEVERITIES, { name: 'ThreatSeverity', description, example: 'HIGH', optional });
+const Status = (description: string, optional = false): PropertyDecorator =>
+  OneOf(STATUSES, { name: 'ThreatStatus', description, example: 'INVESTIGATING', optional });
+const Count = (description: string, example = 0): PropertyDecorator =>
+  Num({ integer: true, description, example });
+
+const TYPE = 'The kind of threat';
+const SOURCE = 'Where the threat was seen';
+const DESCRIPTION = 'What was seen, in words';
+const METADATA = 'Further details in any form';
+const REASON = 'Why it changes; the event carries it';
 
 const MAX_TEXT = 4096;
 
 export class Threat {
-  @Text({ max: 128, description: 'A UUID', example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' })
+  @Text({
+    max: 128,
+    description: 'The id that the service gave the threat, a UUID',
+    example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
+  })
   id!: string;
 
-  @Text({ max: 128, example: 'prompt_injection' })
+  @Text({ max: 128, description: TYPE, example: 'prompt_injection' })
   type!: string;
 
-  @Text({ max: 256, example: 'agent:researcher-7' })
+  @Text({ max: 256, description: SOURCE, example: 'agent:researcher-7' })
   source!: string;
 
-  @Severity()
+  @Severity('How dangerous the threat is')
   severity!: ThreatSeverity;
 
-  @Status()
+  @Status('Where the threat is in its life cycle')
   status!: ThreatStatus;
 
-  @Text({ max: MAX_TEXT, nullable: true, example: 'A fetched page told the agent to reveal its keys' })
+  @Text({
+    max: MAX_TEXT,
+    nullable: true,
+    description: `${DESCRIPTION}; null if the report had none`,
+    example: 'A fetched page asked the agent to reveal its keys',
+  })
   description!: string | null;
 
-  @JsonObject({ example: { url: 'https://example.org/page' } })
+  @JsonObject({
+    description: `${METADATA}; empty if the report had none`,
+    example: { url: 'https://example.org/page' },
+  })
   metadata!: Record<string, unknown>;
 
-  @Num({ example: 1735424567.89 })
+  @Num({ description: 'When the threat was first reported, in Unix seconds', example: 1735424567.89 })
   created_at!: number;
 
-  @Num({ description: 'When its status, severity or occurrences last changed', example: 1735424567.89 })
+  @Num({
+    description: 'When its status, severity or occurrences last changed, in Unix seconds',
+    example: 1735424567.89,
+  })
   last_seen_at!: number;
 
-  @Num({ integer: true, min: 1, description: 'How often it was reported under its fingerprint', example: 1 })
+  @Num({
+    integer: true,
+    min: 1,
+    description: 'How many reports this threat stands for: the first and all repetitions',
+    example: 1,
+  })
   occurrences!: number;
 
   @Text({
     max: 256,
     nullable: true,
-    description: 'Reports with the same one are one threat while it is open',
+    description:
+      'Identifies the cause: while the threat is open, reports with the same fingerprint count as this threat',
     example: 'injection:example.org/page',
   })
   fingerprint!: string | null;
 
-  @Text({ max: MAX_TEXT, nullable: true, description: 'How it was closed', example: null })
+  @Text({
+    max: MAX_TEXT,
+    nullable: true,
+    description: 'How the threat was closed; null if nobody said',
+    example: null,
+  })
   resolution!: string | null;
 
-  @Num({ nullable: true, description: 'When the danger was over', example: null })
+  @Num({
+    nullable: true,
+    description: 'When the threat was mitigated, in Unix seconds; null if it is not',
+    example: null,
+  })
   mitigated_at!: number | null;
 
-  @Num({ integer: true, min: 1, description: 'Grows with each change; the ETag', example: 1 })
+  @Num({
+    integer: true,
+    min: 1,
+    description: 'Grows by one with each change; the ETag of the threat',
+    example: 1,
+  })
   version!: number;
 }
 
 export class ReportThreat {
-  @Text({ max: 128, description: 'What kind of threat', example: 'prompt_injection' })
+  @Text({ max: 128, description: TYPE, example: 'prompt_injection' })
   type!: string;
 
-  @Text({ max: 256, description: 'Where it was seen', example: 'agent:researcher-7' })
+  @Text({ max: 256, description: SOURCE, example: 'agent:researcher-7' })
   source!: string;
 
-  @Severity()
+  @Severity('How dangerous the threat is')
   severity!: ThreatSeverity;
 
   @Text({
     max: MAX_TEXT,
     optional: true,
     nullable: true,
-    example: 'A fetched page told the agent to reveal its keys',
+    description: DESCRIPTION,
+    example: 'A fetched page asked the agent to reveal its keys',
   })
   description?: string | null;
 
   @JsonObject({
     optional: true,
-    description: 'Whatever helps to understand it',
+    description: METADATA,
     example: { url: 'https://example.org/page' },
   })
   metadata?: Record<string, unknown>;
@@ -87,21 +131,22 @@ export class ReportThreat {
     max: 256,
     optional: true,
     nullable: true,
-    description: 'The same for the same cause: repeated reports are counted, not piled up',
+    description:
+      'Identifies the cause: a report with the fingerprint of an open threat counts as one more occurrence of it',
     example: 'injection:example.org/page',
   })
   fingerprint?: string | null;
 }
 
 export class ChangeStatus {
-  @Status({ optional: true, description: 'Required, here or as `?status=`' })
+  @Status('The new status; required here or as `?status=`', true)
   status?: ThreatStatus;
 
   @Text({
     max: MAX_TEXT,
     optional: true,
     nullable: true,
-    description: 'How it was closed',
+    description: 'How the threat was closed',
     example: 'The page is blocked',
   })
   resolution?: string | null;
@@ -110,47 +155,52 @@ export class ChangeStatus {
     max: MAX_TEXT,
     optional: true,
     nullable: true,
-    description: 'Why; it stands in the event',
+    description: REASON,
     example: 'Seen by the on-call analyst',
   })
   reason?: string | null;
 }
 
 export class StatusQuery {
-  @Status({ optional: true, description: 'The same as `status` in the body' })
+  @Status('The new status, as an alternative to `status` in the body', true)
   status?: ThreatStatus;
 }
 
 export class ChangeSeverity {
-  @Severity()
+  @Severity('The new severity')
   severity!: ThreatSeverity;
 
   @Text({
     max: MAX_TEXT,
     optional: true,
     nullable: true,
-    description: 'Why; it stands in the event',
+    description: REASON,
     example: 'A second agent is affected',
   })
   reason?: string | null;
 }
 
 export class ThreatQuery extends PageQuery {
-  @Status({ optional: true })
+  @Status('Only threats with this status', true)
   status?: ThreatStatus;
 
-  @Severity({ optional: true })
+  @Severity('Only threats with this severity', true)
   severity?: ThreatSeverity;
 
-  @Text({ max: 128, optional: true, example: 'prompt_injection' })
+  @Text({ max: 128, optional: true, description: 'Only threats of this type', example: 'prompt_injection' })
   type?: string;
 
-  @Text({ max: 256, optional: true, example: 'agent:researcher-7' })
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'Only threats from this source',
+    example: 'agent:researcher-7',
+  })
   source?: string;
 }
 
 export class ThreatPage {
-  @ListOf(() => Threat, { description: 'Newest `last_seen_at` first' })
+  @ListOf(() => Threat, { description: 'The threats of this page, the newest `last_seen_at` first' })
   threats!: Threat[];
 
   @Total()
@@ -161,43 +211,44 @@ export class ThreatPage {
 }
 
 class SeverityCounts {
-  @Num({ integer: true, example: 1 }) LOW!: number;
-  @Num({ integer: true, example: 0 }) MEDIUM!: number;
-  @Num({ integer: true, example: 2 }) HIGH!: number;
-  @Num({ integer: true, example: 0 }) CRITICAL!: number;
+  @Count('Threats with severity LOW', 1) LOW!: number;
+  @Count('Threats with severity MEDIUM') MEDIUM!: number;
+  @Count('Threats with severity HIGH', 2) HIGH!: number;
+  @Count('Threats with severity CRITICAL') CRITICAL!: number;
 }
 
 class StatusCounts {
-  @Num({ integer: true, example: 1 }) OPEN!: number;
-  @Num({ integer: true, example: 0 }) INVESTIGATING!: number;
-  @Num({ integer: true, example: 0 }) ESCALATED!: number;
-  @Num({ integer: true, example: 2 }) MITIGATED!: number;
-  @Num({ integer: true, example: 0 }) IGNORED!: number;
-  @Num({ integer: true, example: 0 }) RESOLVED!: number;
+  @Count('Threats with status OPEN', 1) OPEN!: number;
+  @Count('Threats with status INVESTIGATING') INVESTIGATING!: number;
+  @Count('Threats with status ESCALATED') ESCALATED!: number;
+  @Count('Threats with status MITIGATED', 2) MITIGATED!: number;
+  @Count('Threats with status IGNORED') IGNORED!: number;
+  @Count('Threats with status RESOLVED') RESOLVED!: number;
 }
 
 export class ThreatStats {
-  @Num({ integer: true, example: 3 })
+  @Count('All stored threats', 3)
   total!: number;
 
-  @Nested(() => SeverityCounts)
+  @Nested(() => SeverityCounts, { description: 'The threats by severity' })
   by_severity!: Record<ThreatSeverity, number>;
 
-  @Nested(() => StatusCounts)
+  @Nested(() => StatusCounts, { description: 'The threats by status' })
   by_status!: Record<ThreatStatus, number>;
 
   @Num({
     nullable: true,
-    description: 'Over the threats whose danger is over; null while there is none',
+    description:
+      'The mean time from creation or last reopening to mitigation, over all mitigated threats; null if there are none',
     example: 312.5,
   })
   mean_time_to_mitigate_seconds!: number | null;
 
-  @Num({ description: 'When these figures held', example: 1735424567.89 })
+  @Num({ description: 'When these numbers were read, in Unix seconds', example: 1735424567.89 })
   last_updated!: number;
 }
 
 export class ThreatOverview {
-  @Nested(() => ThreatStats)
+  @Nested(() => ThreatStats, { description: 'The counts' })
   stats!: ThreatStats;
 }

@@ -5,25 +5,29 @@ export function noSuchThreat(id: string): BrainError {
   return new BrainError(
     'not_found',
     'threat_not_found',
-    `There is no threat ${id.slice(0, 128)}; GET /api/threats lists them.`,
+    `No threat has the id ${id.slice(0, 128)}. GET /api/threats lists all threats.`,
   );
 }
 
 export function illegalMove(from: ThreatStatus, to: ThreatStatus): BrainError {
-  const detail = `A threat that is ${from} cannot become ${to}; it can become ${MOVES[from].join(', ')}.`;
+  const detail = `The threat is ${from} and cannot become ${to}. Choose one of ${MOVES[from].join(', ')}.`;
   return new BrainError('conflict', 'illegal_status_change', detail);
 }
 
 export function closedThreat(status: ThreatStatus): BrainError {
-  const detail = `The threat is ${status} and keeps its severity; reopen it first.`;
+  const detail = `The threat is ${status}, and a closed threat keeps its severity. Reopen it first.`;
   return new BrainError('conflict', 'threat_closed', detail);
 }
 
 export function sameSeverity(severity: ThreatSeverity): BrainError {
-  return new BrainError('conflict', 'severity_unchanged', `The severity is ${severity} already.`);
+  return new BrainError(
+    'conflict',
+    'severity_unchanged',
+    `The threat already has the severity ${severity}. Choose another one.`,
+  );
 }
 
 export function fingerprintOpen(other: string): BrainError {
-  const detail = `The threat ${other} with the same fingerprint is open; work on that one, or close it first.`;
+  const detail = `The threat ${other} is open and has the same fingerprint. Work on that threat, or close it first.`;
   return new BrainError('conflict', 'fingerprint_open', detail);
 }

@@ -3,60 +3,70 @@ import { JsonObject, Num, OneOf, Text } from '../shared/fields.js';
 import type { Threat } from './threats.dto.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
-const Severity = (optional = false): PropertyDecorator =>
-  OneOf(SEVERITIES, { name: 'ThreatSeverity', optional });
-const Status = (optional = false): PropertyDecorator => OneOf(STATUSES, { name: 'ThreatStatus', optional });
+const Severity = (description: string, optional = false): PropertyDecorator =>
+  OneOf(SEVERITIES, { name: 'ThreatSeverity', description, optional });
+const Status = (description: string, optional = false): PropertyDecorator =>
+  OneOf(STATUSES, { name: 'ThreatStatus', description, optional });
+const Reason = (): PropertyDecorator =>
+  Text({ max: 4096, optional: true, description: 'Why it changed, if the request said so' });
+const Time = (description: string): PropertyDecorator =>
+  Num({ description: `${description}, in Unix seconds` });
+
+const SEVERITY_NOW = 'The severity of the threat at the time of the event';
 
 class ThreatSubject {
-  @Text({ max: 128 }) threat_id!: string;
-  @Text({ max: 128 }) type!: string;
-  @Text({ max: 256 }) source!: string;
+  @Text({ max: 128, description: 'The id of the threat' }) threat_id!: string;
+  @Text({ max: 128, description: 'The kind of threat' }) type!: string;
+  @Text({ max: 256, description: 'Where the threat was seen' }) source!: string;
 }
 
 class ThreatDetected extends ThreatSubject {
-  @Severity() severity!: ThreatSeverity;
-  @Status() status!: ThreatStatus;
-  @Text({ max: 4096, optional: true }) description?: string;
-  @JsonObject() metadata!: Record<string, unknown>;
-  @Num() detected_at!: number;
+  @Severity('The severity of the new threat') severity!: ThreatSeverity;
+  @Status('The status of the new threat: OPEN') status!: ThreatStatus;
+  @Text({ max: 4096, optional: true, description: 'What was seen, in words' }) description?: string;
+  @JsonObject({ description: 'Further details in any form' }) metadata!: Record<string, unknown>;
+  @Time('When the threat was reported') detected_at!: number;
 }
 
 class ThreatSeenAgain extends ThreatSubject {
-  @Severity() severity!: ThreatSeverity;
-  @Num({ integer: true, min: 2 }) occurrences!: number;
-  @Num() seen_at!: number;
+  @Severity('The severity of the threat after this report') severity!: ThreatSeverity;
+  @Num({ integer: true, min: 2, description: 'How many reports the threat stands for, this one included' })
+  occurrences!: number;
+  @Time('When the threat was reported again') seen_at!: number;
 }
 
 class ThreatStatusChanged extends ThreatSubject {
-  @Severity() severity!: ThreatSeverity;
-  @Status() old_status!: ThreatStatus;
-  @Status() new_status!: ThreatStatus;
-  @Text({ max: 4096, optional: true }) reason?: string;
-  @Num() changed_at!: number;
+  @Severity(SEVERITY_NOW) severity!: ThreatSeverity;
+  @Status('The status before the change') old_status!: ThreatStatus;
+  @Status('The status after the change') new_status!: ThreatStatus;
+  @Reason() reason?: string;
+  @Time('When the status changed') changed_at!: number;
 }
 
 class ThreatSeverityChanged extends ThreatSubject {
-  @Severity() old_severity!: ThreatSeverity;
-  @Severity() new_severity!: ThreatSeverity;
-  @Text({ max: 4096, optional: true }) reason?: string;
-  @Num() changed_at!: number;
+  @Severity('The severity before the change') old_severity!: ThreatSeverity;
+  @Severity('The severity after the change') new_severity!: ThreatSeverity;
+  @Reason() reason?: string;
+  @Time('When the severity changed') changed_at!: number;
 }
 
 class ThreatEscalated extends ThreatSubject {
-  @Severity() severity!: ThreatSeverity;
-  @Status(true) old_status?: ThreatStatus;
-  @Severity(true) old_severity?: ThreatSeverity;
-  @Severity(true) new_severity?: ThreatSeverity;
-  @Text({ max: 4096, optional: true }) reason?: string;
-  @Num() escalated_at!: number;
+  @Severity(SEVERITY_NOW) severity!: ThreatSeverity;
+  @Status('The status before, if the status changed', true) old_status?: ThreatStatus;
+  @Severity('The severity before, if the severity changed', true) old_severity?: ThreatSeverity;
+  @Severity('The severity after, if the severity changed', true) new_severity?: ThreatSeverity;
+  @Reason() reason?: string;
+  @Time('When the threat was escalated') escalated_at!: number;
 }
 
 class ThreatMitigated extends ThreatSubject {
-  @Severity() severity!: ThreatSeverity;
-  @Status() old_status!: ThreatStatus;
-  @Text({ max: 4096, optional: true }) resolution?: string;
-  @Num({ min: 0, description: 'Since it was created, or last reopened' }) duration_seconds!: number;
-  @Num() mitigated_at!: number;
+  @Severity(SEVERITY_NOW) severity!: ThreatSeverity;
+  @Status('The status before the mitigation') old_status!: ThreatStatus;
+  @Text({ max: 4096, optional: true, description: 'How the threat was closed, if that is known' })
+  resolution?: string;
+  @Num({ min: 0, description: 'The time from the creation or last reopening to the mitigation' })
+  duration_seconds!: number;
+  @Time('When the threat was mitigated') mitigated_at!: number;
 }
 
 const example: ThreatSubject = {
@@ -67,8 +77,8 @@ const example: ThreatSubject = {
 const at = 1735424567.89;
 
 /*
- * The three fields of the subject stand in each payload by themselves: an object that begins as a copy of another is many
- * times as slow to make, and this is the part of publishing that its caller waits for.
+ * Each payload repeats the three fields of the subject. Spreading a shared object would be many times slower, and the caller waits
+ * for this part of publishing.
  */
 
 export const threatDetected = defineEvent({
@@ -77,7 +87,7 @@ export const threatDetected = defineEvent({
   payload: ThreatDetected,
   subjects: ['threat_id'],
   priority: 'CRITICAL',
-  when: 'A threat is reported that was not open already.',
+  when: 'A new threat is reported: no open threat has its fingerprint.',
   example: {
     ...example,
     severity: 'HIGH',
@@ -85,7 +95,7 @@ export const threatDetected = defineEvent({
     metadata: { url: 'https://example.org/page' },
     detected_at: at,
   },
-  consumers: ['Security operations: open a case', 'Dashboard: show it at once'],
+  consumers: ['Security operations: open a case', 'Dashboard: show the threat'],
   of: (threat: Threat): ThreatDetected => ({
     threat_id: threat.id,
     type: threat.type,
@@ -106,7 +116,7 @@ export const threatSeenAgain = defineEvent({
   priority: 'MEDIUM',
   when: 'The fingerprint of an open threat is reported again.',
   example: { ...example, severity: 'HIGH', occurrences: 2, seen_at: at },
-  consumers: ['Metrics: how often it strikes', 'Security operations: what is growing'],
+  consumers: ['Metrics: how often a threat occurs', 'Security operations: which threats grow'],
   of: (threat: Threat): ThreatSeenAgain => ({
     threat_id: threat.id,
     type: threat.type,
@@ -123,9 +133,9 @@ export const threatStatusChanged = defineEvent({
   payload: ThreatStatusChanged,
   subjects: ['threat_id'],
   priority: 'HIGH',
-  when: 'The status of a threat changes, whichever way.',
+  when: 'The status of a threat changes.',
   example: { ...example, severity: 'HIGH', old_status: 'OPEN', new_status: 'INVESTIGATING', changed_at: at },
-  consumers: ['Dashboard: move the card', 'Audit: who moved it and why, by the correlation'],
+  consumers: ['Dashboard: move the card', 'Audit: who changed it and why, by the correlation id'],
   of: (threat: Threat, from: ThreatStatus, reason?: string): ThreatStatusChanged => ({
     threat_id: threat.id,
     type: threat.type,
@@ -144,9 +154,9 @@ export const threatSeverityChanged = defineEvent({
   payload: ThreatSeverityChanged,
   subjects: ['threat_id'],
   priority: 'HIGH',
-  when: 'The severity of a threat goes up or down.',
+  when: 'The severity of a threat rises or falls.',
   example: { ...example, old_severity: 'MEDIUM', new_severity: 'HIGH', changed_at: at },
-  consumers: ['Dashboard: recolour the card', 'Metrics: how estimates hold'],
+  consumers: ['Dashboard: recolour the card', 'Metrics: how often an estimate changes'],
   of: (threat: Threat, from: ThreatSeverity, reason?: string): ThreatSeverityChanged => ({
     threat_id: threat.id,
     type: threat.type,
@@ -164,7 +174,7 @@ export const threatEscalated = defineEvent({
   payload: ThreatEscalated,
   subjects: ['threat_id'],
   priority: 'CRITICAL',
-  when: 'A threat becomes ESCALATED or its severity goes up; once when both happen together, after the change itself.',
+  when: 'A threat becomes ESCALATED or its severity rises. If both happen together, there is one event. It follows the events of the change.',
   example: {
     ...example,
     severity: 'CRITICAL',
@@ -173,7 +183,7 @@ export const threatEscalated = defineEvent({
     new_severity: 'CRITICAL',
     escalated_at: at,
   },
-  consumers: ['Security operations: page somebody', 'Incident response: open a bridge'],
+  consumers: ['Security operations: page the person on call', 'Incident response: open a bridge'],
   of: (
     threat: Threat,
     from: { status?: ThreatStatus; severity?: ThreatSeverity },
@@ -197,7 +207,7 @@ export const threatMitigated = defineEvent({
   payload: ThreatMitigated,
   subjects: ['threat_id'],
   priority: 'HIGH',
-  when: 'The danger is over: each entry into MITIGATED, and into RESOLVED unless from MITIGATED.',
+  when: 'The danger is over: a threat becomes MITIGATED, or becomes RESOLVED from any other status.',
   example: {
     ...example,
     severity: 'HIGH',

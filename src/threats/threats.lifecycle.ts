@@ -1,4 +1,4 @@
-/** What may become of a threat: a pure table, and what follows from a move. */
+/** The life cycle of a threat: the allowed moves, and what a move means. Pure. */
 export const STATUSES = ['OPEN', 'INVESTIGATING', 'ESCALATED', 'MITIGATED', 'IGNORED', 'RESOLVED'] as const;
 export type ThreatStatus = (typeof STATUSES)[number];
 
@@ -10,7 +10,7 @@ export const MOVES: Record<ThreatStatus, readonly ThreatStatus[]> = {
   OPEN: ['INVESTIGATING', 'ESCALATED', 'MITIGATED', 'IGNORED', 'RESOLVED'],
   INVESTIGATING: ['ESCALATED', 'MITIGATED', 'IGNORED', 'RESOLVED'],
   ESCALATED: ['INVESTIGATING', 'MITIGATED', 'IGNORED', 'RESOLVED'],
-  // It came back.
+  // INVESTIGATING: the danger came back.
   MITIGATED: ['RESOLVED', 'INVESTIGATING'],
   IGNORED: ['OPEN'],
   RESOLVED: ['OPEN'],
@@ -24,12 +24,12 @@ export function isClosed(status: ThreatStatus): boolean {
   return status === 'IGNORED' || status === 'MITIGATED' || status === 'RESOLVED';
 }
 
-/** A closed threat that becomes open again starts its time anew. */
+/** The time to mitigate starts again with a reopening. */
 export function isReopening(from: ThreatStatus, to: ThreatStatus): boolean {
   return isClosed(from) && !isClosed(to);
 }
 
-/** The danger is over with this move; RESOLVED after MITIGATED only files it. */
+/** The danger ends with this move. From MITIGATED to RESOLVED it was over before. */
 export function isMitigation(from: ThreatStatus, to: ThreatStatus): boolean {
   return to === 'MITIGATED' || (to === 'RESOLVED' && from !== 'MITIGATED');
 }

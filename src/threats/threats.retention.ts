@@ -1,4 +1,4 @@
-/** Forgets closed threats whose time is over. */
+/** Removes threats that were closed long ago. */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
@@ -7,7 +7,7 @@ import { Store } from '../storage/store.js';
 import { THREATS } from './threats.collection.js';
 import { isClosed, STATUSES } from './threats.lifecycle.js';
 
-/** Removed in one commit. */
+/** How many threats one commit removes. */
 const CHUNK = 100;
 
 @Injectable()
@@ -42,7 +42,7 @@ export class ThreatsRetention extends Retention {
     }
   }
 
-  /** Read again inside: a threat may have been reopened since it was listed. */
+  /** Reads each threat again in the transaction, because it may have been reopened since it was listed. */
   private remove(ids: string[], until: number): Promise<number> {
     return this.store.transaction(async (tx) => {
       let removed = 0;

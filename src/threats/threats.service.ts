@@ -2,9 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
+import { countedStats } from '../shared/counted-stats.js';
 import { expectVersion } from '../shared/expect-version.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
-import { type StoredThreat, THREATS, toThreat } from './threats.collection.js';
+import { type StoredThreat, THREAT_STATS, THREATS, toThreat } from './threats.collection.js';
 import type { ChangeSeverity, ReportThreat, Threat, ThreatQuery, ThreatStats } from './threats.dto.js';
 import { closedThreat, fingerprintOpen, illegalMove, noSuchThreat, sameSeverity } from './threats.errors.js';
 import {
@@ -21,8 +22,6 @@ import {
   isReopening,
   isWorse,
   mayMove,
-  SEVERITIES,
-  STATUSES,
   type ThreatStatus,
 } from './threats.lifecycle.js';
 
@@ -45,7 +44,7 @@ export class ThreatsService {
     return this.store.health();
   }
 
-  /** A new threat, or one more occurrence of the open one with the same fingerprint. */
+  /** Creates a threat, or counts one more occurrence of the open threat with the same fingerprint. */
   report(input: ReportThreat, idempotency?: IdempotencyKey): Promise<{ threat: Threat; created: boolean }> {
     const fingerprint = input.fingerprint ?? null;
     return this.store.transaction(
@@ -86,7 +85,7 @@ export class ThreatsService {
         mitigated_at: isMitigation(old.status, status) ? now : reopening ? null : old.mitigated_at,
         last_seen_at: now,
       });
-      this.tellMove(threat, old.status, reason ?? undefined, tx);
+      this.publishMove(threat, old.status, reason ?? undefined, tx);
       return threat;
     });
   }
@@ -109,20 +108,7 @@ export class ThreatsService {
   }
 
   async stats(): Promise<ThreatStats> {
-    const counts = await this.store.counts(THREATS);
-    const by = <T extends string>(field: string, values: readonly T[]): Record<T, number> =>
-      Object.fromEntries(values.map((value) => [value, counts[`${field}.${value}`] ?? 0])) as Record<
-        T,
-        number
-      >;
-    const mitigated = counts.mitigated ?? 0;
-    return {
-      total: counts.total ?? 0,
-      by_severity: by('by_severity', SEVERITIES),
-      by_status: by('by_status', STATUSES),
-      mean_time_to_mitigate_seconds: mitigated === 0 ? null : (counts.mitigation_ms ?? 0) / mitigated / 1000,
-      last_updated: nowSeconds(),
-    };
+    return countedStats(THREAT_STATS, await this.store.counts(THREATS)) as ThreatStats;
   }
 
   private detect(input: ReportThreat, fingerprint: string | null, tx: Tx): StoredThreat {
@@ -164,7 +150,7 @@ export class ThreatsService {
     return threat;
   }
 
-  private tellMove(threat: StoredThreat, from: ThreatStatus, reason: string | undefined, tx: Tx): void {
+  private publishMove(threat: StoredThreat, from: ThreatStatus, reason: string | undefined, tx: Tx): void {
     this.events?.publish(threatStatusChanged(threat, from, reason), tx);
     if (threat.status === 'ESCALATED')
       this.events?.publish(threatEscalated(threat, { status: from }, reason), tx);
