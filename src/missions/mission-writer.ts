@@ -1,4 +1,4 @@
-/** One write to a mission, within a transaction: its change, the lines of its log, and what is told of both. */
+/** One write to a mission within a transaction: it changes the document, adds to the log, and publishes the events of both. */
 import type { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import type { Tx } from '../storage/store.js';
@@ -7,10 +7,10 @@ import type { LogEntry, LogLevel } from './missions.dto.js';
 import { missionCreated, missionLogAppended, missionStatusChanged } from './missions.events.js';
 import { hasEnded, type MissionStatus } from './missions.lifecycle.js';
 
-/** A log is read by people; what comes after so many lines, or so much text, is counted, and the last line says so. */
+/** A full log drops new entries and counts them. Otherwise one mission could fill the store. */
 const MAX_LOG_ENTRIES = 10_000;
 const MAX_LOG_MIB = 8;
-/** No line of a log that we write is longer, and no reason. */
+/** The longest log message and reason that the service itself writes. */
 export const MAX_MESSAGE = 1024;
 
 export class MissionWriter {
@@ -21,14 +21,15 @@ export class MissionWriter {
   ) {}
 
   static create(tx: Tx, mission: StoredMission, events: EventStream | undefined): StoredMission {
-    const book = new MissionWriter(tx, mission, events);
+    const writer = new MissionWriter(tx, mission, events);
     tx.insert(MISSIONS, mission);
     events?.publish(missionCreated(mission), tx);
-    book.log('info', 'Mission created');
-    return book.write(mission.version);
+    writer.log('info', 'Mission created');
+    return writer.put(mission.version);
   }
 
-  get now(): StoredMission {
+  /** The mission with all changes so far. */
+  get current(): StoredMission {
     return this.mission;
   }
 
@@ -58,15 +59,16 @@ export class MissionWriter {
     const bytes = Buffer.byteLength(JSON.stringify(entry));
     this.change({ log_entries: log_entries + 1, log_bytes: log_bytes + bytes });
     if (!isFull(this.mission)) return;
-    const last = `The log is full: after ${MAX_LOG_ENTRIES} entries or ${MAX_LOG_MIB} MiB nothing more is kept of it`;
-    this.append({ timestamp: nowSeconds(), level: 'warning', message: last, data: { mission: id } });
+    const full = `The log is full: it keeps at most ${MAX_LOG_ENTRIES} entries or ${MAX_LOG_MIB} MiB. Later entries are counted and dropped.`;
+    this.append({ timestamp: nowSeconds(), level: 'warning', message: full, data: { mission: id } });
   }
 
-  close(): StoredMission {
-    return this.write(this.mission.version + 1);
+  /** Puts the changed mission into the transaction, as its next version. */
+  save(): StoredMission {
+    return this.put(this.mission.version + 1);
   }
 
-  private write(version: number): StoredMission {
+  private put(version: number): StoredMission {
     this.change({ version, updated_at: nowSeconds() });
     this.tx.put(MISSIONS, this.mission);
     return this.mission;

@@ -1,42 +1,51 @@
-/** How missions are stored. The document is the queue: what is due moves in the same commit as the state. */
-import type { Collection } from '../storage/store.js';
-import type { Mission, Step } from './missions.dto.js';
+/** How missions are stored. The document is the queue: one commit changes the state and when the mission is due. */
+import type { Collection, StatsTemplate } from '../storage/store.js';
+import type { Mission } from './missions.dto.js';
 import { hasEnded, type MissionStatus, PRIORITIES, STATUSES } from './missions.lifecycle.js';
+import type { Step } from './steps/step.dto.js';
 
-/** What became of a step; one that is here is not run again. */
+/** How a step ended. A step with an outcome is not run again. */
 export interface StepOutcome {
   result: unknown;
-  /** Of the decision that let it run; null where the policies were not asked. */
+  /** The decision that allowed the step; null if the policies were not asked. */
   decision_id: string | null;
-  /** Only where the mission went on although it failed. */
+  /** Set if the step failed and the mission continued. */
   error?: { code: string; message: string };
-  /** Its result is too large for the mission and stands in a document of its own. */
+  /** The size of a result that is stored in a document of its own, because it is too large for this one. */
   bytes?: number;
 }
 
 export interface StoredMission extends Omit<Mission, 'result'> {
-  /** When a worker may take it, by the store's time; null where none may. One that a worker holds keeps when it was taken. */
+  /** When a worker may take the mission, by the store's time; null if none may. While a worker holds it: when it was taken. */
   due_at: number | null;
-  /** The worker that holds it, by the number of its lease. */
+  /** The fence of the lease of the worker that holds the mission. */
   held_by: number | null;
   outcomes: Record<string, StepOutcome>;
-  /** Attempts of the step that is next, that have ended. */
+  /** How many attempts of the next step have failed. */
   step_attempts: number;
-  /** The step that is next was allowed by this decision, and waits. */
+  /** The next step waits until this time. This decision allowed it. */
   waiting: { until: number; decision_id: string | null } | null;
   log_entries: number;
   log_bytes: number;
+  /** How many log entries were dropped because the log was full. */
   log_cut: number;
-  /** Of the request that set it in motion; the events of its run carry it. */
+  /** The correlation id of the request that set the mission in motion. The events of its runs carry it. */
   correlation_id: string | null;
-  /** Grows with each write of a run, so that one whose answer got lost is not done twice. */
+  /** Grows with each write of a run. A run can so tell whether a write without an answer was applied. */
   run_writes: number;
-  /** How often it was taken over in the step that is next. */
+  /** How often another worker took the mission over during the next step. */
   takeovers: number;
 }
 
-/** The index of those that a worker holds: one whose lease is lost is found there and taken over. */
+/** The value in the index `due` of missions that a worker holds. Abandoned missions are found there. */
 export const HELD = 'held';
+
+/** The fields of `MissionStats`: the API answers with them, and other programs read them from the store. */
+export const MISSION_STATS: StatsTemplate = {
+  total: { counter: 'total' },
+  by_status: Object.fromEntries(STATUSES.map((status) => [status, { counter: `by_status.${status}` }])),
+  last_updated: { now: true },
+};
 
 export const MISSIONS: Collection<StoredMission> = {
   name: 'missions',
@@ -51,19 +60,15 @@ export const MISSIONS: Collection<StoredMission> = {
     agent_id: (mission) => mission.agent_id,
     due: ({ due_at, held_by, priority }) =>
       due_at === null ? null : { value: held_by === null ? priority : HELD, order: due_at },
-    // Ended ones by when they ended, for retention.
+    // Retention reads ended missions by when they ended.
     ended: ({ finished_at }) => (finished_at === null ? null : { value: 'ended', order: finished_at }),
   },
   counts: (mission) => ({ [`by_status.${mission.status}`]: 1 }),
-  stats: {
-    total: { counter: 'total' },
-    by_status: Object.fromEntries(STATUSES.map((status) => [status, { counter: `by_status.${status}` }])),
-    last_updated: { now: true },
-  },
+  stats: MISSION_STATS,
   read,
 };
 
-/** A result that is too large for the mission itself. */
+/** A step result that is too large for the document of its mission. */
 export interface MissionResult {
   id: string;
   mission_id: string;
@@ -83,16 +88,17 @@ export function resultId(missionId: string, step: string): string {
   return `${missionId}/${step}`;
 }
 
-/** Other programs write fewer fields; what they leave out is what it means to them. */
+/** Other programs write fewer fields. A missing field gets the default that it has in those programs. */
 function read(raw: Record<string, unknown>): StoredMission {
   const { v: _v, ...mission } = raw;
   for (const field of ['id', 'name']) {
-    if (typeof mission[field] !== 'string') throw new Error(`${field} is no text`);
+    if (typeof mission[field] !== 'string') throw new Error(`${field} must be text`);
   }
-  if (!STATUSES.includes(mission.status as never)) throw new Error('status is none of ours');
+  if (!STATUSES.includes(mission.status as never))
+    throw new Error(`status must be one of ${STATUSES.join(', ')}`);
   if (mission.priority !== undefined && !PRIORITIES.includes(mission.priority as never))
-    throw new Error('priority is none of ours');
-  if (typeof mission.created_at !== 'number') throw new Error('created_at is no number');
+    throw new Error(`priority must be one of ${PRIORITIES.join(', ')}`);
+  if (typeof mission.created_at !== 'number') throw new Error('created_at must be a number');
   for (const [field, value] of Object.entries(mission)) if (value === null) delete mission[field];
   const steps = Array.isArray(mission.steps) ? (mission.steps as Step[]) : [];
   const createdBy = typeof mission.created_by === 'string' ? mission.created_by : 'unknown';
@@ -113,7 +119,7 @@ function read(raw: Record<string, unknown>): StoredMission {
   } as unknown as StoredMission;
 }
 
-/** What a mission is that nobody has begun yet. */
+/** The state of a mission that was never set in motion. */
 export function untouched() {
   return {
     attempts: 0,
@@ -135,7 +141,7 @@ export function untouched() {
   };
 }
 
-/** What is answered: the fields of the contract, not what we keep for ourselves. */
+/** The public fields. Internal fields and those of other programs stay in the store. */
 export function toMission(mission: StoredMission): Mission {
   return {
     id: mission.id,

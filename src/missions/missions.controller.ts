@@ -4,6 +4,7 @@ import {
   ApiCreatedResponse,
   ApiOkResponse,
   ApiOperation,
+  ApiParam,
   ApiTags,
 } from '@nestjs/swagger';
 import type { Response } from 'express';
@@ -19,7 +20,7 @@ import {
 } from '../http/request.js';
 import { Access, CurrentPrincipal, Public } from '../security/access.decorator.js';
 import { type Principal, permits } from '../security/principal.js';
-import { invalid } from '../shared/errors.js';
+import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import {
   Accepted,
@@ -33,8 +34,9 @@ import {
   NewLogEntry,
   NewMission,
 } from './missions.dto.js';
-import type { MissionStatus } from './missions.lifecycle.js';
-import { type Asker, MissionsService } from './missions.service.js';
+import { type Caller, MissionsService } from './missions.service.js';
+
+const MissionId = (): MethodDecorator => ApiParam({ name: 'id', description: 'The id of the mission' });
 
 @ApiTags('missions')
 @Controller('api/missions')
@@ -43,8 +45,11 @@ export class MissionsController {
 
   @Get('health')
   @Public()
-  @ApiOperation({ summary: 'Whether missions can be made and run' })
-  @ApiOkResponse({ type: HealthAnswer })
+  @ApiOperation({
+    summary: 'Check whether missions can be created and run',
+    description: 'Checks the store. No key is needed.',
+  })
+  @ApiOkResponse({ type: HealthAnswer, description: 'The store works' })
   @Problems(503)
   async health(): Promise<HealthAnswer> {
     return healthOf(await this.missions.health());
@@ -52,8 +57,12 @@ export class MissionsController {
 
   @Get()
   @Access('missions:read')
-  @ApiOperation({ summary: 'List missions, the newest first' })
-  @ApiOkResponse({ type: MissionPage })
+  @ApiOperation({
+    summary: 'List missions',
+    description:
+      'Returns one page of missions, the newest first. Several filters select the missions that match all of them. Large step results are null in lists; read the mission by its id to get them.',
+  })
+  @ApiOkResponse({ type: MissionPage, description: 'One page of missions' })
   @Problems(422)
   async list(@Query() query: MissionQuery): Promise<MissionPage> {
     const { rows, total, next } = await this.missions.list(query);
@@ -63,8 +72,12 @@ export class MissionsController {
   @Post()
   @Access('missions:write')
   @Idempotent()
-  @ApiOperation({ summary: 'Make a mission; it begins with `execute`' })
-  @ApiCreatedResponse({ type: Mission })
+  @ApiOperation({
+    summary: 'Create a mission',
+    description:
+      'Creates a PENDING mission. Its steps start with `execute`. All faults in all steps are reported at once. The mission asks the policies as the caller, unless agent_id or agent_role name another agent; that needs the permission missions:delegate.',
+  })
+  @ApiCreatedResponse({ type: Mission, description: 'The new mission' })
   @Problems(400, 409, 413, 415, 422)
   async create(
     @Body() body: NewMission,
@@ -72,21 +85,29 @@ export class MissionsController {
     @Idempotency() idempotency: IdempotencyKey | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Mission> {
-    return withETag(response, await this.missions.create(body, askerOf(principal), idempotency));
+    return withETag(response, await this.missions.create(body, callerOf(principal), idempotency));
   }
 
   @Get('stats/overview')
   @Access('missions:read')
-  @ApiOperation({ summary: 'How many missions there are, by status' })
-  @ApiOkResponse({ type: MissionOverview })
+  @ApiOperation({
+    summary: 'Count missions',
+    description: 'Counts all stored missions by status.',
+  })
+  @ApiOkResponse({ type: MissionOverview, description: 'The counts at the time of the answer' })
   async overview(): Promise<MissionOverview> {
     return { stats: await this.missions.stats() };
   }
 
   @Get(':id')
   @Access('missions:read')
-  @ApiOperation({ summary: 'Read one mission' })
-  @ApiOkResponse({ type: Mission })
+  @MissionId()
+  @ApiOperation({
+    summary: 'Read one mission',
+    description:
+      'Returns the mission. A completed mission includes the results of all steps, up to 16 MiB. The ETag header carries its version for If-Match.',
+  })
+  @ApiOkResponse({ type: Mission, description: 'The mission' })
   @Problems(404)
   async get(@Param('id') id: string, @Res({ passthrough: true }) response: Response): Promise<Mission> {
     return withETag(response, await this.missions.get(id));
@@ -96,8 +117,13 @@ export class MissionsController {
   @HttpCode(200)
   @Access('missions:write')
   @Conditional()
-  @ApiOperation({ summary: 'Record what an outside worker does, or cancel; it starts nothing' })
-  @ApiOkResponse({ type: Mission })
+  @MissionId()
+  @ApiOperation({
+    summary: 'Change the status of a mission',
+    description:
+      'Cancels a mission, or records the progress of a mission that an external worker runs. Starts no steps. While a worker of this service runs the mission, only CANCELLED is allowed. The status is given in the body or as `?mission_status=`.',
+  })
+  @ApiOkResponse({ type: Mission, description: 'The mission with its new status' })
   @Problems(400, 404, 409, 412, 413, 415, 422)
   async changeStatus(
     @Param('id') id: string,
@@ -107,16 +133,27 @@ export class MissionsController {
     @IfMatch() version: number | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Mission> {
-    const change = { status: theStatus(body.status, query.mission_status), reason: body.reason };
-    return withETag(response, await this.missions.changeStatus(id, change, askerOf(principal), version));
+    const change = {
+      status: requiredStatus(body.status, query.mission_status, 'mission_status'),
+      reason: body.reason,
+    };
+    return withETag(response, await this.missions.changeStatus(id, change, callerOf(principal), version));
   }
 
   @Post(':id/log')
   @HttpCode(202)
   @Access('missions:write')
   @Conditional()
-  @ApiOperation({ summary: 'Add a line to the log of a mission' })
-  @ApiAcceptedResponse({ type: Accepted })
+  @MissionId()
+  @ApiOperation({
+    summary: 'Add an entry to the log of a mission',
+    description:
+      'Appends one entry and publishes mission.log_appended. A full log (10,000 entries or 8 MiB) counts and drops further entries.',
+  })
+  @ApiAcceptedResponse({
+    type: Accepted,
+    description: 'The entry is stored, or dropped because the log is full',
+  })
   @Problems(400, 404, 412, 413, 415, 422)
   async log(
     @Param('id') id: string,
@@ -124,14 +161,19 @@ export class MissionsController {
     @CurrentPrincipal() principal: Principal,
     @IfMatch() version: number | undefined,
   ): Promise<Accepted> {
-    await this.missions.log(id, body, askerOf(principal), version);
+    await this.missions.log(id, body, callerOf(principal), version);
     return { status: 'accepted' };
   }
 
   @Get(':id/log')
   @Access('missions:read')
-  @ApiOperation({ summary: 'Read the log of a mission, oldest first' })
-  @ApiOkResponse({ type: MissionLog })
+  @MissionId()
+  @ApiOperation({
+    summary: 'Read the log of a mission',
+    description:
+      'Returns one page of log entries, the oldest first. If entries were dropped because the log was full, the last entry says how many.',
+  })
+  @ApiOkResponse({ type: MissionLog, description: 'One page of log entries' })
   @Problems(404, 422)
   async entries(@Param('id') id: string, @Query() page: PageQuery): Promise<MissionLog> {
     const { log, next } = await this.missions.entries(id, page);
@@ -142,15 +184,20 @@ export class MissionsController {
   @HttpCode(202)
   @Access('missions:execute')
   @Conditional()
-  @ApiOperation({ summary: 'Put a mission into the queue; a worker of this service runs its steps' })
-  @ApiAcceptedResponse({ type: Accepted })
+  @MissionId()
+  @ApiOperation({
+    summary: 'Execute a mission',
+    description:
+      'Puts a PENDING mission into the queue. A worker of this service runs its steps, by priority and then by the time of the call. The policies are asked before each step. A mission that is already in the queue keeps its place.',
+  })
+  @ApiAcceptedResponse({ type: Accepted, description: 'The mission is in the queue' })
   @Problems(404, 409, 412)
   async execute(
     @Param('id') id: string,
     @CurrentPrincipal() principal: Principal,
     @IfMatch() version: number | undefined,
   ): Promise<Accepted> {
-    await this.missions.execute(id, askerOf(principal), version);
+    await this.missions.execute(id, callerOf(principal), version);
     return { status: 'accepted' };
   }
 
@@ -158,29 +205,24 @@ export class MissionsController {
   @HttpCode(202)
   @Access('missions:execute')
   @Conditional()
-  @ApiOperation({ summary: 'Let a failed mission go on from the step that failed' })
-  @ApiAcceptedResponse({ type: Accepted })
+  @MissionId()
+  @ApiOperation({
+    summary: 'Retry a failed mission',
+    description:
+      'Moves a FAILED mission back to PENDING and into the queue. It continues at the step that failed; completed steps are not run again. The step gets a new Idempotency-Key.',
+  })
+  @ApiAcceptedResponse({ type: Accepted, description: 'The mission is in the queue' })
   @Problems(404, 409, 412)
   async retry(
     @Param('id') id: string,
     @CurrentPrincipal() principal: Principal,
     @IfMatch() version: number | undefined,
   ): Promise<Accepted> {
-    await this.missions.retry(id, askerOf(principal), version);
+    await this.missions.retry(id, callerOf(principal), version);
     return { status: 'accepted' };
   }
 }
 
-function askerOf({ id, role }: Principal): Asker {
+function callerOf({ id, role }: Principal): Caller {
   return { id, role, mayDelegate: permits(role, 'missions:delegate') };
-}
-
-function theStatus(inBody: MissionStatus | undefined, inQuery: MissionStatus | undefined): MissionStatus {
-  const status = inBody ?? inQuery;
-  const detail =
-    'is required, in the body or as `?mission_status=`, and must be the same where it stands in both';
-  if (status !== undefined && (inQuery ?? status) === status) return status;
-  throw invalid('The request does not say to which status.', [
-    { pointer: '/status', detail, code: 'required' },
-  ]);
 }

@@ -1,194 +1,182 @@
 import { NextCursor, PageQuery, Total } from '../http/request.js';
-import { Flag, JsonObject, JsonValue, ListIn, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { JsonObject, JsonValue, ListIn, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { type MissionPriority, type MissionStatus, PRIORITIES, STATUSES } from './missions.lifecycle.js';
+import { Step } from './steps/step.dto.js';
 
 const MAX_TEXT = 4096;
-/** No path of the API, and nothing that a path swallows. */
+/** An id must not equal a path of the API, and must not be changed by URL normalization. */
 const ID = /^(?!health$)[A-Za-z0-9_][A-Za-z0-9_.:-]*$/;
-const ID_HINT = 'letters, digits and _ . : -, the first a letter, a digit or _, and not `health`';
-const NAME = /^[A-Za-z0-9_-]+$/;
-const NAME_HINT = 'letters, digits, _ and -';
+const ID_HINT = 'letters, digits and _ . : -, starting with a letter, a digit or _; `health` is reserved';
 
-const Status = (options: { optional?: boolean; description?: string } = {}): PropertyDecorator =>
-  OneOf(STATUSES, { name: 'MissionStatus', example: 'PENDING', ...options });
+const Status = (description: string, optional = false): PropertyDecorator =>
+  OneOf(STATUSES, { name: 'MissionStatus', description, example: 'PENDING', optional });
 const Priority = (options: { optional?: boolean; default?: string } = {}): PropertyDecorator =>
-  OneOf(PRIORITIES, { name: 'MissionPriority', example: 'NORMAL', ...options });
+  OneOf(PRIORITIES, {
+    name: 'MissionPriority',
+    description: 'Due missions of a higher priority run first',
+    example: 'NORMAL',
+    ...options,
+  });
+const Time = (description: string, nullable = false): PropertyDecorator =>
+  Num({
+    nullable,
+    description: `${description}, in Unix seconds${nullable ? '; null if it has not' : ''}`,
+    example: nullable ? null : 1735424567.89,
+  });
+
+const NAME_TEXT = 'What the mission is for, in a few words';
+const DESCRIPTION = 'What the mission is for, in detail';
+const DATA = 'Values that templates in the steps can use';
+const LEVEL = 'How important the entry is';
+const MESSAGE = 'What happened';
+const DETAILS = 'Further details in any form';
 
 export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-export class StepRetry {
-  @Num({ integer: true, min: 1, max: 20, optional: true, default: 3, description: 'Attempts in all' })
-  attempts?: number;
-
-  @Num({
-    min: 0,
-    max: 3600,
-    optional: true,
-    default: 1,
-    description: 'Before the second attempt; doubles with each',
-  })
-  backoff_seconds?: number;
-
-  @Num({ min: 0, max: 86_400, optional: true, default: 300, description: 'No pause is longer' })
-  max_seconds?: number;
-}
-
-export class Step {
-  @Text({
-    max: 64,
-    pattern: NAME,
-    patternHint: NAME_HINT,
-    description: 'Unique in its mission',
-    example: 'notify',
-  })
-  name!: string;
-
-  @Text({ max: 64, description: '`http`, `wait` or `immune_event`', example: 'http' })
-  kind!: string;
-
-  @Text({
-    max: 256,
-    optional: true,
-    description: 'What the policies are asked about; `mission.step.<kind>` where it is left out',
-    example: 'webhook.call',
-  })
-  action?: string;
-
-  @Text({
-    max: 1024,
-    optional: true,
-    description: 'On what; also for the policies',
-    example: 'https://example.org',
-  })
-  resource?: string;
-
-  @JsonObject({
-    optional: true,
-    description:
-      // biome-ignore lint/suspicious/noTemplateCurlyInString: such templates are what it tells of.
-      'What the kind needs. `${data.<path>}` and `${steps.<name>.result.<path>}` stand for values of the mission and of earlier steps',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: likewise.
-    example: { method: 'POST', url: 'https://example.org/hook', body: { mission: '${data.ticket}' } },
-  })
-  params?: Record<string, unknown>;
-
-  @Num({ min: 0.1, max: 3600, optional: true, default: 60, description: 'One attempt may take so long' })
-  timeout_seconds?: number;
-
-  @Nested(() => StepRetry, { optional: true })
-  retry?: StepRetry;
-
-  @Flag({
-    optional: true,
-    default: false,
-    description: 'Go on with the next step although this one failed; a denial ends the mission all the same',
-  })
-  continue_on_failure?: boolean;
-}
-
 export class Progress {
-  @Num({ integer: true, min: 0, description: 'Steps that have ended', example: 1 })
+  @Num({ integer: true, min: 0, description: 'The number of steps that have ended', example: 1 })
   done!: number;
 
-  @Num({ integer: true, min: 0, example: 3 })
+  @Num({ integer: true, min: 0, description: 'The number of all steps', example: 3 })
   total!: number;
 }
 
 export class MissionError {
-  @Text({ max: 64, example: 'denied_by_policy' })
+  @Text({ max: 64, description: 'Stable, for programs', example: 'denied_by_policy' })
   code!: string;
 
-  @Text({ max: MAX_TEXT, example: "Denied by rule 'No calls to strangers'" })
+  @Text({
+    max: MAX_TEXT,
+    description: 'What went wrong, for people',
+    example: "Denied by rule 'No calls to strangers'",
+  })
   message!: string;
 
-  @Text({ max: 64, nullable: true, description: 'The step that failed', example: 'notify' })
+  @Text({
+    max: 64,
+    nullable: true,
+    description: 'The name of the step that failed; null if no step did',
+    example: 'notify',
+  })
   step!: string | null;
 
-  @Text({ max: 64, optional: true, description: 'Of the denial', example: 'k3v9x2abq8w1z4m7p0t5' })
+  @Text({
+    max: 64,
+    optional: true,
+    description: 'The decision that denied the step, if the policies did',
+    example: 'k3v9x2abq8w1z4m7p0t5',
+  })
   decision_id?: string;
 }
 
 export class Mission {
   @Text({
     max: 128,
-    description: 'A UUID, or as it was given',
+    description: 'The id that the creator chose, or else a UUID',
     example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
   })
   id!: string;
 
-  @Text({ max: 256, example: 'Tell the owner of the page' })
+  @Text({ max: 256, description: NAME_TEXT, example: 'Inform the owner of the page' })
   name!: string;
 
-  @Text({ max: MAX_TEXT, nullable: true, example: null })
+  @Text({
+    max: MAX_TEXT,
+    nullable: true,
+    description: `${DESCRIPTION}; null if there is none`,
+    example: null,
+  })
   description!: string | null;
 
-  @JsonObject({ description: 'What the steps work with', example: { ticket: 'SEC-17' } })
+  @JsonObject({ description: DATA, example: { ticket: 'SEC-17' } })
   data!: Record<string, unknown>;
 
-  @ListOf(() => Step)
+  @ListOf(() => Step, { description: 'The steps, in the order in which they run' })
   steps!: Step[];
 
   @Priority()
   priority!: MissionPriority;
 
-  @Status()
+  @Status('Where the mission is in its life cycle')
   status!: MissionStatus;
 
-  @Nested(() => Progress)
+  @Nested(() => Progress, { description: 'How many steps have ended' })
   progress!: Progress;
 
-  @Num({ integer: true, min: 0, description: 'How often it was begun', example: 1 })
+  @Num({
+    integer: true,
+    min: 0,
+    description: 'How often the mission was started: once, and once more per retry',
+    example: 1,
+  })
   attempts!: number;
 
-  @Nested(() => MissionError, { nullable: true, description: 'Why it failed', example: null })
+  @Nested(() => MissionError, {
+    nullable: true,
+    description: 'Why the mission failed; null if it has not',
+    example: null,
+  })
   error!: MissionError | null;
 
   @JsonValue({
     nullable: true,
-    description: 'Of a completed mission: by step its result and the decision that allowed it',
+    description:
+      'For a completed mission: the result of each step, and the decision that allowed the step; null for other missions',
     example: null,
   })
   result!: unknown;
 
-  @Text({ max: 256, example: 'bootstrap' })
+  @Text({ max: 256, description: 'The id of the principal that created the mission', example: 'bootstrap' })
   created_by!: string;
 
-  @Text({ max: 256, description: 'As whom it asks the policies', example: 'researcher-7' })
+  @Text({ max: 256, description: 'The agent that the policies decide about', example: 'researcher-7' })
   agent_id!: string;
 
-  @Text({ max: 256, example: 'researcher' })
+  @Text({ max: 256, description: 'The role of that agent', example: 'researcher' })
   agent_role!: string;
 
-  @Num({ example: 1735424567.89 })
+  @Time('When the mission was created')
   created_at!: number;
 
-  @Num({ example: 1735424567.89 })
+  @Time('When the mission was last changed')
   updated_at!: number;
 
-  @Num({ nullable: true, example: null })
+  @Time('When the current attempt started', true)
   started_at!: number | null;
 
-  @Num({ nullable: true, example: null })
+  @Time('When the mission ended', true)
   finished_at!: number | null;
 
-  @Num({ integer: true, min: 1, description: 'Grows with each change; the ETag', example: 1 })
+  @Num({
+    integer: true,
+    min: 1,
+    description: 'Grows by one with each change; the ETag of the mission',
+    example: 1,
+  })
   version!: number;
 }
 
 export class NewMission {
-  @Text({ max: 256, example: 'Tell the owner of the page' })
+  @Text({ max: 256, description: NAME_TEXT, example: 'Inform the owner of the page' })
   name!: string;
 
-  @Text({ max: MAX_TEXT, optional: true, nullable: true, example: 'It tells agents to reveal their keys' })
+  @Text({
+    max: MAX_TEXT,
+    optional: true,
+    nullable: true,
+    description: DESCRIPTION,
+    example: 'The page asks agents to reveal their keys',
+  })
   description?: string | null;
 
-  @JsonObject({ optional: true, example: { ticket: 'SEC-17' } })
+  @JsonObject({ optional: true, description: DATA, example: { ticket: 'SEC-17' } })
   data?: Record<string, unknown>;
 
   @ListIn(() => Step, {
     optional: true,
-    description: 'Run one after another; without any it only starts and ends',
+    description:
+      'The steps, which run one after another; a mission without steps starts and completes at once',
   })
   steps?: Step[];
 
@@ -200,15 +188,17 @@ export class NewMission {
     pattern: ID,
     patternHint: ID_HINT,
     optional: true,
-    description: 'One that exists is a 409',
-    example: 'tell-owner-SEC-17',
+    description:
+      'The id of the new mission; an id that exists already is refused with 409; by default a UUID',
+    example: 'inform-owner-SEC-17',
   })
   id?: string;
 
   @Text({
     max: 256,
     optional: true,
-    description: 'Who asks where it is left out; another needs `missions:delegate`',
+    description:
+      'The agent that the policies decide about; by default the caller; another agent needs the permission missions:delegate',
     example: 'researcher-7',
   })
   agent_id?: string;
@@ -216,38 +206,45 @@ export class NewMission {
   @Text({
     max: 256,
     optional: true,
-    description: 'The role of who asks where it is left out; likewise',
+    description:
+      'The role of that agent; by default the role of the caller; another role needs the permission missions:delegate',
     example: 'researcher',
   })
   agent_role?: string;
 }
 
 export class ChangeMissionStatus {
-  @Status({ optional: true, description: 'Required here or as `?mission_status=`' })
+  @Status('The new status; required here or as `?mission_status=`', true)
   status?: MissionStatus;
 
-  @Text({ max: 1024, optional: true, nullable: true, example: 'The worker has begun' })
+  @Text({
+    max: 1024,
+    optional: true,
+    nullable: true,
+    description: 'Why it changes; the event and the log carry it',
+    example: 'The worker has started',
+  })
   reason?: string | null;
 }
 
 export class MissionStatusQuery {
-  @Status({ optional: true, description: 'The same as `status` in the body' })
+  @Status('The new status, as an alternative to `status` in the body', true)
   mission_status?: MissionStatus;
 }
 
 export class MissionQuery extends PageQuery {
-  @Status({ optional: true })
+  @Status('Only missions with this status', true)
   status?: MissionStatus;
 
-  @Text({ max: 256, optional: true })
+  @Text({ max: 256, optional: true, description: 'Only missions that this principal created' })
   created_by?: string;
 
-  @Text({ max: 256, optional: true })
+  @Text({ max: 256, optional: true, description: 'Only missions that run as this agent' })
   agent_id?: string;
 }
 
 export class MissionPage {
-  @ListOf(() => Mission)
+  @ListOf(() => Mission, { description: 'The missions of this page, the newest first' })
   missions!: Mission[];
 
   @Total()
@@ -258,16 +255,16 @@ export class MissionPage {
 }
 
 export class LogEntry {
-  @Num({ example: 1735424567.89 })
+  @Time('When it happened')
   timestamp!: number;
 
-  @OneOf(LOG_LEVELS, { name: 'LogLevel', example: 'info' })
+  @OneOf(LOG_LEVELS, { name: 'LogLevel', description: LEVEL, example: 'info' })
   level!: LogLevel;
 
-  @Text({ max: MAX_TEXT, example: 'Mission created' })
+  @Text({ max: MAX_TEXT, description: MESSAGE, example: 'Mission created' })
   message!: string;
 
-  @JsonObject({ example: {} })
+  @JsonObject({ description: `${DETAILS}; empty if there are none`, example: {} })
   data!: Record<string, unknown>;
 }
 
@@ -275,26 +272,26 @@ export class NewLogEntry {
   @Num({
     optional: true,
     min: 0,
-    description: 'When it happened; now where it is left out',
+    description: 'When it happened, in Unix seconds; by default now',
     example: 1735424567.89,
   })
   timestamp?: number;
 
-  @OneOf(LOG_LEVELS, { name: 'LogLevel', optional: true, default: 'info' })
+  @OneOf(LOG_LEVELS, { name: 'LogLevel', optional: true, default: 'info', description: LEVEL })
   level?: LogLevel;
 
-  @Text({ max: MAX_TEXT, example: 'The owner has answered' })
+  @Text({ max: MAX_TEXT, description: MESSAGE, example: 'The owner has answered' })
   message!: string;
 
-  @JsonObject({ optional: true, example: { attempt: 2 } })
+  @JsonObject({ optional: true, description: DETAILS, example: { attempt: 2 } })
   data?: Record<string, unknown>;
 }
 
 export class MissionLog {
-  @Text({ max: 128, example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' })
+  @Text({ max: 128, description: 'The id of the mission', example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' })
   mission_id!: string;
 
-  @ListOf(() => LogEntry, { description: 'Oldest first' })
+  @ListOf(() => LogEntry, { description: 'The entries of this page, the oldest first' })
   log!: LogEntry[];
 
   @NextCursor()
@@ -302,41 +299,46 @@ export class MissionLog {
 }
 
 export class Accepted {
-  @OneOf(['accepted'] as const, { name: 'Acceptance', example: 'accepted' })
+  @OneOf(['accepted'] as const, {
+    name: 'Acceptance',
+    description: 'Always `accepted`',
+    example: 'accepted',
+  })
   status!: 'accepted';
 }
 
-const Count = (): PropertyDecorator => Num({ integer: true, min: 0, example: 0 });
+const Count = (description: string): PropertyDecorator =>
+  Num({ integer: true, min: 0, description, example: 0 });
 
 class MissionsByStatus {
-  @Count()
+  @Count('Missions with status PENDING')
   PENDING!: number;
 
-  @Count()
+  @Count('Missions with status RUNNING')
   RUNNING!: number;
 
-  @Count()
+  @Count('Missions with status COMPLETED')
   COMPLETED!: number;
 
-  @Count()
+  @Count('Missions with status FAILED')
   FAILED!: number;
 
-  @Count()
+  @Count('Missions with status CANCELLED')
   CANCELLED!: number;
 }
 
 export class MissionStats {
-  @Count()
+  @Count('All stored missions')
   total!: number;
 
-  @Nested(() => MissionsByStatus)
+  @Nested(() => MissionsByStatus, { description: 'The missions by status' })
   by_status!: Record<MissionStatus, number>;
 
-  @Num({ example: 1735424567.89 })
+  @Time('When these numbers were read')
   last_updated!: number;
 }
 
 export class MissionOverview {
-  @Nested(() => MissionStats)
+  @Nested(() => MissionStats, { description: 'The counts' })
   stats!: MissionStats;
 }

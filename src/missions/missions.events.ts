@@ -9,22 +9,26 @@ const AT = 1735424567.89;
 type Subject = Pick<Mission, 'id' | 'name' | 'description' | 'status' | 'created_by' | 'created_at'>;
 
 export class MissionCreated {
-  @Text({ max: 128 })
+  @Text({ max: 128, description: 'The id of the mission' })
   mission_id!: string;
 
-  @Text({ max: 256 })
+  @Text({ max: 256, description: 'What the mission is for, in a few words' })
   name!: string;
 
-  @Text({ max: 4096, nullable: true })
+  @Text({
+    max: 4096,
+    nullable: true,
+    description: 'What the mission is for, in detail; null if there is none',
+  })
   description!: string | null;
 
-  @OneOf(STATUSES, { name: 'MissionStatus' })
+  @OneOf(STATUSES, { name: 'MissionStatus', description: 'The status of the new mission: PENDING' })
   status!: MissionStatus;
 
-  @Text({ max: 256 })
+  @Text({ max: 256, description: 'The id of the principal that created the mission' })
   created_by!: string;
 
-  @Num()
+  @Num({ description: 'When the mission was created, in Unix seconds' })
   created_at!: number;
 }
 
@@ -34,16 +38,16 @@ export const missionCreated = defineEvent({
   payload: MissionCreated,
   subjects: ['mission_id'],
   priority: 'HIGH',
-  when: 'A mission was made.',
+  when: 'A mission is created.',
   example: {
     mission_id: ID,
-    name: 'Tell the owner of the page',
+    name: 'Inform the owner of the page',
     description: null,
     status: 'PENDING',
     created_by: 'bootstrap',
     created_at: AT,
   },
-  consumers: ['Dashboard: what there is to do', 'Audit: who set what in motion'],
+  consumers: ['Dashboard: missions to do', 'Audit: who created which mission'],
   of: ({ id, name, description, status, created_by, created_at }: Subject): MissionCreated => ({
     mission_id: id,
     name,
@@ -55,19 +59,19 @@ export const missionCreated = defineEvent({
 });
 
 export class MissionStatusChanged {
-  @Text({ max: 128 })
+  @Text({ max: 128, description: 'The id of the mission' })
   mission_id!: string;
 
-  @OneOf(STATUSES, { name: 'MissionStatus' })
+  @OneOf(STATUSES, { name: 'MissionStatus', description: 'The status before the change' })
   old_status!: MissionStatus;
 
-  @OneOf(STATUSES, { name: 'MissionStatus' })
+  @OneOf(STATUSES, { name: 'MissionStatus', description: 'The status after the change' })
   new_status!: MissionStatus;
 
-  @Text({ max: 4096, optional: true })
+  @Text({ max: 4096, optional: true, description: 'Why the status changed, if that is known' })
   reason?: string;
 
-  @Num()
+  @Num({ description: 'When the status changed, in Unix seconds' })
   changed_at!: number;
 }
 
@@ -77,9 +81,9 @@ export const missionStatusChanged = defineEvent({
   payload: MissionStatusChanged,
   subjects: ['mission_id'],
   priority: 'HIGH',
-  when: 'A mission moved to another status, by a worker of this service or by somebody else.',
+  when: 'The status of a mission changes, by a worker of this service or by a request.',
   example: { mission_id: ID, old_status: 'PENDING', new_status: 'RUNNING', changed_at: AT },
-  consumers: ['Dashboard: what runs, and how it ended', 'Agents: their mission is done'],
+  consumers: ['Dashboard: which missions run, and how they ended', 'Agents: the end of their missions'],
   of: (id: string, from: MissionStatus, to: MissionStatus, reason?: string): MissionStatusChanged => ({
     mission_id: id,
     old_status: from,
@@ -90,16 +94,16 @@ export const missionStatusChanged = defineEvent({
 });
 
 export class MissionLogAppended {
-  @Text({ max: 128 })
+  @Text({ max: 128, description: 'The id of the mission' })
   mission_id!: string;
 
-  @OneOf(LOG_LEVELS, { name: 'LogLevel' })
+  @OneOf(LOG_LEVELS, { name: 'LogLevel', description: 'How important the entry is' })
   log_level!: LogLevel;
 
-  @Text({ max: 4096 })
+  @Text({ max: 4096, description: 'What happened' })
   message!: string;
 
-  @Num()
+  @Num({ description: 'The time of the entry, in Unix seconds' })
   appended_at!: number;
 }
 
@@ -109,9 +113,9 @@ export const missionLogAppended = defineEvent({
   payload: MissionLogAppended,
   subjects: ['mission_id'],
   priority: 'MEDIUM',
-  when: 'A line was added to the log of a mission.',
+  when: 'An entry is added to the log of a mission.',
   example: { mission_id: ID, log_level: 'info', message: 'Mission created', appended_at: AT },
-  consumers: ['Dashboard: the log of a mission, as it is written'],
+  consumers: ['Dashboard: the log of a mission, live'],
   of: (id: string, { level, message, timestamp }: LogEntry): MissionLogAppended => ({
     mission_id: id,
     log_level: level,

@@ -1,4 +1,4 @@
-/** The life of a mission, as a table. */
+/** The life cycle of a mission. Pure. */
 
 export const STATUSES = ['PENDING', 'RUNNING', 'COMPLETED', 'FAILED', 'CANCELLED'] as const;
 export type MissionStatus = (typeof STATUSES)[number];
@@ -6,7 +6,7 @@ export type MissionStatus = (typeof STATUSES)[number];
 export const PRIORITIES = ['CRITICAL', 'HIGH', 'NORMAL', 'LOW'] as const;
 export type MissionPriority = (typeof PRIORITIES)[number];
 
-/** By `POST …/status`; FAILED goes back to PENDING only by `POST …/retry`. */
+/** The moves that `POST …/status` allows. Only `POST …/retry` moves FAILED back to PENDING. */
 export const MOVES: Record<MissionStatus, readonly MissionStatus[]> = {
   PENDING: ['RUNNING', 'CANCELLED'],
   RUNNING: ['COMPLETED', 'FAILED', 'CANCELLED'],

@@ -1,4 +1,4 @@
-/** Forgets missions that ended long ago, with their logs and results. */
+/** Removes missions that ended long ago, with their logs and results. */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
@@ -6,7 +6,7 @@ import { Retention } from '../storage/retention.js';
 import { Store } from '../storage/store.js';
 import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
 
-/** Removed in one commit: so many missions, and no more than one whose log is full. */
+/** The limits of one commit: how many missions, and how many log entries. */
 const CHUNK = 100;
 const CHUNK_ENTRIES = 10_000;
 
@@ -37,7 +37,7 @@ export class MissionsRetention extends Retention {
     }
   }
 
-  /** Read again inside: a mission may have been retried since it was listed. */
+  /** Reads each mission again in the transaction, because it may have been retried since it was listed. */
   private remove(ids: string[], until: number): Promise<number> {
     return this.store.transaction(async (tx) => {
       let removed = 0;
@@ -56,7 +56,7 @@ export class MissionsRetention extends Retention {
   }
 }
 
-/** Always one of them, however long its log is. */
+/** The ids of the first missions within the limits: at least one, whatever the size of its log. */
 function chunkOf(rows: StoredMission[]): string[] {
   let entries = 0;
   const rest = rows.findIndex(({ log_entries }, i) => {

@@ -3,12 +3,14 @@ import { Inject, Injectable, Optional } from '@nestjs/common';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
+import { countedStats } from '../shared/counted-stats.js';
 import { faulty } from '../shared/errors.js';
 import { expectVersion } from '../shared/expect-version.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { MissionWriter } from './mission-writer.js';
 import {
   MISSION_RESULTS,
+  MISSION_STATS,
   MISSIONS,
   resultId,
   type StoredMission,
@@ -33,19 +35,23 @@ import {
   notRetryable,
   notYours,
 } from './missions.errors.js';
-import { type MissionStatus, mayMove, mayRetry, STATUSES } from './missions.lifecycle.js';
+import { type MissionStatus, mayMove, mayRetry } from './missions.lifecycle.js';
 import { stepFaults } from './steps/check.js';
+import { StepKinds } from './steps/kinds.js';
 import { dueNow } from './worker/due.js';
 import { MissionsWorker } from './worker/worker.js';
 
-/** Who asks: an agent sets in motion only what it made itself, and reports on that and on what was given to it. */
-export interface Asker {
+/**
+ * The caller of a request. Without `mayDelegate` it can execute and retry only missions that it created, and report only on those and
+ * on missions that run under its id.
+ */
+export interface Caller {
   id: string;
   role: string;
   mayDelegate: boolean;
 }
 
-type Work = (book: MissionWriter) => void;
+type Change = (writer: MissionWriter) => void;
 
 interface StatusChange {
   status: MissionStatus;
@@ -57,6 +63,7 @@ export class MissionsService {
   constructor(
     @Inject(Store) private readonly store: Store,
     private readonly worker: MissionsWorker,
+    private readonly kinds: StepKinds,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
     store.declare(MISSIONS);
@@ -67,16 +74,16 @@ export class MissionsService {
     return this.store.health();
   }
 
-  create(input: NewMission, asker: Asker, idempotency?: IdempotencyKey): Promise<Mission> {
-    const faults = stepFaults(input.steps ?? [], this.worker.kinds);
+  create(input: NewMission, caller: Caller, idempotency?: IdempotencyKey): Promise<Mission> {
+    const faults = stepFaults(input.steps ?? [], this.kinds.byName);
     if (faults.length > 0) throw faulty(faults);
-    const agent_id = input.agent_id ?? asker.id;
-    const agent_role = input.agent_role ?? asker.role;
-    if (!asker.mayDelegate && (agent_id !== asker.id || agent_role !== asker.role)) throw mayNotDelegate();
-    const mission = newMission(input, { agent_id, agent_role, created_by: asker.id });
+    const agent_id = input.agent_id ?? caller.id;
+    const agent_role = input.agent_role ?? caller.role;
+    if (!caller.mayDelegate && (agent_id !== caller.id || agent_role !== caller.role)) throw mayNotDelegate();
+    const mission = newMission(input, { agent_id, agent_role, created_by: caller.id });
     return this.store.transaction(
       async (tx) => {
-        // An id of our own is new.
+        // A generated id cannot exist yet.
         if (input.id !== undefined && (await tx.get(MISSIONS, input.id))) throw missionExists(input.id);
         return toMission(MissionWriter.create(tx, mission, this.events));
       },
@@ -84,7 +91,7 @@ export class MissionsService {
     );
   }
 
-  /** Results that were too large for the mission are put back in their places. */
+  /** Includes the results that are stored in documents of their own. */
   async get(id: string): Promise<Mission> {
     const stored = await this.store.get(MISSIONS, id);
     if (!stored) throw noSuchMission(id);
@@ -106,36 +113,33 @@ export class MissionsService {
   }
 
   async stats(): Promise<MissionStats> {
-    const counts = await this.store.counts(MISSIONS);
-    const by = STATUSES.map((status) => [status, counts[`by_status.${status}`] ?? 0]);
-    const by_status = Object.fromEntries(by) as Record<MissionStatus, number>;
-    return { total: counts.total ?? 0, by_status, last_updated: nowSeconds() };
+    return countedStats(MISSION_STATS, await this.store.counts(MISSIONS)) as MissionStats;
   }
 
-  /** Records what an outside worker does, and starts nothing. */
+  /** Records the progress of a mission that an external worker runs, or cancels a mission. Starts nothing. */
   changeStatus(
     id: string,
     { status, reason }: StatusChange,
-    asker: Asker,
+    caller: Caller,
     version?: number,
   ): Promise<Mission> {
-    return this.report(id, asker, version, (book) => {
-      const { status: from, due_at } = book.now;
+    return this.changeAsReporter(id, caller, version, (writer) => {
+      const { status: from, due_at } = writer.current;
       if (!mayMove(from, status)) throw illegalMove(from, status);
-      // One that runs and is due again is ours, be it that it waits between two steps.
+      // A worker of this service runs the mission, or will continue it after a wait.
       if (from === 'RUNNING' && due_at !== null && status !== 'CANCELLED') throw heldByWorker();
-      book.move(status, reason ?? undefined);
-      book.change({ due_at: null, held_by: null });
+      writer.move(status, reason ?? undefined);
+      writer.change({ due_at: null, held_by: null });
     });
   }
 
   async log(
     id: string,
     { timestamp, level = 'info', message, data }: NewLogEntry,
-    asker: Asker,
+    caller: Caller,
     version?: number,
   ): Promise<void> {
-    await this.report(id, asker, version, (book) => book.log(level, message, data, timestamp));
+    await this.changeAsReporter(id, caller, version, (writer) => writer.log(level, message, data, timestamp));
   }
 
   async entries(
@@ -146,66 +150,81 @@ export class MissionsService {
     const { entries, next } = await this.store.entries(MISSIONS, id, page);
     const log = entries as LogEntry[];
     if (next === null && log_cut > 0) {
-      const message = `${log_cut} more entries were not kept`;
+      const message = `${log_cut} more entries were dropped`;
       log.push({ timestamp: nowSeconds(), level: 'warning', message, data: { cut: log_cut } });
     }
     return { log, next };
   }
 
-  /** Makes it due; one that waits already stays where it is in the queue. */
-  async execute(id: string, asker: Asker, version?: number): Promise<void> {
-    await this.direct(id, asker, version, (book) => {
-      const { status, due_at } = book.now;
+  /** Makes the mission due. A mission that is already due keeps its place in the queue. */
+  async execute(id: string, caller: Caller, version?: number): Promise<void> {
+    await this.changeAsOwner(id, caller, version, (writer) => {
+      const { status, due_at } = writer.current;
       if (status !== 'PENDING') throw notExecutable(status);
-      if (due_at === null) book.change({ due_at: dueNow(this.store), correlation_id: correlation() });
+      if (due_at === null) writer.change({ due_at: dueNow(this.store), correlation_id: correlation() });
     });
-    this.worker.kick();
+    this.worker.wake();
   }
 
-  /** Goes on from the step that failed; those before it are not run again. */
-  async retry(id: string, asker: Asker, version?: number): Promise<void> {
-    await this.direct(id, asker, version, (book) => {
-      const { status } = book.now;
+  /** Continues at the step that failed. Completed steps are not run again. */
+  async retry(id: string, caller: Caller, version?: number): Promise<void> {
+    await this.changeAsOwner(id, caller, version, (writer) => {
+      const { status } = writer.current;
       if (!mayRetry(status)) throw notRetryable(status);
-      book.move('PENDING', 'retry');
-      book.change({
+      writer.move('PENDING', 'retry');
+      writer.change({
         due_at: dueNow(this.store),
         step_attempts: 0,
         waiting: null,
         correlation_id: correlation(),
       });
     });
-    this.worker.kick();
+    this.worker.wake();
   }
 
-  private report(id: string, asker: Asker, version: number | undefined, work: Work): Promise<Mission> {
+  private changeAsReporter(
+    id: string,
+    caller: Caller,
+    version: number | undefined,
+    change: Change,
+  ): Promise<Mission> {
     return this.write(
       id,
       version,
-      ({ created_by, agent_id }) => [created_by, agent_id].includes(asker.id) || asker.mayDelegate,
-      work,
+      ({ created_by, agent_id }) => [created_by, agent_id].includes(caller.id) || caller.mayDelegate,
+      change,
     );
   }
 
-  private direct(id: string, asker: Asker, version: number | undefined, work: Work): Promise<Mission> {
-    return this.write(id, version, ({ created_by }) => created_by === asker.id || asker.mayDelegate, work);
+  private changeAsOwner(
+    id: string,
+    caller: Caller,
+    version: number | undefined,
+    change: Change,
+  ): Promise<Mission> {
+    return this.write(
+      id,
+      version,
+      ({ created_by }) => created_by === caller.id || caller.mayDelegate,
+      change,
+    );
   }
 
   private write(
     id: string,
     version: number | undefined,
-    may: (mission: StoredMission) => boolean,
-    work: Work,
+    isAllowed: (mission: StoredMission) => boolean,
+    change: Change,
   ): Promise<Mission> {
     return this.store.transaction(async (tx) => {
       const mission = await tx.get(MISSIONS, id);
       if (!mission) throw noSuchMission(id);
-      if (!may(mission)) throw notYours();
+      if (!isAllowed(mission)) throw notYours();
       expectVersion(mission.version, version);
-      const book = new MissionWriter(tx, mission, this.events);
-      work(book);
-      // Nothing was changed: one that waits already was asked for again.
-      return toMission(book.now === mission ? mission : book.close());
+      const writer = new MissionWriter(tx, mission, this.events);
+      change(writer);
+      // `execute` changes nothing if the mission is already due.
+      return toMission(writer.current === mission ? mission : writer.save());
     });
   }
 
@@ -218,7 +237,7 @@ export class MissionsService {
 
 function newMission(
   input: NewMission,
-  who: Pick<StoredMission, 'agent_id' | 'agent_role' | 'created_by'>,
+  identities: Pick<StoredMission, 'agent_id' | 'agent_role' | 'created_by'>,
 ): StoredMission {
   const now = nowSeconds();
   return {
@@ -230,7 +249,7 @@ function newMission(
     priority: input.priority ?? 'NORMAL',
     status: 'PENDING',
     progress: { done: 0, total: input.steps?.length ?? 0 },
-    ...who,
+    ...identities,
     created_at: now,
     updated_at: now,
     ...untouched(),

@@ -1,7 +1,17 @@
-/** Missions as tests look at them, of a service in this process or in another. */
+/** How tests create, run and read missions of a service in this process or in another. */
+import type { Envelope } from '../../src/events/event.js';
 import type { LogEntry, Mission } from '../../src/missions/missions.dto.js';
-import type { MissionStatus } from '../../src/missions/missions.lifecycle.js';
+import { type MissionStatus, STATUSES } from '../../src/missions/missions.lifecycle.js';
 import { until } from './redis-server.js';
+import type { Service } from './service.js';
+import type { Target } from './target.js';
+
+/** Steps may call the targets of this machine. */
+export const PRIVATE = { BRAIN_HTTP_ALLOW_PRIVATE: 'true' };
+/** Long enough for a busy machine. */
+export const SOON_MS = 15_000;
+
+export const templateOf = (path: string): string => `\${${path}}`;
 
 interface Reader {
   get(path: string): PromiseLike<{ status: number; body: unknown }>;
@@ -9,8 +19,7 @@ interface Reader {
 
 export async function readMission(service: Reader, id: string): Promise<Mission> {
   const { status, body } = await service.get(`/api/missions/${id}`);
-  if (status !== 200)
-    throw new Error(`GET of the mission ${id} was answered ${status}: ${JSON.stringify(body)}`);
+  if (status !== 200) throw new Error(`GET of the mission ${id} returned ${status}: ${JSON.stringify(body)}`);
   return body as Mission;
 }
 
@@ -26,7 +35,7 @@ export async function logOf(service: Reader, id: string): Promise<LogEntry[]> {
   return log;
 }
 
-/** Waits until it has this status; another end than that is told with all that is known of it. */
+/** Waits until the mission has this status. Throws if it ends with another one. */
 export async function hasStatus(
   service: Reader,
   id: string,
@@ -37,14 +46,73 @@ export async function hasStatus(
   const arrived = async (): Promise<boolean> => {
     mission = await readMission(service, id);
     if (mission.finished_at === null || mission.status === status) return mission.status === status;
-    throw new Error(`the mission is ${JSON.stringify(mission)}, and should be ${status}`);
+    throw new Error(`the mission should be ${status}, and is ${JSON.stringify(mission)}`);
   };
   await until(arrived, ms, `${status} of the mission ${id}`);
   return mission as Mission;
 }
 
-/** How a mission comes from its beginning to this status. */
+/** The moves from PENDING to this status. */
 export function pathTo(status: MissionStatus): MissionStatus[] {
   if (status === 'PENDING') return [];
   return status === 'RUNNING' || status === 'CANCELLED' ? [status] : ['RUNNING', status];
+}
+
+/** The requests of an end-to-end test. The service and the target of the steps are read at each call. */
+export function missionCalls(current: () => { service: Service; target: Target }) {
+  const make = async (over: object = {}, key?: string): Promise<Mission> => {
+    const answer = await current().service.post('/api/missions', { name: 'A mission', ...over }, key);
+    expect([answer.body, answer.status]).toEqual([answer.body, 201]);
+    return answer.body as Mission;
+  };
+  const move = (id: string, status: string, more: object = {}, key?: string) =>
+    current().service.post(`/api/missions/${id}/status`, { status, ...more }, key);
+  const execute = (id: string, key?: string) =>
+    current().service.post(`/api/missions/${id}/execute`, undefined, key);
+  const run = async (over: object, status: MissionStatus = 'COMPLETED'): Promise<Mission> => {
+    const { id } = await make(over);
+    await execute(id).expect(202);
+    return hasStatus(current().service, id, status, SOON_MS);
+  };
+  const messagesOf = async (id: string): Promise<string[]> =>
+    (await logOf(current().service, id)).map(({ message }) => message);
+  const eventsOf = (id: string): Promise<(Envelope & { position: string })[]> =>
+    current().service.events({ subject: id });
+  const keyOf = async (role: string): Promise<{ id: string; key: string }> =>
+    (
+      await current()
+        .service.post('/api/keys', { name: `a-${role}`, role })
+        .expect(201)
+    ).body as {
+      id: string;
+      key: string;
+    };
+  const http = (path: string, over: object = {}, params: object = {}): object => ({
+    name: 'call',
+    kind: 'http',
+    retry: { backoff_seconds: 0 },
+    params: { url: current().target.url + path, ...params },
+    ...over,
+  });
+  return { make, move, execute, run, messagesOf, eventsOf, keyOf, http };
+}
+
+/** Counts all missions again over HTTP and compares the result with the overview. */
+export async function expectTrueStats(service: Service): Promise<void> {
+  const all: Mission[] = [];
+  let cursor: string | null = '';
+  while (cursor !== null) {
+    const page = await service.get(`/api/missions?limit=500${cursor && `&cursor=${cursor}`}`).expect(200);
+    all.push(...(page.body.missions as Mission[]));
+    cursor = page.body.next_cursor as string | null;
+  }
+  expect(all.length).toBeGreaterThan(0);
+  const { stats } = (await service.get('/api/missions/stats/overview').expect(200)).body;
+  expect(stats).toEqual({
+    total: all.length,
+    by_status: Object.fromEntries(
+      STATUSES.map((status) => [status, all.filter((mission) => mission.status === status).length]),
+    ),
+    last_updated: expect.any(Number),
+  });
 }

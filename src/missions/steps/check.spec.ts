@@ -131,14 +131,14 @@ describe('the check of the steps of a new mission', () => {
   it('bounds the steps, and what it says about them', () => {
     const many = (count: number): unknown[] => Array.from({ length: count }, () => 0);
     expect(stepFaults(many(101), kinds)).toEqual([
-      { pointer: '/steps', detail: 'must be at most 100 steps; there are 101', code: 'too_many_steps' },
+      { pointer: '/steps', detail: 'must have at most 100 steps, and has 101', code: 'too_many_steps' },
     ]);
     expect(stepFaults(many(100), kinds)).toHaveLength(50);
   });
 });
 
 describe('parameters right before a step runs', () => {
-  it('are excused nothing, though a value may look like a template', () => {
+  it('are always checked, even if a value looks like a template', () => {
     const strange = '${not a template';
     for (const [kind, params] of [
       ['wait', { seconds: strange }],

@@ -1,8 +1,8 @@
-/** Checks the steps of a mission when it is made: every fault at once, each at its pointer. */
+/** Checks the steps of a new mission. Reports every fault at once, each with its pointer. */
 import type { Fault } from '../../shared/errors.js';
 import { checksOf, type FieldCheck } from '../../shared/fields.js';
 import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../../shared/shapes.js';
-import { Step, StepRetry } from '../missions.dto.js';
+import { Step, StepRetry } from './step.dto.js';
 import type { StepKind } from './step.js';
 import { templateFaults } from './templates.js';
 
@@ -18,7 +18,7 @@ const RETRY = shapeOf(StepRetry, []);
 
 export function stepFaults(steps: readonly unknown[], kinds: ReadonlyMap<string, StepKind>): Fault[] {
   if (steps.length > MAX_STEPS) {
-    const detail = `must be at most ${MAX_STEPS} steps; there are ${steps.length}`;
+    const detail = `must have at most ${MAX_STEPS} steps, and has ${steps.length}`;
     return [{ pointer: '/steps', detail, code: 'too_many_steps' }];
   }
   const faults: Fault[] = [];
@@ -35,7 +35,7 @@ export function stepFaults(steps: readonly unknown[], kinds: ReadonlyMap<string,
     }
     if (typeof step.name !== 'string') continue;
     if (earlier.has(step.name)) {
-      const detail = 'must be another: an earlier step has this name';
+      const detail = 'must be unique: an earlier step has this name';
       faults.push({ pointer: `${pointer}/name`, detail, code: 'duplicate_name' });
     }
     earlier.add(step.name);
@@ -61,7 +61,7 @@ function kindFaults(
     .map((fault) => ({ ...fault, pointer: `${pointer}/params${fault.pointer}` }));
 }
 
-/** @returns whether it is an object at all, whatever is wrong with its members */
+/** Adds the faults of an object and its fields. Returns whether the value is an object. */
 function shapeFaults(
   { fields, known }: Shape,
   value: unknown,

@@ -173,7 +173,7 @@ describe('a request to a private target', () => {
 describe('a request', () => {
   let target: Target;
   let other: Target;
-  /** The targets are of this machine; everything but their very address is as private as it is. */
+  /** The test targets have the address 127.0.0.1. Every other address is refused. */
   const step = httpStep((address) => address !== '127.0.0.1');
   const send = (params: object): Promise<unknown> => step.run(params as Record<string, unknown>, context);
 

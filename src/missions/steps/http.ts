@@ -1,7 +1,6 @@
 /**
- * Sends a request. What a mission may reach is what the world may see: addresses that are private, of this machine or of the
- * link are refused after the name was resolved, and the connection goes to the very address that was looked at; likewise
- * after every redirect.
+ * Sends an HTTP request. A mission must not reach services that only this machine or its network can see, so every private address is
+ * refused. The check comes after name resolution, the connection uses the checked address, and redirects are checked again.
  */
 import { lookup as resolve } from 'node:dns';
 import { type IncomingMessage, request as plainRequest } from 'node:http';
@@ -11,7 +10,7 @@ import ipaddr from 'ipaddr.js';
 import { messageOf } from '../../shared/errors.js';
 import { isJson } from '../../shared/fields.js';
 import {
-  isOpen,
+  hasTemplate,
   type ParamsForm,
   paramFaults,
   type StepContext,
@@ -24,7 +23,7 @@ const MAX_URL = 2048;
 const MAX_HEADERS = 50;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_REDIRECTS = 5;
-/** What the client of HTTP sets itself, and what would let two parsers disagree about where a request ends. */
+/** Headers that the HTTP client sets itself. Some of them could make two parsers disagree about where a request ends. */
 const OWN_HEADERS = new Set([
   'host',
   'content-length',
@@ -35,12 +34,13 @@ const OWN_HEADERS = new Set([
   'trailer',
   'expect',
 ]);
-/** What a redirect may carry to another origin. Any other header was meant for the target of the step: it may be a credential. */
+/** Headers that a redirect may carry to another origin. Any other header may be a credential for the first target. */
 const CARRIED = new Set(['accept', 'accept-language', 'content-type', 'idempotency-key', 'user-agent']);
 const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 
+/** Says whether no request may go to an address. */
 type Refusal = (address: string) => boolean;
 
 interface HttpParams {
@@ -51,7 +51,6 @@ interface HttpParams {
   expected_status?: number | number[];
 }
 
-/** `refuses` says of an address that no request may go there. */
 export function httpStep(refuses: Refusal = isPrivate): StepKind {
   return {
     faults: (params, form) =>
@@ -66,12 +65,12 @@ export function httpStep(refuses: Refusal = isPrivate): StepKind {
           allows: isUrl,
         },
         headers: {
-          what: `an object of up to ${MAX_HEADERS} header names with text, none that the client sets itself`,
+          what: `an object of up to ${MAX_HEADERS} header names with text, except those that the service sets`,
           allows: (value) => areHeaders(value, form),
         },
-        body: { what: 'a JSON value; text is sent as it is', allows: isJson },
+        body: { what: 'a JSON value; text is sent unchanged', allows: isJson },
         expected_status: {
-          what: 'a status from 100 to 599, or a list of such; any 2xx where it is left out',
+          what: 'a status from 100 to 599, or a list of them; the default is any 2xx',
           allows: areStatuses,
         },
       }),
@@ -94,7 +93,11 @@ async function send(params: HttpParams, context: StepContext, refuses: Refusal):
       return resultOf(params, answer);
     }
     if (redirects === MAX_REDIRECTS)
-      throw new StepFailure('too_many_redirects', `more than ${MAX_REDIRECTS} redirects`, true);
+      throw new StepFailure(
+        'too_many_redirects',
+        `the target redirects more than ${MAX_REDIRECTS} times`,
+        true,
+      );
     const next = redirected(url, location);
     if (next.origin !== url.origin)
       for (const name of Object.keys(headers)) if (!CARRIED.has(name)) delete headers[name];
@@ -126,12 +129,12 @@ function redirected(from: URL, location: string): URL {
   try {
     url = new URL(location, from);
   } catch {
-    throw new StepFailure('bad_redirect', 'the target redirects to what is no URL', true);
+    throw new StepFailure('bad_redirect', 'the target redirects to an invalid URL', true);
   }
   if (isUrl(url.href) && !(from.protocol === 'https:' && url.protocol === 'http:')) return url;
   throw new StepFailure(
     'bad_redirect',
-    `the target redirects to ${url.protocol}//${url.host}, which is not followed`,
+    `the target redirects to ${url.protocol}//${url.host}; only http and https URLs without a password are followed, and none from https to http`,
     true,
   );
 }
@@ -177,7 +180,9 @@ function exchange(url: URL, { method, headers, body, signal, refuses }: Exchange
             new StepFailure('answer_too_large', `the answer is larger than ${MAX_ANSWER_BYTES} bytes`, true),
           );
       });
-      response.on('error', () => fail(new StepFailure('http_failed', 'the answer broke off')));
+      response.on('error', () =>
+        fail(new StepFailure('http_failed', 'the connection closed before the answer was complete')),
+      );
       response.once('end', () =>
         done({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts) }),
       );
@@ -186,7 +191,7 @@ function exchange(url: URL, { method, headers, body, signal, refuses }: Exchange
   });
 }
 
-/** Resolves a name for the connection itself, so that no second answer of the name server can slip in between. */
+/** Resolves the name for the connection itself. A second resolution could return another address than the checked one. */
 function allowedOnly(url: URL, refuses: Refusal): LookupFunction {
   return (host, options, done) => {
     resolve(host, { ...options, all: true }, (error, addresses) => {
@@ -200,7 +205,7 @@ function allowedOnly(url: URL, refuses: Refusal): LookupFunction {
 }
 
 function privateTarget({ host }: URL): StepFailure {
-  const detail = `${host} is not reachable from missions: its address is private (BRAIN_HTTP_ALLOW_PRIVATE=true allows it)`;
+  const detail = `${host} has a private address, which missions must not reach; BRAIN_HTTP_ALLOW_PRIVATE=true allows it`;
   return new StepFailure('private_target', detail, true);
 }
 
@@ -228,9 +233,9 @@ function resultOf(params: HttpParams, { status, headers, body }: Answer): unknow
   const wanted = expected(params);
   const good = wanted.length === 0 ? status >= 200 && status < 300 : wanted.includes(status);
   if (!good) {
-    // What the target refuses it will refuse again, save where it says that it is only for now.
-    const passing = status >= 500 || [408, 425, 429].includes(status);
-    throw new StepFailure('unexpected_status', `the target answered ${status}`, !passing);
+    // A refusal is final, except for statuses that are temporary.
+    const isTemporary = status >= 500 || [408, 425, 429].includes(status);
+    throw new StepFailure('unexpected_status', `the target answered ${status}`, !isTemporary);
   }
   return { status, headers, body: bodyValue(headers['content-type'] ?? '', body.toString('utf8')) };
 }
@@ -240,7 +245,7 @@ function bodyValue(type: string, text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new StepFailure('malformed_answer', 'the answer says that it is JSON, and is not');
+    throw new StepFailure('malformed_answer', 'the answer has a JSON content type but is not valid JSON');
   }
 }
 
@@ -263,7 +268,7 @@ function areHeaders(value: unknown, form: ParamsForm): boolean {
     headers.length <= MAX_HEADERS &&
     headers.every(([name, text]) => {
       const good = HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase());
-      return good && typeof text === 'string' && (isOpen(text, form) || HEADER_VALUE.test(text));
+      return good && typeof text === 'string' && (hasTemplate(text, form) || HEADER_VALUE.test(text));
     })
   );
 }

@@ -1,5 +1,4 @@
-/** Records an immune event; once, however often the step is repeated. */
-
+/** Records an immune event. A repeated step records it only once. */
 import type { ReportImmuneEvent } from '../../immune/immune.dto.js';
 import { SEVERITIES, TYPES } from '../../immune/immune.health.js';
 import type { ImmuneService } from '../../immune/immune.service.js';

@@ -1,11 +1,13 @@
-/** The kinds of steps: a new kind is a file and one line here. */
-import type { ImmuneService } from '../../immune/immune.service.js';
+/** The kinds of steps. A new kind needs a file in this folder and one line here. */
+import { Inject, Injectable } from '@nestjs/common';
+import { CONFIG, type Config } from '../../config/config.js';
+import { ImmuneService } from '../../immune/immune.service.js';
 import { httpStep } from './http.js';
 import { immuneEventStep } from './immune-event.js';
 import type { StepKind } from './step.js';
 import { waitStep } from './wait.js';
 
-export interface KindOptions {
+interface KindOptions {
   immune: Pick<ImmuneService, 'report'>;
   /** Requests may go to private addresses. */
   allowPrivate: boolean;
@@ -19,4 +21,13 @@ export function kindsOf({ immune, allowPrivate }: KindOptions): Kinds {
     ['wait', waitStep],
     ['immune_event', immuneEventStep(immune)],
   ]);
+}
+
+@Injectable()
+export class StepKinds {
+  readonly byName: Kinds;
+
+  constructor(immune: ImmuneService, @Inject(CONFIG) config: Config) {
+    this.byName = kindsOf({ immune, allowPrivate: config.httpAllowPrivate });
+  }
 }

@@ -1,18 +1,18 @@
-/** What a kind of step is. */
+/** The interface of a step kind. */
 import type { Fault } from '../../shared/errors.js';
 import type { FieldCheck } from '../../shared/fields.js';
 import { fieldFaults, unknownFaults } from '../../shared/shapes.js';
 
-/** What a step may use; nothing else of the service is within its reach. */
+/** All that a step may use besides its parameters. A step must not reach any other part of the service. */
 export interface StepContext {
   agentId: string;
-  /** The same for every attempt of a step, until the mission itself is tried again: by it a target can tell a repetition. */
+  /** The same for all attempts of a step, so that a target can detect repetitions. A retry of the mission changes it. */
   idempotencyKey: string;
-  /** Ends the step: its time is over, the mission was cancelled, the lease is lost, or the service stops. */
+  /** Aborts when the step must end: timeout, cancelled mission, lost lease, or shutdown. */
   signal: AbortSignal;
 }
 
-/** A failure; one that is final would only be repeated by another attempt. */
+/** A failed attempt. After a `final` one there is no other attempt, because it would fail in the same way. */
 export class StepFailure extends Error {
   constructor(
     readonly code: string,
@@ -24,31 +24,31 @@ export class StepFailure extends Error {
 }
 
 export interface StepKind {
-  /** All that is wrong with its parameters, as they were written or, right before it runs, as they were filled. */
+  /** All faults of the parameters. They are checked as written when the mission is created, and as filled before the step runs. */
   faults(params: Record<string, unknown>, form: ParamsForm): Fault[];
-  /** So long nobody has to hold the mission before the step is run. */
+  /** How long the mission waits, without a worker, before the step runs. */
   delaySeconds?(params: Record<string, unknown>): number;
   run(params: Record<string, unknown>, context: StepContext): Promise<unknown>;
 }
 
 /**
- * What holds a template is not known yet when a mission is made. Once it is filled nothing is excused: a value may look like a
- * template and is none.
+ * A written parameter with a template has no known value yet, so its check is skipped. A filled one is always checked, because an
+ * inserted value may look like a template.
  */
 export type ParamsForm = 'written' | 'filled';
 
-export function isOpen(value: unknown, form: ParamsForm): boolean {
+export function hasTemplate(value: unknown, form: ParamsForm): boolean {
   return form === 'written' && typeof value === 'string' && value.includes('${');
 }
 
-/** The faults of parameters that are looked at one by one; `known` says what each must be. */
+/** Checks parameters that do not depend on each other. `known` says what each must be. */
 export function paramFaults(
   params: Record<string, unknown>,
   form: ParamsForm,
   known: Record<string, { required?: boolean; what: string; allows(value: unknown): boolean }>,
 ): Fault[] {
   const fields = Object.entries(known).map(([name, param]): FieldCheck => {
-    const allows = (value: unknown): boolean => isOpen(value, form) || param.allows(value);
+    const allows = (value: unknown): boolean => hasTemplate(value, form) || param.allows(value);
     return { name, required: param.required === true, code: 'param', what: `must be ${param.what}`, allows };
   });
   const faults: Fault[] = [];

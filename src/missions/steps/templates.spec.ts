@@ -25,11 +25,11 @@ describe('templates', () => {
     ['how long a list is', 'data.list.length', 1],
     ['the result of a step', 'steps.fetch.result', { status: 200, body: { 'a-b': [1, 2] } }],
     ['a part of it', 'steps.fetch.result.body.a-b.1', 2],
-  ])('that stand alone become %s, with its type', (_what, path, value) => {
+  ])('that are the whole text become %s, with its type', (_what, path, value) => {
     expect(filled(of(path), values)).toEqual(value);
   });
 
-  it('within a text become text, whatever they stand for', () => {
+  it('within a text become text, whatever their type', () => {
     const text = `${of('data.ticket')}: ${of('data.count')} of ${of('data.list')}, ${of('data.nothing')}`;
     expect(filled(text, values)).toBe('SEC-17: 3 of [{"name":"first"}], null');
   });
@@ -39,7 +39,7 @@ describe('templates', () => {
     expect(filled(params, values)).toEqual({ ...params, a: [{ b: 3 }] });
   });
 
-  it('put 2 MiB into a value and no more, whether they stand alone or within a text', () => {
+  it('insert at most 2 MiB into a value, as a whole text or within one', () => {
     const large = { data: { text: 'x'.repeat(2 ** 20 - 2), list: ['x'.repeat(2 ** 20 - 4)] }, steps: {} };
     const failure = {
       code: 'params_too_large',
@@ -54,7 +54,7 @@ describe('templates', () => {
     }
   });
 
-  it('are filled once: what looks like one in a value is text', () => {
+  it('are filled once: an inserted value that looks like one stays text', () => {
     expect(filled(of('data.text'), values)).toBe(of('data.ticket'));
     expect(filled(`x ${of('data.text')}`, values)).toBe(`x ${of('data.ticket')}`);
   });
@@ -66,7 +66,9 @@ describe('templates', () => {
     'steps.fetch.result.headers',
     'steps.other.result',
   ])('without a value, as %s, say so by their path', (path) => {
-    expect(() => filled(of(path), values)).toThrow(new MissingValue(`there is no value for ${of(path)}`));
+    expect(() => filled(of(path), values)).toThrow(
+      new MissingValue(`the mission has no value for ${of(path)}`),
+    );
   });
 
   it.each([
@@ -84,7 +86,7 @@ describe('templates', () => {
     expect(() => filled(of(path), values)).toThrow(MissingValue);
   });
 
-  it('leave a key __proto__ what it is: a key', () => {
+  it('keep __proto__ a plain key', () => {
     const params = JSON.parse('{"__proto__": {"admin": true}}') as object;
     const result = filled(params, values) as { admin?: boolean };
     expect(result.admin).toBeUndefined();
@@ -95,7 +97,7 @@ describe('templates', () => {
     ...templateFaults(value, new Set(earlier), '/params'),
   ];
 
-  it('are looked at when the mission is made: paths only, and only of steps that come before', () => {
+  it('are checked when the mission is created: only paths, and only results of earlier steps', () => {
     expect(faults({ a: of('data.x'), b: [of('steps.one.result.y'), of('steps.one.result')] }, 'one')).toEqual(
       [],
     );
@@ -106,7 +108,7 @@ describe('templates', () => {
       e: of('data'),
     };
     expect(faults(wrong, 'one')).toEqual([
-      { pointer: '/params/a/0', detail: 'takes the result of two, which is no earlier step' },
+      { pointer: '/params/a/0', detail: 'uses the result of two, which is not an earlier step' },
       { pointer: '/params/b~1c', detail: expect.stringContaining(of('env.HOME')) },
       { pointer: '/params/d', detail: expect.stringContaining(of('1+1')) },
       { pointer: '/params/d', detail: expect.stringContaining('must be') },

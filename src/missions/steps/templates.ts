@@ -1,11 +1,11 @@
 /**
- * Values of the mission in the parameters of a step: `${data.<path>}` and `${steps.<name>.result.<path>}`. Paths only, no
- * code; own members only, so that no prototype is reachable.
+ * Templates insert values of the mission into the parameters of a step: `${data.<path>}` and `${steps.<name>.result.<path>}`. A
+ * template is a path and never code. Only own members are read, so no template reaches a prototype.
  */
 import { pointerTo } from '../../shared/errors.js';
 import { StepFailure } from './step.js';
 
-/** A value that a template asks for and the mission does not have. */
+/** The mission has no value for a template. */
 export class MissingValue extends Error {}
 
 export interface Values {
@@ -18,10 +18,10 @@ const WHOLE = /^\$\{([^${}]*)\}$/;
 const DATA = /^data(\.[^.]+)+$/;
 const STEP = /^steps\.([A-Za-z0-9_-]+)\.result(\.[^.]+)*$/;
 
-/** What templates may put into one value: a few characters of a mission could stand for any amount of memory. */
+/** The limit for all inserted values together. Otherwise a few characters could expand to any amount of memory. */
 const MAX_MIB = 2;
 
-/** The same value with every template replaced; a text that is nothing but a template becomes the value itself. */
+/** Replaces every template in a value. A text that is only one template becomes the inserted value, with its type. */
 export function filled(value: unknown, values: Values): unknown {
   return filledWithin(value, values, { left: MAX_MIB * 2 ** 20 });
 }
@@ -38,7 +38,7 @@ function filledWithin(value: unknown, values: Values, budget: Budget): unknown {
   return Object.fromEntries(members.map(([key, member]) => [key, filledWithin(member, values, budget)]));
 }
 
-/** The steps whose results the templates in a value take. */
+/** The names of the steps whose results the templates in a value need. */
 export function stepsNamed(value: unknown, named = new Set<string>()): Set<string> {
   if (typeof value === 'string') {
     for (const [, path = ''] of value.matchAll(TEMPLATE)) {
@@ -51,7 +51,7 @@ export function stepsNamed(value: unknown, named = new Set<string>()): Set<strin
   return named;
 }
 
-/** Why a template in this value can never be filled; `earlier` are the steps whose results there will be. */
+/** Yields the templates in a value that can never be filled. `earlier` names the steps that run before. */
 export function* templateFaults(
   value: unknown,
   earlier: ReadonlySet<string>,
@@ -72,9 +72,9 @@ export function* templateFaults(
 function faultIn(path: string, earlier: ReadonlySet<string>): string | undefined {
   const step = STEP.exec(path)?.[1];
   if (step !== undefined && earlier.has(step)) return undefined;
-  if (step !== undefined) return `takes the result of ${step}, which is no earlier step`;
+  if (step !== undefined) return `uses the result of ${step}, which is not an earlier step`;
   if (DATA.test(path)) return undefined;
-  return `takes \${${path.slice(0, 64)}}; it must be \${data.<path>} or \${steps.<name>.result.<path>}`;
+  return `uses \${${path.slice(0, 64)}}; a template must be \${data.<path>} or \${steps.<name>.result.<path>}`;
 }
 
 function filledText(text: string, values: Values, budget: Budget): unknown {
@@ -95,7 +95,7 @@ function filledText(text: string, values: Values, budget: Budget): unknown {
 function spend(budget: Budget, text: string): void {
   budget.left -= Buffer.byteLength(text);
   if (budget.left >= 0) return;
-  const detail = `the values that templates put into params and resource come to more than ${MAX_MIB} MiB`;
+  const detail = `the values that templates insert into params and resource exceed ${MAX_MIB} MiB`;
   throw new StepFailure('params_too_large', detail, true);
 }
 
@@ -111,5 +111,5 @@ function valueAt(path: string, values: Values): unknown {
 }
 
 function missing(path: string): MissingValue {
-  return new MissingValue(`there is no value for \${${path.slice(0, 256)}}`);
+  return new MissingValue(`the mission has no value for \${${path.slice(0, 256)}}`);
 }

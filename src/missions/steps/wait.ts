@@ -1,4 +1,4 @@
-/** Waits. The time stands in the mission, so it survives a restart, and no worker is held meanwhile. */
+/** Waits. The end of the wait is stored in the mission: it survives a restart and occupies no worker. */
 import { paramFaults, type StepKind } from './step.js';
 
 const MAX_SECONDS = 30 * 86_400;

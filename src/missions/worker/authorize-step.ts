@@ -1,66 +1,66 @@
-/** Asks the policies before a step runs. */
-import type { EventStream } from '../../events/event-stream.js';
-import type { PolicyService } from '../../policy/decisions/policy.service.js';
+/** Asks the policies whether a step may run. */
+import { Inject, Injectable, Optional } from '@nestjs/common';
+import { CONFIG, type Config } from '../../config/config.js';
+import { EventStream } from '../../events/event-stream.js';
+import { PolicyService } from '../../policy/decisions/policy.service.js';
 import { messageOf } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
+import { Logger } from '../../shared/logger.js';
 import { MAX_MESSAGE } from '../mission-writer.js';
 import type { StoredMission } from '../missions.collection.js';
-import type { Step } from '../missions.dto.js';
-import { StepFailure } from '../steps/step.js';
+import type { PreparedStep } from './prepare-step.js';
 
-export interface AskTools {
-  policy: PolicyService;
-  policyMode: 'enforce' | 'observe' | 'off';
-  logger: Logger;
-  events?: EventStream;
-}
+/** A line for the log of the mission. */
+type Note = [message: string, data: object];
 
-interface Question {
-  step: Step;
-  params: Record<string, unknown>;
-  resource: string | undefined;
-  attempt: number;
-}
+export type Authorization =
+  | { answer: 'allowed'; decisionId: string | null; notes: Note[] }
+  | { answer: 'denied'; decisionId: string; reason: string }
+  | { answer: 'unavailable' };
 
-/** Its decision, and what is to be noted in the log of the mission; or why it must not run. */
-type Decided =
-  | { decisionId: string | null; notes: [message: string, data: object][] }
-  | { error: StepFailure & { decisionId?: string } };
-
+/** How long a denied step waits until the log has the event of the denial. */
 const FLUSH_MS = 1000;
 
-/** Nothing where the policies cannot be asked now: what nobody has allowed is not done. */
-export async function asked(
-  { policy, policyMode, logger, events }: AskTools,
-  mission: StoredMission,
-  { step, params, resource, attempt }: Question,
-): Promise<Decided | undefined> {
-  if (policyMode === 'off') return { decisionId: null, notes: [] };
-  let decision: Awaited<ReturnType<PolicyService['evaluate']>>;
-  try {
-    decision = await policy.evaluate({
-      agent_id: mission.agent_id,
-      agent_role: mission.agent_role,
-      action: step.action ?? `mission.step.${step.kind}`,
-      resource,
-      params,
-      environment: { mission_id: mission.id, step: step.name, attempt },
-    });
-  } catch (error) {
-    logger.warn('a step waits for the policies', { mission: mission.id, reason: messageOf(error) });
-    return undefined;
+@Injectable()
+export class StepAuthorizer {
+  constructor(
+    private readonly policy: PolicyService,
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly logger: Logger,
+    @Optional() @Inject(EventStream) private readonly events?: EventStream,
+  ) {}
+
+  async authorize(
+    mission: StoredMission,
+    { step, params, resource }: PreparedStep,
+    attempt: number,
+  ): Promise<Authorization> {
+    const mode = this.config.missionsPolicy;
+    if (mode === 'off') return { answer: 'allowed', decisionId: null, notes: [] };
+    let decision: Awaited<ReturnType<PolicyService['evaluate']>>;
+    try {
+      decision = await this.policy.evaluate({
+        agent_id: mission.agent_id,
+        agent_role: mission.agent_role,
+        action: step.action ?? `mission.step.${step.kind}`,
+        resource,
+        params,
+        environment: { mission_id: mission.id, step: step.name, attempt },
+      });
+    } catch (error) {
+      const details = { mission: mission.id, step: step.name, reason: messageOf(error) };
+      this.logger.warn('the policies cannot be asked about a step; the mission tries again soon', details);
+      return { answer: 'unavailable' };
+    }
+    const { decision_id, allowed, reason, warnings, requires_audit } = decision;
+    const notes: Note[] = warnings.map((text) => [text.slice(0, MAX_MESSAGE), { decision_id }]);
+    if (requires_audit) notes.push(['The policies require an audit of this step', { decision_id, reason }]);
+    if (allowed) return { answer: 'allowed', decisionId: decision_id, notes };
+    if (mode === 'observe') {
+      const refused: Note = ['The policies would have denied this step', { decision_id, reason }];
+      return { answer: 'allowed', decisionId: decision_id, notes: [refused] };
+    }
+    // The log must have the denial before it has the failure of the mission.
+    await this.events?.written(FLUSH_MS);
+    return { answer: 'denied', decisionId: decision_id, reason };
   }
-  const { decision_id, allowed, reason, warnings, requires_audit } = decision;
-  const notes: [string, object][] = warnings.map((text) => [text.slice(0, MAX_MESSAGE), { decision_id }]);
-  if (requires_audit) notes.push(['The policies demand an audit of this step', { decision_id, reason }]);
-  if (allowed) return { decisionId: decision_id, notes };
-  if (policyMode === 'observe') {
-    const refused: [string, object] = ['The policies would have refused this step', { decision_id, reason }];
-    return { decisionId: decision_id, notes: [refused] };
-  }
-  // The denial is in the log before the mission fails of it.
-  await events?.written(FLUSH_MS);
-  return {
-    error: Object.assign(new StepFailure('denied_by_policy', reason, true), { decisionId: decision_id }),
-  };
 }

@@ -1,4 +1,4 @@
-/** When missions are due, where the clock of the store is another than that of the process. */
+/** When missions are due if the clock of the store differs from the clock of the process. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,10 +16,13 @@ import type { StoreTime } from '../../storage/store.js';
 import { MISSIONS, type StoredMission } from '../missions.collection.js';
 import type { NewMission } from '../missions.dto.js';
 import { MissionsService } from '../missions.service.js';
+import { StepKinds } from '../steps/kinds.js';
 import { StepFailure, type StepKind } from '../steps/step.js';
+import { StepAuthorizer } from './authorize-step.js';
+import { RunTools } from './run.js';
 import { MissionsWorker } from './worker.js';
 
-const asker = { id: 'u', role: 'admin', mayDelegate: true };
+const caller = { id: 'u', role: 'admin', mayDelegate: true };
 const SOON_MS = 10_000;
 const EARLIEST = 1000;
 const LATEST = 1010;
@@ -44,9 +47,11 @@ describe('a mission', () => {
     const logger = { debug() {}, warn() {} } as unknown as Logger;
     const policy = { evaluate } as unknown as PolicyService;
     const config = { ...readConfig({}), shutdownGraceSeconds: 0 };
-    worker = new MissionsWorker(store, config, policy, {} as ImmuneService, logger, new ShutdownState());
-    (worker.kinds as Map<string, StepKind>).set('test', { faults: () => [], run: (...all) => step(...all) });
-    missions = new MissionsService(store, { kinds: worker.kinds, kick() {} } as unknown as MissionsWorker);
+    const kinds = new StepKinds({} as ImmuneService, config);
+    (kinds.byName as Map<string, StepKind>).set('test', { faults: () => [], run: (...all) => step(...all) });
+    const tools = new RunTools(store, kinds, new StepAuthorizer(policy, config, logger), logger);
+    worker = new MissionsWorker(config, tools, new ShutdownState());
+    missions = new MissionsService(store, { wake() {} } as unknown as MissionsWorker, kinds);
   });
   afterEach(async () => {
     await worker.onModuleDestroy();
@@ -55,8 +60,8 @@ describe('a mission', () => {
   });
 
   const make = async (of: object): Promise<string> => {
-    const { id } = await missions.create({ name: 'm', steps: [{ name: 'a', ...of }] } as NewMission, asker);
-    await missions.execute(id, asker);
+    const { id } = await missions.create({ name: 'm', steps: [{ name: 'a', ...of }] } as NewMission, caller);
+    await missions.execute(id, caller);
     return id;
   };
   const stored = async (id: string): Promise<StoredMission> => {
@@ -65,32 +70,32 @@ describe('a mission', () => {
     return mission;
   };
   const becomes = async (id: string, isSo: (mission: StoredMission) => boolean): Promise<StoredMission> => {
-    await until(async () => isSo(await stored(id)), SOON_MS, 'what the worker does with it');
+    await until(async () => isSo(await stored(id)), SOON_MS, 'the change by the worker');
     return stored(id);
   };
   const waits = (seconds: number): object => ({ kind: 'wait', params: { seconds } });
 
-  it('that is executed or tried again is due when that has surely come', async () => {
+  it('is due at the earliest time of the store after execute or retry', async () => {
     const id = await make(waits(0));
     expect(await stored(id)).toMatchObject({ due_at: EARLIEST });
-    for (const status of ['RUNNING', 'FAILED'] as const) await missions.changeStatus(id, { status }, asker);
+    for (const status of ['RUNNING', 'FAILED'] as const) await missions.changeStatus(id, { status }, caller);
     expect(await stored(id)).toMatchObject({ due_at: null });
-    await missions.retry(id, asker);
+    await missions.retry(id, caller);
     expect(await stored(id)).toMatchObject({ due_at: EARLIEST, status: 'PENDING' });
   });
 
-  it('is taken when its time has surely come, and not before', async () => {
+  it('is not taken before the earliest time of the store reaches its due time', async () => {
     const id = await make(waits(0));
     time = { earliest: EARLIEST - 0.001, latest: LATEST + 60 };
     worker.onApplicationBootstrap();
-    // It was looked for, and the next look is a second away.
+    // The worker has searched, and its next search is a second away.
     await sleep(500);
     expect(await stored(id)).toMatchObject({ status: 'PENDING', run_writes: 0 });
     time = { earliest: EARLIEST, latest: LATEST };
     await becomes(id, ({ status }) => status === 'COMPLETED');
   });
 
-  it('that waits is due when it has surely waited so long', async () => {
+  it('that waits is due after the latest time of the store plus the wait', async () => {
     const id = await make(waits(50));
     worker.onApplicationBootstrap();
     const mission = await becomes(id, ({ waiting }) => waiting !== null);
@@ -99,7 +104,7 @@ describe('a mission', () => {
     await becomes(id, ({ status }) => status === 'COMPLETED');
   });
 
-  it('that is to be tried again waits at least as long as its log says', async () => {
+  it('whose step failed waits at least as long as its log says', async () => {
     step = () => Promise.reject(new StepFailure('busy', 'busy'));
     const id = await make({ kind: 'test', retry: { attempts: 2, backoff_seconds: 40 } });
     worker.onApplicationBootstrap();
@@ -111,7 +116,7 @@ describe('a mission', () => {
     expect(due_at).toBe(LATEST + said.after_seconds);
   });
 
-  it('about which the policies cannot be asked rests for two seconds', async () => {
+  it('waits two seconds while the policies are unavailable', async () => {
     evaluate.mockRejectedValue(new Error('away'));
     const id = await make(waits(0));
     worker.onApplicationBootstrap();
@@ -119,7 +124,7 @@ describe('a mission', () => {
     expect(await stored(id)).toMatchObject({ due_at: LATEST + 2 });
   });
 
-  it('that is handed back by a worker that stops is due at once', async () => {
+  it('that a stopping worker hands back is due at once', async () => {
     let begun = false;
     step = (_params, { signal }) => {
       begun = true;

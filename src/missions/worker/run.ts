@@ -1,184 +1,240 @@
-/**
- * One mission in the hands of a worker. Every write demands the lease and that the mission is still this worker's: who lost it,
- * or whose mission was cancelled, changes nothing any more, log lines included.
- */
+/** One run: a worker holds one mission and moves it on, step by step, until it ends or is handed back. */
+import { Inject, Injectable, Optional } from '@nestjs/common';
+import { EventStream } from '../../events/event-stream.js';
 import { pause } from '../../shared/clock.js';
 import { isBrainError, messageOf } from '../../shared/errors.js';
-import type { Lease } from '../../storage/store.js';
-import { MAX_MESSAGE, MissionWriter } from '../mission-writer.js';
-import {
-  MISSION_RESULTS,
-  MISSIONS,
-  resultId,
-  type StepOutcome,
-  type StoredMission,
-} from '../missions.collection.js';
-import type { MissionError, Step } from '../missions.dto.js';
+import { Logger } from '../../shared/logger.js';
+import { type Lease, Store } from '../../storage/store.js';
+import { MAX_MESSAGE, type MissionWriter } from '../mission-writer.js';
+import { MISSIONS, type StepOutcome, type StoredMission } from '../missions.collection.js';
+import type { MissionError } from '../missions.dto.js';
 import { hasEnded } from '../missions.lifecycle.js';
+import { StepKinds } from '../steps/kinds.js';
+import type { Step } from '../steps/step.dto.js';
 import { StepFailure } from '../steps/step.js';
-import { MissingValue } from '../steps/templates.js';
-import { type AskTools, asked } from './authorize-step.js';
+import { StepAuthorizer } from './authorize-step.js';
 import { dueIn, dueNow } from './due.js';
-import { type PrepareTools, prepared, type Ready } from './prepare.js';
-import { attemptsOf, backoffSeconds } from './retry.js';
+import { GuardedWrites, MissionLost } from './guarded-writes.js';
+import {
+  attemptsOf,
+  backoffSeconds,
+  expectRoom,
+  type Failure,
+  failureOf,
+  type SizedResult,
+  sized,
+} from './outcomes.js';
+import { type PreparedStep, prepareStep } from './prepare-step.js';
+import { type StopReason, StopSignal } from './stop-signal.js';
 
-export interface RunTools extends AskTools, PrepareTools {
-  /** Whether others wait for a place while this mission has had one for a while. */
-  crowded(): boolean;
-}
-
-/** What the results of a mission come to beyond this stands in documents of its own, so that every write of it stays small. */
+/** Beyond this size, results are stored in documents of their own, so that every write of the mission stays small. */
 const LARGE_BYTES = 64 * 1024;
-/** Of all steps of a mission together: who asks for it gets all of them. */
-const MAX_RESULTS_MIB = 16;
-/** Policies that cannot be asked now are asked again after this. */
-const UNDECIDED_SECONDS = 2;
+/** The pause before the policies are asked again after they were unavailable. */
+const POLICY_RETRY_SECONDS = 2;
 const TIMEOUT_SECONDS = 60;
-/** A store that is away is asked again after this, for as long as the lease holds. */
-const STORE_RETRY_MS = 500;
-/** A mission that was left because of an error rests so long. */
-const LEFT_MS = 1000;
-/** A mission that has lost so many workers in one step is taken for the cause. */
+/** The pause after a run that failed with an error. */
+const ERROR_PAUSE_MS = 1000;
+/** How long a mission keeps its place while other missions wait for one. */
+const FAIR_SHARE_MS = 1000;
+/** A mission whose workers die this often in one step is assumed to be the cause, and fails. */
 const MAX_TAKEOVERS = 10;
 
-/** Why a step was ended from outside. */
-export type StopReason = 'ended' | 'lease_lost' | 'stopping' | 'timeout';
+/** What every run of this replica uses. */
+@Injectable()
+export class RunTools {
+  constructor(
+    @Inject(Store) readonly store: Store,
+    readonly kinds: StepKinds,
+    readonly authorizer: StepAuthorizer,
+    readonly logger: Logger,
+    @Optional() @Inject(EventStream) readonly events?: EventStream,
+  ) {}
+}
 
-/** What tells where in its life a mission is. */
-const PLACE = ['status', 'run_writes', 'due_at', 'held_by'] as const;
+/** `left`: the mission is no longer held by this run, or an error ended the run. Another run goes on from what is stored. */
+type RunEnd = 'ended' | 'handed_back' | 'left';
 
-/** The mission is no longer this worker's. */
-class Over extends Error {}
+type ActiveState =
+  | { at: 'between_steps'; mission: StoredMission }
+  | { at: 'step_prepared'; mission: StoredMission; prepared: PreparedStep }
+  | { at: 'step_allowed'; mission: StoredMission; prepared: PreparedStep; approval: Approval }
+  | { at: 'step_started'; mission: StoredMission; prepared: PreparedStep; approval: Approval }
+  | { at: 'step_succeeded'; step: Step; result: SizedResult; approval: Approval }
+  | { at: 'step_failed'; step: Step; attempt: number; failure: Failure }
+  | { at: 'handing_back'; afterSeconds?: number };
+
+type RunState = ActiveState | { at: 'done'; end: RunEnd };
+
+const LEFT: RunState = { at: 'done', end: 'left' };
+const HANDED_BACK: RunState = { at: 'done', end: 'handed_back' };
+const ENDED: RunState = { at: 'done', end: 'ended' };
+
+/** The decision that allowed a step, and the lines that it adds to the log. */
+interface Approval {
+  decisionId: string | null;
+  notes: [message: string, data: object][];
+}
 
 export class MissionRun {
-  private readonly stopping = new AbortController();
+  private readonly stopSignal = new StopSignal();
   private readonly startedMs = performance.now();
-  /** It has written: the mission is RUNNING in its hands. */
-  taken = false;
-  private executing = false;
-  /** Writes of runs that the mission had when this one saw it last. */
-  private writes: number;
+  private readonly writes: GuardedWrites;
+  private isExecuting = false;
 
-  /** `found` is the mission as it was before the lease was taken. */
+  /** `found` is the mission as it was before the lease was acquired. */
   constructor(
     private readonly found: StoredMission,
     private readonly lease: Lease,
     private readonly tools: RunTools,
+    private readonly othersWait: () => boolean,
   ) {
-    this.writes = found.run_writes;
+    const { store, events } = tools;
+    this.writes = new GuardedWrites(store, events, found, lease, this.stopSignal.signal);
   }
 
-  private get id(): string {
-    return this.found.id;
+  /** True once the store says that this run holds the mission. */
+  get isHeld(): boolean {
+    return this.writes.isHeld;
   }
 
-  /** Ends the step that runs; what then becomes of the mission depends on why. */
-  stop(reason: Exclude<StopReason, 'timeout'>): void {
-    this.stopping.abort(reason);
+  /** Ends the step that is executing. The reason decides what happens to the mission. */
+  stop(reason: StopReason): void {
+    this.stopSignal.stop(reason);
   }
 
-  /** Looks while a step runs whether it is still to be run: the mission may have been cancelled anywhere. */
-  async look(): Promise<void> {
-    if (!this.executing) return;
-    const mission = await this.tools.store.get(MISSIONS, this.id);
+  /** Stops an executing step whose mission was cancelled or taken over, on whichever replica that happened. */
+  async stopIfLost(): Promise<void> {
+    if (!this.isExecuting) return;
+    const mission = await this.tools.store.get(MISSIONS, this.found.id);
     if (mission?.status !== 'RUNNING' || mission.held_by !== this.lease.fence) this.stop('ended');
   }
 
-  async run(): Promise<void> {
+  async run(): Promise<RunEnd> {
     try {
-      let mission: StoredMission | undefined = this.found;
-      if (mission.held_by !== null) mission = await this.takeOver();
-      while (mission && !hasEnded(mission.status)) mission = await this.next(mission);
+      const mission = this.found.held_by === null ? this.found : await this.takeOver();
+      let state: RunState = { at: 'between_steps', mission };
+      while (state.at !== 'done') state = await this.advance(state);
+      return state.end;
     } catch (error) {
-      if (error instanceof Over || isBrainError(error, 'lease_lost')) return;
-      // Whoever finds the lease over goes on from the last step that was stored.
-      this.tools.logger.warn('a mission was left; a worker will go on with it', {
-        mission: this.id,
+      if (error instanceof MissionLost || isBrainError(error, 'lease_lost')) return 'left';
+      this.tools.logger.warn('a run stopped with an error; another run continues the mission', {
+        mission: this.found.id,
         reason: messageOf(error),
       });
-      // Where it failed before its first write it is due still, and would be taken again at once.
-      await pause(LEFT_MS, this.stopping.signal);
+      // If the run failed before its first write, the mission is still due. Without a pause it would be taken again at once.
+      await pause(ERROR_PAUSE_MS, this.stopSignal.signal);
+      return 'left';
     }
   }
 
-  /**
-   * The first write of a run takes the mission as it was found: who changed it meanwhile may have run it on, or ended it. A line
-   * in its log is no such change.
-   */
-  private take(book: MissionWriter): void {
-    if (PLACE.some((field) => book.now[field] !== this.found[field])) throw new Over();
-    if (book.now.status === 'PENDING') book.move('RUNNING');
-    else if (book.now.held_by !== null)
-      book.log('warning', 'Taken over: the worker that held the mission is gone');
-    book.change({ held_by: this.lease.fence, due_at: dueNow(this.tools.store) });
+  /** The state machine of a run: each method returns the state that follows. */
+  private advance(state: ActiveState): RunState | Promise<RunState> {
+    switch (state.at) {
+      case 'between_steps':
+        return this.beginStep(state.mission);
+      case 'step_prepared':
+        return this.authorize(state.mission, state.prepared);
+      case 'step_allowed':
+        return this.start(state.mission, state.prepared, state.approval);
+      case 'step_started':
+        return this.execute(state.mission, state.prepared, state.approval);
+      case 'step_succeeded':
+        return this.storeResult(state.step, state.result, state.approval);
+      case 'step_failed':
+        return this.handleFailure(state.step, state.attempt, state.failure);
+      case 'handing_back':
+        return this.handBack(state.afterSeconds);
+    }
   }
 
-  /** Counted before anything else is done with the mission: that may be what ends its workers. */
+  /** Counts the takeover before anything else, because the step itself may be what kills its workers. */
   private takeOver(): Promise<StoredMission> {
-    return this.write((book) => {
-      const takeovers = book.now.takeovers + 1;
-      book.change({ takeovers });
+    return this.writes.write((writer) => {
+      const takeovers = writer.current.takeovers + 1;
+      writer.change({ takeovers });
       if (takeovers < MAX_TAKEOVERS) return;
-      const step = nextStep(book.now)?.name ?? null;
-      const message = `its worker was lost ${takeovers} times in this step`;
-      this.fail(book, { code: 'worker_lost', message, step });
+      const step = nextStepOf(writer.current)?.name ?? null;
+      const message = `${takeovers} workers in a row were lost in this step`;
+      fail(writer, { code: 'worker_lost', message, step });
     });
   }
 
-  /** Brings the mission one step on; nothing where it has ended, or was handed back. */
-  private async next(mission: StoredMission): Promise<StoredMission | undefined> {
-    const { reason } = this.stopping.signal as { reason?: StopReason };
-    if (reason === 'stopping' && this.taken) return this.handBack();
-    if (reason) return undefined;
-    const step = nextStep(mission);
+  private async beginStep(mission: StoredMission): Promise<RunState> {
+    if (hasEnded(mission.status)) return ENDED;
+    const { reason } = this.stopSignal;
+    if (reason !== undefined) return this.stopped(reason);
+    const step = nextStepOf(mission);
     if (!step) return this.complete();
-    if (this.tools.crowded() && performance.now() - this.startedMs > 1000) return this.handBack();
-    let ready: Ready;
+    if (this.othersWait() && performance.now() - this.startedMs > FAIR_SHARE_MS)
+      return { at: 'handing_back' };
     try {
-      ready = await prepared(this.tools, mission, step);
+      const prepared = await prepareStep(this.tools.store, this.tools.kinds.byName, mission, step);
+      return { at: 'step_prepared', mission, prepared };
     } catch (error) {
-      // The store's: the step has not failed.
+      // An error of the store is no failure of the step.
       if (isBrainError(error)) throw error;
-      return this.failed(step, failureOf(error), mission.step_attempts + 1);
+      return { at: 'step_failed', step, attempt: mission.step_attempts + 1, failure: failureOf(error) };
     }
-    return this.attempt(mission, ready);
   }
 
-  private async attempt(mission: StoredMission, ready: Ready): Promise<StoredMission | undefined> {
-    const { step, kind, params } = ready;
+  private async authorize(mission: StoredMission, prepared: PreparedStep): Promise<RunState> {
+    // A step that waits was authorized before its wait began.
+    if (mission.waiting) {
+      const approval = { decisionId: mission.waiting.decision_id, notes: [] };
+      return { at: 'step_allowed', mission, prepared, approval };
+    }
     const attempt = mission.step_attempts + 1;
-    // What has waited was asked before it did.
-    const decided = mission.waiting
-      ? { decisionId: mission.waiting.decision_id, notes: [] }
-      : await asked(this.tools, mission, { ...ready, attempt });
-    if (decided === undefined) return this.handBack(UNDECIDED_SECONDS);
-    if ('error' in decided) return this.failed(step, decided.error, attempt);
-    const { decisionId } = decided;
-    const seconds = mission.waiting ? 0 : (kind.delaySeconds?.(params) ?? 0);
-    const started = { step: step.name, attempt, ...(decisionId !== null && { decision_id: decisionId }) };
-    const held = await this.write((book) => {
-      if (!mission.waiting) book.log('info', 'Step started', started);
-      for (const [message, data] of decided.notes) book.log('warning', message, { step: step.name, ...data });
-      if (seconds === 0) return;
-      const until = dueIn(this.tools.store, seconds);
-      book.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
-    });
-    if (seconds > 0) return undefined;
-    let outcome: Result;
-    try {
-      outcome = sized(await this.execute(held, ready));
-      expectRoom(held.outcomes, outcome.bytes);
-    } catch (error) {
-      const { reason } = this.stopping.signal as { reason?: StopReason };
-      if (reason === 'stopping') return this.handBack();
-      if (reason) return undefined;
-      return this.failed(step, failureOf(error), attempt);
+    const authorization = await this.tools.authorizer.authorize(mission, prepared, attempt);
+    switch (authorization.answer) {
+      case 'allowed':
+        return { at: 'step_allowed', mission, prepared, approval: authorization };
+      case 'denied': {
+        const { reason: message, decisionId } = authorization;
+        const failure = { code: 'denied_by_policy', message, final: true, decisionId };
+        return { at: 'step_failed', step: prepared.step, attempt, failure };
+      }
+      case 'unavailable':
+        return { at: 'handing_back', afterSeconds: POLICY_RETRY_SECONDS };
     }
-    return this.succeeded(step, outcome, decisionId);
   }
 
-  private async execute(mission: StoredMission, { step, kind, params }: Ready): Promise<unknown> {
-    const { signal } = this.stopping;
+  /** Writes that the step starts, or that it waits first. A mission that waits is held by no worker. */
+  private async start(mission: StoredMission, prepared: PreparedStep, approval: Approval): Promise<RunState> {
+    const { step, kind, params } = prepared;
+    const { decisionId, notes } = approval;
+    const attempt = mission.step_attempts + 1;
+    const details = { step: step.name, attempt, ...(decisionId !== null && { decision_id: decisionId }) };
+    const waitSeconds = mission.waiting ? 0 : (kind.delaySeconds?.(params) ?? 0);
+    const held = await this.writes.write((writer) => {
+      if (!mission.waiting) writer.log('info', 'Step started', details);
+      for (const [message, data] of notes) writer.log('warning', message, { step: step.name, ...data });
+      if (waitSeconds === 0) return;
+      const until = dueIn(this.tools.store, waitSeconds);
+      writer.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
+    });
+    return waitSeconds > 0 ? HANDED_BACK : { at: 'step_started', mission: held, prepared, approval };
+  }
+
+  private async execute(
+    mission: StoredMission,
+    prepared: PreparedStep,
+    approval: Approval,
+  ): Promise<RunState> {
+    const { step } = prepared;
+    try {
+      const result = sized(await this.runKind(mission, prepared));
+      expectRoom(mission.outcomes, result.bytes);
+      return { at: 'step_succeeded', step, result, approval };
+    } catch (error) {
+      const { reason } = this.stopSignal;
+      if (reason !== undefined) return this.stopped(reason);
+      return { at: 'step_failed', step, attempt: mission.step_attempts + 1, failure: failureOf(error) };
+    }
+  }
+
+  /** Runs the step until it ends, its time is over, or the run is stopped. */
+  private async runKind(mission: StoredMission, { step, kind, params }: PreparedStep): Promise<unknown> {
+    const { signal } = this.stopSignal;
     signal.throwIfAborted();
     const ending = new AbortController();
     const seconds = step.timeout_seconds ?? TIMEOUT_SECONDS;
@@ -190,7 +246,7 @@ export class MissionRun {
       ending.signal.addEventListener('abort', late);
     });
     aborted.catch(() => undefined);
-    this.executing = true;
+    this.isExecuting = true;
     try {
       const context = {
         agentId: mission.agent_id,
@@ -199,67 +255,61 @@ export class MissionRun {
       };
       return await Promise.race([kind.run(params, context), aborted]);
     } finally {
-      this.executing = false;
+      this.isExecuting = false;
       clearTimeout(timer);
       signal.removeEventListener('abort', stop);
     }
   }
 
-  private succeeded(
+  private async storeResult(
     step: Step,
-    { result, bytes }: Result,
-    decisionId: string | null,
-  ): Promise<StoredMission> {
-    return this.write((book, keep) => {
-      const isLarge = sized(book.now.outcomes).bytes + bytes > LARGE_BYTES;
-      if (isLarge) keep(step.name, result);
+    { result, bytes }: SizedResult,
+    { decisionId }: Approval,
+  ): Promise<RunState> {
+    const mission = await this.writes.write((writer, keepLarge) => {
+      const isLarge = sized(writer.current.outcomes).bytes + bytes > LARGE_BYTES;
+      if (isLarge) keepLarge(step.name, result);
       const outcome: StepOutcome = { result: isLarge ? null : result, decision_id: decisionId };
       if (isLarge) outcome.bytes = bytes;
-      book.log('info', 'Step completed', { step: step.name });
-      this.settle(book, step, outcome);
+      writer.log('info', 'Step completed', { step: step.name });
+      this.finishStep(writer, step, outcome);
     });
+    return { at: 'between_steps', mission };
   }
 
-  private async failed(step: Step, failure: Failure, attempt: number): Promise<StoredMission | undefined> {
+  /** Tries the step again later, goes on with the next step, or fails the mission. */
+  private async handleFailure(step: Step, attempt: number, failure: Failure): Promise<RunState> {
     const { code, message, final, decisionId } = failure;
     const error: MissionError = { code, message, step: step.name };
     if (decisionId !== undefined) error.decision_id = decisionId;
     if (!final && attempt < attemptsOf(step)) {
       const seconds = backoffSeconds(step, attempt);
-      await this.write((book) => {
-        book.log('warning', 'Step failed and will be tried again', {
-          ...error,
-          attempt,
-          after_seconds: seconds,
-        });
-        book.change({ step_attempts: attempt, due_at: dueIn(this.tools.store, seconds), held_by: null });
+      await this.writes.write((writer) => {
+        const details = { ...error, attempt, after_seconds: seconds };
+        writer.log('warning', 'Step failed and will be tried again', details);
+        writer.change({ step_attempts: attempt, due_at: dueIn(this.tools.store, seconds), held_by: null });
       });
-      return undefined;
+      return HANDED_BACK;
     }
-    // A denial is no mishap that a mission may have reckoned with.
+    // `continue_on_failure` must not let a mission pass over a denial.
     if (step.continue_on_failure && decisionId === undefined) {
-      return this.write((book) => {
-        book.log('error', 'Step failed; the mission goes on', { ...error, attempt });
-        this.settle(book, step, { result: null, decision_id: null, error: { code, message } });
+      const mission = await this.writes.write((writer) => {
+        writer.log('error', 'Step failed; the mission continues', { ...error, attempt });
+        this.finishStep(writer, step, { result: null, decision_id: null, error: { code, message } });
       });
+      return { at: 'between_steps', mission };
     }
-    await this.write((book) => {
-      book.log('error', 'Step failed', { ...error, attempt });
-      this.fail(book, error);
+    await this.writes.write((writer) => {
+      writer.log('error', 'Step failed', { ...error, attempt });
+      fail(writer, error);
     });
-    return undefined;
+    return ENDED;
   }
 
-  private fail(book: MissionWriter, error: MissionError): void {
-    book.change({ error, step_attempts: 0, takeovers: 0 });
-    const at = error.step === null ? '' : `${error.step}: `;
-    book.move('FAILED', `${at}${error.message}`.slice(0, MAX_MESSAGE));
-  }
-
-  /** With its last step a mission ends. */
-  private settle(book: MissionWriter, step: Step, outcome: StepOutcome): void {
-    const { outcomes, progress } = book.now;
-    book.change({
+  /** Adds the outcome of a step. The write of the last outcome also completes the mission. */
+  private finishStep(writer: MissionWriter, step: Step, outcome: StepOutcome): void {
+    const { outcomes, progress } = writer.current;
+    writer.change({
       outcomes: { ...outcomes, [step.name]: outcome },
       progress: { done: progress.done + 1, total: progress.total },
       step_attempts: 0,
@@ -267,101 +317,35 @@ export class MissionRun {
       waiting: null,
       due_at: dueNow(this.tools.store),
     });
-    if (!nextStep(book.now)) book.move('COMPLETED');
+    if (!nextStepOf(writer.current)) writer.move('COMPLETED');
   }
 
-  private async complete(): Promise<undefined> {
-    await this.write((book) => book.move('COMPLETED'));
-    return undefined;
+  private async complete(): Promise<RunState> {
+    await this.writes.write((writer) => writer.move('COMPLETED'));
+    return ENDED;
   }
 
-  /** Gives the mission back to the queue as it is, for now or for later; nothing is counted as an attempt. */
-  private async handBack(seconds?: number): Promise<undefined> {
+  private stopped(reason: StopReason): RunState {
+    return reason === 'stopping' && this.isHeld ? { at: 'handing_back' } : LEFT;
+  }
+
+  /** Returns the mission to the queue unchanged. This does not count as an attempt. */
+  private async handBack(afterSeconds?: number): Promise<RunState> {
     const { store } = this.tools;
-    const due = (): number => (seconds === undefined ? dueNow(store) : dueIn(store, seconds));
-    await this.write((book) => book.change({ due_at: due(), held_by: null }));
-    return undefined;
-  }
-
-  /** What cannot be written because the store is away is written when it is back: what a step has done is done. */
-  private async write(change: Change): Promise<StoredMission> {
-    const { signal } = this.stopping;
-    // Of this write: one that was given up may still be under way when the next one begins.
-    const { writes } = this;
-    for (;;) {
-      try {
-        const mission = await this.commit(change, writes);
-        this.taken = true;
-        this.writes = mission.run_writes;
-        return mission;
-      } catch (error) {
-        if (!isBrainError(error) || error.kind !== 'unavailable' || signal.aborted) throw error;
-        await pause(STORE_RETRY_MS, signal);
-      }
-    }
-  }
-
-  private commit(change: Change, writes: number): Promise<StoredMission> {
-    return this.tools.store.transaction(async (tx) => {
-      tx.demand(this.lease);
-      const mission = await tx.get(MISSIONS, this.id);
-      const isMine = mission?.held_by === this.lease.fence;
-      if (!mission || (this.taken && !isMine)) throw new Over();
-      // It was written, and only the answer got lost.
-      if (isMine && mission.run_writes > writes) return mission;
-      // A failover took writes back: whoever takes the mission goes on from what is stored.
-      if (isMine && mission.run_writes < writes) throw new Over();
-      const book = new MissionWriter(tx, mission, this.tools.events);
-      if (!isMine) this.take(book);
-      const large: [string, unknown][] = [];
-      change(book, (step, result) => large.push([step, result]));
-      for (const [step, result] of large) {
-        const document = { id: resultId(this.id, step), mission_id: this.id, result };
-        if (await tx.get(MISSION_RESULTS, document.id)) tx.put(MISSION_RESULTS, document);
-        else tx.insert(MISSION_RESULTS, document);
-      }
-      book.change({ run_writes: mission.run_writes + 1 });
-      return book.close();
+    await this.writes.write((writer) => {
+      const due_at = afterSeconds === undefined ? dueNow(store) : dueIn(store, afterSeconds);
+      writer.change({ due_at, held_by: null });
     });
+    return HANDED_BACK;
   }
 }
 
-function nextStep({ steps, outcomes }: StoredMission): Step | undefined {
+function nextStepOf({ steps, outcomes }: StoredMission): Step | undefined {
   return steps.find(({ name }) => !Object.hasOwn(outcomes, name));
 }
 
-/** `keep` puts the result of a step into a document of its own. */
-type Change = (book: MissionWriter, keep: (step: string, result: unknown) => void) => void;
-
-interface Result {
-  result: unknown;
-  bytes: number;
-}
-
-function sized(value: unknown): Result {
-  const result = value ?? null;
-  return { result, bytes: Buffer.byteLength(JSON.stringify(result)) };
-}
-
-function expectRoom(outcomes: StoredMission['outcomes'], bytes: number): void {
-  let all = sized(outcomes).bytes + bytes;
-  for (const outcome of Object.values(outcomes)) all += outcome.bytes ?? 0;
-  if (all <= MAX_RESULTS_MIB * 2 ** 20) return;
-  const detail = `the results of the mission come to more than ${MAX_RESULTS_MIB} MiB`;
-  throw new StepFailure('results_too_large', detail, true);
-}
-
-interface Failure {
-  code: string;
-  message: string;
-  final: boolean;
-  decisionId?: string;
-}
-
-function failureOf(error: unknown): Failure {
-  if (error instanceof StepFailure) return error;
-  if (error instanceof MissingValue) return { code: 'missing_value', message: error.message, final: true };
-  if (isBrainError(error))
-    return { code: error.code, message: error.detail, final: error.kind !== 'unavailable' };
-  return { code: 'step_failed', message: messageOf(error).slice(0, MAX_MESSAGE), final: false };
+function fail(writer: MissionWriter, error: MissionError): void {
+  writer.change({ error, step_attempts: 0, takeovers: 0 });
+  const prefix = error.step === null ? '' : `${error.step}: `;
+  writer.move('FAILED', `${prefix}${error.message}`.slice(0, MAX_MESSAGE));
 }

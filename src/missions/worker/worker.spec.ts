@@ -1,7 +1,8 @@
-/** One worker, on the embedded store, with what seldom happens: it has to be made to happen here. */
+/** One worker on the embedded store, in rare situations that these tests create on purpose. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from '../../../test/support/redis-server.js';
 import { readConfig } from '../../config/config.js';
 import type { ImmuneService } from '../../immune/immune.service.js';
 import type { PolicyService } from '../../policy/decisions/policy.service.js';
@@ -16,40 +17,40 @@ import type { Collection, Lease, ListQuery, Page, Store, Tx } from '../../storag
 import { HELD, MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from '../missions.collection.js';
 import type { Mission, NewMission } from '../missions.dto.js';
 import { MissionsService } from '../missions.service.js';
+import { StepKinds } from '../steps/kinds.js';
 import type { StepKind } from '../steps/step.js';
+import { StepAuthorizer } from './authorize-step.js';
+import { RunTools } from './run.js';
 import { MissionsWorker } from './worker.js';
 
-const asker = { id: 'u', role: 'admin', mayDelegate: true };
+const caller = { id: 'u', role: 'admin', mayDelegate: true };
 const SOON_MS = 10_000;
 const at = (name = 'a'): object => ({ name, kind: 'wait', params: { seconds: 0 } });
-/** The lease of a worker that is gone. */
+/** The fence of a worker that is gone. */
 const GONE = 999_999;
 
-/** A template as it stands in parameters. */
 const templateOf = (path: string): string => `\${${path}}`;
 
 describe('a worker', () => {
   let folder: string;
   let embedded: EmbeddedStore;
   let missions: MissionsService;
+  let kinds: StepKinds;
   let workers: MissionsWorker[];
   let warnings: string[];
   let evaluate: jest.Mock;
   let decision: object;
-  /** A kind of step for one test. */
+  /** What the step kind `slow` does in the current test. */
   let slow: StepKind;
 
-  /** `over` replaces methods of the store that it works on. */
+  /** `over` replaces methods of the worker's store. */
   function worker(env: Record<string, string> = {}, over: Partial<Store> = {}): MissionsWorker {
     const store = Object.assign(Object.create(embedded), over) as Store;
     const logger = { debug() {}, warn: (message: string) => warnings.push(message) } as unknown as Logger;
     const policy = { evaluate } as unknown as PolicyService;
-    const immune = {} as ImmuneService;
-    const made = new MissionsWorker(store, readConfig(env), policy, immune, logger, new ShutdownState());
-    (made.kinds as Map<string, StepKind>).set('slow', {
-      faults: () => [],
-      run: (...all) => slow.run(...all),
-    });
+    const config = readConfig(env);
+    const tools = new RunTools(store, kinds, new StepAuthorizer(policy, config, logger), logger);
+    const made = new MissionsWorker(config, tools, new ShutdownState());
     workers.push(made);
     return made;
   }
@@ -62,9 +63,12 @@ describe('a worker', () => {
     warnings = [];
     decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
     evaluate = jest.fn(() => Promise.resolve(decision));
-    // Nobody is kicked: a worker that starts finds what there is.
-    const idle = { kinds: worker().kinds, kick: () => undefined } as unknown as MissionsWorker;
-    missions = new MissionsService(embedded, idle);
+    kinds = new StepKinds({} as ImmuneService, readConfig({}));
+    const slowStep: StepKind = { faults: () => [], run: (...all) => slow.run(...all) };
+    (kinds.byName as Map<string, StepKind>).set('slow', slowStep);
+    // `execute` wakes no worker. A worker that starts searches by itself.
+    const idle = { wake: () => undefined } as unknown as MissionsWorker;
+    missions = new MissionsService(embedded, idle, kinds);
   });
   afterEach(async () => {
     for (const one of workers) await one.onModuleDestroy();
@@ -73,8 +77,8 @@ describe('a worker', () => {
   });
 
   const make = async (over: Partial<StoredMission> = {}, input: object = {}): Promise<string> => {
-    const { id } = await missions.create({ name: 'm', steps: [at()], ...input } as NewMission, asker);
-    await missions.execute(id, asker);
+    const { id } = await missions.create({ name: 'm', steps: [at()], ...input } as NewMission, caller);
+    await missions.execute(id, caller);
     await change(id, over);
     return id;
   };
@@ -89,20 +93,14 @@ describe('a worker', () => {
     held_by: GONE,
     ...over,
   });
-  const until = async (what: () => Promise<boolean> | boolean): Promise<void> => {
-    const startedMs = Date.now();
-    while (!(await what())) {
-      if (Date.now() - startedMs > SOON_MS) throw new Error('it takes too long');
-      await sleep(10);
-    }
-  };
   const ended = async (id: string): Promise<Mission> => {
-    await until(async () => (await missions.get(id)).finished_at !== null);
+    const hasEnded = async (): Promise<boolean> => (await missions.get(id)).finished_at !== null;
+    await until(hasEnded, SOON_MS, 'the end of the mission', 10);
     return missions.get(id);
   };
 
   describe('that takes a mission over', () => {
-    it('counts that before anything else, until a step is done', async () => {
+    it('counts the takeover before anything else, until a step is done', async () => {
       const id = await make(held({ takeovers: 8 }));
       let before: StoredMission | undefined;
       evaluate.mockImplementation(async () => {
@@ -115,13 +113,13 @@ describe('a worker', () => {
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
     });
 
-    it('finds it behind any number of those that are in living hands', async () => {
+    it('finds it behind any number of missions with living workers', async () => {
       const alive: string[] = [];
       const orphans: string[] = [];
       for (let i = 0; i < 12; i += 1) alive.push(await make(held({ due_at: 1 + i })));
       for (let i = 0; i < 7; i += 1) orphans.push(await make(held({ due_at: 100 + i })));
       for (const id of alive) await embedded.acquire(`mission:${id}`, 60_000);
-      // As if a page held no more than three.
+      // Pages of three.
       const list = <T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> =>
         embedded.list(collection, { ...query, limit: 3 });
       worker({ BRAIN_MISSIONS_CONCURRENCY: '2' }, { list }).onApplicationBootstrap();
@@ -129,23 +127,23 @@ describe('a worker', () => {
       for (const id of alive) expect((await missions.get(id)).finished_at).toBeNull();
     });
 
-    it('ends it where it has lost ten workers in one step; a retry begins anew', async () => {
+    it('fails it after ten lost workers in one step; a retry starts the count again', async () => {
       const id = await make(held({ takeovers: 9 }));
       const one = worker();
       one.onApplicationBootstrap();
       expect(await ended(id)).toMatchObject({
         status: 'FAILED',
-        error: { code: 'worker_lost', message: 'its worker was lost 10 times in this step', step: 'a' },
+        error: { code: 'worker_lost', message: '10 workers in a row were lost in this step', step: 'a' },
       });
       expect(evaluate).not.toHaveBeenCalled();
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
     });
   });
 
-  it('runs a mission although lines are added to its log all the time', async () => {
+  it('runs a mission while entries are added to its log', async () => {
     const id = await make();
     evaluate.mockImplementation(async () => {
-      await missions.log(id, { message: 'still here' }, asker);
+      await missions.log(id, { message: 'still here' }, caller);
       return decision;
     });
     worker().onApplicationBootstrap();
@@ -153,7 +151,7 @@ describe('a worker', () => {
     expect(evaluate).toHaveBeenCalledTimes(1);
   });
 
-  it('writes once what was given up, written again, and then came through after all', async () => {
+  it('writes once although a write that timed out is applied after its repetition', async () => {
     const id = await make({}, { steps: [at('a'), at('b'), at('c')] });
     let writes = 0;
     let late: () => Promise<unknown>;
@@ -172,7 +170,7 @@ describe('a worker', () => {
     expect(log.filter(({ message }) => message === 'Step completed')).toHaveLength(3);
   });
 
-  it('that cannot read some missions runs the others, and says so, but not all the time', async () => {
+  it('runs the readable missions, and warns about the others once a minute', async () => {
     const unreadable = [await make(held()), await make({ priority: 'HIGH' })];
     const others = [await make({ priority: 'CRITICAL' }), await make({ priority: 'LOW' })];
     const list = <T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> => {
@@ -183,10 +181,10 @@ describe('a worker', () => {
     worker({}, { list }).onApplicationBootstrap();
     for (const id of others) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
     for (const id of unreadable) expect((await missions.get(id)).finished_at).toBeNull();
-    expect(warnings).toEqual(['missions could not be looked for']);
+    expect(warnings).toEqual(['the search for missions failed; it is repeated']);
   });
 
-  it('rests before it tries a mission again that it had to leave', async () => {
+  it('pauses before it runs a mission again after an error', async () => {
     const params = { seconds: templateOf('steps.a.result.s') };
     const outcomes = { a: { result: null, decision_id: null, bytes: 70_000 } };
     const id = await make({ outcomes }, { steps: [at('a'), { ...at('b'), params }] });
@@ -199,7 +197,7 @@ describe('a worker', () => {
       return embedded.get(collection, key);
     };
     worker({}, { get }).onApplicationBootstrap();
-    await until(() => tries === 1);
+    await until(() => tries === 1, SOON_MS, 'the first try', 10);
     await sleep(500);
     expect(tries).toBe(1);
     expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
@@ -213,7 +211,7 @@ describe('a worker', () => {
       );
     const steps = [at('a'), at('b'), { ...at('c'), params: { seconds: templateOf('steps.b.result.s') } }];
 
-    it('loads those that the step names, and no others', async () => {
+    it('loads only those that the step names', async () => {
       const id = await make({ outcomes: { a: large(), b: large() } as never }, { steps });
       await store(id, 'b', { s: 0 });
       const loaded: string[] = [];
@@ -226,29 +224,29 @@ describe('a worker', () => {
       expect(loaded).toEqual([resultId(id, 'b')]);
     });
 
-    it('fails a step whose values are gone', async () => {
+    it('fails a step whose values are missing', async () => {
       const id = await make({ outcomes: { a: large(), b: large() } as never }, { steps });
       worker().onApplicationBootstrap();
       expect((await ended(id)).error).toEqual({
         code: 'result_missing',
-        message: 'the result of b is not there any more',
+        message: 'the result of the step b is not stored',
         step: 'c',
       });
     });
 
-    it('fails a step with whose result there would be more than 16 MiB', async () => {
+    it('fails a step whose result would exceed 16 MiB in all', async () => {
       const outcomes = { a: large(8 * 2 ** 20), b: large(8 * 2 ** 20 - 10) } as never;
       const id = await make({ outcomes }, { steps: [at('a'), at('b'), at('c')] });
       worker().onApplicationBootstrap();
       expect((await ended(id)).error).toEqual({
         code: 'results_too_large',
-        message: 'the results of the mission come to more than 16 MiB',
+        message: 'the results of all steps together exceed 16 MiB',
         step: 'c',
       });
     });
   });
 
-  it('ends a step when the time of its lease is over, from the question for it on', async () => {
+  it('ends a step when its lease is over, counted from when the lease was asked for', async () => {
     const ends = new Promise<[reason: unknown, atMs: number]>((resolve) => {
       const run: StepKind['run'] = (_params, { signal }) =>
         new Promise((_, reject) => {
@@ -276,7 +274,7 @@ describe('a worker', () => {
     expect(atMs - askedMs).toBeLessThan(3250);
   });
 
-  it('takes the others where the lease of one cannot be had', async () => {
+  it('takes other missions if the lease of one is unavailable', async () => {
     const first = await make({ priority: 'CRITICAL' });
     const second = await make();
     const acquire = (name: string, ttlMs: number): Promise<Lease | undefined> => {
@@ -287,7 +285,7 @@ describe('a worker', () => {
     expect(await ended(second)).toMatchObject({ status: 'COMPLETED' });
   });
 
-  it('begins nothing when it is stopped while it gets a lease', async () => {
+  it('starts no run if it is stopped while it acquires the lease', async () => {
     const id = await make();
     let over: Promise<void> | undefined;
     const acquire = (name: string, ttlMs: number): Promise<Lease | undefined> => {
@@ -296,26 +294,26 @@ describe('a worker', () => {
     };
     const one = worker({}, { acquire });
     one.onApplicationBootstrap();
-    await until(() => over !== undefined);
+    await until(() => over !== undefined, SOON_MS, 'the end of the worker', 10);
     await over;
     expect(await missions.get(id)).toMatchObject({ status: 'PENDING' });
     expect(await embedded.acquire(`mission:${id}`, 1000)).toBeDefined();
   });
 
-  it('looks again whenever it is kicked, be it at the very end of a look', async () => {
-    let looks = 0;
+  it('searches again after every call of wake, even at the very end of a search', async () => {
+    let searches = 0;
     const list = <T>(): Promise<Page<T>> => {
-      looks += 1;
+      searches += 1;
       return Promise.resolve({ rows: [], total: 0, next: null });
     };
     const one = worker({}, { list });
     for (let steps = 0; steps < 60; steps += 1) {
-      one.kick();
+      one.wake();
       for (let i = 0; i < steps; i += 1) await Promise.resolve();
-      const before = looks;
-      one.kick();
+      const before = searches;
+      one.wake();
       await sleep(1);
-      expect([steps, looks - before]).not.toEqual([steps, 0]);
+      expect([steps, searches - before]).not.toEqual([steps, 0]);
     }
   });
 });

@@ -1,17 +1,12 @@
-/** What a step is run with: its kind, and its parameters with the values that they take from the mission. */
+/** Prepares a step to run: finds its kind, and fills its parameters with values of the mission. */
 import type { Store } from '../../storage/store.js';
 import { MISSION_RESULTS, resultId, type StoredMission } from '../missions.collection.js';
-import type { Step } from '../missions.dto.js';
 import type { Kinds } from '../steps/kinds.js';
+import type { Step } from '../steps/step.dto.js';
 import { StepFailure, type StepKind } from '../steps/step.js';
 import { filled, stepsNamed, type Values } from '../steps/templates.js';
 
-export interface PrepareTools {
-  store: Store;
-  kinds: Kinds;
-}
-
-export interface Ready {
+export interface PreparedStep {
   step: Step;
   kind: StepKind;
   params: Record<string, unknown>;
@@ -20,12 +15,17 @@ export interface Ready {
 
 const MAX_RESOURCE = 1024;
 
-export async function prepared(tools: PrepareTools, mission: StoredMission, step: Step): Promise<Ready> {
-  const kind = tools.kinds.get(step.kind);
-  if (!kind)
-    throw new StepFailure('unknown_kind', `there is no kind of step '${step.kind}' in this release`, true);
+/** Throws a `StepFailure` or a `MissingValue` if the step cannot run, and a `BrainError` if the store fails. */
+export async function prepareStep(
+  store: Store,
+  kinds: Kinds,
+  mission: StoredMission,
+  step: Step,
+): Promise<PreparedStep> {
+  const kind = kinds.get(step.kind);
+  if (!kind) throw new StepFailure('unknown_kind', `this release has no step kind '${step.kind}'`, true);
   const written = [step.params ?? {}, step.resource];
-  const values = await valuesOf(tools.store, mission, stepsNamed(written));
+  const values = await valuesOf(store, mission, stepsNamed(written));
   const [params, resource] = filled(written, values) as [Record<string, unknown>, unknown];
   const [fault] = kind.faults(params, 'filled');
   if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
@@ -34,7 +34,7 @@ export async function prepared(tools: PrepareTools, mission: StoredMission, step
   throw new StepFailure('invalid_resource', detail, true);
 }
 
-/** Only the results of `named` steps: together they may be large. */
+/** Loads only the results of the `named` steps, because all results together may be large. */
 async function valuesOf(
   store: Store,
   { id, data, outcomes }: StoredMission,
@@ -48,7 +48,7 @@ async function valuesOf(
       continue;
     }
     const large = await store.get(MISSION_RESULTS, resultId(id, name));
-    if (!large) throw new StepFailure('result_missing', `the result of ${name} is not there any more`, true);
+    if (!large) throw new StepFailure('result_missing', `the result of the step ${name} is not stored`, true);
     steps.push([name, { result: large.result }]);
   }
   return { data, steps: Object.fromEntries(steps) };

@@ -1,0 +1,95 @@
+import { Flag, JsonObject, Nested, Num, Text } from '../../shared/fields.js';
+
+const NAME = /^[A-Za-z0-9_-]+$/;
+const NAME_HINT = 'letters, digits, _ and -';
+
+export class StepRetry {
+  @Num({
+    integer: true,
+    min: 1,
+    max: 20,
+    optional: true,
+    default: 3,
+    description: 'The number of attempts, the first one included',
+  })
+  attempts?: number;
+
+  @Num({
+    min: 0,
+    max: 3600,
+    optional: true,
+    default: 1,
+    description:
+      'The longest pause before the second attempt, in seconds; it doubles with each further attempt, and at least half of it is waited',
+  })
+  backoff_seconds?: number;
+
+  @Num({
+    min: 0,
+    max: 86_400,
+    optional: true,
+    default: 300,
+    description: 'The upper limit of a pause, in seconds',
+  })
+  max_seconds?: number;
+}
+
+export class Step {
+  @Text({
+    max: 64,
+    pattern: NAME,
+    patternHint: NAME_HINT,
+    description: 'The name of the step, unique in its mission',
+    example: 'notify',
+  })
+  name!: string;
+
+  @Text({ max: 64, description: 'What the step does: `http`, `wait` or `immune_event`', example: 'http' })
+  kind!: string;
+
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'The action that the policies decide about; by default `mission.step.<kind>`',
+    example: 'webhook.call',
+  })
+  action?: string;
+
+  @Text({
+    max: 1024,
+    optional: true,
+    description: 'The resource that the policies decide about; may contain templates',
+    example: 'https://example.org',
+  })
+  resource?: string;
+
+  @JsonObject({
+    optional: true,
+    description:
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: such templates are what it describes.
+      'The parameters of the kind. Templates insert values: `${data.<path>}` of the mission, `${steps.<name>.result.<path>}` of an earlier step',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: likewise.
+    example: { method: 'POST', url: 'https://example.org/hook', body: { mission: '${data.ticket}' } },
+  })
+  params?: Record<string, unknown>;
+
+  @Num({
+    min: 0.1,
+    max: 3600,
+    optional: true,
+    default: 60,
+    description: 'The time limit of one attempt, in seconds',
+  })
+  timeout_seconds?: number;
+
+  @Nested(() => StepRetry, { optional: true, description: 'How a failed step is tried again' })
+  retry?: StepRetry;
+
+  @Flag({
+    optional: true,
+    default: false,
+    description:
+      'Continue with the next step if this one fails; a denial by the policies still fails the mission',
+  })
+  continue_on_failure?: boolean;
+}

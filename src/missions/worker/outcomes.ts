@@ -1,0 +1,63 @@
+/** What became of a step: its result and the size of that, or its failure and when the next attempt begins. */
+import { isBrainError, messageOf } from '../../shared/errors.js';
+import { MAX_MESSAGE } from '../mission-writer.js';
+import type { StoredMission } from '../missions.collection.js';
+import type { Step } from '../steps/step.dto.js';
+import { StepFailure } from '../steps/step.js';
+import { MissingValue } from '../steps/templates.js';
+
+/** The limit for all results of a mission together, because a reader of the mission gets all of them. */
+const MAX_RESULTS_MIB = 16;
+const ATTEMPTS = 3;
+const BACKOFF_SECONDS = 1;
+const MAX_BACKOFF_SECONDS = 300;
+
+export interface SizedResult {
+  result: unknown;
+  bytes: number;
+}
+
+export interface Failure {
+  code: string;
+  message: string;
+  /** Another attempt would fail in the same way. */
+  final: boolean;
+  /** Set if the policies denied the step. */
+  decisionId?: string;
+}
+
+export function attemptsOf({ retry }: Pick<Step, 'retry'>): number {
+  return retry?.attempts ?? ATTEMPTS;
+}
+
+/** Doubles with each attempt up to its limit. The random part keeps missions that failed together from retrying together. */
+export function backoffSeconds(
+  { retry = {} }: Pick<Step, 'retry'>,
+  attempt: number,
+  random: () => number = Math.random,
+): number {
+  const { backoff_seconds = BACKOFF_SECONDS, max_seconds = MAX_BACKOFF_SECONDS } = retry;
+  const seconds = Math.min(max_seconds, backoff_seconds * 2 ** (attempt - 1));
+  return seconds * (0.5 + random() / 2);
+}
+
+export function sized(value: unknown): SizedResult {
+  const result = value ?? null;
+  return { result, bytes: Buffer.byteLength(JSON.stringify(result)) };
+}
+
+export function expectRoom(outcomes: StoredMission['outcomes'], bytes: number): void {
+  let total = sized(outcomes).bytes + bytes;
+  for (const outcome of Object.values(outcomes)) total += outcome.bytes ?? 0;
+  if (total <= MAX_RESULTS_MIB * 2 ** 20) return;
+  const detail = `the results of all steps together exceed ${MAX_RESULTS_MIB} MiB`;
+  throw new StepFailure('results_too_large', detail, true);
+}
+
+export function failureOf(error: unknown): Failure {
+  if (error instanceof StepFailure) return error;
+  if (error instanceof MissingValue) return { code: 'missing_value', message: error.message, final: true };
+  if (isBrainError(error))
+    return { code: error.code, message: error.detail, final: error.kind !== 'unavailable' };
+  return { code: 'step_failed', message: messageOf(error).slice(0, MAX_MESSAGE), final: false };
+}
