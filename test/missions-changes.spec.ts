@@ -26,8 +26,8 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
 
   const { make, move, execute, http } = missionCalls(() => ({ service, target }));
 
-  describe('changes by an outside worker', () => {
-    it('follow the table, every pair of it, in the body as in the query', async () => {
+  describe('changes by an external worker', () => {
+    it('follow the table of moves, for every pair of statuses', async () => {
       for (const from of STATUSES) {
         for (const to of STATUSES) {
           const { id } = await make();
@@ -39,7 +39,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       }
     }, 60_000);
 
-    it('say to which status, once', async () => {
+    it('must name exactly one status', async () => {
       const { id } = await make();
       const none = await service.post(`/api/missions/${id}/status`, {}).expect(422);
       expect(none.body.errors).toEqual([expect.objectContaining({ pointer: '/status', code: 'required' })]);
@@ -52,7 +52,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
         .expect(200);
     });
 
-    it('start nothing, and take a mission that waits out of the queue', async () => {
+    it('start no steps', async () => {
       const { id } = await make({ steps: [http('/outside')] });
       await move(id, 'RUNNING').expect(200);
       await execute(id).expect(409);
@@ -65,7 +65,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       });
     });
 
-    it('honour If-Match, whatever is changed', async () => {
+    it('respect If-Match on every route', async () => {
       const { id } = await make();
       const read = await service.get(`/api/missions/${id}`).expect(200);
       expect(read.headers.etag).toBe('"1"');
@@ -86,7 +86,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(changed.headers.etag).toBe('"3"');
     });
 
-    it('raced by 50 clients with execute and retry leave one legal history', async () => {
+    it('by 50 clients at once, with execute and retry, leave one legal history', async () => {
       target.on('/raced', (_asked, response) => json(response, {}, 400));
       const { id } = await make({ steps: [http('/raced')] });
       const wishes = [
@@ -109,8 +109,8 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(answers.filter(({ status }) => ![200, 202, 409].includes(status))).toEqual([]);
       const settled = async (): Promise<boolean> => (await readMission(service, id)).finished_at !== null;
       await until(settled, SOON_MS, 'the end of the mission');
-      const told = await service.events({ subject: id, type: 'mission.status_changed' });
-      const moves = told.map(
+      const changes = await service.events({ subject: id, type: 'mission.status_changed' });
+      const moves = changes.map(
         ({ payload }) => payload as { old_status: MissionStatus; new_status: MissionStatus },
       );
       let at: MissionStatus = 'PENDING';
@@ -127,7 +127,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       );
     });
 
-    it('of an unknown mission are a 404', async () => {
+    it('of an unknown mission return 404', async () => {
       await service.get(`/api/missions/${unknown}`).expect(404);
       await service.get(`/api/missions/${unknown}/log`).expect(404);
       await move(unknown, 'RUNNING').expect(404);
@@ -139,7 +139,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
   });
 
   describe('the log', () => {
-    it('is paged, oldest first', async () => {
+    it('has pages, the oldest entry first', async () => {
       const { id } = await make();
       for (let i = 0; i < 5; i += 1)
         await service.post(`/api/missions/${id}/log`, { message: `${i}` }).expect(202);
@@ -152,7 +152,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await service.get(`/api/missions/${id}/log?cursor=rubbish`).expect(422);
     });
 
-    it('names what is wrong with a line', async () => {
+    it('reports every fault of an entry', async () => {
       const { id } = await make();
       const answer = await service
         .post(`/api/missions/${id}/log`, { level: 'fatal', data: 1, x: 1 })

@@ -34,7 +34,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
   const { make, move, execute, run, messagesOf, eventsOf, http } = missionCalls(() => ({ service, target }));
 
   describe('execution', () => {
-    it('of a mission without steps begins and ends it', async () => {
+    it('of a mission without steps starts and completes it', async () => {
       const mission = await run({});
       expect(mission).toMatchObject({
         attempts: 1,
@@ -52,7 +52,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await service.post(`/api/missions/${mission.id}/retry`).expect(409);
     });
 
-    it('runs the steps in order, with the values of the mission and of earlier steps', async () => {
+    it('runs the steps in order, with values of the mission and of earlier steps', async () => {
       target.on('/first', (_asked, response) => json(response, { token: { id: 7 }, list: ['a', 'b'] }));
       const steps = [
         http('/first', { name: 'fetch' }, { headers: { 'X-Ticket': templateOf('data.ticket') } }),
@@ -96,7 +96,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(events[0]).toMatchObject({ id: tell.result.event_id, message: 'It was 200' });
     });
 
-    it('asks once however often it is asked for while it waits, and refuses it while it runs', async () => {
+    it('runs a mission once although it is executed three times, and refuses execute while it runs', async () => {
       let release = (): void => undefined;
       target.on('/slow', (_asked, response) => {
         release = () => json(response, {});
@@ -113,7 +113,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(target.times('/slow')).toBe(1);
     });
 
-    it('tries a failed step again after a while, and tells each', async () => {
+    it('tries a failed step again after a pause, and logs each failure', async () => {
       let times = 0;
       target.on('/flaky', (_asked, response) => {
         times += 1;
@@ -137,7 +137,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('fails when the attempts are used up, with code, message and step', async () => {
+    it('fails after the last attempt, with code, message and step', async () => {
       target.on('/down', (_asked, response) => json(response, {}, 500));
       const mission = await run({ steps: [http('/down', { retry: { ...quick, attempts: 2 } })] }, 'FAILED');
       expect(target.times('/down')).toBe(2);
@@ -151,7 +151,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(last?.payload).toMatchObject({ new_status: 'FAILED', reason: 'call: the target answered 500' });
     });
 
-    it('fails at once where another attempt would only repeat it: a missing value names its step', async () => {
+    it('fails at once if another attempt would fail in the same way, as with a missing value', async () => {
       const steps = [
         http('/there', { name: 'one' }),
         http('/x', { name: 'two' }, { body: templateOf('steps.one.result.body.no') }),
@@ -166,13 +166,13 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(target.times('/x')).toBe(0);
     });
 
-    it('fails with a value that is of no use, though it looks like a template', async () => {
+    it('fails with an invalid value that looks like a template', async () => {
       const steps = [{ name: 'rest', kind: 'wait', params: { seconds: templateOf('data.s') } }];
       const mission = await run({ steps, data: { s: '${forever' } }, 'FAILED');
       expect(mission.error).toMatchObject({ code: 'invalid_params', step: 'rest' });
     });
 
-    it('goes on after a failure where the step says so', async () => {
+    it('continues after the failure of a step with continue_on_failure', async () => {
       target.on('/gone', (_asked, response) => json(response, {}, 404));
       const steps = [
         http('/gone', { name: 'one', continue_on_failure: true }),
@@ -200,7 +200,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(target.times('/hangs')).toBe(2);
     });
 
-    it('goes on by retry from the step that failed, as a new attempt', async () => {
+    it('continues by retry at the step that failed, as a new attempt', async () => {
       let good = false;
       target.on('/fixed', (_asked, response) => json(response, {}, good ? 200 : 400));
       const steps = [http('/before', { name: 'one' }), http('/fixed', { name: 'two' })];
@@ -214,7 +214,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(target.keys('/fixed').size).toBe(2);
     });
 
-    it('is ended by CANCELLED in the middle of a step, which is broken off', async () => {
+    it('is ended by CANCELLED during a step, and the step is aborted', async () => {
       let closed = false;
       target.on('/cancelled', (_asked, response) => {
         response.on('close', () => {
@@ -234,7 +234,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await execute(id).expect(409);
     });
 
-    it('is ended by CANCELLED while it waits, be it for its turn or within a step', async () => {
+    it('is ended by CANCELLED during a wait', async () => {
       const { id } = await make({ steps: [{ name: 'rest', kind: 'wait', params: { seconds: 3600 } }] });
       await execute(id).expect(202);
       const waits = async (): Promise<boolean> => (await messagesOf(id)).includes('Step started');
@@ -244,7 +244,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect((await readMission(service, id)).status).toBe('CANCELLED');
     });
 
-    it('keeps large results apart, and gives them back whole and to later steps', async () => {
+    it('stores large results separately, and returns them to readers and later steps', async () => {
       const text = 'x'.repeat(200_000);
       target.on('/large', (_asked, response) => json(response, { text }));
       const steps = [

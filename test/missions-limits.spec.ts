@@ -26,7 +26,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
   describe('policies', () => {
     const denied = { agent_id: 'guest-1', agent_role: 'guest' };
 
-    it('are asked before each step, as the agent of the mission, and the decision stands with the result', async () => {
+    it('are asked before each step, as the agent of the mission, and the decision is stored with the result', async () => {
       const mission = await run({
         steps: [http('/asked', { action: 'webhook.call', resource: templateOf('data.on') })],
         data: { on: 'page-1' },
@@ -48,7 +48,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
     const correlationOf = async (id: string): Promise<string> =>
       (await eventsOf(id)).at(-1)?.meta.correlation_id as string;
 
-    it('that deny fail the mission at once; the denial is in the log before the failure', async () => {
+    it('that deny a step fail the mission at once; the event log has the denial before the failure', async () => {
       const mission = await run(
         { ...denied, steps: [http('/denied', { continue_on_failure: true })] },
         'FAILED',
@@ -65,19 +65,19 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
         level: 'error',
         data: { code: 'denied_by_policy', decision_id: mission.error?.decision_id },
       });
-      const told = await service.events({ correlation_id: await correlationOf(mission.id) });
-      const types = told.map(({ type }) => type);
-      const failure = told.findIndex(
+      const caused = await service.events({ correlation_id: await correlationOf(mission.id) });
+      const types = caused.map(({ type }) => type);
+      const failure = caused.findIndex(
         ({ payload }) => (payload as { new_status?: string }).new_status === 'FAILED',
       );
       expect(types.indexOf('policy.action_denied')).toBeGreaterThan(-1);
       expect(types.indexOf('policy.action_denied')).toBeLessThan(failure);
-      expect(told[types.indexOf('policy.action_denied')]?.payload).toMatchObject({
+      expect(caused[types.indexOf('policy.action_denied')]?.payload).toMatchObject({
         decision_id: mission.error?.decision_id,
       });
     });
 
-    it('that warn or demand an audit let it run and stand in its log', async () => {
+    it('that warn or require an audit let the step run and add to the log', async () => {
       const rule = (effect: string, action: string): object => ({
         name: `A ${effect}`,
         description: `Mind the ${effect}`,
@@ -101,7 +101,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('that are only observed refuse nothing and say what they would have; off, nobody is asked', async () => {
+    it('deny nothing with observe and log what they would deny; with off they are not asked', async () => {
       for (const mode of ['observe', 'off']) {
         const empty = await startStore();
         const lax = await startService({ ...empty.env, ...PRIVATE, BRAIN_MISSIONS_POLICY: mode });
@@ -131,7 +131,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
   });
 
   describe('what a step may reach', () => {
-    it('is not this machine, unless it is allowed', async () => {
+    it('does not include this machine, unless the setting allows it', async () => {
       const empty = await startStore();
       const strict = await startService(empty.env);
       try {
@@ -155,7 +155,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       }
     }, 60_000);
 
-    it('hears credentials that nobody else does: not the log, nor an event, nor the log of the service', async () => {
+    it('gets credentials that appear in no log and no event', async () => {
       target.on('/secret', (_asked, response) => json(response, {}, 500));
       const secret = 'a-very-secret-token';
       const step = http(
@@ -165,13 +165,13 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       );
       const mission = await run({ steps: [step] }, 'FAILED');
       expect(target.asked.at(-1)?.headers.authorization).toBe(`Bearer ${secret}`);
-      const told = JSON.stringify([
+      const written = JSON.stringify([
         await logOf(service, mission.id),
         await service.events(),
         service.logs,
         mission.error,
       ]);
-      expect(told).not.toContain(secret);
+      expect(written).not.toContain(secret);
     });
   });
 });

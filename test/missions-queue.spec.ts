@@ -32,7 +32,7 @@ describe('the queue', () => {
     params: { url: target.url + path },
   });
 
-  it('has four classes, and within one it is first come, first served, one at a time', async () => {
+  it('runs missions by priority, and within a priority in the order of execute', async () => {
     let release = (): void => undefined;
     target.on('/gate', (_asked, response) => {
       release = () => json(response, {});
@@ -52,7 +52,7 @@ describe('the queue', () => {
     const wanted: string[] = [];
     for (const priority of [...PRIORITIES].reverse()) {
       const ids: string[] = [];
-      // More than the worker looks at together.
+      // More than one search lists.
       for (let n = 0; n < 25; n += 1) {
         const id = `${priority}-${n}`;
         ids.push(await queue({ id, priority, steps: [step(`/queued?id=${id}`)] }));
@@ -72,7 +72,7 @@ describe('the queue', () => {
     await expectTrueStats(service);
   }, 90_000);
 
-  it('lets a mission of many slow steps not keep others waiting for its end', async () => {
+  it('runs other missions between the slow steps of a long one', async () => {
     target.on('/slow', (_asked, response) => {
       setTimeout(() => json(response, {}), 300);
     });
@@ -86,7 +86,7 @@ describe('the queue', () => {
     expect(target.times('/slow')).toBe(10);
   }, 60_000);
 
-  it('begins again from what is stored where the store has taken back what a run wrote', async () => {
+  it('continues from what is stored after the store took back writes of a run', async () => {
     const waiting: (() => void)[] = [];
     target.on('/last', (_asked, response) => void waiting.push(() => json(response, {})));
     const steps = ['/first', '/last'].map((path, i) => ({
@@ -116,7 +116,7 @@ describe('the queue', () => {
     expect([target.times('/first'), target.times('/last')]).toEqual([2, 2]);
   });
 
-  it('bounds the log of a mission by its size too', async () => {
+  it('limits the log of a mission by its size too', async () => {
     const { id } = (await service.post('/api/missions', { name: 'Says much' }).expect(201)).body as Mission;
     const line = { message: 'much', data: { text: 'x'.repeat(200_000) } };
     for (let i = 0; i < 43; i += 1) await service.post(`/api/missions/${id}/log`, line).expect(202);
@@ -129,13 +129,13 @@ describe('the queue', () => {
     ]);
   });
 
-  it('goes on with a mission whose log is full; the log says what was cut', async () => {
+  it('runs a mission whose log is full; the log says how many entries were dropped', async () => {
     const { id } = (await service.post('/api/missions', { name: 'Talks a lot' }).expect(201)).body as Mission;
     const store = service.app.get(Store);
     for (let written = 1; written < 9_999; written += 1111) {
       await store.transaction(async (tx) => {
         const mission = await tx.get(MISSIONS, id);
-        if (!mission) throw new Error('it is gone');
+        if (!mission) throw new Error('the mission is missing');
         const writer = new MissionWriter(tx, mission, undefined);
         for (let i = 0; i < Math.min(1111, 9_999 - written); i += 1) writer.log('info', `${written + i}`);
         writer.save();

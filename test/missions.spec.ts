@@ -144,7 +144,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(new Set(all.map((event) => event.id)).size).toBe(all.length);
     });
 
-    it('keep each to the request that caused them, though one worker runs all missions', async () => {
+    it('carry the correlation id of the request that caused them, although one worker runs all missions', async () => {
       const ids = await Promise.all(
         [1, 2, 3, 4].map(async (n) => {
           const { id } = await make({ steps: [http('/mine')] });
@@ -182,7 +182,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
   });
 
   describe('creates', () => {
-    it('take an id, and refuse one that exists', async () => {
+    it('accept an id, and refuse an id that exists', async () => {
       const mission = await make({ id: 'my:mission-1.a' });
       expect(mission.id).toBe('my:mission-1.a');
       const again = await service.post('/api/missions', { name: 'x', id: mission.id }).expect(409);
@@ -208,7 +208,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(other.body.code).toBe('idempotency_key_reused');
     });
 
-    it('name every fault at once, those of the steps by pointer', async () => {
+    it('report every fault at once, each with its pointer', async () => {
       const fields = await service
         .post('/api/missions', { name: '', priority: 'URGENT', data: [], owner: 'x' })
         .expect(422);
@@ -236,7 +236,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('as somebody else need missions:delegate', async () => {
+    it('for another agent need missions:delegate', async () => {
       const [agent, operator] = [await keyOf('agent'), await keyOf('operator')];
       const own = await make({}, agent.key);
       expect(own).toMatchObject({ agent_role: 'agent', agent_id: own.created_by });
@@ -252,7 +252,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
   });
 
   describe('an agent', () => {
-    it('changes only what it made itself; an operator everything, a viewer nothing', async () => {
+    it('changes only missions that it created; an operator changes all, a viewer none', async () => {
       const [agent, operator, viewer] = [
         await keyOf('agent'),
         await keyOf('operator'),
@@ -280,7 +280,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(await messagesOf(others)).toEqual(['Mission created']);
     });
 
-    it('reports on what was given to it, and does not set it in motion', async () => {
+    it('reports on a mission that runs under its id, but cannot execute it', async () => {
       const [agent, other] = [await keyOf('agent'), await keyOf('agent')];
       const { id, created_by } = await make({ agent_id: agent.id });
       expect(created_by).not.toBe(agent.id);

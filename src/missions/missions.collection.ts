@@ -31,7 +31,7 @@ export interface StoredMission extends Omit<Mission, 'result'> {
   log_cut: number;
   /** The correlation id of the request that set the mission in motion. The events of its runs carry it. */
   correlation_id: string | null;
-  /** Grows with each write of a run. A run can so tell whether a write without an answer was applied. */
+  /** Grows with each write of a run. It shows a run whether a write that got no answer was applied. */
   run_writes: number;
   /** How often another worker took the mission over during the next step. */
   takeovers: number;

@@ -47,7 +47,7 @@ export const missionCreated = defineEvent({
     created_by: 'bootstrap',
     created_at: AT,
   },
-  consumers: ['Dashboard: missions to do', 'Audit: who created which mission'],
+  consumers: ['Dashboard: missions to do', 'Audit: the creator of each mission'],
   of: ({ id, name, description, status, created_by, created_at }: Subject): MissionCreated => ({
     mission_id: id,
     name,

@@ -63,7 +63,7 @@ export class Threat {
   @Num({
     integer: true,
     min: 1,
-    description: 'How many reports this threat stands for: the first and all repetitions',
+    description: 'The number of reports: the first and all repetitions',
     example: 1,
   })
   occurrences!: number;
@@ -80,7 +80,7 @@ export class Threat {
   @Text({
     max: MAX_TEXT,
     nullable: true,
-    description: 'How the threat was closed; null if nobody said',
+    description: 'How the threat was closed; null if that is not known',
     example: null,
   })
   resolution!: string | null;

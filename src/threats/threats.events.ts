@@ -30,7 +30,7 @@ class ThreatDetected extends ThreatSubject {
 
 class ThreatSeenAgain extends ThreatSubject {
   @Severity('The severity of the threat after this report') severity!: ThreatSeverity;
-  @Num({ integer: true, min: 2, description: 'How many reports the threat stands for, this one included' })
+  @Num({ integer: true, min: 2, description: 'The number of reports of this threat, this one included' })
   occurrences!: number;
   @Time('When the threat was reported again') seen_at!: number;
 }
@@ -135,7 +135,7 @@ export const threatStatusChanged = defineEvent({
   priority: 'HIGH',
   when: 'The status of a threat changes.',
   example: { ...example, severity: 'HIGH', old_status: 'OPEN', new_status: 'INVESTIGATING', changed_at: at },
-  consumers: ['Dashboard: move the card', 'Audit: who changed it and why, by the correlation id'],
+  consumers: ['Dashboard: move the card', 'Audit: the cause of each change, by the correlation id'],
   of: (threat: Threat, from: ThreatStatus, reason?: string): ThreatStatusChanged => ({
     threat_id: threat.id,
     type: threat.type,

@@ -1,4 +1,4 @@
-/** What the steps of missions talk to: a server that counts who asked for what, and answers as it is told. */
+/** An HTTP server that steps call. It records every request, and each test sets its answers. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -44,7 +44,7 @@ export class Target {
     this.answers.set(path, answer);
   }
 
-  /** How often each Idempotency-Key came. */
+  /** How many requests each Idempotency-Key had. */
   keys(path: string): Map<string, number> {
     const counts = new Map<string, number>();
     for (const { headers } of this.asked.filter((one) => one.path === path)) {

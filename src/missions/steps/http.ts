@@ -212,7 +212,7 @@ function privateTarget({ host }: URL): StepFailure {
 const DOTTED_MAPPED = /^::ffff:[\d.]+$/i;
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
 
-/** Refuses every address that is not surely a public one. */
+/** Returns false only for an address that is known to be public. */
 export function isPrivate(address: string): boolean {
   // The system may read other spellings in its own way, and a zone id names a network link of this machine.
   if (isIP(address) === 0 || address.includes('%')) return true;

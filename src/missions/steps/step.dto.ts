@@ -68,7 +68,7 @@ export class Step {
     description:
       // biome-ignore lint/suspicious/noTemplateCurlyInString: such templates are what it describes.
       'The parameters of the kind. Templates insert values: `${data.<path>}` of the mission, `${steps.<name>.result.<path>}` of an earlier step',
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: likewise.
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the example has such a template.
     example: { method: 'POST', url: 'https://example.org/hook', body: { mission: '${data.ticket}' } },
   })
   params?: Record<string, unknown>;

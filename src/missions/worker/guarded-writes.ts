@@ -64,7 +64,7 @@ export class GuardedWrites {
       if (!mission || (this.isHeld && !isMine)) throw new MissionLost();
       // An earlier attempt of this write was applied, and only its answer got lost.
       if (isMine && mission.run_writes > writes) return mission;
-      // A failover took back writes of this run. The next run goes on from what is stored.
+      // A failover took back writes of this run. The next run continues from what is stored.
       if (isMine && mission.run_writes < writes) throw new MissionLost();
       const writer = new MissionWriter(tx, mission, this.events);
       if (!isMine) this.take(writer);

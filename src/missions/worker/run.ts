@@ -51,7 +51,7 @@ export class RunTools {
   ) {}
 }
 
-/** `left`: the mission is no longer held by this run, or an error ended the run. Another run goes on from what is stored. */
+/** `left`: the mission is no longer held by this run, or an error ended the run. The next run continues from what is stored. */
 type RunEnd = 'ended' | 'handed_back' | 'left';
 
 type ActiveState =
@@ -277,7 +277,7 @@ export class MissionRun {
     return { at: 'between_steps', mission };
   }
 
-  /** Tries the step again later, goes on with the next step, or fails the mission. */
+  /** Schedules another attempt, continues with the next step, or fails the mission. */
   private async handleFailure(step: Step, attempt: number, failure: Failure): Promise<RunState> {
     const { code, message, final, decisionId } = failure;
     const error: MissionError = { code, message, step: step.name };
