@@ -9,6 +9,7 @@ import { InputGuard } from './http/input.guard.js';
 import { openApiDocument } from './http/openapi.js';
 import { ProblemFilter, unreadable } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
+import { handlersOf } from './http/routes.js';
 import { AccessGuard } from './security/access.guard.js';
 import { atMost, sleep } from './shared/clock.js';
 import type { Logger } from './shared/logger.js';
@@ -28,10 +29,22 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   if (config.trustProxy !== null) app.set('trust proxy', config.trustProxy);
   app.useGlobalFilters(problems);
   const access = app.get(AccessGuard);
-  app.useGlobalGuards(new InputGuard((context) => access.canActivate(context)));
+  const input = new InputGuard((context) => access.canActivate(context));
+  // In this order: nothing of a body is read for a caller without a key.
+  app.useGlobalGuards(access, input);
+  const unchecked = handlersOf(app).flatMap(({ controller, handler }) => input.prepare(controller, handler));
+  await refuseToStart(app, unchecked);
   await app.init();
+  await refuseToStart(app, adapter.skippedByMap());
   app.get(ApiDocument).json = JSON.stringify(openApiDocument(app));
   return app;
+}
+
+/** Better no service than one that checks less than it promises. */
+async function refuseToStart(app: NestExpressApplication, faults: string[]): Promise<void> {
+  if (faults.length === 0) return;
+  await app.close();
+  throw new Error(faults.join(' '));
 }
 
 /** How long idle connections of clients that keep them open are looked for while requests finish. */

@@ -1,13 +1,26 @@
 /** That the parts are really connected: a missing import or decorator metadata gives a silent `undefined`. */
-import { Injectable, Module } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Get,
+  Injectable,
+  type MiddlewareConsumer,
+  Module,
+  Param,
+  Post,
+  Query,
+  type Type,
+} from '@nestjs/common';
+import { type ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
 import { OnEvent } from '@nestjs/event-emitter';
+import type { NextFunction, Request, Response } from 'express';
 import { AppModule } from '../src/app.module.js';
-
 import { EventStream } from '../src/events/event-stream.js';
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { ImmuneService } from '../src/immune/immune.service.js';
 import { MissionsService } from '../src/missions/missions.service.js';
 import { PolicyService } from '../src/policy/decisions/policy.service.js';
+import { Public } from '../src/security/access.decorator.js';
 import { Store } from '../src/storage/store.js';
 import { ThreatsService } from '../src/threats/threats.service.js';
 import { until } from './support/redis-server.js';
@@ -29,6 +42,20 @@ class Listener {
 
 @Module({ providers: [Listener] })
 class ListeningModule {}
+
+/** Starts the service with one more module. */
+async function startWith(extra: Type): Promise<Service> {
+  const app = AppModule.for.bind(AppModule);
+  const spy = jest.spyOn(AppModule, 'for').mockImplementation((...args) => {
+    const module = app(...args);
+    return { ...module, imports: [...(module.imports ?? []), extra] };
+  });
+  try {
+    return await startService();
+  } finally {
+    spy.mockRestore();
+  }
+}
 
 describe('the wiring', () => {
   let service: Service;
@@ -55,17 +82,127 @@ describe('the wiring', () => {
   });
 
   it('hands the events of one domain to the decorated method of another', async () => {
-    const app = AppModule.for.bind(AppModule);
-    const spy = jest.spyOn(AppModule, 'for').mockImplementation((...args) => {
-      const module = app(...args);
-      return { ...module, imports: [...(module.imports ?? []), ListeningModule] };
-    });
-    service = await startService();
-    spy.mockRestore();
+    service = await startWith(ListeningModule);
     const report = { type: 'secret_leak', source: 'scanner', severity: 'HIGH' };
     const { body } = await service.post('/api/threats', report).expect(201);
     await until(() => Listener.heard.length > 0, 5000, 'the listener to be told');
     const logged = await service.events({ subject: body.id as string });
     expect(Listener.heard).toEqual(logged);
+  });
+});
+
+describe('what the service does not start with', () => {
+  const passOn = (_request: Request, _response: Response, next: NextFunction): void => next();
+
+  it('is middleware in front of the routes, by Nest or by Express', async () => {
+    @Module({})
+    class WithConsumer {
+      configure(consumer: MiddlewareConsumer): void {
+        consumer.apply(passOn).forRoutes('api/threats');
+      }
+    }
+    @Module({})
+    class WithExpress {
+      constructor(host: HttpAdapterHost) {
+        host.httpAdapter.use(passOn);
+      }
+    }
+    await expect(startWith(WithConsumer)).rejects.toThrow(
+      /^The middleware \S+ comes before GET \/api\/threats\S*, which would skip it; make it a guard\.$/,
+    );
+    await expect(startWith(WithExpress)).rejects.toThrow(
+      /^The middleware passOn comes before GET \S+, which would skip it/,
+    );
+  });
+
+  it('is a route that another one hides', async () => {
+    @Controller('api/hidden')
+    class Hiding {
+      @Get(':id')
+      @Public()
+      one(@Param('id') id: string): string {
+        return id;
+      }
+
+      @Get('all')
+      @Public()
+      all(): string {
+        return 'all';
+      }
+    }
+    @Controller('api/hidden')
+    class Repeating {
+      @Get('all')
+      @Public()
+      again(): string {
+        return 'again';
+      }
+    }
+    @Module({ controllers: [Hiding] })
+    class HidingModule {}
+    @Module({ controllers: [Repeating, Repeating] })
+    class RepeatingModule {}
+    @Module({ imports: [RepeatingModule], controllers: [Repeating] })
+    class TwiceModule {}
+    await expect(startWith(HidingModule)).rejects.toThrow(
+      'The route /api/hidden/:id comes before GET /api/hidden/all, which would skip it; declare it later.',
+    );
+    await expect(startWith(TwiceModule)).rejects.toThrow('GET /api/hidden/all is declared by two handlers');
+  });
+
+  it('is a handler that takes what nothing checks', async () => {
+    interface Shape {
+      name: string;
+    }
+    const moduleOf = (controller: Type): Type => {
+      @Module({ controllers: [controller] })
+      class Extra {}
+      return Extra;
+    };
+    @Controller('a')
+    class TakesBody {
+      @Post()
+      @Public()
+      make(@Body() _body: Shape): void {}
+    }
+    @Controller('a')
+    class TakesMember {
+      @Post()
+      @Public()
+      make(@Body('name') _name: string): void {}
+    }
+    @Controller('a')
+    class TakesQuery {
+      @Get()
+      @Public()
+      list(@Query() _query: Shape): void {}
+    }
+    @Controller('a')
+    class TakesPath {
+      @Get(':id')
+      @Public()
+      one(@Param() _path: Shape): void {}
+    }
+    const refusals: [Type, RegExp][] = [
+      [TakesBody, /^TakesBody\.make takes a body without a class/],
+      [TakesMember, /^TakesMember\.make takes @Body\('name'\)/],
+      [TakesQuery, /^TakesQuery\.list takes a query without a class/],
+      [TakesPath, /^TakesPath\.one takes all path parameters at once/],
+    ];
+    for (const [controller, sentence] of refusals)
+      await expect(startWith(moduleOf(controller))).rejects.toThrow(sentence);
+  });
+});
+
+describe('the guards', () => {
+  it('are the one of access and then the one of input, and no others', async () => {
+    const service = await startService();
+    const { config } = service.app as unknown as { config: ApplicationConfig };
+    const names = config.getGlobalGuards().map((guard) => guard.constructor.name);
+    const noKey = await service.post('/api/threats', { type: 7 }, '');
+    const wrongBody = await service.post('/api/threats', { type: 7 });
+    await service.stop();
+    expect(names).toEqual(['AccessGuard', 'InputGuard']);
+    expect([noKey.status, wrongBody.status]).toEqual([401, 422]);
   });
 });

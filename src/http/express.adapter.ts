@@ -33,6 +33,17 @@ const KEEP_ALIVE_MS = 75_000;
 /** What is longer does not wait for others: it would fill the memory, and its write costs the least of it. */
 const SHORT_ANSWER = 4096;
 
+/** One entry of the router of Express: middleware, or a route. */
+interface Layer {
+  name: string;
+  route?: { path: string; methods: Record<string, boolean> };
+  match(path: string): boolean;
+}
+
+function answers(route: { methods: Record<string, boolean> }, method: string): boolean {
+  return route.methods[method.toLowerCase()] === true || route.methods._all === true;
+}
+
 type Handler = (request: Request, response: Response, next: () => void) => unknown;
 
 interface Hooks {
@@ -46,11 +57,16 @@ export class FastExpressAdapter extends ExpressAdapter {
   private readonly connections = new Set<Socket>();
   /** By method and path: the routes without parameters. */
   private readonly exact = new Map<string, { handler: Handler; route: { path: string } }>();
+  private readonly repeated: string[] = [];
 
   private ready: { response: Response; text?: string }[] = [];
 
+  /** What Nest puts in front of everything: it only runs hooks, and there are none. */
+  private readonly ofNest: Set<Layer>;
+
   constructor(private readonly hooks: Hooks) {
     super();
+    this.ofNest = new Set(this.layers());
   }
 
   override get(...args: unknown[]): unknown {
@@ -61,6 +77,37 @@ export class FastExpressAdapter extends ExpressAdapter {
   override post(...args: unknown[]): unknown {
     this.remember('POST', args);
     return (super.post as (...all: unknown[]) => unknown)(...args);
+  }
+
+  /**
+   * Express would run middleware, and any route that matches, before a handler that was registered later. The map calls
+   * its handlers directly, so no route of the map may have anything in front of it: each such case is a sentence here.
+   */
+  skippedByMap(): string[] {
+    const faults = this.repeated.map((name) => `${name} is declared by two handlers; remove one of them.`);
+    const { onRequestHook, onResponseHook } = this as unknown as Record<string, unknown>;
+    if (onRequestHook || onResponseHook)
+      faults.push('A request hook or response hook is set, which would be skipped; remove it.');
+    const inFront = new Map<Layer, string>();
+    for (const name of this.exact.keys()) {
+      const [method = '', path = ''] = name.split(' ');
+      for (const layer of this.layers()) {
+        const { route } = layer;
+        if (route?.path === path && answers(route, method)) break;
+        if (this.ofNest.has(layer) || inFront.has(layer) || (route && !answers(route, method))) continue;
+        if (layer.match(path)) inFront.set(layer, name);
+      }
+    }
+    for (const [{ name, route }, skipping] of inFront) {
+      const what = route ? `The route ${route.path}` : `The middleware ${name}`;
+      const advice = route ? 'declare it later' : 'make it a guard';
+      faults.push(`${what} comes before ${skipping}, which would skip it; ${advice}.`);
+    }
+    return faults;
+  }
+
+  private layers(): Layer[] {
+    return (this.getInstance<Express>() as unknown as { router: { stack: Layer[] } }).router.stack;
   }
 
   override reply(response: Response, body: unknown, statusCode?: number): unknown {
@@ -100,7 +147,7 @@ export class FastExpressAdapter extends ExpressAdapter {
     Object.defineProperty(app.request, 'query', { value: Object.freeze({}), writable: true });
     const server: Server = createServer(
       {
-        IncomingMessage: withPrototype<typeof IncomingMessage>(IncomingMessage, app.request),
+        IncomingMessage: withPrototype(IncomingMessage, app.request),
         ServerResponse: withPrototype<typeof ServerResponse>(ServerResponse, app.response),
         maxHeaderSize: MAX_HEADER_BYTES,
         requestTimeout: REQUEST_TIMEOUT_MS,
@@ -122,9 +169,13 @@ export class FastExpressAdapter extends ExpressAdapter {
     this.httpServer = server;
   }
 
-  private remember(method: string, [path, handler]: unknown[]): void {
+  private remember(method: string, [path, handler, ...more]: unknown[]): void {
     if (typeof path !== 'string' || typeof handler !== 'function' || /[^\w/.-]/.test(path)) return;
-    this.exact.set(`${method} ${path}`, { handler: handler as Handler, route: { path } });
+    // A handler behind others is left to Express, which calls them in their order.
+    if (more.length > 0) return;
+    const name = `${method} ${path}`;
+    if (this.exact.has(name)) this.repeated.push(name);
+    else this.exact.set(name, { handler: handler as Handler, route: { path } });
   }
 
   /** What the map does not know, be it only written in another case or with a slash at the end, is left to Express. */
@@ -158,11 +209,14 @@ function isPlainObject(body: unknown): boolean {
 }
 
 /** The same constructor, whose instances have another prototype (which inherits from the original one). */
-function withPrototype<T>(base: unknown, prototype: object): T {
-  const original = base as (this: unknown, ...args: unknown[]) => void;
-  function Cured(this: unknown, first: Socket, second: unknown): void {
-    original.call(this, first, second);
+function withPrototype<T extends abstract new (...args: never[]) => object>(
+  original: T,
+  prototype: object,
+): T {
+  function WithPrototype(...args: unknown[]): object {
+    // Works for functions and for classes, whichever of them Node uses.
+    return Reflect.construct(original, args, WithPrototype) as object;
   }
-  Cured.prototype = prototype;
-  return Cured as unknown as T;
+  WithPrototype.prototype = prototype;
+  return WithPrototype as unknown as T;
 }

@@ -7,8 +7,10 @@ import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/com
 import { ROUTE_ARGS_METADATA, RouteParamtypes } from '@nestjs/common/internal';
 import type { Request, Response } from 'express';
 import { hasBody, type RequestWithBody, readBody } from './body.js';
-import { type BodyRules, bodyRulesOf } from './request.js';
-import { type Class, checkedBody, checkedParam, checkedQuery } from './validation.js';
+import { type BodyRules, bodyRulesOf, checksItsBody } from './request.js';
+import { type Class, checkedBody, checkedParam, checkedQuery, prepareChecks } from './validation.js';
+
+type NamedFunction = object & { name: string };
 
 interface Argument {
   kind: RouteParamtypes;
@@ -16,6 +18,8 @@ interface Argument {
   name?: string;
   /** Nothing where the handler takes what comes, and checks it by itself. */
   type?: Class;
+  /** A pipe of the parameter checks it instead. */
+  hasPipe: boolean;
 }
 
 interface Wanted {
@@ -45,11 +49,24 @@ export class InputGuard implements CanActivate {
     return reading.then(() => this.admit(context)).then(() => check(request, wanted));
   }
 
+  /**
+   * Finds out at the start what a handler takes. Each body, query and path parameter that would reach it unchecked is a
+   * sentence in the result, and the service must not start.
+   */
+  prepare(controller: Class, handler: NamedFunction): string[] {
+    const { arguments: wanted } = this.wantedOf(controller, handler);
+    for (const { type } of wanted) if (type) prepareChecks(type);
+    const checksItself = checksItsBody(handler);
+    const faults = wanted.flatMap((argument) => faultOf(argument, checksItself) ?? []);
+    return faults.map((fault) => `${controller.name}.${handler.name} ${fault}`);
+  }
+
   private wantedBy(context: ExecutionContext): Wanted {
     const handler = context.getHandler();
-    const known = this.known.get(handler);
-    if (known) return known;
-    const controller = context.getClass();
+    return this.known.get(handler) ?? this.wantedOf(context.getClass<object>(), handler);
+  }
+
+  private wantedOf(controller: Class, handler: NamedFunction): Wanted {
     // What the handler takes is kept under its name; one that is not found there would go unchecked.
     if ((controller.prototype as Record<string, unknown>)[handler.name] !== handler)
       throw new Error(`${controller.name}.${handler.name} is not the handler of the route; this is a bug.`);
@@ -57,6 +74,31 @@ export class InputGuard implements CanActivate {
     this.known.set(handler, wanted);
     return wanted;
   }
+}
+
+/** What is wrong with how a parameter is declared: the guard checks whole bodies and queries against a class, and single path parameters. */
+function faultOf({ kind, name, type, hasPipe }: Argument, checksItself: boolean): string | undefined {
+  if (hasPipe) return undefined;
+  switch (kind) {
+    case RouteParamtypes.BODY:
+      if (name !== undefined) return takesOne('Body', name, 'the whole body as a class');
+      return type || checksItself
+        ? undefined
+        : 'takes a body without a class to check it against; name a class, or say @ChecksOwnBody().';
+    case RouteParamtypes.QUERY:
+      if (name !== undefined) return takesOne('Query', name, 'the whole query as a class');
+      return type ? undefined : 'takes a query without a class to check it against; name a class.';
+    case RouteParamtypes.PARAM:
+      return name === undefined
+        ? 'takes all path parameters at once; name each one: @Param(name).'
+        : undefined;
+    default:
+      return undefined;
+  }
+}
+
+function takesOne(decorator: string, name: string, instead: string): string {
+  return `takes @${decorator}('${name}'), which nothing checks; take ${instead}.`;
 }
 
 function check(request: Request, { arguments: wanted }: Wanted): true {
@@ -78,12 +120,12 @@ function argumentsOf(controller: Class, handler: string): Argument[] {
     []) as Class[];
   const decorated = (Reflect.getMetadata(ROUTE_ARGS_METADATA, controller, handler) ?? {}) as Record<
     string,
-    { index: number; data?: string }
+    { index: number; data?: string; pipes?: unknown[] }
   >;
   return Object.entries(decorated)
     .sort(([, one], [, other]) => one.index - other.index)
-    .map(([key, { index, data }]) => {
+    .map(([key, { index, data, pipes = [] }]) => {
       const type = PLAIN.includes(types[index]) ? undefined : types[index];
-      return { kind: Number(key.split(':')[0]), name: data, type };
+      return { kind: Number(key.split(':')[0]), name: data, type, hasPipe: pipes.length > 0 };
     });
 }

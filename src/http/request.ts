@@ -191,3 +191,12 @@ export const BodyOf = ({ maxMib, yaml = false }: { maxMib: number; yaml?: boolea
 export function bodyRulesOf(handler: object): BodyRules {
   return (Reflect.getMetadata(BODY, handler) as BodyRules | undefined) ?? USUAL;
 }
+
+const OWN_CHECK = 'own body check';
+
+/** Says that the service behind a handler checks the body itself, so that `@Body()` needs no class. */
+export const ChecksOwnBody = (): MethodDecorator => SetMetadata(OWN_CHECK, true);
+
+export function checksItsBody(handler: object): boolean {
+  return Reflect.getMetadata(OWN_CHECK, handler) === true;
+}

@@ -53,6 +53,11 @@ export function checkedParam(value: unknown): void {
   throw new BrainError('not_found', 'no_such_id', detail);
 }
 
+/** Collects the checks of a class; throws where it has one that cannot be run here. */
+export function prepareChecks(target: Class): void {
+  fieldsOf(target);
+}
+
 function faultsIn(target: Class, given: object, sent: object): Fault[] {
   const fields = fieldsOf(target);
   const faults: Fault[] = [];

@@ -1,5 +1,4 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
-import { APP_GUARD } from '@nestjs/core';
 import type { Config } from '../config/config.js';
 import { Logger } from '../shared/logger.js';
 import { Store } from '../storage/store.js';
@@ -10,7 +9,7 @@ import { KeyRing } from './key-ring.js';
 import { KeysController } from './keys.controller.js';
 import { Throttle } from './throttle.js';
 
-/** Who may come in. Its guard stands before every route of the application. */
+/** API keys, roles, and the guard that checks them; app.setup.ts puts it in front of every route. */
 @Global()
 @Module({})
 export class SecurityModule {
@@ -37,7 +36,6 @@ export class SecurityModule {
           useFactory: (store: Store, keys: ApiKeys, ring: KeyRing) => new AdminKey(store, keys, ring, config),
         },
         AccessGuard,
-        { provide: APP_GUARD, useExisting: AccessGuard },
       ],
       exports: [AccessGuard],
     };

@@ -29,6 +29,7 @@ import {
 import type { Response } from 'express';
 import {
   BodyOf,
+  ChecksOwnBody,
   Conditional,
   Idempotency,
   Idempotent,
@@ -102,6 +103,7 @@ export class PoliciesController {
   @Access('policy:write')
   @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
+  @ChecksOwnBody()
   @Idempotent()
   @ApiOperation({
     summary: 'Create a policy',
@@ -140,6 +142,7 @@ export class PoliciesController {
   @Access('policy:write')
   @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
+  @ChecksOwnBody()
   @Conditional()
   @ApiOperation({
     summary: 'Change a policy',
@@ -227,6 +230,7 @@ export class PoliciesController {
   @Access('policy:write')
   @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
+  @ChecksOwnBody()
   @Idempotent()
   @Conditional()
   @ApiOperation({
@@ -251,6 +255,7 @@ export class PoliciesController {
   @Access('policy:write')
   @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB })
+  @ChecksOwnBody()
   @Conditional()
   @ApiOperation({
     summary: 'Change a rule',
@@ -359,6 +364,7 @@ export class PoliciesController {
   @Access('policy:write')
   @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_IMPORT_MIB, yaml: true })
+  @ChecksOwnBody()
   @ApiOperation({
     summary: 'Import policies',
     description:
