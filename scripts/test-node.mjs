@@ -1,0 +1,18 @@
+// `npm run test:node -- 24`: the whole suite on another version of Node. What comes after the version goes to Jest.
+import { spawnSync } from 'node:child_process';
+import { otherNode } from './other-node.mjs';
+
+const [wanted, ...args] = process.argv.slice(2);
+if (!/^\d+(\.\d+){0,2}$/.test(wanted ?? '')) {
+  console.error('Say which version of Node: npm run test:node -- 24');
+  process.exit(1);
+}
+const { version, env, remove } = otherNode(wanted);
+console.log(`On Node ${version}:`);
+// The tests of the suite are enough; this is the run on the other version already.
+const { status } = spawnSync('node', ['scripts/test.mjs', ...args], {
+  stdio: 'inherit',
+  env: { ...env, TEST_ONLY_THIS_NODE: '1' },
+});
+remove();
+process.exit(status ?? 1);
