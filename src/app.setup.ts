@@ -32,7 +32,10 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   const input = new InputGuard((context) => access.canActivate(context));
   // In this order: nothing of a body is read for a caller without a key.
   app.useGlobalGuards(access, input);
-  const unchecked = handlersOf(app).flatMap(({ controller, handler }) => input.prepare(controller, handler));
+  const unchecked = handlersOf(app).flatMap(({ controller, handler }) => [
+    ...access.prepare(controller, handler),
+    ...input.prepare(controller, handler),
+  ]);
   await refuseToStart(app, unchecked);
   await app.init();
   await refuseToStart(app, adapter.skippedByMap());

@@ -20,7 +20,7 @@ import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { ImmuneService } from '../src/immune/immune.service.js';
 import { MissionsService } from '../src/missions/missions.service.js';
 import { PolicyService } from '../src/policy/decisions/policy.service.js';
-import { Public } from '../src/security/access.decorator.js';
+import { Access, Public } from '../src/security/access.decorator.js';
 import { Store } from '../src/storage/store.js';
 import { ThreatsService } from '../src/threats/threats.service.js';
 import { until } from './support/redis-server.js';
@@ -150,7 +150,7 @@ describe('what the service does not start with', () => {
     await expect(startWith(TwiceModule)).rejects.toThrow('GET /api/hidden/all is declared by two handlers');
   });
 
-  it('is a handler that takes what nothing checks', async () => {
+  it('is a handler that takes what nothing checks, or that demands what nobody can have', async () => {
     interface Shape {
       name: string;
     }
@@ -183,7 +183,14 @@ describe('what the service does not start with', () => {
       @Public()
       one(@Param() _path: Shape): void {}
     }
+    @Controller('a')
+    class DemandsUnknown {
+      @Get()
+      @Access('nothing:read')
+      list(): void {}
+    }
     const refusals: [Type, RegExp][] = [
+      [DemandsUnknown, /^DemandsUnknown\.list demands the permission nothing:read, which no module declares/],
       [TakesBody, /^TakesBody\.make takes a body without a class/],
       [TakesMember, /^TakesMember\.make takes @Body\('name'\)/],
       [TakesQuery, /^TakesQuery\.list takes a query without a class/],

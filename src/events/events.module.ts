@@ -9,6 +9,7 @@ import {
 } from '@nestjs/common';
 import { EventEmitter2, EventEmitterModule } from '@nestjs/event-emitter';
 import type { Config } from '../config/config.js';
+import { Declares } from '../shared/declarations.js';
 import { Logger } from '../shared/logger.js';
 import { compileMask } from '../shared/mask.js';
 import { ShutdownState } from '../shared/shutdown-state.js';
@@ -25,6 +26,15 @@ import { EventReader } from './log/reader.js';
 import { LogTrimmer } from './trimmer.js';
 
 /** With events off EventStream is not provided, and the domains, which inject it as `@Optional()`, work without it. */
+@Declares({
+  tags: {
+    events: { description: 'Every fact, in the order in which it was written', order: 60 },
+  },
+  permissions: {
+    // An agent does not read events: it would see the decisions and the payloads of every other agent.
+    'events:read': ['operator', 'viewer'],
+  },
+})
 @Global()
 @Module({})
 export class EventsModule implements OnApplicationBootstrap, BeforeApplicationShutdown {

@@ -1,7 +1,13 @@
 import { Global, Module } from '@nestjs/common';
+import { Declares } from '../shared/declarations.js';
 import { ApiDocument, DocsController } from './docs.controller.js';
 import { HealthController } from './health.controller.js';
 
+@Declares({
+  tags: {
+    health: { description: 'Whether the service lives and is ready', order: 80 },
+  },
+})
 @Global()
 @Module({
   controllers: [HealthController, DocsController],

@@ -2,6 +2,7 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { KEY_SCHEME } from '../security/access.decorator.js';
+import { declaredTags } from '../shared/declarations.js';
 
 const DESCRIPTION = `One service that governs a fleet of autonomous AI agents: it says what an agent may do (policy),
 keeps what threatens the fleet (threats), feels how the fleet is (immune), runs its work (missions), and puts every one
@@ -18,13 +19,8 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
     .addServer('/')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key: brn_…' }, KEY_SCHEME)
-    .addTag('authzen', 'Decisions by OpenID AuthZEN Authorization API 1.0')
-    .addTag('threats', 'What threatens the fleet')
-    .addTag('immune', 'How the fleet feels')
-    .addTag('events', 'Every fact, in the order in which it was written')
-    .addTag('keys', 'Who may ask')
-    .addTag('health', 'Whether the service lives and is ready')
     .build();
+  config.tags = declaredTags().map(([name, { description }]) => ({ name, description }));
   const operationIdFactory = (controller: string, method: string): string =>
     `${controller.replace('Controller', '').toLowerCase()}_${method}`;
   const document = SwaggerModule.createDocument(app, config, { operationIdFactory });

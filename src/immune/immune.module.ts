@@ -1,8 +1,18 @@
 import { Module } from '@nestjs/common';
+import { Declares } from '../shared/declarations.js';
 import { ImmuneController } from './immune.controller.js';
 import { ImmuneRetention } from './immune.retention.js';
 import { ImmuneService } from './immune.service.js';
 
+@Declares({
+  tags: {
+    immune: { description: 'How the fleet feels', order: 40 },
+  },
+  permissions: {
+    'immune:read': ['operator', 'agent', 'viewer'],
+    'immune:report': ['operator', 'agent'],
+  },
+})
 @Module({
   controllers: [ImmuneController],
   providers: [ImmuneService, ImmuneRetention],

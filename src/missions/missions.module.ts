@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { ImmuneModule } from '../immune/immune.module.js';
 import { PolicyModule } from '../policy/policy.module.js';
+import { Declares } from '../shared/declarations.js';
 import { MissionsController } from './missions.controller.js';
 import { MissionsRetention } from './missions.retention.js';
 import { MissionsService } from './missions.service.js';
@@ -9,6 +10,19 @@ import { StepAuthorizer } from './worker/authorize-step.js';
 import { RunTools } from './worker/run.js';
 import { MissionsWorker } from './worker/worker.js';
 
+@Declares({
+  tags: {
+    missions: { description: 'The work of the fleet, step by step', order: 50 },
+  },
+  permissions: {
+    'missions:read': ['operator', 'agent', 'viewer'],
+    // Whose missions an agent may change is decided by the missions themselves.
+    'missions:write': ['operator', 'agent'],
+    'missions:execute': ['operator', 'agent'],
+    // Lets a mission run as another agent; it is what makes an operator more than an agent.
+    'missions:delegate': ['operator'],
+  },
+})
 @Module({
   imports: [PolicyModule, ImmuneModule],
   controllers: [MissionsController],

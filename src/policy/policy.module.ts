@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { Declares } from '../shared/declarations.js';
 import { PolicyEditor } from './admin/editor.js';
 import { PolicyImporter } from './admin/importer.js';
 import { PoliciesController } from './admin/policies.controller.js';
@@ -10,6 +11,17 @@ import { PolicyService } from './decisions/policy.service.js';
 import { SnapshotCache } from './decisions/snapshot-cache.js';
 import { DecisionTally } from './decisions/tally.js';
 
+@Declares({
+  tags: {
+    policy: { description: 'What agents may do: decisions, and the policies behind them', order: 10 },
+    authzen: { description: 'Decisions by OpenID AuthZEN Authorization API 1.0', order: 20 },
+  },
+  permissions: {
+    'policy:read': ['operator', 'agent', 'viewer'],
+    'policy:evaluate': ['operator', 'agent'],
+    'policy:write': ['operator'],
+  },
+})
 @Module({
   controllers: [PolicyController, PoliciesController, AuthzenController],
   providers: [

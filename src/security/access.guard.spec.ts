@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { currentContext, runInContext } from '../shared/context.js';
+import { register } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
@@ -15,6 +16,8 @@ import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
 import type { Principal } from './principal.js';
 import { Throttle } from './throttle.js';
+
+register({ permissions: { 'threats:read': ['viewer'], 'threats:write': [] } });
 
 class Routes {
   @Access('threats:write')

@@ -1,6 +1,7 @@
 /** Closed by default: the one place that decides whether a request gets in, before anything of it is read. */
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { currentContext } from '../shared/context.js';
+import { declaredPermissions } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { type Access, accessOf, type PrincipalRequest } from './access.decorator.js';
@@ -13,6 +14,8 @@ const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
 const WRONG_KEY =
   'This API key is unknown: mistyped, revoked or never made; check it, or ask an admin for a new one.';
 
+type NamedFunction = object & { name: string };
+
 @Injectable()
 export class AccessGuard implements CanActivate {
   /** Reading metadata by reflection for each request would cost more than the key check. */
@@ -23,6 +26,14 @@ export class AccessGuard implements CanActivate {
     private readonly throttle: Throttle,
     private readonly logger: Logger,
   ) {}
+
+  /** Finds out at the start what a handler declares: a sentence for each fault, with which the service must not start. */
+  prepare(controller: { name: string }, handler: NamedFunction): string[] {
+    const permission = accessOf(handler)?.permission;
+    if (!permission || declaredPermissions().includes(permission)) return [];
+    const where = `${controller.name}.${handler.name}`;
+    return [`${where} demands the permission ${permission}, which no module declares; see @Declares.`];
+  }
 
   /** A known key is answered at once; only an unknown one has to wait for the store, and gets a promise. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {

@@ -1,18 +1,32 @@
-import { PERMISSIONS, type Permission, permits, ROLES, type Role } from './principal.js';
+import '../app.module.js';
+import { declaredPermissions, register } from '../shared/declarations.js';
+import { type Permission, permits, ROLES, type Role } from './principal.js';
 
-/** Written out once more, so that a slip in the table shows. */
+/** Written out once more, so that a slip in the declaration of a domain shows. */
+const ALL =
+  'events:read immune:read immune:report keys:manage missions:delegate missions:execute missions:read missions:write policy:evaluate policy:read policy:write threats:read threats:report threats:write';
 const ALLOWED: Record<Role, string> = {
-  admin: PERMISSIONS.join(' '),
-  operator: PERMISSIONS.filter((permission) => permission !== 'keys:manage').join(' '),
+  admin: ALL,
+  operator: ALL.replace('keys:manage ', ''),
   agent:
     'policy:read threats:read immune:read missions:read policy:evaluate threats:report immune:report missions:write missions:execute',
   viewer: 'policy:read threats:read immune:read missions:read events:read',
 };
 
 describe('permissions', () => {
-  const pairs = ROLES.flatMap((role) => PERMISSIONS.map((permission) => [role, permission] as const));
+  const permissions = ALL.split(' ') as Permission[];
+  const pairs = ROLES.flatMap((role) => permissions.map((permission) => [role, permission] as const));
 
   it.each(pairs)('of %s for %s', (role: Role, permission: Permission) => {
     expect(permits(role, permission)).toBe(ALLOWED[role].split(' ').includes(permission));
+  });
+
+  it('are those that the domains declare, and each by one of them', () => {
+    expect(declaredPermissions().sort()).toEqual(permissions);
+    expect(() => register({ permissions: { 'threats:read': [] } })).toThrow('threats:read is declared twice');
+  });
+
+  it('are nobody’s where no domain declares them', () => {
+    expect(permits('admin', 'nothing:read')).toBe(false);
   });
 });

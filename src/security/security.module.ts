@@ -1,5 +1,6 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import type { Config } from '../config/config.js';
+import { Declares } from '../shared/declarations.js';
 import { Logger } from '../shared/logger.js';
 import { Store } from '../storage/store.js';
 import { AccessGuard } from './access.guard.js';
@@ -10,6 +11,14 @@ import { KeysController } from './keys.controller.js';
 import { Throttle } from './throttle.js';
 
 /** API keys, roles, and the guard that checks them; app.setup.ts puts it in front of every route. */
+@Declares({
+  tags: {
+    keys: { description: 'API keys: who may call the service', order: 70 },
+  },
+  permissions: {
+    'keys:manage': [],
+  },
+})
 @Global()
 @Module({})
 export class SecurityModule {

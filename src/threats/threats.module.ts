@@ -1,7 +1,18 @@
 import { Module } from '@nestjs/common';
+import { Declares } from '../shared/declarations.js';
 import { ThreatsController } from './threats.controller.js';
 import { ThreatsRetention } from './threats.retention.js';
 import { ThreatsService } from './threats.service.js';
 
+@Declares({
+  tags: {
+    threats: { description: 'What threatens the fleet', order: 30 },
+  },
+  permissions: {
+    'threats:read': ['operator', 'agent', 'viewer'],
+    'threats:report': ['operator', 'agent'],
+    'threats:write': ['operator'],
+  },
+})
 @Module({ controllers: [ThreatsController], providers: [ThreatsService, ThreatsRetention] })
 export class ThreatsModule {}
