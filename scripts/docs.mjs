@@ -1,10 +1,11 @@
 // Writes what is made from the code: `npm run docs` all of it, `npm run docs:events` EVENTS.md, `npm run docs:openapi`
-// openapi.json, `npm run docs:asyncapi` asyncapi.json.
+// openapi.json, `npm run docs:asyncapi` asyncapi.json, `npm run docs:settings` docs/settings.md and .env.example.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createApp } from '../build/app.setup.js';
 import { readConfig } from '../build/config/config.js';
+import { environmentFile, settingsPage } from '../build/config/settings-page.js';
 import { asyncApiDocument } from '../build/events/catalog/asyncapi.js';
 import { eventsPage } from '../build/events/catalog/events-page.js';
 import { openApiDocument } from '../build/http/openapi.js';
@@ -14,6 +15,8 @@ const json = (document) => `${JSON.stringify(document, null, 2)}\n`;
 const DOCUMENTS = {
   events: ['EVENTS.md', () => eventsPage()],
   openapi: ['openapi.json', (app) => json(openApiDocument(app))],
+  settings: ['docs/settings.md', () => settingsPage()],
+  environment: ['.env.example', () => environmentFile()],
   asyncapi: ['asyncapi.json', () => json(asyncApiDocument())],
 };
 

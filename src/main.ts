@@ -14,7 +14,7 @@ function settings(): Config {
     return readConfig(process.env);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    process.stderr.write(`${error.message}\nThe README lists every setting.\n`);
+    process.stderr.write(`${error.message}\ndocs/settings.md lists every setting.\n`);
     process.exit(EX_CONFIG);
   }
 }

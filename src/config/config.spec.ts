@@ -1,4 +1,4 @@
-import { ConfigError, readConfig } from './config.js';
+import { allow, ConfigError, defineSettings, readConfig, settingsIn } from './config.js';
 
 function faultsOf(env: Record<string, string>): string[] {
   try {
@@ -120,5 +120,30 @@ describe('the settings', () => {
     ['brain:x', 'BRAIN_KEY_PREFIX'],
   ])('%j is %s: a fault or not', (value, name, count = 1) => {
     expect(faultsOf({ [name]: value })).toHaveLength(count);
+  });
+});
+
+describe('the settings of a module', () => {
+  const TABLE = defineSettings('Notes', {
+    BRAIN_NOTES_MAX: { about: 'The most notes', fallback: '10', parse: allow.integer(1, 100) },
+    BRAIN_NOTES_MODE: { about: 'How', parse: allow.oneOf('fast', 'slow') },
+  });
+
+  it('are read, checked and known by their names like all others', () => {
+    expect(settingsIn(readConfig({}), TABLE)).toEqual({ BRAIN_NOTES_MAX: 10, BRAIN_NOTES_MODE: null });
+    const config = readConfig({ BRAIN_NOTES_MAX: '7', BRAIN_NOTES_MODE: 'slow' });
+    expect(settingsIn(config, TABLE)).toEqual({ BRAIN_NOTES_MAX: 7, BRAIN_NOTES_MODE: 'slow' });
+    expect(faultsOf({ BRAIN_NOTES_MAX: '0', BRAIN_NOTES_MODES: 'slow' })).toEqual([
+      'BRAIN_NOTES_MAX must be a whole number from 1 to 100',
+      'BRAIN_NOTES_MODES is not a setting; did you mean BRAIN_NOTES_MODE?',
+    ]);
+  });
+
+  it('have names of their own that begin with BRAIN_', () => {
+    const one = { about: 'One', parse: allow.onOff };
+    expect(() => defineSettings('Again', { BRAIN_NOTES_MAX: one })).toThrow(
+      'BRAIN_NOTES_MAX is defined twice',
+    );
+    expect(() => defineSettings('Other', { NOTES: one })).toThrow('must begin with BRAIN_');
   });
 });

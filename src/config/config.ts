@@ -1,6 +1,15 @@
-/** The settings: read once, checked whole, every fault told by name and never by value. Nothing else reads the environment. */
+/** The settings: read once, checked whole, every fault reported by name and never by value. Nothing else reads the environment. */
 
-import { type RedisAddress, SETTINGS, type Setting, SettingFault } from './settings.js';
+import {
+  allSettings,
+  type RedisAddress,
+  SETTINGS,
+  type Setting,
+  SettingFault,
+  type Settings,
+} from './settings.js';
+
+export { allow, defineSettings } from './settings.js';
 
 /** Thrown with all faults at once; `main.ts` prints it and ends with 78 (EX_CONFIG). */
 export class ConfigError extends Error {
@@ -49,6 +58,8 @@ export interface Config {
   shutdownGraceSeconds: number;
   shutdownDelaySeconds: number;
   embeddedMaxGib: number;
+  /** The values of the settings that modules define, by name; `settingsIn` reads them with their types. */
+  defined: ReadonlyMap<string, unknown>;
 }
 
 export interface PolicyLimits {
@@ -76,8 +87,8 @@ const INJECTED = /^BRAIN_(SERVICE_|PORT($|_))/;
 
 export function readConfig(env: Record<string, string | undefined>): Config {
   const faults: string[] = [];
-  const read = <N extends Name>(name: N): Value<N> | null => {
-    const setting = SETTINGS[name] as Setting<Value<N>>;
+  const read = <N extends Name>(name: N): Value<N> | null => parse(name, SETTINGS[name] as Setting<Value<N>>);
+  const parse = <T>(name: string, setting: Setting<T>): T | null => {
     // An empty value is what a compose file gives for a variable that is not set.
     const given = env[name] === undefined || env[name] === '' ? setting.fallback : env[name];
     if (given === undefined) return null;
@@ -136,10 +147,25 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     shutdownGraceSeconds: need('BRAIN_SHUTDOWN_GRACE_SECONDS'),
     shutdownDelaySeconds: need('BRAIN_SHUTDOWN_DELAY_SECONDS'),
     embeddedMaxGib: need('BRAIN_EMBEDDED_MAX_GIB'),
+    defined: new Map(
+      Object.entries(allSettings())
+        .filter(([name]) => !Object.hasOwn(SETTINGS, name))
+        .map(([name, setting]) => [name, parse(name, setting)]),
+    ),
   };
   faults.push(...contradictions(redis, env), ...unknownNames(env));
   if (faults.length > 0) throw new ConfigError(faults);
   return config;
+}
+
+/** The values of the settings that a module defined; null for one that has neither a value nor a default. */
+export function settingsIn<T extends Settings>(
+  config: Pick<Config, 'defined'>,
+  table: T,
+): { [N in keyof T]: ReturnType<T[N]['parse']> | (T[N] extends { fallback: string } ? never : null) } {
+  return Object.fromEntries(
+    Object.keys(table).map((name) => [name, config.defined.get(name) ?? null]),
+  ) as never;
 }
 
 function contradictions(redis: RedisConfig, env: Record<string, string | undefined>): string[] {
@@ -159,7 +185,7 @@ function contradictions(redis: RedisConfig, env: Record<string, string | undefin
 }
 
 function unknownNames(env: Record<string, string | undefined>): string[] {
-  const names = Object.keys(SETTINGS);
+  const names = Object.keys(allSettings());
   return Object.keys(env)
     .filter((name) => name.startsWith('BRAIN_') && !INJECTED.test(name) && !names.includes(name))
     .map((name) => {

@@ -1,4 +1,4 @@
-/** Every setting there is: its name, what it is, and what its text means. Only `config.ts` reads them. */
+/** The one table of settings: name, default, meaning, and what is allowed. `config.ts` reads them; docs/settings.md and .env.example are made from them. */
 
 export interface RedisAddress {
   host: string;
@@ -6,13 +6,15 @@ export interface RedisAddress {
 }
 
 export interface Setting<T> {
-  /** What stands in the README's table. */
+  /** What it is, as the documents say it. */
   about: string;
-  /** As it is documented; undefined where there is none. */
+  /** The default, as text; left out where there is none. */
   fallback?: string;
   parse(text: string): T;
   secret?: boolean;
 }
+
+export type Settings = Record<string, Setting<unknown>>;
 
 /** What is wrong with a value, without the value. */
 export class SettingFault extends Error {}
@@ -94,14 +96,29 @@ function proxies(value: string): string[] | number {
   );
 }
 
-/** Every setting there is. The README's table and `.env.example` are held against it by a test. */
-export const SETTINGS = {
+const SERVER = {
   PORT: { about: 'The port to listen on', fallback: '8080', parse: integer(0, 65_535) },
   HOST: {
-    about: 'The address to listen on; the container sets 0.0.0.0',
+    about: 'The address to listen on; the image sets `0.0.0.0`',
     fallback: '127.0.0.1',
     parse: text(/^[\w.:-]+$/, 'a host name or an address'),
   },
+  BRAIN_TRUST_PROXY: {
+    about: 'How many proxies stand in front, or their networks; only then `X-Forwarded-For` is believed',
+    parse: proxies,
+  },
+} satisfies Settings;
+
+const KEYS = {
+  BRAIN_BOOTSTRAP_KEY: {
+    about:
+      'A key of 32 to 256 characters that is an admin while it is set; on Redis it is required until there is another admin',
+    parse: text(/^[\x21-\x7e]{32,256}$/, '32 to 256 printable characters without spaces'),
+    secret: true,
+  },
+} satisfies Settings;
+
+const EMBEDDED = {
   BRAIN_DATA_DIR: {
     about: 'The folder of the embedded store',
     fallback: './data',
@@ -112,13 +129,17 @@ export const SETTINGS = {
     fallback: '64',
     parse: number(0.01, 4096),
   },
+} satisfies Settings;
+
+const REDIS = {
   REDIS_URL: {
-    about: 'Redis instead of the embedded store; with Sentinel it carries user, password, database and TLS',
+    about:
+      'The URL of Redis (`redis://`, or `rediss://` for TLS); with Sentinel only its user, password, database and TLS count',
     parse: redisUrl,
     secret: true,
   },
   BRAIN_REDIS_SENTINELS: {
-    about: 'Sentinels as host:port, comma-separated; needs BRAIN_REDIS_MASTER',
+    about: 'Sentinels as host:port, comma-separated; needs `BRAIN_REDIS_MASTER`',
     parse: addresses(26_379),
   },
   BRAIN_REDIS_MASTER: {
@@ -140,8 +161,25 @@ export const SETTINGS = {
     fallback: 'brain',
     parse: text(/^[A-Za-z0-9_.-]{1,64}$/, '1 to 64 of letters, digits, _ . -'),
   },
-  BRAIN_EVENTS: { about: 'on, or off: the domains then work silently', fallback: 'on', parse: onOff },
-  BRAIN_EVENTS_MAX_LENGTH: { about: 'The most events that are kept', parse: integer(1000, 1_000_000_000) },
+  BRAIN_MAX_STALE_SECONDS: {
+    about:
+      'The grace time: how long keys are checked and decisions made from memory while Redis cannot be reached',
+    fallback: '30',
+    parse: integer(0, 3600),
+  },
+} satisfies Settings;
+
+const EVENTS = {
+  BRAIN_EVENTS: {
+    about: '`on`, or `off`: no events are written, and the domains work without them',
+    fallback: 'on',
+    parse: onOff,
+  },
+  BRAIN_EVENTS_MAX_LENGTH: {
+    about:
+      'The most events that are kept; without it 1,000,000 on Redis and 10,000,000 on the embedded store',
+    parse: integer(1000, 1_000_000_000),
+  },
   BRAIN_EVENTS_RETENTION_DAYS: {
     about: 'How long events are kept',
     fallback: '90',
@@ -157,39 +195,25 @@ export const SETTINGS = {
     fallback: '100',
     parse: integer(1, 100_000),
   },
+  BRAIN_MASK: {
+    about:
+      'JSON pointers into the payload of events, and into the request of a decision, whose values are replaced before anything is written or explained, such as `/metadata/email,/params/*/token`; `*` is any one segment',
+    parse: pointers,
+  },
+} satisfies Settings;
+
+const THREATS = {
   BRAIN_THREATS_RETENTION_DAYS: {
     about: 'How long closed threats are kept',
     fallback: '90',
     parse: number(0.01, 36_500),
   },
-  BRAIN_IMMUNE_RETENTION_DAYS: {
-    about: 'How long immune events are kept',
-    fallback: '90',
-    parse: number(0.01, 36_500),
-  },
-  BRAIN_IMMUNE_MAX_EVENTS: {
-    about: 'The most immune events that are kept; beyond it the oldest go first',
-    fallback: '500000',
-    parse: integer(1000, 1_000_000_000),
-  },
-  BRAIN_IMMUNE_DEGRADED_WARNINGS: {
-    about: 'With more WARNING events than this in the window the fleet is degraded',
-    fallback: '10',
-    parse: integer(0, 1_000_000_000),
-  },
-  BRAIN_IMMUNE_DEGRADED_SHARE: {
-    about:
-      'With a larger part of WARNING events than this the fleet is degraded; 1 leaves it to their number',
-    fallback: '0.5',
-    parse: number(0, 1),
-  },
-  BRAIN_MAX_STALE_SECONDS: {
-    about: 'How long keys and decisions are answered from memory while Redis is away',
-    fallback: '30',
-    parse: integer(0, 3600),
-  },
+} satisfies Settings;
+
+const POLICY = {
   BRAIN_DECISIONS: {
-    about: 'buffered, or durable: a decision then waits until its events are in the log',
+    about:
+      '`buffered`: the events of a decision are written within milliseconds after its answer. `durable`: they are in the log before it, or the answer is 503 `decision_not_recorded`',
     fallback: 'buffered',
     parse: (text) => oneOf('buffered', 'durable')(text) === 'durable',
   },
@@ -218,20 +242,46 @@ export const SETTINGS = {
     fallback: '365',
     parse: number(0.01, 36_500),
   },
+} satisfies Settings;
+
+const IMMUNE = {
+  BRAIN_IMMUNE_RETENTION_DAYS: {
+    about: 'How long immune events are kept',
+    fallback: '90',
+    parse: number(0.01, 36_500),
+  },
+  BRAIN_IMMUNE_MAX_EVENTS: {
+    about: 'The most immune events that are kept; beyond it the oldest are removed first',
+    fallback: '500000',
+    parse: integer(1000, 1_000_000_000),
+  },
+  BRAIN_IMMUNE_DEGRADED_WARNINGS: {
+    about: 'With more WARNING events than this in the window the fleet is degraded',
+    fallback: '10',
+    parse: integer(0, 1_000_000_000),
+  },
+  BRAIN_IMMUNE_DEGRADED_SHARE: {
+    about:
+      'With a larger part of WARNING events than this the fleet is degraded; `1` leaves it to their number',
+    fallback: '0.5',
+    parse: number(0, 1),
+  },
+} satisfies Settings;
+
+const MISSIONS = {
   BRAIN_MISSIONS_CONCURRENCY: {
     about: 'How many missions a replica runs at one time',
     fallback: '10',
     parse: integer(1, 1000),
   },
   BRAIN_MISSIONS_LEASE_SECONDS: {
-    about:
-      'How long a worker that does not answer any more keeps its missions, before others go on with them',
+    about: 'How long a worker that no longer answers keeps its missions, before other workers continue them',
     fallback: '30',
     parse: integer(3, 600),
   },
   BRAIN_MISSIONS_POLICY: {
     about:
-      'enforce asks the policies before each step, observe only logs what they would refuse, off asks nobody',
+      '`enforce` asks the policies before each step, `observe` only logs what they would refuse, `off` asks nobody',
     fallback: 'enforce',
     parse: oneOf('enforce', 'observe', 'off'),
   },
@@ -241,42 +291,86 @@ export const SETTINGS = {
     parse: number(0.01, 36_500),
   },
   BRAIN_HTTP_ALLOW_PRIVATE: {
-    about: 'true lets the requests of missions go to private addresses, this machine included',
+    about: '`true` lets the requests of missions go to private addresses, this machine included',
     fallback: 'false',
     parse: (text) => oneOf('true', 'false')(text) === 'true',
   },
-  BRAIN_MASK: {
-    about:
-      'JSON pointers into the payload of events, and into the request of a decision, whose values are replaced before anything is written or explained; * stands for any one segment',
-    parse: pointers,
-  },
-  BRAIN_BOOTSTRAP_KEY: {
-    about: 'A key of 32 to 256 characters that is an admin while it is set',
-    parse: text(/^[\x21-\x7e]{32,256}$/, '32 to 256 printable characters without spaces'),
-    secret: true,
-  },
-  BRAIN_TRUST_PROXY: {
-    about: 'How many proxies stand in front, or their networks; then X-Forwarded-For is believed',
-    parse: proxies,
-  },
+} satisfies Settings;
+
+const LOG = {
   BRAIN_LOG_LEVEL: {
-    about: 'debug, info, warn, error or silent',
+    about: '`debug`, `info`, `warn`, `error` or `silent`',
     fallback: 'info',
     parse: oneOf('debug', 'info', 'warn', 'error', 'silent'),
   },
   BRAIN_LOG_FORMAT: {
-    about: 'json, or pretty; pretty where the output is a terminal',
+    about: '`json` or `pretty`; without it `pretty` on a terminal and `json` elsewhere',
     parse: oneOf('json', 'pretty'),
   },
-  BRAIN_LOG_REQUESTS: { about: 'One line for each request: on or off', fallback: 'on', parse: onOff },
+  BRAIN_LOG_REQUESTS: { about: 'One line for each request: `on` or `off`', fallback: 'on', parse: onOff },
+} satisfies Settings;
+
+const SHUTDOWN = {
   BRAIN_SHUTDOWN_DELAY_SECONDS: {
-    about: 'How long /readyz says no before the service stops to listen',
+    about: 'How long `/readyz` says no before the service stops listening',
     fallback: '0',
     parse: number(0, 300),
   },
   BRAIN_SHUTDOWN_GRACE_SECONDS: {
-    about: 'How long requests that run may take to finish at a shutdown',
+    about: 'How long running requests and steps may take to finish at a shutdown, and events to be written',
     fallback: '25',
     parse: number(1, 600),
   },
-} satisfies Record<string, Setting<unknown>>;
+} satisfies Settings;
+
+/** The settings of the service itself. */
+export const SETTINGS = {
+  ...SERVER,
+  ...KEYS,
+  ...EMBEDDED,
+  ...REDIS,
+  ...EVENTS,
+  ...THREATS,
+  ...POLICY,
+  ...IMMUNE,
+  ...MISSIONS,
+  ...LOG,
+  ...SHUTDOWN,
+};
+
+/** All settings in their groups: those above, and then those that modules define. */
+export const GROUPS: { title: string; settings: Settings }[] = [
+  { title: 'Server', settings: SERVER },
+  { title: 'Keys', settings: KEYS },
+  { title: 'Embedded store', settings: EMBEDDED },
+  { title: 'Redis instead of the embedded store', settings: REDIS },
+  { title: 'Events', settings: EVENTS },
+  { title: 'Threats', settings: THREATS },
+  { title: 'Policy', settings: POLICY },
+  { title: 'Immune', settings: IMMUNE },
+  { title: 'Missions', settings: MISSIONS },
+  { title: 'Log', settings: LOG },
+  { title: 'Shutdown', settings: SHUTDOWN },
+];
+
+/**
+ * Adds the settings of a domain, in a file of the domain: checked and documented like the others, from when that file is
+ * loaded. `settingsIn` gives their values.
+ */
+export function defineSettings<T extends Settings>(title: string, settings: T): T {
+  const known = allSettings();
+  for (const name of Object.keys(settings)) {
+    if (known[name]) throw new Error(`${name} is defined twice; remove one of the definitions.`);
+    if (!name.startsWith('BRAIN_'))
+      throw new Error(`The name of the setting ${name} must begin with BRAIN_.`);
+  }
+  GROUPS.push({ title, settings });
+  return settings;
+}
+
+export function allSettings(): Settings {
+  return Object.assign({}, ...GROUPS.map(({ settings }) => settings)) as Settings;
+}
+
+/** What the value of a setting may be. */
+export const allow = { integer, number, oneOf, onOff };

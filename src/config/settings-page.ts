@@ -1,0 +1,56 @@
+/** docs/settings.md and .env.example, made from the table of settings. */
+import { GROUPS, type Setting } from './settings.js';
+
+const LINE = 118;
+
+export function settingsPage(): string {
+  const lines = [
+    '# Settings',
+    '',
+    'Made from the code by `npm run docs:settings`; change `src/config/settings.ts` instead.',
+    '',
+    'Settings are environment variables. An empty value counts as none. The service does not start with an unknown',
+    '`BRAIN_` name or with a value that is not allowed, and names every fault at once.',
+  ];
+  for (const { title, settings } of GROUPS) {
+    lines.push('', `## ${title}`, '', '| Name | Default | What it is |', '|---|---|---|');
+    for (const [name, setting] of Object.entries(settings)) {
+      const { fallback, about } = setting;
+      lines.push(`| \`${name}\` | ${fallback === undefined ? '' : `\`${fallback}\``} | ${about} |`);
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+export function environmentFile(): string {
+  const lines = [
+    '# Every setting with its default; made from the code by `npm run docs:settings`. A setting without a default is',
+    '# commented out. The service reads the environment, not this file: `node --env-file=.env dist/main.js`, compose, or',
+    '# Kubernetes do.',
+  ];
+  for (const { title, settings } of GROUPS) {
+    lines.push('', `## ${title}`);
+    for (const [name, setting] of Object.entries(settings)) {
+      lines.push(...wrapped(setting.about.replaceAll('`', '')), assignment(name, setting));
+    }
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function assignment(name: string, { fallback }: Setting<unknown>): string {
+  return fallback === undefined ? `# ${name}=` : `${name}=${fallback}`;
+}
+
+/** As comments, broken between words. */
+function wrapped(text: string): string[] {
+  const lines: string[] = [];
+  let line = '#';
+  for (const word of text.split(' ')) {
+    if (line.length + 1 + word.length > LINE) {
+      lines.push(line);
+      line = '#';
+    }
+    line += ` ${word}`;
+  }
+  return [...lines, line];
+}
