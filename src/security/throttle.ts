@@ -1,16 +1,16 @@
 /**
- * Slows down whoever tries wrong keys, address by address. It is asked only about keys that are not known: what is
- * known passes before it, so nobody's failures stand in the way of a valid key.
+ * Limits how often an address may try wrong keys. The guard asks it only about keys that are not in memory, so the failures
+ * of one caller never delay another caller with a known key.
  */
-import { isIPv4, isIPv6 } from 'node:net';
 import { Injectable } from '@nestjs/common';
+import ipaddr from 'ipaddr.js';
 
-/** A person who mistypes, or a fleet that starts with an old key, gets by; a guesser does not. */
+/** Enough for a person who mistypes and for a fleet that starts with an old key, and too few for guessing. */
 const ATTEMPTS_PER_MINUTE = 10;
 const REFILL_PER_MS = ATTEMPTS_PER_MINUTE / 60_000;
-/** About 2 MB. Whoever has more addresses than this pushes out the ones that were quiet for longest. */
+/** About 2 MB. With more addresses than this, those without an attempt for the longest time are forgotten. */
 const MAX_ADDRESSES = 10_000;
-/** What all throttled addresses together may still ask of the store. */
+/** Lookups in the store that all throttled addresses together may still cause. */
 const SPARE_PER_SECOND = 20;
 const LOG_EVERY_MS = 1000;
 
@@ -18,8 +18,8 @@ interface Bucket {
   tokens: number;
   atMs: number;
   /** Failures since the last line in the log. */
-  untold: number;
-  toldMs: number;
+  unlogged: number;
+  loggedMs: number;
 }
 
 @Injectable()
@@ -27,7 +27,7 @@ export class Throttle {
   private readonly buckets = new Map<string, Bucket>();
   private spare = { left: SPARE_PER_SECOND, sinceMs: 0 };
 
-  /** Takes one attempt from an address; the seconds it has to wait when it has none left, else 0. */
+  /** Takes one attempt from an address. Returns the seconds to wait where none is left, else 0. */
   take(address: string): number {
     const bucket = this.bucketOf(address);
     if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / REFILL_PER_MS / 1000);
@@ -35,7 +35,7 @@ export class Throttle {
     return 0;
   }
 
-  /** The attempt was no failure after all. */
+  /** Returns an attempt that was no failure. */
   giveBack(address: string): void {
     const bucket = this.bucketOf(address);
     bucket.tokens = Math.min(ATTEMPTS_PER_MINUTE, bucket.tokens + 1);
@@ -53,26 +53,26 @@ export class Throttle {
     return true;
   }
 
-  /** Counts a failure; how many the log should tell of now, 0 where it was told of this address a moment ago. */
+  /** Counts a failure. Returns how many failures to log now, 0 where this address was logged less than a second ago. */
   failed(address: string): number {
     const bucket = this.bucketOf(address);
-    bucket.untold += 1;
+    bucket.unlogged += 1;
     const nowMs = performance.now();
-    if (nowMs - bucket.toldMs < LOG_EVERY_MS) return 0;
-    const { untold } = bucket;
-    bucket.untold = 0;
-    bucket.toldMs = nowMs;
-    return untold;
+    if (nowMs - bucket.loggedMs < LOG_EVERY_MS) return 0;
+    const { unlogged } = bucket;
+    bucket.unlogged = 0;
+    bucket.loggedMs = nowMs;
+    return unlogged;
   }
 
-  /** Filled up to now, and moved to the end of the map: the addresses that were quiet for longest stand in front. */
+  /** Filled up to now, and moved to the end of the map, whose first entries are the addresses to forget first. */
   private bucketOf(address: string): Bucket {
     const nowMs = performance.now();
     const bucket = this.buckets.get(address) ?? {
       tokens: ATTEMPTS_PER_MINUTE,
       atMs: nowMs,
-      untold: 0,
-      toldMs: Number.NEGATIVE_INFINITY,
+      unlogged: 0,
+      loggedMs: Number.NEGATIVE_INFINITY,
     };
     bucket.tokens = Math.min(ATTEMPTS_PER_MINUTE, bucket.tokens + (nowMs - bucket.atMs) * REFILL_PER_MS);
     bucket.atMs = nowMs;
@@ -92,26 +92,15 @@ const UNKNOWN = 'unknown';
 
 /** One household is one address: with IPv6 it has a /64, and every request could come from a new address in it. */
 export function addressOf(ip: string | undefined): string {
-  if (ip === undefined) return UNKNOWN;
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(ip)?.[1];
-  if (mapped) return mapped;
-  const [plain = ''] = ip.split('%');
-  if (isIPv4(plain)) return plain;
-  // Behind a proxy that was told to be trusted and passes on anything, it may be any text of any length.
-  if (!isIPv6(plain)) return UNKNOWN;
-  const [head = '', tail] = plain.toLowerCase().split('::');
-  const left = groups(head);
-  const right = tail === undefined ? [] : groups(tail);
-  const zeros = tail === undefined ? 0 : 8 - left.length - right.length;
-  const all = [...left, ...Array.from({ length: zeros }, () => '0'), ...right];
-  return `${all.slice(0, 4).join(':')}::/64`;
+  // Behind a trusted proxy that passes on anything it may be any text of any length.
+  if (ip === undefined || !isAddress(ip)) return UNKNOWN;
+  const address = ipaddr.process(ip);
+  if (address instanceof ipaddr.IPv4) return address.toString();
+  const network = address.parts.slice(0, 4).map((part) => part.toString(16));
+  return `${network.join(':')}::/64`;
 }
 
-/** A dotted IPv4 at the end stands for two groups; its value does not matter, since it lies outside the /64. */
-function groups(part: string): string[] {
-  if (part === '') return [];
-  return part.split(':').flatMap((group) => {
-    if (group.includes('.')) return ['0', '0'];
-    return Number.parseInt(group, 16).toString(16);
-  });
+/** Only the usual form of IPv4: the library would also take 10 or 0x7f.1. */
+function isAddress(ip: string): boolean {
+  return ipaddr.IPv4.isValidFourPartDecimal(ip) || ipaddr.IPv6.isValid(ip);
 }
