@@ -1,4 +1,4 @@
-/** How the application is put together and taken down; `main.ts` and the tests use the same. */
+/** Creates the application and shuts it down, for `main.ts` and for the tests. */
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import { AppModule } from './app.module.js';
@@ -50,12 +50,12 @@ async function refuseToStart(app: NestExpressApplication, faults: string[]): Pro
   throw new Error(faults.join(' '));
 }
 
-/** How long idle connections of clients that keep them open are looked for while requests finish. */
+/** How often idle connections are closed while requests finish. */
 const LOOK_EVERY_MS = 50;
 
 /**
- * Says no on `/readyz`, waits until that was noticed, lets the requests that run finish within the grace time, flushes
- * the events, and closes the store: in this order, so that nothing that was answered gets lost.
+ * Answers no on `/readyz`, waits until load balancers have noticed, lets running requests finish within their time,
+ * flushes the events, and closes the store: in this order, so that nothing that was answered is lost.
  */
 export async function shutDown(app: NestExpressApplication, config: Config): Promise<void> {
   const draining = app.get(ShutdownState);

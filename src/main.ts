@@ -5,7 +5,7 @@ import { type AdminAccess, AdminKey } from './security/admin-key.js';
 import { isBrainError, messageOf } from './shared/errors.js';
 import { Logger } from './shared/logger.js';
 
-/** sysexits.h: a fault in the settings, and a service that cannot be had. */
+/** From sysexits.h: a fault in the settings, and a service that cannot start. */
 const EX_CONFIG = 78;
 const EX_UNAVAILABLE = 69;
 
@@ -31,7 +31,7 @@ async function start(): Promise<void> {
   });
 }
 
-/** One clear block: where everything is. */
+/** The start-up block: where everything is. */
 async function welcome(app: NestExpressApplication, config: Config, access?: AdminAccess): Promise<string> {
   const url = (await app.getUrl()).replace('[::1]', 'localhost');
   const store = config.redis ? 'Redis' : `embedded, in ${config.dataDir}`;
@@ -42,12 +42,12 @@ BRAiN Control Plane
   Health     ${url}/livez  ${url}/readyz
   Store      ${store}
   Events     ${config.events ? 'on' : 'off'}
-  Admin key  ${access ? wayIn(access) : 'unknown while the store is away'}
+  Admin key  ${access ? wayIn(access) : 'unknown while the store cannot be reached'}
 
 `;
 }
 
-/** A store that is away is no reason not to start: the service waits for it, and so does whoever wants to come in. */
+/** Undefined where the store cannot be reached: the service starts nevertheless, and waits for it. */
 async function adminAccess(app: NestExpressApplication): Promise<AdminAccess | undefined> {
   try {
     return await app.get(AdminKey).bootstrap(process.stdout.isTTY);
@@ -66,13 +66,13 @@ function wayIn(access: AdminAccess): string {
     case 'file':
       return `in ${access.path}`;
     case 'exists':
-      return 'made earlier; those who have it know it';
+      return 'made earlier, and shown then';
     case 'missing':
-      return 'none yet: set BRAIN_BOOTSTRAP_KEY to 32 or more random characters and start again';
+      return 'none yet: set BRAIN_BOOTSTRAP_KEY to 32 or more random characters, and start again';
   }
 }
 
-/** The first signal ends in good order, a second one at once. */
+/** The first signal starts an orderly shutdown, a second one ends the process at once. */
 function onSignals(app: NestExpressApplication, config: Config, logger: Logger): void {
   let ending = false;
   const end = (signal: string): void => {

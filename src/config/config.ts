@@ -28,7 +28,7 @@ export interface Config {
   redis: RedisConfig | null;
   keyPrefix: string;
   events: boolean;
-  /** Null leaves the choice to the store: a million on Redis, ten on the embedded one. */
+  /** Null for the default of the store: a million on Redis, ten million on the embedded one. */
   eventsMaxLength: number | null;
   eventsRetentionDays: number;
   streamMaxClients: number;

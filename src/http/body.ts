@@ -1,6 +1,6 @@
 /**
- * Reads bodies. A JSON reader of its own, with the same limits as body-parser, costs a fraction of it; body-parser alone
- * cost as much as all validation.
+ * Reads bodies, with the same limits as body-parser and at a fraction of its cost: body-parser cost as much as all
+ * validation.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Request, Response } from 'express';
@@ -11,9 +11,9 @@ const KIB = 1024;
 
 export type RequestWithBody = Request & { arrival?: Arrival; rawBody?: string };
 
-/** A body as far as it is there. */
+/** A body while it arrives. */
 class Arrival {
-  /** All of it, once it is there. */
+  /** The whole body, once it is complete. */
   bytes?: Buffer;
   private chunks: Buffer[] = [];
   private size = 0;
@@ -24,7 +24,7 @@ class Arrival {
     const length = request.headers['content-length'];
     request.on('data', (chunk: Buffer) => {
       this.size += chunk.length;
-      // What is too much still comes, and is let go by; the answer is on its way.
+      // The rest still arrives and is discarded; the answer is already being sent.
       if (this.size > limit) this.fail(() => tooLarge(limit));
       else this.chunks.push(chunk);
       if (this.size === Number(length)) this.finish();
@@ -54,8 +54,8 @@ class Arrival {
 }
 
 /**
- * A short body mostly comes in one packet with its headers; taken before anything else, nobody has to wait for it later. What
- * is longer is read behind the guard that asks for the key, so that nobody without one can make the service read megabytes.
+ * A short body mostly arrives in one packet with its headers; collected first, it causes no wait later. A longer body is
+ * read behind the guard that checks the key, so that a caller without a key cannot make the service read megabytes.
  */
 export function afterShortBody(
   request: IncomingMessage & { arrival?: Arrival },
@@ -66,7 +66,7 @@ export function afterShortBody(
   const length = Number(headers['content-length'] ?? 0);
   if (length > 0 && length <= shortBytes && headers.expect === undefined) {
     request.arrival = new Arrival(request, shortBytes);
-    // Behind the tick in which the stream hands out what has come; what has not is waited for behind the guard.
+    // After the tick in which the stream hands out what has arrived. For the rest, the input guard waits.
     process.nextTick(serve);
   } else serve();
 }
@@ -78,7 +78,7 @@ export function hasBody({ headers }: Request): boolean {
 const JSON_TYPE = /^application\/(?:json|[\w.+-]+\+json)\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
 const YAML_TYPE = /^(?:application|text)\/(?:x-)?yaml\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
 
-/** Sets `body` and `rawBody`; a promise only where it is not all there yet. */
+/** Sets `body` and `rawBody`. Returns a promise only where the body is not complete yet. */
 export function readBody(
   request: RequestWithBody,
   response: Response,
@@ -92,7 +92,7 @@ export function readBody(
     throw new BrainError('unsupported', 'unsupported_content_type', detail);
   }
   if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') {
-    const detail = 'Send the body without Content-Encoding; compressed bodies are not taken.';
+    const detail = 'Send the body without Content-Encoding; compressed bodies are not accepted.';
     throw new BrainError('unsupported', 'unsupported_content_encoding', detail);
   }
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
@@ -126,20 +126,20 @@ function parse(text: string): unknown {
       `The body is not valid JSON${where === undefined ? '' : `, from character ${where} on`}.`,
     );
   }
-  // `__proto__` is an own property here, but becomes a prototype in the first object it is copied into.
+  // `__proto__` is an own property here, but a copy of the object would get it as its prototype.
   if (text.includes('__proto__') || text.includes('\\u')) refuseProto(value);
   return value;
 }
 
-/** Walks without recursion: the nesting is what a client chose. */
+/** Without recursion, because the client chooses the depth. */
 function refuseProto(value: unknown): void {
   const open: unknown[] = [value];
   while (open.length > 0) {
     const one = open.pop();
     if (typeof one !== 'object' || one === null) continue;
     if (Object.hasOwn(one, '__proto__'))
-      throw malformed('The key `__proto__` is not taken anywhere in a body.');
-    // One by one: a list of a hundred thousand members is more than one call takes as arguments.
+      throw malformed('The key `__proto__` is not allowed anywhere in a body.');
+    // One by one: a call does not accept the members of a list of a hundred thousand as arguments.
     for (const member of Object.values(one)) open.push(member);
   }
 }

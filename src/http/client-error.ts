@@ -1,6 +1,6 @@
 /**
- * Answers what Node's parser refuses before there is a request (a header block that is too large, a broken chunk, no
- * HTTP at all), as a problem like every other; Node by itself sends a bare status line.
+ * Answers with a problem what Node's parser refuses (a header block that is too large, a broken chunk, no HTTP at all).
+ * Node itself would only send a status line.
  */
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -14,12 +14,12 @@ const REASONS: Record<number, string> = {
   431: 'Request Header Fields Too Large',
 };
 
-/** The answer that is under way on this connection, which Node keeps here. */
+/** Node keeps the answer that is being sent on a connection here. */
 type Connection = Duplex & { _httpMessage?: ServerResponse | null };
 
 export function refuseUnparsed(error: NodeJS.ErrnoException, socket: Connection): void {
   const running = socket._httpMessage;
-  // In the middle of an answer another one would be taken for a part of it.
+  // In the middle of an answer, the client would read a second one as a part of it.
   if (error.code === 'ECONNRESET' || !socket.writable || running?.headersSent) {
     socket.destroy();
     return;

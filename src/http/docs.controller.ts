@@ -8,7 +8,7 @@ import type { Response } from 'express';
 import { Public } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
 
-/** Filled once the routes are known, before the first request. */
+/** Set before the first request, once the routes are known. */
 export class ApiDocument {
   json = '{}';
 }
@@ -42,7 +42,7 @@ const START = `window.onload = () => {
 };
 `;
 
-/** The explorer needs inline styles; scripts come from here alone. */
+/** The explorer needs inline styles; scripts are only loaded from this service. */
 const POLICY =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 
@@ -78,7 +78,7 @@ export class DocsController {
   async file(@Param('file') file: string, @Res() response: Response): Promise<void> {
     const type = Object.hasOwn(TYPES, file) ? TYPES[file] : undefined;
     if (type === undefined) {
-      throw new BrainError('not_found', 'no_such_file', 'The explorer has no such file; it is at /docs.');
+      throw new BrainError('not_found', 'no_such_file', 'The explorer has no such file; open /docs instead.');
     }
     const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
     response.setHeader('Content-Type', type);

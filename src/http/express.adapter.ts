@@ -1,18 +1,17 @@
 /**
- * Express under Nest, with what was measured to be slow in it cured in this one place (Node 20, one core, 50 connections).
+ * Express under Nest, without what was measured to be slow in it (Node 20, one core, 50 connections).
  *
- * Express calls `Object.setPrototypeOf(req, app.request)` for each
- * request, and V8 then drops its optimized code for everything that touches the object. When the server creates its
- * requests and responses with those prototypes from the start, the call changes nothing: bare Express answered 2.4
- * times as many requests per second that way.
+ * Express calls `Object.setPrototypeOf(req, app.request)` for each request, and V8 then discards its optimized code for
+ * everything that touches the object. When the server creates its requests and responses with those prototypes, the call
+ * changes nothing: bare Express answered 2.4 times as many requests per second.
  *
- * Express tries its routes one after another, through a stack of middleware. Most routes have no parameter, so they are
- * found in a map; what stands there is Nest's own handler, which asks the guard first like any other. And a plain JSON
- * answer is written as it is, where Express looks up settings, types and freshness for each.
+ * Express tries its routes one after another. Most routes have no parameter, so they are found in a map, which has the
+ * handlers of Nest itself, with their guards. And a plain JSON answer is written directly; Express would look up
+ * settings, types and freshness for each.
  *
- * A write on its own wakes whoever waits for it, which costs as much as a decision does. Answers that are ready in the
- * same turn of the event loop therefore leave together at its end: of 50 connections 1.9 times as many requests are answered,
- * and a request that is alone leaves as soon as before.
+ * Each write to a socket wakes the reader of that socket, which costs as much as a decision. Answers that are ready in the same turn of
+ * the event loop are therefore sent together at its end: with 50 connections 1.9 times as many requests are answered, and
+ * a single request is answered as soon as before.
  */
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -21,16 +20,16 @@ import type { Express, Request, Response } from 'express';
 import { afterShortBody } from './body.js';
 import { refuseUnparsed } from './client-error.js';
 
-/** Longer than any header block of an honest client; Node answers 431 beyond it. */
+/** More than an honest client sends; Node answers 431 to a longer header block. */
 const MAX_HEADER_BYTES = 16_384;
-/** Taken before anybody is asked for a key: no more than headers may take. */
+/** Read before the key is checked, so no larger than headers may be. */
 const SHORT_BODY_BYTES = MAX_HEADER_BYTES;
-/** A client that sends its request slower than this is holding a connection hostage. */
+/** A client that sends its request more slowly blocks a connection. */
 const REQUEST_TIMEOUT_MS = 60_000;
-/** Longer than load balancers keep idle connections (60 s): else they send a request into one that is just closed. */
+/** Longer than load balancers keep idle connections (60 s); otherwise they use one that is just being closed. */
 const KEEP_ALIVE_MS = 75_000;
 
-/** What is longer does not wait for others: it would fill the memory, and its write costs the least of it. */
+/** A longer answer is not delayed: it would fill memory, and its write is the smallest part of its cost. */
 const SHORT_ANSWER = 4096;
 
 /** One entry of the router of Express: middleware, or a route. */
@@ -47,9 +46,9 @@ function answers(route: { methods: Record<string, boolean> }, method: string): b
 type Handler = (request: Request, response: Response, next: () => void) => unknown;
 
 interface Hooks {
-  /** Runs what serves a request in its context. */
+  /** Calls `serve` in the context of the request. */
   inContext(request: Request, response: Response, serve: () => void): void;
-  /** Answers what Express cannot find a path in; by itself it would send a page of HTML. */
+  /** Answers a request whose path Express cannot read; Express itself would send a page of HTML. */
   unroutable(request: Request, response: Response): void;
 }
 
@@ -117,7 +116,7 @@ export class FastExpressAdapter extends ExpressAdapter {
     const json = JSON.stringify(body);
     response.setHeader('Content-Type', 'application/json; charset=utf-8');
     response.setHeader('Content-Length', Buffer.byteLength(json));
-    // As text it leaves together with the headers, in one write; as bytes it would be a second one.
+    // Text is sent together with the headers in one write; bytes would need a second one.
     const text = response.req.method === 'HEAD' ? undefined : json;
     if (json.length > SHORT_ANSWER) return response.end(text);
     if (this.ready.length === 0) setImmediate(() => this.answer());
@@ -133,7 +132,7 @@ export class FastExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const app = this.getInstance<Express>();
     const handle = (request: Request, response: Response): void => {
-      // Required by HTTP/1.1 and refused by Node itself, but with an empty answer.
+      // HTTP/1.1 requires the header Host. Node would refuse the request itself, but with an empty answer.
       const complete = request.headers.host !== undefined || request.httpVersion !== '1.1';
       const route = (): void => {
         if (complete) this.route(app, request, response);
@@ -143,7 +142,7 @@ export class FastExpressAdapter extends ExpressAdapter {
     };
     app.disable('x-powered-by');
     app.disable('etag');
-    // Express would parse the query anew whenever it is asked for; here it is set once, where it is checked.
+    // Express would parse the query at each access; here the guard sets it once, when it checks it.
     Object.defineProperty(app.request, 'query', { value: Object.freeze({}), writable: true });
     const server: Server = createServer(
       {
@@ -157,8 +156,8 @@ export class FastExpressAdapter extends ExpressAdapter {
       },
       handle as never,
     );
-    // Node would ask for the body at once; whoever reads it asks for it, and that is after the guard. Expectations that
-    // nobody knows are passed over.
+    // Node would ask for the body at once; here the reader of the body does, behind the guard. Unknown expectations are
+    // ignored.
     server.on('checkContinue', handle);
     server.on('checkExpectation', handle);
     server.on('clientError', refuseUnparsed);
@@ -178,7 +177,7 @@ export class FastExpressAdapter extends ExpressAdapter {
     else this.exact.set(name, { handler: handler as Handler, route: { path } });
   }
 
-  /** What the map does not know, be it only written in another case or with a slash at the end, is left to Express. */
+  /** A path that is not in the map, for example in another case or with a slash at the end, is left to Express. */
   private route(app: Express, request: Request, response: Response): void {
     const lost = (): void => this.hooks.unroutable(request, response);
     const { url } = request;
@@ -188,7 +187,7 @@ export class FastExpressAdapter extends ExpressAdapter {
       app(request, response, lost);
       return;
     }
-    // What Express itself would have set up for the handler.
+    // What Express itself would set for the handler.
     request.res = response;
     response.req = request;
     request.originalUrl = url;
@@ -198,7 +197,7 @@ export class FastExpressAdapter extends ExpressAdapter {
     found.handler(request, response, lost);
   }
 
-  /** Ends connections on which nothing was ever sent, as browsers open them in advance: Node counts them as busy. */
+  /** Ends connections on which nothing was sent, which browsers open in advance: Node counts them as busy. */
   closeUnusedConnections(): void {
     for (const socket of this.connections) if (socket.bytesRead === 0) socket.destroy();
   }

@@ -10,21 +10,29 @@ import { Store } from '../storage/store.js';
 import { Problems } from './request.js';
 
 class LiveAnswer {
-  @OneOf(['alive'] as const, { name: 'Liveness', example: 'alive' })
+  @OneOf(['alive'] as const, { name: 'Liveness', description: 'Always alive', example: 'alive' })
   status!: 'alive';
 }
 
 class ReadyAnswer {
-  @OneOf(['ready'] as const, { name: 'Readiness', example: 'ready' })
+  @OneOf(['ready'] as const, {
+    name: 'Readiness',
+    description: 'Always ready; a replica that is not ready answers a problem',
+    example: 'ready',
+  })
   status!: 'ready';
 
-  @OneOf(['embedded', 'redis'] as const, { name: 'StoreKind', example: 'embedded' })
+  @OneOf(['embedded', 'redis'] as const, {
+    name: 'StoreKind',
+    description: 'The backend of the store',
+    example: 'embedded',
+  })
   store!: 'embedded' | 'redis';
 
   @ApiProperty({
     type: String,
     isArray: true,
-    description: 'What works but should be looked at',
+    description: 'What works but needs attention',
     example: [],
   })
   warnings!: string[];
@@ -42,27 +50,33 @@ export class HealthController {
 
   @Get('livez')
   @Public()
-  @ApiOperation({ summary: 'Whether the process lives; says nothing about the store' })
-  @ApiOkResponse({ type: LiveAnswer })
+  @ApiOperation({ summary: 'Whether the process is alive, without a look at the store' })
+  @ApiOkResponse({ type: LiveAnswer, description: 'The process is alive' })
   live(): LiveAnswer {
     return { status: 'alive' };
   }
 
   @Get('readyz')
   @Public()
-  @ApiOperation({ summary: 'Whether this replica should get work; a problem says which part is not ready' })
-  @ApiOkResponse({ type: ReadyAnswer })
+  @ApiOperation({
+    summary: 'Whether this replica should get requests; a problem names the part that is not ready',
+  })
+  @ApiOkResponse({ type: ReadyAnswer, description: 'The replica is ready' })
   @Problems(503)
   async ready(): Promise<ReadyAnswer> {
     if (this.draining.active) {
-      throw new BrainError('unavailable', 'draining', 'This replica is shutting down; send work to another.');
+      throw new BrainError(
+        'unavailable',
+        'draining',
+        'This replica is shutting down; send requests to another one.',
+      );
     }
     const { ok, refusesWrites, code, detail, warnings: ofStore } = await this.store.health();
     const warnings = [...ofStore, ...(this.trimmer?.warnings() ?? [])];
     if (ok) return { status: 'ready', store: this.store.kind, warnings };
     const state = refusesWrites ? 'takes no writes' : 'is not ready';
     const what = `The store ${state} (${code ?? 'store_unreachable'}): ${detail ?? 'it does not answer.'}`;
-    // Decisions and key checks go on from memory for a while; after it this replica is of no use.
+    // Decisions and key checks use memory for the grace time; after it this replica cannot answer.
     const awaySeconds = (performance.now() - this.store.watchedUntilMs()) / 1000;
     if (!refusesWrites && awaySeconds < this.config.maxStaleSeconds) {
       return { status: 'ready', store: this.store.kind, warnings: [what, ...warnings] };

@@ -3,11 +3,15 @@ import { OneOf } from '../shared/fields.js';
 import type { StoreHealth } from '../storage/store.js';
 
 export class HealthAnswer {
-  @OneOf(['ok'] as const, { name: 'HealthStatus', example: 'ok' })
+  @OneOf(['ok'] as const, {
+    name: 'HealthStatus',
+    description: 'Always ok; a domain that cannot work answers a problem',
+    example: 'ok',
+  })
   status!: 'ok';
 }
 
-/** A domain can work when its store can; else the answer is the store's own problem. */
+/** A domain can work when its store can; otherwise the answer is the problem of the store. */
 export function healthOf(store: StoreHealth): HealthAnswer {
   if (store.ok) return { status: 'ok' };
   const detail = store.detail ?? 'The store cannot be used.';

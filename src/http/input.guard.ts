@@ -1,6 +1,6 @@
 /**
- * Reads and checks what a handler takes: its body, its query, its path. Where it stands in the code it is a guard, behind
- * the one that asks for the key: Nest's pipes take a dozen promises a request to do what mostly needs none.
+ * Reads and checks what a handler takes: its body, its query, its path. It is a guard behind the one that checks the key,
+ * and not a pipe, because Nest's pipes need a dozen promises for each request where mostly none is needed.
  */
 import { parse as parseQuery } from 'node:querystring';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
@@ -14,9 +14,9 @@ type NamedFunction = object & { name: string };
 
 interface Argument {
   kind: RouteParamtypes;
-  /** The member of the path, where only one is taken. */
+  /** The name of the path parameter, or of the one member that is taken. */
   name?: string;
-  /** Nothing where the handler takes what comes, and checks it by itself. */
+  /** Undefined where the parameter has no class. */
   type?: Class;
   /** A pipe of the parameter checks it instead. */
   hasPipe: boolean;
@@ -31,10 +31,10 @@ const PLAIN: unknown[] = [Object, String, Number, Boolean, Array, undefined];
 
 @Injectable()
 export class InputGuard implements CanActivate {
-  /** Reading metadata by reflection for each request would cost more than the rest. */
+  /** Reading metadata by reflection for each request would cost more than the check. */
   private readonly known = new WeakMap<object, Wanted>();
 
-  /** `admit` lets the caller in, or throws: the key may have been revoked while the body was waited for. */
+  /** `admit` checks the key again: it may have been revoked while the body arrived. */
   constructor(private readonly admit: (context: ExecutionContext) => boolean | Promise<boolean>) {}
 
   canActivate(context: ExecutionContext): true | Promise<true> {
@@ -67,7 +67,7 @@ export class InputGuard implements CanActivate {
   }
 
   private wantedOf(controller: Class, handler: NamedFunction): Wanted {
-    // What the handler takes is kept under its name; one that is not found there would go unchecked.
+    // The metadata of the parameters is found by the name of the handler; a handler under another name would be unchecked.
     if ((controller.prototype as Record<string, unknown>)[handler.name] !== handler)
       throw new Error(`${controller.name}.${handler.name} is not the handler of the route; this is a bug.`);
     const wanted = { body: bodyRulesOf(handler), arguments: argumentsOf(controller, handler.name) };
@@ -114,7 +114,7 @@ function check(request: Request, { arguments: wanted }: Wanted): true {
   return true;
 }
 
-/** What Nest keeps of the decorators of a handler's parameters, in their order. */
+/** The decorated parameters of a handler, in their order, from the metadata of Nest. */
 function argumentsOf(controller: Class, handler: string): Argument[] {
   const types = (Reflect.getMetadata('design:paramtypes', controller.prototype as object, handler) ??
     []) as Class[];

@@ -4,9 +4,9 @@ import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swag
 import { KEY_SCHEME } from '../security/access.decorator.js';
 import { declaredTags } from '../shared/declarations.js';
 
-const DESCRIPTION = `One service that governs a fleet of autonomous AI agents: it says what an agent may do (policy),
-keeps what threatens the fleet (threats), feels how the fleet is (immune), runs its work (missions), and puts every one
-of these facts on one event stream.
+const DESCRIPTION = `One service that governs a fleet of autonomous AI agents: it decides what an agent may do (policy),
+keeps the threats to the fleet (threats), watches its health (immune), runs its work (missions), and writes every fact to
+one event log.
 
 Send an API key as \`Authorization: Bearer brn_…\`. Every error is a problem (RFC 9457) whose \`detail\` says what to do.`;
 
@@ -26,7 +26,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
   const document = SwaggerModule.createDocument(app, config, { operationIdFactory });
   for (const path of Object.values(document.paths)) {
     for (const operation of Object.values(path) as { security?: object[] }[]) {
-      // A route that is open says so, instead of leaving it to be guessed.
+      // An open route declares that it needs no key.
       operation.security ??= [];
     }
   }

@@ -1,4 +1,4 @@
-/** The only table from errors to HTTP, and the only place where an error becomes an answer (RFC 9457). */
+/** Turns errors into answers (RFC 9457). No other file knows the HTTP status of an error. */
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { currentContext } from '../shared/context.js';
@@ -26,7 +26,7 @@ const TITLES: Record<number, string> = {
   404: 'Not found',
   408: 'Too slow',
   409: 'Conflict',
-  412: 'Changed meanwhile',
+  412: 'Changed since it was read',
   413: 'Too large',
   415: 'Unsupported content type',
   422: 'Invalid request',
@@ -36,7 +36,7 @@ const TITLES: Record<number, string> = {
   503: 'Unavailable',
 };
 
-/** A client that is told to wait without being told how long comes back at once, with all the others. */
+/** Without a time, all clients would try again at once. */
 const RETRY_AFTER_SECONDS = 1;
 
 export interface Problem {
@@ -69,7 +69,7 @@ export class ProblemFilter implements ExceptionFilter {
     response.setHeader('Content-Type', 'application/problem+json; charset=utf-8');
     response.setHeader('Content-Length', body.length);
     response.setHeader('Cache-Control', 'no-store');
-    // Who asked before sending the body must not send it any more; the next request comes on a new connection.
+    // A client that waits for 100 Continue must not send the body now; its next request comes on a new connection.
     if (request.headers.expect !== undefined && !request.complete) response.setHeader('Connection', 'close');
     if (problem.status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
@@ -82,7 +82,7 @@ export class ProblemFilter implements ExceptionFilter {
       const stack = error instanceof Error ? error.stack : String(error);
       this.logger.error('a request failed through a fault of this service', { stack, url: pathOf(request) });
       const detail =
-        'This is a fault of the service, not of the request; its log tells more under this request_id.';
+        'This is a fault of the service, not of the request; its log says more under this request_id.';
       return { problem: problem(500, 'internal_error', detail) };
     }
     const status = STATUS[known.kind];
@@ -95,8 +95,8 @@ export class ProblemFilter implements ExceptionFilter {
 }
 
 /**
- * For interfaces that others specified, and which know 400 alone for whatever is wrong with a request. Like every filter
- * of a controller it also gets what the guards throw, so that a wrong content type comes by here.
+ * For protocols that only know 400 for any fault of a request. Like every filter of a controller it also gets the errors
+ * of the guards, such as a wrong content type.
  */
 @Catch(BrainError)
 export class BadRequestFilter extends ProblemFilter {
@@ -107,12 +107,12 @@ export class BadRequestFilter extends ProblemFilter {
   }
 }
 
-/** What Express and Nest throw by themselves: a route that is not there, a path that cannot be decoded. */
+/** Errors of Express and Nest: a missing route, or a path that cannot be decoded. */
 function translated(error: unknown, request: Request): BrainError | undefined {
   const status =
     error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
   if (status === 404) {
-    const detail = `There is no ${request.method} ${pathOf(request)}; /docs lists what there is.`;
+    const detail = `There is no ${request.method} ${pathOf(request)}; /docs lists all routes.`;
     return new BrainError('not_found', 'no_such_route', detail);
   }
   if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
@@ -135,7 +135,7 @@ export function problem(
   return { type: `urn:brain:problem:${code}`, title, status, detail, code, request_id };
 }
 
-/** The path without its query, which may hold what does not belong into a log; cut, since a client chose it. */
+/** The path without the query, which may contain secrets; shortened, because a client chooses it. */
 function pathOf(request: Request): string {
   return (request.url.split('?')[0] ?? '').slice(0, 200);
 }

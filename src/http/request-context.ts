@@ -1,12 +1,12 @@
-/** Gives each request its ids, carries them through everything it causes, and writes its one line in the log. */
+/** Gives each request its ids, keeps them for all that the request causes, and writes the line of the request in the log. */
 import type { NextFunction, Request, Response } from 'express';
 import { type RequestContext, runInContext } from '../shared/context.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
 
 /**
- * Printable ASCII, short enough for every log: anything else a client sends is replaced, not repeated. A space at an end
- * would be lost on the way back; it comes about when the header is sent twice, once empty.
+ * Printable ASCII, short enough for every log; anything else that a client sends is replaced. A space at either end, as
+ * from a header that is sent twice and once empty, would be lost in the answer.
  */
 const SANE = /^(?=.{1,128}$)[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;
@@ -36,7 +36,7 @@ function logWhenDone(logger: Logger, request: Request, response: Response, conte
   response.once('close', () => {
     logger.info('request', {
       method: request.method,
-      // The pattern, not the path: ids do not belong into the name of a thing that is counted.
+      // The pattern and not the path, so that lines can be counted by route.
       route: (request.route as { path?: string } | undefined)?.path ?? null,
       status: response.writableFinished ? response.statusCode : 499,
       ms: Math.round((performance.now() - startedMs) * 100) / 100,

@@ -1,4 +1,4 @@
-/** What controllers take from a request besides its body and path, and how they say so in OpenAPI. */
+/** What controllers read from a request besides its body and path, and how OpenAPI documents it. */
 import {
   applyDecorators,
   createParamDecorator,
@@ -22,20 +22,20 @@ export class PageQuery {
     min: 1,
     max: MAX_PAGE,
     default: DEFAULT_PAGE,
-    description: 'Rows a page',
+    description: 'How many rows a page has at most',
   })
   limit: number = DEFAULT_PAGE;
 
-  @Text({ optional: true, max: 1024, description: '`next_cursor` of the page before' })
+  @Text({ optional: true, max: 1024, description: 'The `next_cursor` of the page before' })
   cursor?: string;
 }
 
-/** How many rows a list has in all. */
+/** How many rows a list has on all its pages. */
 export const Total = (): PropertyDecorator =>
   Num({
     integer: true,
     nullable: true,
-    description: 'How many there are; null beyond 10,000 with several filters',
+    description: 'How many rows the list has; null for more than 10,000 with several filters',
     example: 1,
   });
 
@@ -48,30 +48,34 @@ export const NextCursor = (): PropertyDecorator =>
   });
 
 class ProblemFault {
-  @Text({ max: 1024, description: 'Where, as a JSON pointer', example: '/severity' })
+  @Text({ max: 1024, description: 'Where the fault is, as a JSON pointer', example: '/severity' })
   pointer!: string;
 
-  @Text({ max: 1024, example: 'must be one of LOW, MEDIUM, HIGH, CRITICAL' })
+  @Text({
+    max: 1024,
+    description: 'What is wrong, and what is allowed',
+    example: 'must be one of LOW, MEDIUM, HIGH, CRITICAL',
+  })
   detail!: string;
 
-  @Text({ max: 64, example: 'one_of' })
+  @Text({ max: 64, description: 'The rule that is broken; stable, for programs', example: 'one_of' })
   code!: string;
 }
 
 /** RFC 9457, the shape of every error. */
 class ProblemDetails {
-  @Text({ max: 256, example: 'urn:brain:problem:invalid_request' })
+  @Text({ max: 256, description: 'The code as a URN', example: 'urn:brain:problem:invalid_request' })
   type!: string;
 
-  @Text({ max: 128, example: 'Invalid request' })
+  @Text({ max: 128, description: 'What the status means', example: 'Invalid request' })
   title!: string;
 
-  @Num({ integer: true, example: 422 })
+  @Num({ integer: true, description: 'The HTTP status', example: 422 })
   status!: number;
 
   @Text({
     max: 4096,
-    description: 'A sentence that says what to do',
+    description: 'What is wrong and what to do about it',
     example: 'The body has a fault; see errors.',
   })
   detail!: string;
@@ -79,7 +83,12 @@ class ProblemDetails {
   @Text({ max: 64, description: 'Stable, for programs', example: 'invalid_request' })
   code!: string;
 
-  @Text({ max: 128, nullable: true, example: 'k3v9x2abq8w1z4m7p0t5' })
+  @Text({
+    max: 128,
+    nullable: true,
+    description: 'The id of the request, as in the log and in X-Request-ID',
+    example: 'k3v9x2abq8w1z4m7p0t5',
+  })
   request_id!: string | null;
 
   @ListOf(() => ProblemFault, { optional: true, description: 'Every fault of the body or the query' })
@@ -88,11 +97,11 @@ class ProblemDetails {
 
 const PROBLEMS: Record<number, string> = {
   400: 'The body is not JSON, or the request cannot be understood',
-  401: 'No key, or one that is not (or no longer) valid',
+  401: 'There is no key, or it is not valid',
   403: 'The key lacks the permission',
-  404: 'There is none with this id',
-  409: 'The state forbids it',
-  412: '`If-Match` no longer holds',
+  404: 'There is nothing with this id',
+  409: 'The current state does not allow it',
+  412: 'The resource was changed: its ETag is no longer that of `If-Match`',
   413: 'The body is too large',
   415: 'The body is not JSON in UTF-8',
   422: 'The body or the query breaks the schema; `errors` names every fault',
@@ -107,7 +116,7 @@ export function Problems(...statuses: number[]): MethodDecorator & ClassDecorato
   return applyDecorators(ApiExtraModels(ProblemDetails), ...responses);
 }
 
-/** Answers a wrong content type and a body with faults as 400, for who was promised no finer statuses. */
+/** Answers a wrong content type and a body with faults as 400, for protocols that know no finer statuses. */
 export const OnlyBadRequests = (): ClassDecorator => UseFilters(BadRequestFilter);
 
 /** The id under which the principal of the request is known to logs, keys and `created_by`. */
@@ -153,7 +162,7 @@ export const Idempotent = (): MethodDecorator =>
     name: 'Idempotency-Key',
     required: false,
     description:
-      'The same key with the same body gives the first answer again for 24 hours; with another body 422',
+      'For 24 hours a request with the same key and the same body gets the first answer again, and one with another body gets 422',
     schema: { type: 'string', maxLength: 255 },
   });
 
@@ -162,11 +171,12 @@ export const Conditional = (): MethodDecorator =>
   ApiHeader({
     name: 'If-Match',
     required: false,
-    description: 'The ETag that the resource must still have; else 412 and nothing is changed',
+    description:
+      'The ETag that the resource must still have; otherwise the answer is 412 and nothing is changed',
     schema: { type: 'string', examples: ['"3"'] },
   });
 
-/** Sets the ETag of one resource and gives it back. */
+/** Sets the ETag of a resource, and returns the resource. */
 export function withETag<T extends { version: number }>(response: Response, resource: T): T {
   response.setHeader('ETag', `"${resource.version}"`);
   return resource;
@@ -176,7 +186,7 @@ const MIB = 1024 * 1024;
 
 export interface BodyRules {
   maxBytes: number;
-  /** `application/yaml` is taken as well, and left as text to whoever takes it: reading it takes its time. */
+  /** Whether `application/yaml` is accepted too; the handler gets it as text, because parsing it is slow. */
   yaml: boolean;
 }
 
@@ -184,7 +194,7 @@ const BODY = 'body';
 export const USUAL_BODY_BYTES = MIB / 4;
 const USUAL: BodyRules = { maxBytes: USUAL_BODY_BYTES, yaml: false };
 
-/** Says that the body of a route may be larger, or something else than JSON. */
+/** Allows a larger body for a route, or YAML. */
 export const BodyOf = ({ maxMib, yaml = false }: { maxMib: number; yaml?: boolean }): MethodDecorator =>
   SetMetadata(BODY, { maxBytes: maxMib * MIB, yaml } satisfies BodyRules);
 

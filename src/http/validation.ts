@@ -1,9 +1,9 @@
 /**
  * Checks bodies and queries against their class, with every fault at once and each at its JSON pointer.
  *
- * The checks are those of class-validator, collected once per class: its own `validate` collects and groups them anew
- * for each request, which costs more than the rest of a request together. Bodies are not transformed: they are JSON
- * already, and a copy would drop keys such as `constructor` from metadata in silence.
+ * The checks are those of class-validator, collected once per class: its own `validate` collects and groups them for each
+ * request, which costs more than the rest of the request. Bodies are not transformed: they are plain JSON, and a copy
+ * would silently lose keys such as `constructor` from metadata.
  */
 import { plainToInstance } from 'class-transformer';
 import { getFromContainer, getMetadataStorage, type ValidationArguments } from 'class-validator';
@@ -23,12 +23,12 @@ interface FieldCheck {
 
 export type Class = new () => object;
 
-/** No id is longer; what is would not fit into a key of the store. */
+/** No id is longer: it would not fit into a key of the store. */
 const MAX_PARAM = 256;
 
 const compiled = new Map<Class, Map<string, FieldCheck>>();
 
-/** The body, where it has no fault; a missing one is an empty one: what it lacks is then named field by field. */
+/** Returns the body, or throws its faults. A missing body counts as an empty one, so that each required field is named. */
 export function checkedBody(target: Class, sent: unknown = {}): object {
   if (typeof sent !== 'object' || sent === null || Array.isArray(sent)) {
     const detail = 'must be a JSON object';
@@ -39,7 +39,7 @@ export function checkedBody(target: Class, sent: unknown = {}): object {
   return sent;
 }
 
-/** The query with its texts read as what the class wants, and with its defaults. */
+/** Returns the query with its texts converted to the types of the class, and with its defaults. */
 export function checkedQuery(target: Class, sent: object): object {
   const given = queryOf(target, sent);
   const faults = faultsIn(target, given, sent);
@@ -49,7 +49,7 @@ export function checkedQuery(target: Class, sent: object): object {
 
 export function checkedParam(value: unknown): void {
   if (typeof value !== 'string' || value.length <= MAX_PARAM) return;
-  const detail = `There is nothing with such an id: none is longer than ${MAX_PARAM} characters.`;
+  const detail = `There is nothing with this id: no id is longer than ${MAX_PARAM} characters.`;
   throw new BrainError('not_found', 'no_such_id', detail);
 }
 
@@ -82,7 +82,7 @@ function fieldsOf(target: Class): Map<string, FieldCheck> {
   return fields;
 }
 
-/** Most requests have no query, and then it is nothing but its defaults. */
+/** Most requests have no query, and then get the defaults. */
 function queryOf(target: Class, sent: object): object {
   if (Object.keys(sent).length === 0) return new target();
   return plainToInstance(target, sent, { exposeDefaultValues: true });
@@ -104,7 +104,7 @@ function compile(target: Class): Map<string, FieldCheck> {
     const instance = getFromContainer(constraint.target as new () => Constraint);
     const { constraints, propertyName: property } = rule;
     const targetName = target.name;
-    // One for all requests, since a check is done with it when it answers: a new one for each field is much garbage.
+    // One object for all requests: a check uses it only until it returns, and one for each field would be much garbage.
     const args: ValidationArguments = { constraints, property, targetName, value: undefined, object: {} };
     field.checks.push({
       name: constraint.name,

@@ -6,7 +6,7 @@ import { ImmuneService } from './immune.service.js';
 
 @Declares({
   tags: {
-    immune: { description: 'How the fleet feels', order: 40 },
+    immune: { description: 'The health of the fleet', order: 40 },
   },
   permissions: {
     'immune:read': ['operator', 'agent', 'viewer'],

@@ -1,4 +1,4 @@
-/** What a route says about who may call it; a route that says nothing is refused by the guard. */
+/** How a route declares who may call it; the guard refuses a route that declares nothing. */
 import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import type { Request } from 'express';
@@ -8,14 +8,14 @@ import type { Permission, Principal } from './principal.js';
 /** The name of the security scheme in the OpenAPI document. */
 export const KEY_SCHEME = 'key';
 
-/** Null is open to everybody, on purpose. */
+/** Null on a route that is open to everybody on purpose. */
 export interface Access {
   permission: Permission | null;
 }
 
 const ACCESS = 'access';
 
-/** Only who has this permission may call the route; OpenAPI learns of it, and of the problems that the guard answers with. */
+/** Demands a permission, and documents it in OpenAPI with the problems that the guard answers. */
 export const Access = (permission: Permission): MethodDecorator =>
   applyDecorators(
     SetMetadata(ACCESS, { permission } satisfies Access),
@@ -24,20 +24,20 @@ export const Access = (permission: Permission): MethodDecorator =>
     Problems(401, 403, 429, 503),
   );
 
-/** Everybody may call the route; who brings a valid key is known all the same. */
+/** Opens the route to everybody; a caller with a valid key is known nevertheless. */
 export const Public = (): MethodDecorator => SetMetadata(ACCESS, { permission: null } satisfies Access);
 
-/** What a handler has declared; the guard and the tests that walk the routes read it here. */
+/** What a handler declares, for the guard and for the tests that visit every route. */
 export function accessOf(handler: object): Access | undefined {
   return Reflect.getMetadata(ACCESS, handler) as Access | undefined;
 }
 
-/** A request as the guard leaves it. */
+/** A request behind the guard. */
 export interface PrincipalRequest extends Request {
   principal?: Principal;
 }
 
-/** Who asks; on a public route nobody, where no valid key came with the request. */
+/** The principal of the caller; undefined on a public route without a valid key. */
 export const CurrentPrincipal = createParamDecorator(
   (_: unknown, context: ExecutionContext): Principal | undefined =>
     context.switchToHttp().getRequest<PrincipalRequest>().principal,

@@ -1,18 +1,18 @@
-/** Closed by default: the one place that decides whether a request gets in, before anything of it is read. */
+/** Decides whether a request is admitted, before its body is read. A route that declares nothing is closed. */
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { currentContext } from '../shared/context.js';
 import { declaredPermissions } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { type Access, accessOf, type PrincipalRequest } from './access.decorator.js';
-import { isWellFormed, MAX_KEY_LENGTH } from './api-key.js';
+import { isWellFormedKey, MAX_KEY_LENGTH } from './api-key.js';
 import { KeyRing } from './key-ring.js';
 import { type Permission, type Principal, permits } from './principal.js';
 import { addressOf, Throttle } from './throttle.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
 const WRONG_KEY =
-  'This API key is unknown: mistyped, revoked or never made; check it, or ask an admin for a new one.';
+  'This API key is unknown: it was mistyped, revoked or never made. Check it, or ask an admin for a new one.';
 
 type NamedFunction = object & { name: string };
 
@@ -35,7 +35,7 @@ export class AccessGuard implements CanActivate {
     return [`${where} demands the permission ${permission}, which no module declares; see @Declares.`];
   }
 
-  /** A known key is answered at once; only an unknown one has to wait for the store, and gets a promise. */
+  /** Answers at once for a key in memory; for another one it returns a promise, which waits for the store. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const { permission } = this.accessTo(context);
     const request = context.switchToHttp().getRequest<PrincipalRequest>();
@@ -46,13 +46,13 @@ export class AccessGuard implements CanActivate {
     return this.resolve(request, key).then((principal) => admit(request, principal, permission));
   }
 
-  /** Whether who was let in would be let in again: asked for answers that outlast a revocation. */
+  /** Whether the caller would still be admitted; for answers that last longer than a revocation takes, such as live streams. */
   isStillAdmitted(request: PrincipalRequest, permission: Permission): boolean {
     try {
       const known = this.keys.recall(presentedKey(request));
       return known !== undefined && permits(known.principal.role, permission);
     } catch {
-      // Expired, or the store is away for longer than memory may answer: closed is closed.
+      // The key has expired, or the grace time is over.
       return false;
     }
   }
@@ -66,11 +66,12 @@ export class AccessGuard implements CanActivate {
     }
     const where = `${context.getClass().name}.${handler.name}`;
     this.logger.error(`${where} declares neither @Access nor @Public and is refused; this is a bug.`);
-    const detail = 'This route does not say who may call it and is closed; this is a fault of the service.';
+    const detail =
+      'This route does not declare who may call it, so it is closed; this is a fault of the service.';
     throw new BrainError('forbidden', 'access_undeclared', detail);
   }
 
-  /** A public route knows who comes with a valid key, and takes everybody else as nobody. */
+  /** Finds the principal of a caller with a valid key, and admits every other caller without one. */
   private open(request: PrincipalRequest): boolean | Promise<boolean> {
     if (request.headers.authorization === undefined) return true;
     try {
@@ -83,7 +84,7 @@ export class AccessGuard implements CanActivate {
     }
   }
 
-  /** Whose key this is, from memory. What is decided for a key that may have been revoked says so. */
+  /** Finds the principal of a key in memory. A key that may have been revoked is marked as stale in the context. */
   private recall(key: string): Principal | undefined {
     const known = this.keys.recall(key);
     if (!known?.stale) return known?.principal;
@@ -92,12 +93,12 @@ export class AccessGuard implements CanActivate {
     return known.principal;
   }
 
-  /** Whose key this is, where memory does not know it. An attempt is taken first and given back if it was none. */
+  /** Finds the principal of a key in the store. An attempt is taken first, and given back unless the key is wrong. */
   private async resolve(request: PrincipalRequest, key: string): Promise<Principal> {
     const address = addressOf(request.ip);
     if (this.keys.isLookingFor(key)) return (await this.keys.find(key)) ?? this.refuse(address, 0);
     const waitSeconds = this.throttle.take(address);
-    const mayLook = isWellFormed(key) && (waitSeconds === 0 || this.throttle.takeSpare());
+    const mayLook = isWellFormedKey(key) && (waitSeconds === 0 || this.throttle.takeSpare());
     let found: Principal | undefined;
     let wrong = false;
     try {
@@ -113,7 +114,7 @@ export class AccessGuard implements CanActivate {
     const failures = this.throttle.failed(address);
     if (failures > 0) this.logger.warn('Wrong API key', { address, failures, throttled: waitSeconds > 0 });
     if (waitSeconds === 0) throw unauthenticated(WRONG_KEY);
-    const detail = `Too many wrong API keys came from this address; wait ${waitSeconds} s, then send a valid one.`;
+    const detail = `Too many wrong API keys came from this address. Wait ${waitSeconds} s, then send a valid key.`;
     throw new BrainError('too_many', 'too_many_failures', detail, { retryAfterSeconds: waitSeconds });
   }
 }
@@ -121,7 +122,7 @@ export class AccessGuard implements CanActivate {
 function presentedKey(request: PrincipalRequest): string {
   const { authorization } = request.headers;
   if (authorization === undefined)
-    throw unauthenticated('No API key came with the request; send it as `Authorization: Bearer <key>`.');
+    throw unauthenticated('The request has no API key; send it as `Authorization: Bearer <key>`.');
   const key = BEARER.exec(authorization)?.[1];
   if (key === undefined || key.length > MAX_KEY_LENGTH)
     throw unauthenticated('The Authorization header is malformed; it must be `Authorization: Bearer <key>`.');
@@ -142,7 +143,7 @@ function enter(request: PrincipalRequest, principal: Principal): true {
   return true;
 }
 
-/** Whatever is wrong with the key, or keeps us from knowing: a public route is open. A bug is no reason, though. */
+/** A public route is open whatever is wrong with the key or with the store; a bug is still an error. */
 function anonymous(error: unknown): true {
   if (isBrainError(error)) return true;
   throw error;

@@ -1,4 +1,4 @@
-/** How the first person gets in. */
+/** Makes the first admin key, and finds out which one there is. */
 import {
   closeSync,
   existsSync,
@@ -12,21 +12,21 @@ import {
 import { join } from 'node:path';
 import type { Config } from '../config/config.js';
 import type { Store } from '../storage/store.js';
-import { FIRST_KEY, isWellFormed, MARKS, makeKey } from './api-key.js';
+import { FIRST_KEY, isWellFormedKey, MILESTONES, makeKey } from './api-key.js';
 import type { ApiKeys } from './api-keys.js';
 import type { KeyRing } from './key-ring.js';
 
-/** What the start-up block says about the way in. */
+/** What the start-up block says about the admin key. */
 export type AdminAccess =
   /** BRAIN_BOOTSTRAP_KEY is an admin. */
   | { kind: 'env' }
-  /** Made now, to be printed on the terminal, this once; `printed` must be called after that. */
+  /** Made now, to be printed on the terminal once; then `printed` must be called. */
   | { kind: 'made'; key: string; printed(): void }
-  /** An admin key lies in this file, since now or since an earlier start. */
+  /** An admin key is in this file, from this start or an earlier one. */
   | { kind: 'file'; path: string }
-  /** There is an admin key, and those who have it know it. */
+  /** There is an admin key that was handed out earlier. */
   | { kind: 'exists' }
-  /** Nobody can get in until BRAIN_BOOTSTRAP_KEY is set. */
+  /** There is none; BRAIN_BOOTSTRAP_KEY must be set. */
   | { kind: 'missing' };
 
 export class AdminKey {
@@ -41,11 +41,11 @@ export class AdminKey {
     this.path = join(settings.dataDir, 'admin.key');
   }
 
-  /** Sees to it that there is an admin, as far as that is ours to do; called once at the start. */
+  /** Makes the first admin key on an embedded store that has never had one; called once at the start. */
   async bootstrap(terminal: boolean): Promise<AdminAccess> {
     if (this.settings.bootstrapKey !== null) return { kind: 'env' };
     if (this.store.kind === 'embedded') {
-      const made = (await this.store.get(MARKS, FIRST_KEY)) ? undefined : await this.makeFirst();
+      const made = (await this.store.get(MILESTONES, FIRST_KEY)) ? undefined : await this.makeFirst();
       if (made !== undefined && terminal) {
         return { kind: 'made', key: made, printed: () => rmSync(this.path, { force: true }) };
       }
@@ -55,18 +55,18 @@ export class AdminKey {
   }
 
   /**
-   * The secret is on disk before it becomes the only one: whatever ends the process between here and the terminal,
-   * the next start finds the file. Where that start comes before the commit, it goes on with the same secret.
+   * The secret is on disk before it is committed: if the process ends before the key is printed, the next start finds
+   * the file. If it ends before the commit, the next start uses the same secret.
    */
   private async makeFirst(): Promise<string | undefined> {
     const key = this.keptSecret() ?? this.keepSecret(makeKey());
     return (await this.keys.createFirst(key, 'admin')) ? key : undefined;
   }
 
-  /** A file that others could read, or write, is no place for a secret to come from. */
+  /** Ignores a file that other users could read or write. */
   private keptSecret(): string | undefined {
     const key = this.readFile();
-    if (key === undefined || !isWellFormed(key)) return undefined;
+    if (key === undefined || !isWellFormedKey(key)) return undefined;
     return (statSync(this.path).mode & 0o077) === 0 ? key : undefined;
   }
 
@@ -91,7 +91,7 @@ export class AdminKey {
   private async fileOpens(): Promise<boolean> {
     const key = this.readFile();
     if (key === undefined) return false;
-    // Why it does not open anything is no concern here; a store that is away shows itself at the next question.
+    // A store that cannot be reached is reported by the next call.
     const principal = await this.ring.find(key).catch(() => undefined);
     return principal?.role === 'admin';
   }

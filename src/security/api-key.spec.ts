@@ -1,5 +1,5 @@
 import { sha256 } from '../shared/ids.js';
-import { digestOf, isExpired, isKeyId, isWellFormed, makeKey, makeKeyId } from './api-key.js';
+import { digestOf, isExpired, isKeyId, isWellFormedKey, makeKey, makeKeyId } from './api-key.js';
 
 describe('an API key', () => {
   it('has the prefix, 32 random bytes and a checksum in base62', () => {
@@ -7,20 +7,20 @@ describe('an API key', () => {
     expect(new Set(keys).size).toBe(1000);
     for (const key of keys) {
       expect(key).toMatch(/^brn_[0-9A-Za-z]{49}$/);
-      expect(isWellFormed(key)).toBe(true);
+      expect(isWellFormedKey(key)).toBe(true);
     }
   });
 
   it('is told from a mistyped one: every single changed, missing or swapped character', () => {
     const key = makeKey();
     for (let i = 0; i < key.length; i += 1) {
-      expect(isWellFormed(key.slice(0, i) + (key[i] === 'x' ? 'y' : 'x') + key.slice(i + 1))).toBe(false);
-      expect(isWellFormed(key.slice(0, i) + key.slice(i + 1))).toBe(false);
+      expect(isWellFormedKey(key.slice(0, i) + (key[i] === 'x' ? 'y' : 'x') + key.slice(i + 1))).toBe(false);
+      expect(isWellFormedKey(key.slice(0, i) + key.slice(i + 1))).toBe(false);
       const swapped = key.slice(0, i) + (key[i + 1] ?? '') + key[i] + key.slice(i + 2);
-      if (swapped !== key) expect(isWellFormed(swapped)).toBe(false);
+      if (swapped !== key) expect(isWellFormedKey(swapped)).toBe(false);
     }
-    expect(isWellFormed('')).toBe(false);
-    expect(isWellFormed(`${key}\n`)).toBe(false);
+    expect(isWellFormedKey('')).toBe(false);
+    expect(isWellFormedKey(`${key}\n`)).toBe(false);
   });
 
   it('is digested alike by both ways that Node has', () => {

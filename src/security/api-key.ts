@@ -1,4 +1,4 @@
-/** What an API key is: its text, which is shown once, and the document that is kept of it. */
+/** An API key: its text, which is shown once, and the document that is stored instead of it. */
 import crypto from 'node:crypto';
 import { base62, randomId, sha256 } from '../shared/ids.js';
 import type { Collection, StoreTime } from '../storage/store.js';
@@ -11,10 +11,10 @@ const SECRET_LENGTH = 43;
 const CHECKSUM_LENGTH = 6;
 const FORM = new RegExp(`^${PREFIX}[0-9A-Za-z]{${SECRET_LENGTH + CHECKSUM_LENGTH}}$`);
 
-/** Beyond this nothing is hashed: neither our keys nor a bootstrap key are longer. */
+/** A longer text is not hashed: no API key and no bootstrap key is longer. */
 export const MAX_KEY_LENGTH = 256;
 
-/** Keys never change, so there is no version to hold a change against. */
+/** Keys never change, so they have no version. */
 export interface ApiKey {
   id: string;
   name: string;
@@ -41,31 +41,31 @@ export const KEYS: Collection<ApiKey> = {
   },
 };
 
-/** That something was done once in the life of an installation. */
-export interface Mark {
+/** Something that happened once in the life of an installation. */
+export interface Milestone {
   id: string;
   at: number;
 }
 
-export const MARKS: Collection<Mark> = {
+export const MILESTONES: Collection<Milestone> = {
   name: 'marks',
   item: 'mark',
   version: 1,
   indexVersion: 1,
-  id: (mark) => mark.id,
-  order: (mark) => mark.at,
+  id: (milestone) => milestone.id,
+  order: (milestone) => milestone.at,
 };
 
-/** Stays when all keys are deleted: an installation which has had a key never makes one by itself again. */
+/** Remains when all keys are deleted: an installation that has had a key never makes one by itself again. */
 export const FIRST_KEY = 'first_key';
 
-/** The checksum tells a mistyped or truncated key from an unknown one without asking the store. */
+/** The checksum finds a mistyped or truncated key without a lookup in the store. */
 export function makeKey(): string {
   const body = PREFIX + base62(crypto.randomBytes(SECRET_BYTES), SECRET_LENGTH);
   return body + checksum(body);
 }
 
-export function isWellFormed(key: string): boolean {
+export function isWellFormedKey(key: string): boolean {
   return FORM.test(key) && checksum(key.slice(0, -CHECKSUM_LENGTH)) === key.slice(-CHECKSUM_LENGTH);
 }
 
@@ -82,7 +82,7 @@ export function isKeyId(id: string): boolean {
 /** What is stored and compared instead of the key. */
 export const digestOf = sha256;
 
-/** By the store's time, so that all replicas take a key for equally long. A key that may be over is over. */
+/** By the store's time, so that a key ends on all replicas at one time. In doubt it has expired. */
 export function isExpired(key: { expires_at: number | null }, { latest }: StoreTime): boolean {
   return key.expires_at !== null && key.expires_at <= latest;
 }

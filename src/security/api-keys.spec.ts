@@ -6,7 +6,7 @@ import { Logger } from '../shared/logger.js';
 import { EmbeddedDatabase } from '../storage/embedded/database.js';
 import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
 import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
-import { FIRST_KEY, isWellFormed, KEYS, MARKS } from './api-key.js';
+import { FIRST_KEY, isWellFormedKey, KEYS, MILESTONES } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
 
@@ -52,7 +52,7 @@ describe('API keys', () => {
   it('are shown once, work at once, and are kept nowhere but as a hash', async () => {
     const { key, ...made } = await keys.create({ name: 'scanner', role: 'agent' }, 'key_maker');
     if (key === undefined) throw new Error('the key was not shown');
-    expect(isWellFormed(key)).toBe(true);
+    expect(isWellFormedKey(key)).toBe(true);
     expect(made).toMatchObject({ name: 'scanner', role: 'agent', created_by: 'key_maker', expires_at: null });
     expect(ring.recall(key)?.principal).toEqual({ id: made.id, name: 'scanner', role: 'agent' });
     const { rows, total } = await keys.list({});
@@ -128,7 +128,7 @@ describe('API keys', () => {
     const { id } = await keys.create({ name: 'n', role: 'viewer' }, 'x');
     await keys.create({ name: 'n', role: 'viewer' }, 'x');
     await keys.remove(id, 'x');
-    expect((await store.list(MARKS, {})).rows.map((mark) => mark.id)).toEqual([FIRST_KEY]);
+    expect((await store.list(MILESTONES, {})).rows.map((mark) => mark.id)).toEqual([FIRST_KEY]);
     expect(await keys.createFirst('brn_', 'admin')).toBe(false);
   });
 

@@ -1,4 +1,4 @@
-/** Makes, lists and revokes API keys. Who a key belongs to is answered from memory by the KeyRing. */
+/** Makes, lists and revokes API keys. The KeyRing finds the principal of a key, from memory. */
 import type { Config } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { BrainError, invalid } from '../shared/errors.js';
@@ -11,7 +11,7 @@ import {
   isExpired,
   isKeyId,
   KEYS,
-  MARKS,
+  MILESTONES,
   makeKey,
   makeKeyId,
 } from './api-key.js';
@@ -24,14 +24,14 @@ export interface KeyRequest {
   expires_at?: number | null;
 }
 
-/** What may be told of a key. */
+/** A key without its digest. */
 export type KeyInfo = Omit<ApiKey, 'hash'>;
 
 /** Every replica has all keys in memory. */
 const MAX_KEYS = 10_000;
-/** An expired key stays long enough for people to find out why something stopped. */
+/** An expired key stays in the list long enough for people to find out why a client stopped working. */
 const EXPIRED_KEPT_SECONDS = 30 * DAY_SECONDS;
-/** With each new key more expired ones go than come. */
+/** Each new key removes up to this many expired ones, so that they do not accumulate. */
 const FORGET_AT_ONCE = 10;
 
 export class ApiKeys {
@@ -42,7 +42,7 @@ export class ApiKeys {
     private readonly settings: Pick<Config, 'bootstrapKey'>,
   ) {}
 
-  /** The key itself is given back to the caller whose request made it, and to nobody after that. */
+  /** Only the answer to the first request has the key itself; a repetition has not. */
   async create(
     request: KeyRequest,
     by: string,
@@ -54,7 +54,7 @@ export class ApiKeys {
     const mine = { id: makeKeyId(), name, role, created_at: nowSeconds(), created_by: by, expires_at };
     const made = await this.store.transaction(
       async (tx) => {
-        // Here, because a repetition gets its first answer, though the key has expired since or was the last one that fitted.
+        // Inside the transaction, because a repetition gets the first answer even where the key has expired since.
         this.demandFuture(expires_at);
         await this.demandRoom();
         await this.insert(tx, { ...mine, hash: digestOf(key) });
@@ -62,18 +62,18 @@ export class ApiKeys {
       },
       { idempotency },
     );
-    // Another id is that of an earlier request with the same Idempotency-Key.
+    // Another id comes from an earlier request with the same Idempotency-Key.
     if (made.id !== mine.id) return made;
     await this.ring.refresh();
     this.logger.info('API key made', { key_id: mine.id, role, by });
     return { ...mine, key };
   }
 
-  /** Makes this key an admin if the installation has never had a key; whether it did. */
+  /** Makes this key an admin if the installation has never had a key. Returns whether it did. */
   async createFirst(key: string, name: string): Promise<boolean> {
     const id = makeKeyId();
     const made = await this.store.transaction(async (tx) => {
-      if (await tx.get(MARKS, FIRST_KEY)) return false;
+      if (await tx.get(MILESTONES, FIRST_KEY)) return false;
       const doc = { id, name, role: 'admin' as const, hash: digestOf(key), created_at: nowSeconds() };
       await this.insert(tx, { ...doc, created_by: 'bootstrap', expires_at: null });
       return true;
@@ -100,7 +100,7 @@ export class ApiKeys {
       tx.delete(KEYS, id);
       return key.role;
     });
-    // Here the revocation holds with the answer; on other replicas within a second.
+    // On this replica the key is refused from the answer on; on the others within a second.
     await this.ring.refresh();
     this.logger.info('API key revoked', { key_id: id, role, by });
   }
@@ -112,27 +112,27 @@ export class ApiKeys {
 
   private demandFuture(expires_at: number | null): void {
     if (!isExpired({ expires_at }, this.store.clock())) return;
-    const detail = 'must be a time to come, in Unix seconds';
-    throw invalid('The key would be expired from the start; see errors.', [
+    const detail = 'must be in the future, in Unix seconds';
+    throw invalid('The key would already be expired; see errors.', [
       { pointer: '/expires_at', detail, code: 'in_the_past' },
     ]);
   }
 
   private async insert(tx: Tx, key: ApiKey): Promise<void> {
-    if (!(await tx.get(MARKS, FIRST_KEY))) tx.insert(MARKS, { id: FIRST_KEY, at: key.created_at });
+    if (!(await tx.get(MILESTONES, FIRST_KEY))) tx.insert(MILESTONES, { id: FIRST_KEY, at: key.created_at });
     tx.insert(KEYS, key);
   }
 
   /**
-   * The list is no part of the transaction, but the admin that was found in it is: when two admins delete each other
-   * at once, one of the commits fails, runs again, and finds nobody.
+   * The list is not part of the transaction, but the admin key that was found in it is: when two admins delete each
+   * other's key at the same time, one of the commits fails, runs again, and finds no other admin.
    */
   private async demandAnotherAdmin(tx: Tx, id: string): Promise<void> {
     for await (const other of this.admins()) {
       if (other.id !== id && (await tx.get(KEYS, other.id))) return;
     }
     const detail =
-      'This is the last admin key: without it nobody could make another. Make one first, or set BRAIN_BOOTSTRAP_KEY.';
+      'This is the last admin key: without it nobody could make another one. Make one first, or set BRAIN_BOOTSTRAP_KEY.';
     throw new BrainError('conflict', 'last_admin', detail);
   }
 
@@ -149,11 +149,11 @@ export class ApiKeys {
     } while (cursor !== undefined);
   }
 
-  /** Two requests at the bound may both pass; it is there for memory, and one more does not matter. */
+  /** Two requests at the limit may both pass: it protects memory, and one key more does not matter. */
   private async demandRoom(): Promise<void> {
     const { total = 0 } = await this.store.counts(KEYS);
     if (total < MAX_KEYS) return;
-    const detail = `There are ${MAX_KEYS} API keys already; delete those that are no longer used.`;
+    const detail = `There are already ${MAX_KEYS} API keys; delete those that are no longer used.`;
     throw new BrainError('conflict', 'too_many_keys', detail);
   }
 

@@ -1,11 +1,10 @@
 /**
  * All keys in memory, so that a request with a valid key costs a hash and no round trip.
  *
- * - A `FollowedCache` keeps them: what a replica revokes is refused by all of them within a second while the store is
- *   reachable.
- * - A key that is not in memory may have been made a moment ago elsewhere: it is looked up once, by its hash.
- * - While the store is away, memory answers for the grace time and then nothing does: a gate that can no longer hear of
- *   revocations closes.
+ * - A `FollowedCache` keeps them: while the store can be reached, all replicas refuse a revoked key within a second.
+ * - A key that is not in memory may have been made on another replica just now: it is looked up once, by its digest.
+ * - While the store cannot be reached, memory is used for the grace time; after it every key is refused, because it may
+ *   have been revoked.
  */
 import { timingSafeEqual } from 'node:crypto';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
@@ -14,7 +13,7 @@ import { BrainError } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import { FollowedCache } from '../storage/followed-cache.js';
 import { MAX_PAGE, type Page, type Store } from '../storage/store.js';
-import { type ApiKey, digestOf, isExpired, isWellFormed, KEYS, MARKS } from './api-key.js';
+import { type ApiKey, digestOf, isExpired, isWellFormedKey, KEYS, MILESTONES } from './api-key.js';
 import type { Principal } from './principal.js';
 
 interface Entry {
@@ -23,17 +22,17 @@ interface Entry {
   expires_at: number | null;
 }
 
-/** So much of a digest finds the entry. */
+/** How many characters of a digest are the key of the map. */
 const PREFIX_LENGTH = 16;
-/** Unknown keys that may be on their way to the store at one time. */
+/** How many unknown keys may be looked up at one time. */
 const MAX_LOOKUPS = 64;
 
 type Entries = Map<string, Entry>;
 
-/** A key that memory knows. */
+/** A key that is in memory. */
 export interface KnownKey {
   principal: Principal;
-  /** It may have been revoked more than a second ago: the store is away. */
+  /** It may have been revoked more than a second ago, because the store cannot be reached. */
   stale: boolean;
 }
 
@@ -62,7 +61,7 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
 
   async onModuleInit(): Promise<void> {
     this.store.declare(KEYS);
-    this.store.declare(MARKS);
+    this.store.declare(MILESTONES);
     await this.cache.start();
   }
 
@@ -70,16 +69,16 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     this.cache.stop();
   }
 
-  /** Reads all keys again; resolves when memory has what was committed before the call, or when that failed. */
+  /** Reads all keys again. Resolves when memory has what was committed before the call, or when reading failed. */
   refresh(): Promise<void> {
     return this.cache.refresh();
   }
 
-  /** Whose key this is, from memory; nothing where memory does not know it. Throws where it knows that it is over. */
+  /** Finds the principal of a key in memory; undefined where the key is not there. Throws for an expired key. */
   recall(key: string): KnownKey | undefined {
     const digest = digestOf(key);
     const bytes = Buffer.from(digest, 'hex');
-    // The environment says who this is, whatever became of the store.
+    // The bootstrap key comes from the environment and does not depend on the store.
     if (isOf(this.bootstrap, bytes)) return { principal: this.bootstrap.principal, stale: false };
     const entry = this.cache.value?.get(prefixOf(digest));
     if (!isOf(entry, bytes)) return undefined;
@@ -88,15 +87,15 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     return { principal: this.usable(entry), stale: freshness === 'stale' };
   }
 
-  /** Whose key this is, from the store. Keys with a wrong checksum never get there. */
+  /** Finds the principal of a key in the store. A key with a wrong checksum is not looked up. */
   async find(key: string): Promise<Principal | undefined> {
-    if (!isWellFormed(key)) return undefined;
+    if (!isWellFormedKey(key)) return undefined;
     const digest = digestOf(key);
     const entry = await (this.lookups.get(digest) ?? this.lookUp(digest));
     return entry && this.usable(entry);
   }
 
-  /** A lookup of this key is on its way, and another one costs nothing. */
+  /** Whether a lookup of this key is running, so that another caller can share it. */
   isLookingFor(key: string): boolean {
     return this.lookups.size > 0 && this.lookups.has(digestOf(key));
   }
@@ -134,7 +133,7 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     const key = await this.store.getUnique(KEYS, 'hash', digest);
     if (!key || key.hash !== digest) return undefined;
     const entry = entryOfKey(key);
-    // A change that was reported during the lookup may be the revocation of this key, which must not come back.
+    // A change that was reported during the lookup may be the revocation of this key: then it is not kept.
     if (changes === this.cache.changes && this.cache.isCurrent)
       this.cache.value?.set(prefixOf(digest), entry);
     return entry;
@@ -165,7 +164,8 @@ function prefixOf(digest: string): string {
 }
 
 function stale(): BrainError {
-  const detail = 'The store has been away for too long to know whether this key is still valid; try again.';
+  const detail =
+    'The store cannot be reached, and has not been for longer than keys are checked from memory; try again.';
   return new BrainError('unavailable', 'keys_stale', detail, { retryAfterSeconds: 1 });
 }
 

@@ -23,7 +23,7 @@ export class KeysController {
   @Idempotent()
   @Header('Cache-Control', 'no-store')
   @ApiOperation({ summary: 'Make an API key' })
-  @ApiCreatedResponse({ type: MadeKey })
+  @ApiCreatedResponse({ type: MadeKey, description: 'The new key' })
   @Problems(400, 409, 413, 415, 422)
   create(
     @Body() body: NewKey,
@@ -35,8 +35,10 @@ export class KeysController {
 
   @Get()
   @Access('keys:manage')
-  @ApiOperation({ summary: 'List API keys, newest first; the keys themselves are not known to the service' })
-  @ApiOkResponse({ type: KeyList })
+  @ApiOperation({
+    summary: 'List API keys, newest first, without the keys themselves, which the service does not store',
+  })
+  @ApiOkResponse({ type: KeyList, description: 'One page of keys' })
   @Problems(422)
   async list(@Query() query: PageQuery): Promise<KeyList> {
     const { rows, total, next } = await this.keys.list(query);
@@ -47,7 +49,7 @@ export class KeysController {
   @Access('keys:manage')
   @HttpCode(204)
   @ApiOperation({ summary: 'Revoke an API key, on all replicas within a second' })
-  @ApiNoContentResponse()
+  @ApiNoContentResponse({ description: 'The key is revoked' })
   @Problems(404, 409)
   remove(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
     return this.keys.remove(id, principal.id);

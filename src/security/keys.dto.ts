@@ -2,13 +2,17 @@ import { NextCursor, Total } from '../http/request.js';
 import { ListOf, Num, OneOf, Text } from '../shared/fields.js';
 import { ROLES, type Role } from './principal.js';
 
-const EXPIRY = { description: 'When it ends, in Unix seconds; null for never', example: 1798761600 };
+const EXPIRY = { description: 'When the key expires, in Unix seconds; null for never', example: 1798761600 };
 
 export class NewKey {
-  @Text({ max: 128, description: 'What it is for, as people will find it in the list', example: 'scanner-7' })
+  @Text({ max: 128, description: 'What the key is for, to recognise it in the list', example: 'scanner-7' })
   name!: string;
 
-  @OneOf(ROLES, { name: 'Role', description: 'What it may do', example: 'agent' })
+  @OneOf(ROLES, {
+    name: 'Role',
+    description: 'The role of the key, which decides what it may do',
+    example: 'agent',
+  })
   role!: Role;
 
   @Num({ ...EXPIRY, optional: true, nullable: true, min: 0 })
@@ -16,16 +20,16 @@ export class NewKey {
 }
 
 export class KeyInfo {
-  @Text({ max: 64, example: 'key_k3v9x2abq8w1' })
+  @Text({ max: 64, description: 'The id of the key, which is not secret', example: 'key_k3v9x2abq8w1' })
   id!: string;
 
-  @Text({ max: 128, example: 'scanner-7' })
+  @Text({ max: 128, description: 'What the key is for', example: 'scanner-7' })
   name!: string;
 
-  @OneOf(ROLES, { name: 'Role', example: 'agent' })
+  @OneOf(ROLES, { name: 'Role', description: 'The role of the key', example: 'agent' })
   role!: Role;
 
-  @Num({ description: 'Unix seconds', example: 1735424567.89 })
+  @Num({ description: 'When the key was made, in Unix seconds', example: 1735424567.89 })
   created_at!: number;
 
   @Text({ max: 64, description: 'The id of the key that made it', example: 'bootstrap' })
@@ -39,14 +43,14 @@ export class MadeKey extends KeyInfo {
   @Text({
     max: 64,
     optional: true,
-    description: 'The key itself: shown this once, and left out when an Idempotency-Key is replayed',
+    description: 'The key itself: shown only in this answer, and left out in the answer to a repetition',
     example: 'brn_…',
   })
   key?: string;
 }
 
 export class KeyList {
-  @ListOf(() => KeyInfo)
+  @ListOf(() => KeyInfo, { description: 'The keys of this page, newest first' })
   keys!: KeyInfo[];
 
   @Total()

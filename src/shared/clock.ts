@@ -23,7 +23,7 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Waits for `work`, but no longer than `ms`; what is too late goes on by itself. */
+/** Waits for `work`, but no longer than `ms`; work that is not finished by then continues. */
 export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {

@@ -1,12 +1,12 @@
-/** What is known about the request that the running code serves, wherever it is in the house. */
+/** The request that the running code serves, for code in any folder. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 export interface RequestContext {
   requestId: string;
   correlationId: string;
-  /** Who asks, as it stands in logs and in `created_by`; known once the guard has passed. */
+  /** The id of the caller's principal, once the guard has admitted the request. */
   principal?: string;
-  /** The key of the request was checked from memory that is older than a second. */
+  /** The key of the request was checked from stale memory. */
   staleKey?: boolean;
 }
 
@@ -16,7 +16,7 @@ export function runInContext<T>(context: RequestContext, work: () => T): T {
   return storage.run(context, work);
 }
 
-/** Nothing outside a request: in background work and in unit tests. */
+/** Undefined outside a request: in background work and in unit tests. */
 export function currentContext(): RequestContext | undefined {
   return storage.getStore();
 }

@@ -1,6 +1,5 @@
 /**
- * What kind of refusal an error is. Services and stores speak in these; only `http/problem.filter.ts` knows which
- * HTTP status each one becomes.
+ * The kinds of errors that services and stores throw; only `http/problem.filter.ts` knows the HTTP status of each.
  */
 export type ErrorKind =
   | 'malformed'
@@ -23,8 +22,8 @@ export interface Fault {
 }
 
 /**
- * The one error that code of ours throws on purpose. `code` is stable and meant for programs, `detail` is a sentence
- * that tells a person what to do. Anything else that is thrown is a bug and is answered as one.
+ * The only error that this service throws on purpose. `code` is stable and meant for programs; `detail` is a sentence that
+ * says to a person what to do. Any other error is a bug and is answered as one.
  */
 export class BrainError extends Error {
   constructor(
@@ -35,7 +34,7 @@ export class BrainError extends Error {
       errors?: Fault[];
       retryAfterSeconds?: number;
       cause?: unknown;
-      /** What the answer carries besides. */
+      /** Further members of the answer. */
       members?: Record<string, unknown>;
     } = {},
   ) {

@@ -1,6 +1,6 @@
 import { BrainError } from './errors.js';
 
-/** Holds a change against the version that its sender had seen; without one every version will do. */
+/** Throws where the caller expects another version than the current one; undefined accepts every version. */
 export function expectVersion(current: number, expected: number | undefined): void {
   if (expected === undefined || expected === current) return;
   const detail = `It was changed meanwhile: version ${expected} was demanded and it is at ${current}; read it again.`;

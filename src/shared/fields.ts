@@ -157,7 +157,7 @@ export function Text(options: TextOptions): PropertyDecorator {
 }
 
 export function isCleanText(value: string): boolean {
-  return !value.includes('\0') && isWellFormed(value);
+  return !value.includes('\0') && hasWholeCharacters(value);
 }
 
 export function OneOf<T extends string>(
@@ -328,16 +328,16 @@ function ofClass(
 }
 
 function isPlainJson(value: unknown, depth: number): boolean {
-  if (typeof value === 'string') return isWellFormed(value);
+  if (typeof value === 'string') return hasWholeCharacters(value);
   if (typeof value === 'number') return Number.isFinite(value);
   if (typeof value !== 'object' || value === null) return true;
   if (depth === 0) return false;
   if (Array.isArray(value)) return value.every((member) => isPlainJson(member, depth - 1));
   const members = value as Record<string, unknown>;
-  return Object.keys(members).every((key) => isWellFormed(key) && isPlainJson(members[key], depth - 1));
+  return Object.keys(members).every((key) => hasWholeCharacters(key) && isPlainJson(members[key], depth - 1));
 }
 
-/** `String.prototype.isWellFormed` is in Node 20; the library of the compiler learns of it a year later. */
-function isWellFormed(value: string): boolean {
+/** `String.prototype.isWellFormed` is in Node 20, but only in a later library of the compiler. */
+function hasWholeCharacters(value: string): boolean {
   return (value as string & { isWellFormed(): boolean }).isWellFormed();
 }

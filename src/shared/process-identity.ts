@@ -1,17 +1,17 @@
-/** Where a process runs, so that another on the same machine can look whether it still does. */
+/** Where a process runs, so that another process on the same machine can find out whether it still runs. */
 import { readFileSync, readlinkSync } from 'node:fs';
 
 export interface Whereabouts {
-  /** Of the start of the machine. */
+  /** The id of the current boot of the machine. */
   boot: string;
-  /** In which the number of the process means something: a container has one of its own. */
+  /** The namespace of the process id: a container has its own. */
   namespace: string;
   pid: number;
-  /** When the process began, in ticks since the boot: a number is given again to another. */
+  /** When the process began, in ticks since the boot: ids of processes are reused. */
   started: string;
 }
 
-/** Nothing where the system does not tell. */
+/** Null where the system does not provide it. */
 export function whereabouts(): Whereabouts | null {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
@@ -23,13 +23,13 @@ export function whereabouts(): Whereabouts | null {
   }
 }
 
-/** Only a process of this machine and namespace can be looked for; one that stands still is alive. */
+/** Only a process of this machine and namespace can be found; a stopped one (SIGSTOP) is alive. */
 export function fateOf(other: Whereabouts | null | undefined): 'alive' | 'gone' | 'unknown' {
   const own = whereabouts();
   if (!own || !other || own.boot !== other.boot || own.namespace !== other.namespace) return 'unknown';
   if (!exists(other.pid)) return 'gone';
   const stat = statOf(other.pid);
-  // One that may not be looked at is there.
+  // A process that may not be inspected exists.
   if (!stat) return 'alive';
   return stat.started === other.started && !/[ZX]/.test(stat.state) ? 'alive' : 'gone';
 }
@@ -43,7 +43,7 @@ function exists(pid: number): boolean {
   }
 }
 
-/** The name of the program stands in brackets and may hold anything, so the fields are counted from behind it. */
+/** The name of the program is in brackets and may contain anything, so the fields are counted from its end. */
 function statOf(pid: number): { state: string; started: string } | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -1,7 +1,7 @@
-/** Kept for what comes last: to take the mark away and to close the store. */
+/** Reserved for the last steps: removing the sign of an unclean stop, and closing the store. */
 const LAST_MS = 1000;
 
-/** How far a shutdown has come: first nobody should send new work here, then what would never end by itself has to. */
+/** How far a shutdown is: first no new requests should come, then answers without an end are ended. */
 export class ShutdownState {
   /** Set at the beginning of a shutdown. */
   active = false;

@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
-/** Longer than this nobody else waits for their turn of the event loop. */
+/** How long one slice may hold the event loop. */
 const SLICE_MS = 4;
 
-/** Runs what is done in steps without a pause, where nobody waits meanwhile. */
+/** Runs all steps without a pause, where no request has to wait. */
 export function atOnce<T>(steps: Generator<void, T, void>): T {
   for (;;) {
     const { done, value } = steps.next();
@@ -11,7 +11,7 @@ export function atOnce<T>(steps: Generator<void, T, void>): T {
   }
 }
 
-/** Runs what is done in steps so that others get their turn between them. */
+/** Runs the steps in slices, so that other work gets its turn between them. */
 export async function inSlices<T>(steps: Generator<void, T, void>): Promise<T> {
   let endMs = performance.now() + SLICE_MS;
   for (;;) {

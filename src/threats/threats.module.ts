@@ -6,7 +6,7 @@ import { ThreatsService } from './threats.service.js';
 
 @Declares({
   tags: {
-    threats: { description: 'What threatens the fleet', order: 30 },
+    threats: { description: 'Threats to the fleet', order: 30 },
   },
   permissions: {
     'threats:read': ['operator', 'agent', 'viewer'],
