@@ -137,7 +137,7 @@ describe('publishing without a transaction', () => {
     expect(log.appends).toBeLessThanOrEqual(5);
   });
 
-  it('waits while the log is away, and writes everything once when it is back', async () => {
+  it('waits while the log cannot be reached, and then writes everything once', async () => {
     const { log, stream } = start();
     log.mode = 'fails';
     for (let n = 0; n < 700; n += 1) stream.publish(noise(n));
@@ -156,7 +156,7 @@ describe('publishing without a transaction', () => {
     expect(numbers(log)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
-  it('keeps 50,000 while the log hangs, and then tells the rest by one gap that comes first', async () => {
+  it('keeps 50,000 while the log hangs, and then reports the rest by one gap that comes first', async () => {
     const { log, stream } = start();
     log.mode = 'hangs';
     for (let n = 0; n < 60_000; n += 1) stream.publish(noise(n));
@@ -187,14 +187,14 @@ describe('publishing without a transaction', () => {
     expect(gap?.payload).toMatchObject({ counts: { 'test.noise': 80 - kept.length } });
   });
 
-  it('only counts what is noise while the log is nearly full, and tells how much of it there was', async () => {
+  it('only counts noise while the log is nearly full, and reports the count', async () => {
     const { log, stream } = start();
     stream.condensing = true;
     const beforeS = Date.now() / 1000;
     for (let n = 0; n < 10; n += 1) stream.publish(noise(n, { harmless: n % 2 === 0 }));
     await stream.flush();
     expect(numbers(log)).toEqual([1, 3, 5, 7, 9]);
-    // Until it is told, nobody may believe that the log is complete.
+    // Until the count is reported, the log must not look complete.
     expect(stream.completeUntil()).toBeLessThanOrEqual(beforeS + 1);
     stream.condensing = false;
     stream.publish(noise(10, { harmless: true }));
@@ -206,7 +206,7 @@ describe('publishing without a transaction', () => {
     expect(stream.lost).toBe(0);
   });
 
-  it('tells what it only counted within ten seconds', async () => {
+  it('reports what it only counted within ten seconds', async () => {
     const { log, stream } = start();
     stream.condensing = true;
     jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate'] });
@@ -220,7 +220,7 @@ describe('publishing without a transaction', () => {
     }
   });
 
-  it('keeps whatever stands in a payload and in a correlation id', async () => {
+  it('keeps every payload and every correlation id unchanged', async () => {
     const { log, stream } = start();
     const told: { payload: unknown; correlation: string }[] = [];
     const anything = fc.record({ more: fc.jsonValue(), correlation: fc.string({ unit: 'binary' }) });
@@ -272,7 +272,7 @@ describe('publishing without a transaction', () => {
     expect(more).toEqual({ secret: 's', deep: [{ token: 't', other: 1 }] });
   });
 
-  it('counts a gap as old as what it tells of: where it is lost, another must reach as far back', async () => {
+  it('counts a gap as old as its period: if it is lost, the next gap must reach as far back', async () => {
     const { stream } = start();
     stream.publish(streamGap({ reason: 'rollback', from: 5, to: 9, detected_at: 10 }));
     await stream.flush();
@@ -308,7 +308,7 @@ describe('publishing with a transaction', () => {
     expect(records[0]?.keys).toEqual(['s:agent-1', 'c:c1']);
   });
 
-  it('tells a gap when the log refused what the state was committed with', async () => {
+  it('reports a gap when the log refused the event of a commit', async () => {
     const { log, stream } = start();
     const { tx, records } = recording();
     stream.publish(noise(1), tx);

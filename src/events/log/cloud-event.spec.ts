@@ -98,7 +98,7 @@ describe('an event as CloudEvent', () => {
     expect(made.time).toBe('1970-01-01T00:00:00.000Z');
   });
 
-  it('has no time where there is none to tell', () => {
+  it('has no time where the event has none', () => {
     for (const timestamp of [Number.NaN, undefined, 1e300, 253_402_300_800, -62_167_219_201]) {
       expect(json({ ...event, timestamp: timestamp as number }).time).toBeUndefined();
     }

@@ -1,4 +1,4 @@
-/** What the keeper tells of a Redis that lost its end, and of processes that are gone or only seem to be. */
+/** The gaps that GapDetector reports for a Redis that lost events, and for processes that have ended or only seem to. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { openClient, RECOVERY_MS, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer, until } from '../../../test/support/redis-server.js';
@@ -13,7 +13,7 @@ import { EventStream } from '../event-stream.js';
 import { GapDetector, type KeeperSettings } from './gap-detector.js';
 
 const logger = new Logger({ level: 'silent', format: 'json' });
-/** A look every two seconds, and the store may have been away before it. */
+/** There is a check every two seconds, and the store may have been unreachable before it. */
 const TOLD_MS = 10_000;
 
 interface Gap {
@@ -28,7 +28,7 @@ interface Process {
   keeper: GapDetector;
 }
 
-describe('the keeper on Redis', () => {
+describe('GapDetector on Redis', () => {
   let server: RedisServer;
   let wire: Wire;
   let processes: Process[];
@@ -77,7 +77,7 @@ describe('the keeper on Redis', () => {
   const marked = (howMany: number): Promise<void> =>
     until(() => marks().length === howMany, RECOVERY_MS, `${howMany} marks`);
 
-  it('tells a loss that nobody but this process has seen, be it ever so short', async () => {
+  it('reports a loss that only this process has seen, however short', async () => {
     const one = open(server.url);
     one.keeper.start();
     await marked(1);
@@ -92,7 +92,7 @@ describe('the keeper on Redis', () => {
     expect([gap.reason, gap.from <= timestamp, timestamp <= gap.to]).toEqual(['rollback', true, true]);
   });
 
-  it('tells a loss since the oldest event that was lost, however long that had waited for the log', async () => {
+  it('reports a loss since the oldest lost event, however long that event waited for the log', async () => {
     const one = open(wire.url);
     const other = open(server.url);
     one.keeper.start();
@@ -162,7 +162,7 @@ describe('a process of this machine', () => {
   });
   afterEach(() => child.kill('SIGKILL'));
 
-  it('is alive also while it stands still, and gone once it was killed', async () => {
+  it('counts a paused process as alive, and a killed one as gone', async () => {
     expect(fateOf(place)).toBe('alive');
     child.kill('SIGSTOP');
     expect(fateOf(place)).toBe('alive');

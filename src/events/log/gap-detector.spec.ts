@@ -12,7 +12,7 @@ import { GapDetector } from './gap-detector.js';
 
 const logger = new Logger({ level: 'silent', format: 'json' });
 
-describe('the keeper', () => {
+describe('GapDetector', () => {
   let folder: string;
   let close: () => Promise<void>;
 
@@ -51,11 +51,11 @@ describe('the keeper', () => {
     expect([from <= at, at <= to]).toEqual([true, true]);
   };
 
-  it('tells an unclean stop once, and a clean one not at all', async () => {
+  it('reports an unclean stop once, and a clean one not at all', async () => {
     const first = await open();
     first.keeper.start();
     await sleep(200);
-    // The process dies here: nothing takes its mark away.
+    // The process ends here: nothing deletes its mark.
     await first.keeper.stop(false);
     await close();
     const second = await open();
@@ -90,7 +90,7 @@ describe('the keeper', () => {
     await second.keeper.stop(true);
   });
 
-  it('tells when the end of the log is gone', async () => {
+  it('reports that the end of the log is gone', async () => {
     const { db, log, stream, keeper } = await open();
     const last = await log.append('batch-1', [
       { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] },
@@ -105,13 +105,13 @@ describe('the keeper', () => {
     await keeper.stop(true);
   });
 
-  it('tells what another reader missed, also where it could not be told at first', async () => {
+  it('reports what another reader missed, also if the first report failed', async () => {
     const { db, log, stream, store, keeper } = await open();
     const event = { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] };
     const first = await log.append('batch-1', [event]);
     keeper.start();
     await sleep(200);
-    // Written and gone between two looks of the keeper.
+    // Written and lost between two checks.
     const last = await log.append('batch-2', [event]);
     await db.commit(() => db.log.removeSync(splitPosition(last)));
     keeper.missed({ reason: 'rollback', from: first, to: last });
