@@ -18,8 +18,8 @@ import { Store } from '../storage/store.js';
 import { CatalogController } from './catalog/catalog.controller.js';
 import { EventStream } from './event-stream.js';
 import { LogFollower } from './live/follower.js';
-import { LiveStreamController } from './live/live-stream.controller.js';
 import { LiveStream } from './live/live-stream.js';
+import { StreamController } from './live/stream.controller.js';
 import { EventsController } from './log/events.controller.js';
 import { GapDetector } from './log/gap-detector.js';
 import { EventReader } from './log/reader.js';
@@ -45,7 +45,7 @@ export class EventsModule implements OnApplicationBootstrap, BeforeApplicationSh
   ) {}
 
   static for(config: Config): DynamicModule {
-    const controllers = [LiveStreamController, EventsController, CatalogController];
+    const controllers = [StreamController, EventsController, CatalogController];
     if (!config.events) return { module: EventsModule, controllers };
     return {
       module: EventsModule,

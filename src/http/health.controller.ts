@@ -50,7 +50,10 @@ export class HealthController {
 
   @Get('livez')
   @Public()
-  @ApiOperation({ summary: 'Whether the process is alive, without a look at the store' })
+  @ApiOperation({
+    summary: 'Whether the process is alive',
+    description: 'Does not look at the store. Restart the process if this does not answer.',
+  })
   @ApiOkResponse({ type: LiveAnswer, description: 'The process is alive' })
   live(): LiveAnswer {
     return { status: 'alive' };
@@ -59,7 +62,9 @@ export class HealthController {
   @Get('readyz')
   @Public()
   @ApiOperation({
-    summary: 'Whether this replica should get requests; a problem names the part that is not ready',
+    summary: 'Whether this replica should get requests',
+    description:
+      'A 503 names the part that is not ready. While Redis is away for less than the grace time the replica is ready, with a warning.',
   })
   @ApiOkResponse({ type: ReadyAnswer, description: 'The replica is ready' })
   @Problems(503)

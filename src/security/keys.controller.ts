@@ -4,6 +4,7 @@ import {
   ApiNoContentResponse,
   ApiOkResponse,
   ApiOperation,
+  ApiParam,
   ApiTags,
 } from '@nestjs/swagger';
 import { Idempotency, Idempotent, PageQuery, Problems } from '../http/request.js';
@@ -22,7 +23,10 @@ export class KeysController {
   @Access('keys:manage')
   @Idempotent()
   @Header('Cache-Control', 'no-store')
-  @ApiOperation({ summary: 'Make an API key' })
+  @ApiOperation({
+    summary: 'Make an API key',
+    description: 'The answer has the key itself. It is shown this once: the service stores only its hash.',
+  })
   @ApiCreatedResponse({ type: MadeKey, description: 'The new key' })
   @Problems(400, 409, 413, 415, 422)
   create(
@@ -36,7 +40,8 @@ export class KeysController {
   @Get()
   @Access('keys:manage')
   @ApiOperation({
-    summary: 'List API keys, newest first, without the keys themselves, which the service does not store',
+    summary: 'List API keys',
+    description: 'Newest first, without the keys themselves, which the service does not store.',
   })
   @ApiOkResponse({ type: KeyList, description: 'One page of keys' })
   @Problems(422)
@@ -48,7 +53,11 @@ export class KeysController {
   @Delete(':id')
   @Access('keys:manage')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Revoke an API key, on all replicas within a second' })
+  @ApiParam({ name: 'id', description: 'The id of the key, not the key itself', example: 'key_8vzn7ryx3d0q' })
+  @ApiOperation({
+    summary: 'Revoke an API key',
+    description: 'All replicas refuse it within a second. The last admin key cannot be revoked.',
+  })
   @ApiNoContentResponse({ description: 'The key is revoked' })
   @Problems(404, 409)
   remove(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {

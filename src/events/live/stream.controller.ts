@@ -20,7 +20,7 @@ data: {"id":"evt_threat_1735424567890_k3v9x2ab","type":"threat.detected",…}
 
 @ApiTags('events')
 @Controller('api/events/stream')
-export class LiveStreamController {
+export class StreamController {
   constructor(
     @Inject(EventLog) private readonly log: EventLog,
     private readonly guard: AccessGuard,
