@@ -25,6 +25,7 @@ describe('the catalog', () => {
     expect(catalog.types.map(({ type }) => type)).toEqual(
       expect.arrayContaining(['stream.gap', 'threat.detected', 'threat.escalated', 'threat.mitigated']),
     );
+    const description = expect.stringMatching(/\w/) as string;
     expect(catalog.types.find(({ type }) => type === 'threat.seen_again')).toEqual({
       type: 'threat.seen_again',
       module: 'threat',
@@ -38,12 +39,12 @@ describe('the catalog', () => {
         title: 'threat.seen_again',
         type: 'object',
         properties: {
-          threat_id: { type: 'string', minLength: 1, maxLength: 128 },
-          type: { type: 'string', minLength: 1, maxLength: 128 },
-          source: { type: 'string', minLength: 1, maxLength: 256 },
-          severity: { type: 'string', enum: ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'] },
-          occurrences: { type: 'integer', minimum: 2 },
-          seen_at: { type: 'number' },
+          threat_id: { type: 'string', minLength: 1, maxLength: 128, description },
+          type: { type: 'string', minLength: 1, maxLength: 128, description },
+          source: { type: 'string', minLength: 1, maxLength: 256, description },
+          severity: { type: 'string', enum: ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'], description },
+          occurrences: { type: 'integer', minimum: 2, description },
+          seen_at: { type: 'number', description },
         },
         required: ['threat_id', 'type', 'source', 'severity', 'occurrences', 'seen_at'],
         additionalProperties: false,

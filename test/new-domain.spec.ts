@@ -128,6 +128,7 @@ const FILES: Record<string, string> = {
       type: 'note.made',
       module: 'notes',
       payload: NoteMade,
+      subjects: ['note_id'],
       priority: 'LOW',
       when: 'A note is made.',
       example: { note_id: 'k3v9x2abq8w1', text: 'Rotate the keys' },
@@ -187,7 +188,10 @@ describe('a new domain', () => {
     const before = readFileSync(contents, 'utf8');
     const withLine = before.replace(/( +)MissionsModule,\n/, '$&$1NotesModule,\n');
     writeFileSync(contents, `import { NotesModule } from './notes/notes.module.js';\n${withLine}`);
-    execFileSync(process.execPath, ['scripts/compile.mjs'], { cwd: folder, stdio: 'pipe' });
+    execFileSync(process.execPath, ['scripts/compile.mjs'], {
+      cwd: folder,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    });
     url = await start();
   }, LONG_MS);
 

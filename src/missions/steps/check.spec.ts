@@ -125,7 +125,7 @@ describe('the check of the steps of a new mission', () => {
       '/steps/1/params/seconds',
       '/steps/1/retry',
     ]);
-    for (const { detail } of faults) expect(detail).toMatch(/^(must be|is required|is not known) ?.*/);
+    for (const { detail } of faults) expect(detail).toMatch(/^(must be|is required|is not a field) ?.*/);
   });
 
   it('bounds the steps, and what it says about them', () => {
