@@ -14,9 +14,9 @@ const ROOT = join(import.meta.dirname, '..');
 const part = (name) => import(join(ROOT, 'build', `${name}.js`));
 // The decorators of the shapes want it, as they do in the service.
 createRequire(import.meta.url)('reflect-metadata');
-const { compile, compileInSlices } = await part('policy/policy.compile');
-const { decide } = await part('policy/policy.engine');
-const { inSlices } = await part('shared/slices');
+const { compile, compileInSlices } = await part('policy/engine/compile');
+const { decide } = await part('policy/engine/decide');
+const { inSlices } = await part('shared/time-slices');
 
 const SIZES = [10, 100, 1000, 10_000];
 /** Of every engine; the slowest get through a few of them in their time. */

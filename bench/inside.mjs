@@ -10,14 +10,14 @@ const part = (path) => import(join(ROOT, 'build', path));
 
 export async function openService() {
   const [setup, { readConfig }, { Logger }] = await Promise.all(
-    ['app.setup.js', 'config.js', 'shared/logger.js'].map(part),
+    ['app.setup.js', 'config/config.js', 'shared/logger.js'].map(part),
   );
   const config = readConfig({ ...process.env, BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
   const logger = new Logger({ level: 'warn', format: 'json' });
   const app = await setup.createApp(config, logger);
-  const paths = ['storage/store', 'storage/event-log', 'events/event-stream', 'events/event-follower'];
+  const paths = ['storage/store', 'storage/event-log', 'events/event-stream', 'events/live/follower'];
   const parts = [...paths, 'missions/missions.service'].map((path) => part(`${path}.js`));
-  const [{ Store }, { EventLog }, { EventStream }, { EventFollower }, { MissionsService }] =
+  const [{ Store }, { EventLog }, { EventStream }, { LogFollower }, { MissionsService }] =
     await Promise.all(parts);
   const { EventEmitter2 } = createRequire(join(ROOT, 'build/app.module.js'))('@nestjs/event-emitter');
   return {
@@ -26,7 +26,7 @@ export async function openService() {
     log: app.get(EventLog),
     events: app.get(EventStream),
     newStream: (log) => new EventStream(log, logger),
-    follower: app.get(EventFollower),
+    follower: app.get(LogFollower),
     missions: app.get(MissionsService),
     emitter: app.get(EventEmitter2),
     listen: async () => {

@@ -71,14 +71,18 @@ export async function startServer(script, settings = {}, flags = []) {
   return { child, url };
 }
 
+/** The V8 flags that `npm start` uses here. */
+export const SERVICE_FLAGS = execFileSync('sh', [join(ROOT, 'scripts/start.sh'), '--flags'], {
+  encoding: 'utf8',
+})
+  .trim()
+  .split('\n');
+
 /** The service as `npm start` runs it, with its request log off. */
 export function startService(settings = {}) {
   const fixed = { BRAIN_BOOTSTRAP_KEY: KEY, BRAIN_LOG_REQUESTS: 'off', BRAIN_LOG_FORMAT: 'json' };
-  return startServer(join(ROOT, 'dist/main.js'), { ...fixed, ...settings }, [
-    '--enable-source-maps',
-    '--max-semi-space-size=8',
-    '--no-allocation-site-pretenuring',
-  ]);
+  const flags = ['--enable-source-maps', ...SERVICE_FLAGS];
+  return startServer(join(ROOT, 'dist/main.js'), { ...fixed, ...settings }, flags);
 }
 
 function redisProgram() {

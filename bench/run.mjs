@@ -12,6 +12,7 @@ import {
   headers,
   newStore,
   ROOT,
+  SERVICE_FLAGS,
   startClient,
   startServer,
   startService,
@@ -128,12 +129,7 @@ async function publish() {
 
 async function engine() {
   // The service's young generation: how long the collector holds up the event loop depends on it.
-  const flags = [
-    '--expose-gc',
-    '--no-turbo-inline-js-wasm-calls',
-    '--max-semi-space-size=8',
-    '--no-allocation-site-pretenuring',
-  ];
+  const flags = ['--expose-gc', '--no-turbo-inline-js-wasm-calls', ...SERVICE_FLAGS];
   const { known, fresh, snapshot } = await ask('engine.mjs', [], {}, flags);
   const least = { 10: 2, 100: undefined, 1000: 20, 10000: 60 };
   const against = ({ size, newActions, perSecond }) => {
