@@ -442,7 +442,7 @@ describe.each(STORES)('policies on %s', (name, startStore) => {
       expect(await setRevision()).toBe(before);
     });
 
-    it('of the starter packs works as the README says', async () => {
+    it('of the starter packs works as docs/policy.md says', async () => {
       for (const file of readdirSync(PACKS)) {
         const done = await yaml(readFileSync(join(PACKS, file), 'utf8')).expect(200);
         expect([file, done.body.create, done.body.warnings]).toEqual([

@@ -4,8 +4,8 @@
  * What a caller may assume:
  * - A collection is declared, not programmed. Its indexes, unique keys and counters follow from the declaration and
  *   always match the documents, because they change in the same commit.
- * - `transaction` is atomic. Its commit checks all reads, and it is as durable as the backend (README, "What is durable
- *   when"). Documents, indexes, counters, appended entries and events become visible together or not at all.
+ * - `transaction` is atomic. Its commit checks all reads, and it is as durable as the backend (docs/operations.md,
+ *   "What is durable when"). Documents, indexes, counters, appended entries and events become visible together or not at all.
  * - Every failure is a `BrainError`. After `unavailable` the outcome of a commit may be unknown. To send the request again
  *   with the same idempotency key is safe.
  *

@@ -167,7 +167,7 @@ export class RedisServer {
   }
 
   /**
-   * Repairs the append-only file, as the README asks operators to do. A server that is killed during a write may leave half
+   * Repairs the append-only file, as docs/operations.md asks operators to do. A server that is killed during a write may leave half
    * a transaction at the end of the file. Its next start only removes the last command. Without a repair the writes after the
    * rest are lost or mixed up at the following start.
    */

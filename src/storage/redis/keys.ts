@@ -6,7 +6,7 @@ import type { AnyCollection } from '../plan.js';
 
 /**
  * The names of all keys. Other programs read the documents, ids, entries, stats and the stream by contract. All other
- * keys are private and are under `sys`. A value that comes from a user is hashed. The ids are not, because the contract
+ * keys are private: those under `sys`, and the documents of the remaining collections (docs/redis.md). A value that comes from a user is hashed. The ids are not, because the contract
  * has them in the key names.
  */
 export class RedisKeys {
