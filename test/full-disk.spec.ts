@@ -1,5 +1,6 @@
 /** A data file that may not grow: what is refused and how, what goes on, who hears of it, and how the service ends. */
 
+import { sleep } from '../src/shared/clock.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
 import { until } from './support/redis-server.js';
 import { allowWrites, refuseAllWrites, SMALL_DISKS, type SmallDisk } from './support/small-disk.js';
@@ -71,6 +72,34 @@ describe.each(SMALL_DISKS)('a data file that may not grow because of %s', (_name
       expect(await service.stop()).toEqual({ code: 0, signal: null });
       const next = await start({ BRAIN_DATA_DIR: disk.path });
       expect((await next.get('/api/threats?limit=1')).status).toBe(200);
+    },
+    LIMIT_MS,
+  );
+
+  it(
+    'reports the decisions that a process lost which was killed long after',
+    async () => {
+      const service = await start({ BRAIN_DATA_DIR: disk.path });
+      disk.tighten(service);
+      await fill(service, 20_000);
+      await fill(service, 0);
+      // Longer than a process is silent between two marks.
+      await sleep(9000);
+      const decided = await service.post('/api/policy/evaluate', question);
+      expect(decided.status).toBe(200);
+      const lost = Date.now() / 1000;
+      // It is stopped first, so that it does not write its mark in the new room.
+      service.kill('SIGSTOP');
+      disk.loosen(service);
+      await service.stop('SIGKILL');
+      const next = await start({ BRAIN_DATA_DIR: disk.path });
+      const gaps = async (): Promise<{ payload: { reason: string; from: number; to: number } }[]> => {
+        const { body } = await next.get('/api/events?type=stream.gap');
+        return (body.events ?? []) as { payload: { reason: string; from: number; to: number } }[];
+      };
+      const covered = async (): Promise<boolean> =>
+        (await gaps()).some(({ payload: { from, to } }) => from <= lost && lost <= to);
+      await until(covered, RECOVERY_MS, 'a gap that has the lost decision');
     },
     LIMIT_MS,
   );

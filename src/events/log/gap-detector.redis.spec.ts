@@ -10,7 +10,7 @@ import type { Whereabouts } from '../../shared/process-identity.js';
 import { fateOf, whereabouts } from '../../shared/process-identity.js';
 import type { Envelope } from '../event.js';
 import { EventStream } from '../event-stream.js';
-import { GapDetector, type KeeperSettings } from './gap-detector.js';
+import { GapDetector, type GapDetectorSettings } from './gap-detector.js';
 
 const logger = new Logger({ level: 'silent', format: 'json' });
 /** There is a check every two seconds, and the store may have been unreachable before it. */
@@ -47,7 +47,7 @@ describe('GapDetector on Redis', () => {
     await server.stop();
   });
 
-  const open = (url: string, settings: Partial<KeeperSettings> = {}): Process => {
+  const open = (url: string, settings: Partial<GapDetectorSettings> = {}): Process => {
     const client = openClient({ url });
     const stream = new EventStream(client.log, logger);
     const keeper = new GapDetector(client.store, client.log, stream, logger, {
@@ -143,6 +143,26 @@ describe('GapDetector on Redis', () => {
     expect(marks()).toHaveLength(1);
     wire.mend();
     await marked(2);
+  }, 60_000);
+
+  it('reports the loss of a lone process until it is noticed if the process ended in a full Redis', async () => {
+    const one = open(server.url);
+    one.keeper.start();
+    await marked(1);
+    const timed = (): string => server.cli('--scan', '--pattern', 'brain:timed_processes:process:*');
+    expect(timed()).not.toBe('');
+    server.cli('config', 'set', 'maxmemory', '1');
+    await until(() => timed() === '', TOLD_MS, 'the mark without times');
+    // Longer than a process is silent between two marks.
+    await sleep(7000);
+    const ended = nowSeconds();
+    await one.keeper.stop(false);
+    server.cli('config', 'set', 'maxmemory', '0');
+    const next = open(server.url, { fateOf: () => 'gone' });
+    next.keeper.start();
+    const gap = await told(next);
+    expect([gap.reason, gap.from < ended, ended <= gap.to]).toEqual(['unclean_stop', true, true]);
+    await until(() => timed() !== '', TOLD_MS, 'the mark of the next process');
   }, 60_000);
 });
 

@@ -8,12 +8,12 @@
  */
 
 import { nowSeconds } from '../../shared/clock.js';
-import { messageOf } from '../../shared/errors.js';
+import { isBrainError, messageOf } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import type { Logger } from '../../shared/logger.js';
 import { fateOf, type Whereabouts, whereabouts } from '../../shared/process-identity.js';
 import type { EventLog } from '../../storage/event-log.js';
-import { type Collection, type Lease, MAX_PAGE, type Store } from '../../storage/store.js';
+import { type Collection, type Lease, MAX_PAGE, type Store, type Tx } from '../../storage/store.js';
 import type { EventStream } from '../event-stream.js';
 import { streamGap } from '../log.events.js';
 import type { MissedGap } from './resume.js';
@@ -39,6 +39,16 @@ const MARKS: Collection<Mark> = {
   order: (mark) => mark.started_at,
 };
 
+/** While it is there, the times in the mark of this process are at most a beat old. A full store takes no mark. */
+const TIMED: Collection<{ id: string }> = {
+  name: 'timed_processes',
+  item: 'process',
+  version: 1,
+  indexVersion: 1,
+  id: ({ id }) => id,
+  order: () => 0,
+};
+
 const BEAT_MS = 2000;
 /** Longer than any pause of a healthy process. After this time others check whether the process still runs. */
 const ALIVE_MS = 8000;
@@ -47,19 +57,13 @@ const SILENCE_MS = 120_000;
 /** The longest time from one beat to the end of the next, also with a slow store. */
 const BETWEEN_BEATS_SECONDS = 5;
 
-/** What this process knows of another. */
+/** The last times in the mark of another process, and since when they have not changed. */
 interface Heard {
   at: number;
   sinceMs: number;
-  /**
-   * Whether its lease was held, and since when it no longer was. In a full store a process can renew its lease, though it
-   * cannot write its mark.
-   */
-  held: boolean;
-  overAt?: number;
 }
 
-export interface KeeperSettings {
+export interface GapDetectorSettings {
   maxStaleSeconds: number;
   silenceMs?: number;
   fateOf?: typeof fateOf;
@@ -79,9 +83,10 @@ export class GapDetector {
     log: EventLog,
     private readonly events: EventStream,
     private readonly logger: Logger,
-    private readonly settings: KeeperSettings,
+    private readonly settings: GapDetectorSettings,
   ) {
     store.declare(MARKS);
+    store.declare(TIMED);
     this.rollbacks = new Rollbacks(store, log, events, logger);
     const now = nowSeconds();
     // A process decides from memory for the grace time; the embedded store can always be reached.
@@ -109,7 +114,7 @@ export class GapDetector {
     if (!flushed) return;
     try {
       await this.store.transaction(async (tx) => {
-        if (await tx.get(MARKS, this.mark.id)) tx.delete(MARKS, this.mark.id);
+        await removeMark(tx, this.mark.id);
       });
       if (this.lease) await this.store.release(this.lease);
     } catch (error) {
@@ -134,7 +139,12 @@ export class GapDetector {
 
   private async beatOnce(): Promise<void> {
     await this.rollbacks.check();
-    await this.renewMark();
+    try {
+      await this.renewMark();
+    } catch (error) {
+      if (isBrainError(error, 'storage_full')) await this.giveUpTimes();
+      throw error;
+    }
     await this.reportUncleanStops();
   }
 
@@ -150,6 +160,15 @@ export class GapDetector {
       tx.demand(lease);
       if (await tx.get(MARKS, this.mark.id)) tx.put(MARKS, this.mark);
       else tx.insert(MARKS, this.mark);
+      if (!(await tx.get(TIMED, this.mark.id))) tx.insert(TIMED, { id: this.mark.id });
+    });
+  }
+
+  /** A full store takes only removals. Without this document, a gap of this process ends when it is noticed. */
+  private async giveUpTimes(): Promise<void> {
+    const { id } = this.mark;
+    await this.store.transaction(async (tx) => {
+      if (await tx.get(TIMED, id)) tx.delete(TIMED, id);
     });
   }
 
@@ -160,12 +179,8 @@ export class GapDetector {
     for (const mark of others) {
       const heard = this.hear(mark);
       const lease = await this.store.acquire(leaseOf(mark.id), ALIVE_MS);
-      if (!lease) {
-        Object.assign(heard, { held: true, overAt: undefined });
-        continue;
-      }
-      if (heard.held) heard.overAt ??= nowSeconds();
-      if (this.isGone(mark, heard)) await this.reportUncleanStop(mark.id, heard);
+      if (!lease) continue;
+      if (this.isGone(mark, heard)) await this.reportUncleanStop(mark.id);
       await this.store.release(lease);
     }
   }
@@ -173,7 +188,7 @@ export class GapDetector {
   private hear({ id, seen_at, heard_at = seen_at }: Mark): Heard {
     let heard = this.heard.get(id);
     if (heard?.at === heard_at) return heard;
-    heard = { at: heard_at, sinceMs: performance.now(), held: false };
+    heard = { at: heard_at, sinceMs: performance.now() };
     this.heard.set(id, heard);
     return heard;
   }
@@ -186,22 +201,27 @@ export class GapDetector {
     return performance.now() - sinceMs >= (this.settings.silenceMs ?? SILENCE_MS);
   }
 
-  private async reportUncleanStop(id: string, { overAt = 0 }: Heard): Promise<void> {
+  private async reportUncleanStop(id: string): Promise<void> {
     await this.store.transaction(async (tx) => {
       const gone = await tx.get(MARKS, id);
       if (!gone) return;
-      tx.delete(MARKS, id);
       const now = nowSeconds();
       const { seen_at, heard_at = now, unheard_seconds = 0 } = gone;
+      const isTimed = (await tx.get(TIMED, id)) !== undefined;
       // Its last event cannot be later than this, even if its mark is found much later.
-      const lastHeard = Math.max(heard_at, overAt - ALIVE_MS / 1000);
-      const to = Math.min(now, lastHeard + unheard_seconds);
+      const to = isTimed ? Math.min(now, heard_at + unheard_seconds) : now;
+      await removeMark(tx, id);
       this.events.publish(streamGap({ reason: 'unclean_stop', from: seen_at, to, detected_at: now }), tx);
     });
     this.logger.warn('a process ended without writing its buffered events; a gap reports it', {
       process: id,
     });
   }
+}
+
+async function removeMark(tx: Tx, id: string): Promise<void> {
+  if (await tx.get(MARKS, id)) tx.delete(MARKS, id);
+  if (await tx.get(TIMED, id)) tx.delete(TIMED, id);
 }
 
 function leaseOf(id: string): string {
