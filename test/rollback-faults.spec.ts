@@ -4,7 +4,7 @@
  */
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
-import { EventLog, LOG_START } from '../src/storage/event-log.js';
+import { comparePositions, EventLog, LOG_START } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
 import { ALWAYS, RedisServer, until } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
@@ -138,6 +138,56 @@ describe('a failover with events on both sides', () => {
     expect(reader.events[0]).toMatchObject({ event: 'gap', data: { reason: 'rollback', to: before } });
     expect(reader.events[0].data.from).toBe(gap.data.from);
   }, 60_000);
+
+  it('gives a reader that comes back what survived, also if the position of its event is taken', async () => {
+    await part();
+    const positionsOf = (replica: Replica): Map<string, string> =>
+      new Map(seenBy(replica).map(({ position, id }) => [position, id]));
+    // Both servers write at the same time, so some positions are in both histories.
+    const twice = (): string | undefined => {
+      const surviving = positionsOf(leaves);
+      const lost = [...positionsOf(stays)].filter(([position, id]) => (surviving.get(position) ?? id) !== id);
+      return lost.at(-1)?.[0];
+    };
+    await until(
+      () => {
+        fleet.publish(5);
+        return twice() !== undefined;
+      },
+      GOES_ON_MS,
+      'an event on each side with the same position',
+    );
+    const taken = twice() as string;
+    wires[0].retarget(pair.promoted.port);
+    fleet.publish(50);
+    await fleet.goesOn();
+    const idOf = (replica: Replica): string =>
+      replica.reader.events.find(({ data }) => data.position === taken)?.id as string;
+    expect([idOf(stays), idOf(leaves)]).toEqual([taken, expect.stringMatching(`^${taken}~[0-9a-f]{8}~`)]);
+
+    const lost = await comesBack(idOf(stays));
+    await until(
+      () => numbersOf(lost.events, leaves.name).at(-1) === leaves.published - 1,
+      GOES_ON_MS,
+      'the end',
+    );
+    expect(lost.events[0]).toMatchObject({ event: 'gap', data: { reason: 'rollback', to: taken } });
+    expect(numbersOf(lost.events, leaves.name)).toEqual(count(100, leaves.published));
+
+    const here = await comesBack(idOf(leaves));
+    const surviving = (await leaves.service.events({ type: 'test.*' })).map(({ position }) => position);
+    const later = surviving
+      .filter((position) => comparePositions(position, taken) > 0)
+      .sort(comparePositions);
+    await until(() => here.events.length >= later.length, GOES_ON_MS, 'the reader of the surviving history');
+    expect(here.events.map(({ data }) => data.position)).toEqual(later);
+  }, 60_000);
+
+  async function comesBack(id: string): Promise<SseClient> {
+    const reader = await SseClient.open(`${leaves.url}/api/events/stream?type=test.*`, undefined, id);
+    ends.push(() => reader.close());
+    return reader;
+  }
 
   /** Of what is in the log that is left the reader was given every event once, whatever else it was given. */
   async function expectSurvivorsOnce(given: () => { data: Record<string, unknown> }[]): Promise<void> {

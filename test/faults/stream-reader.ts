@@ -37,7 +37,7 @@ export class StreamReader {
   }
 
   get positions(): string[] {
-    return this.events.map(({ id }) => id);
+    return this.events.map(({ data }) => data.position as string);
   }
 
   /** The positions that came after a greater one, or twice. */

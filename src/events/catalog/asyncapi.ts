@@ -6,6 +6,7 @@ import { KEY_SCHEME } from '../../security/access.decorator.js';
 import type { JsonSchema } from '../../shared/fields.js';
 import { POSITION } from '../../storage/event-log.js';
 import { catalog, type EventDefinition, PRIORITIES } from '../event.js';
+import { READER_ID } from '../log/resume.js';
 import { constraintsOf, envelopeSchema, exampleOf, schemaOf } from './event-schema.js';
 
 const DESCRIPTION = `Every fact of the control plane is one event in one log, and this stream sends it as a Server-Sent
@@ -18,6 +19,7 @@ const GAP = 'gap';
 
 const text: JsonSchema = { type: 'string', minLength: 1 };
 const position: JsonSchema = { type: 'string', pattern: POSITION.source };
+const readerId: JsonSchema = { type: 'string', pattern: READER_ID.source };
 
 /** The parameters of the route; an array is a parameter that may be repeated. */
 const QUERY: JsonSchema = {
@@ -40,8 +42,8 @@ const QUERY: JsonSchema = {
       description: 'Replays the events written at or after this time, in Unix seconds',
     },
     last_event_id: {
-      ...position,
-      description: 'The last position that was received, for clients that cannot set Last-Event-ID',
+      ...readerId,
+      description: 'The last id that was received, or a position, for clients that cannot set Last-Event-ID',
     },
     format: {
       type: 'string',
@@ -173,7 +175,11 @@ function headersOf(name: string, required: string[]): JsonSchema {
   return {
     type: 'object',
     properties: {
-      id: { ...position, description: 'The position of the event in the log' },
+      id: {
+        ...readerId,
+        description:
+          'The position of the event in the log, for a minute after a failover with a mark of the history',
+      },
       event: { const: name, description: 'The type of the event' },
     },
     required,

@@ -86,8 +86,9 @@ The filters are those of the list.
   (\`0-0\` is the beginning), or a time as \`since\`.
 - If events were trimmed, or a failover took them back, an event \`gap\` has the reason and the two positions. After a rollback
   all surviving events after \`from\` follow. If there were several failovers within a minute, some of them come a second time.
-- An id is only a position. If the surviving log has another event at the same position, a reader that comes back with that
-  position gets no \`gap\`.
+- For a minute after a failover or a restart of Redis, the id is the position, \`~\` and a mark of the history of the log,
+  because a lost event and a surviving one can have the same position. Send it back as it is. A reader that sends only the
+  position of such an event gets the events since the failover again, after a \`gap\`.
 - A comment every 15 s keeps the connection open through proxies. It also sends the current position as \`id\`, so that a
   reader whose filter matches few events does not need a long replay.
 - A reader that is more than 1 MiB behind is disconnected. It comes back with its last \`id\` and loses nothing.

@@ -1,17 +1,23 @@
 /** The frames for a reader of the live stream: an event in its format, and a gap. */
 import { nowSeconds } from '../../shared/clock.js';
+import type { Fork, Place } from '../../storage/event-log.js';
 import { cloudEvent } from '../log/cloud-event.js';
 import type { EventFormat } from '../log/events.dto.js';
-import type { MissedGap } from '../log/resume.js';
+import { type MissedGap, readerId } from '../log/resume.js';
 import type { StoredEvent } from '../log/stored-event.js';
-import { type Frame, frame } from './sse.js';
+import { type Frame, frame, heartbeat } from './sse.js';
 
-export function eventFrame(event: StoredEvent, format: EventFormat): Frame {
+/** `forks` are those of the history in which the event was read. */
+export function eventFrame(event: StoredEvent, format: EventFormat, forks: Fork[] | undefined): Frame {
   return frame(
     event.type as string,
-    event.position,
+    readerId(event.position, forks),
     format === 'envelope' ? event.text : asCloudEvent(event),
   );
+}
+
+export function heartbeatFrame({ position, forks }: Place): Frame {
+  return heartbeat(readerId(position, forks));
 }
 
 /** Its id is the position where the reader continues, so that a reader that comes back gets the gap once. */

@@ -12,9 +12,9 @@ import type { EventFormat } from '../log/events.dto.js';
 import type { MissedGap, Resumption } from '../log/resume.js';
 import type { StoredEvent } from '../log/stored-event.js';
 import type { LogFollower } from './follower.js';
-import { eventFrame, gapFrame } from './frames.js';
+import { eventFrame, gapFrame, heartbeatFrame } from './frames.js';
 import { Replay } from './replay.js';
-import { type Frame, heartbeat, retry } from './sse.js';
+import { type Frame, retry } from './sse.js';
 import { type Reader, StreamReader } from './stream-reader.js';
 
 const HEARTBEAT_MS = 15_000;
@@ -102,10 +102,11 @@ export class LiveStream implements OnApplicationBootstrap {
   /** Each format is made once for all readers. */
   private send(event: StoredEvent): void {
     const frames: Partial<Record<EventFormat, Frame>> = {};
+    const forks = this.follower.place?.forks;
     for (const client of this.clients) {
       if (client.joint === undefined || !client.wants(event)) continue;
       const { format } = client.reader;
-      frames[format] ??= eventFrame(event, format);
+      frames[format] ??= eventFrame(event, format, forks);
       client.offer(frames[format]);
     }
     this.schedule();
@@ -124,7 +125,7 @@ export class LiveStream implements OnApplicationBootstrap {
   private beat(): void {
     const { place } = this.follower;
     if (place === undefined) return;
-    const beat = heartbeat(place.position);
+    const beat = heartbeatFrame(place);
     for (const client of this.clients) if (client.joint !== undefined) client.offer(beat);
     this.schedule();
   }

@@ -7,12 +7,17 @@
  * is at least as far. If the follower notices a rollback before the reader is live, the reader leaves again.
  */
 import { sleep } from '../../shared/clock.js';
-import { comparePositions, type EventLog, LOG_START, type Place } from '../../storage/event-log.js';
+import {
+  comparePositions,
+  type EventLog,
+  type Fork,
+  LOG_START,
+  type Place,
+} from '../../storage/event-log.js';
 import { indexKeyOf } from '../log/filter.js';
 import { type MissedGap, type Resumption, resume, sameHistory } from '../log/resume.js';
 import { StoredEvent } from '../log/stored-event.js';
-import { eventFrame, gapFrame } from './frames.js';
-import { heartbeat } from './sse.js';
+import { eventFrame, gapFrame, heartbeatFrame } from './frames.js';
 import type { StreamReader } from './stream-reader.js';
 
 /** Events that are read and sent at once. */
@@ -52,7 +57,7 @@ export class Replay {
     const { client } = this;
     const { joint } = client;
     const forks = this.log.history;
-    const page = await this.page(joint ?? this.place().position);
+    const page = await this.page(joint ?? this.place().position, forks);
     // Checked after the read: an event that is in the log now was there while the page was read.
     const { gap } = await resume(this.log, this.at);
     if (gap && !(gap.reason === 'trimmed' && isBehind(page.first, gap.to))) return this.miss(gap);
@@ -91,12 +96,12 @@ export class Replay {
     }
     if (performance.now() - this.sentMs > this.heartbeatMs) {
       this.sentMs = performance.now();
-      await this.client.send(heartbeat(this.at.position).text);
+      await this.client.send(heartbeatFrame(this.at).text);
     }
     if (this.client.joint === undefined && !this.isLevel()) await sleep(WAIT_MS);
   }
 
-  private async page(until: string): Promise<Page> {
+  private async page(until: string, forks: Fork[] | undefined): Promise<Page> {
     const after = this.at.position;
     // A reader that comes from another replica may be further than the follower here.
     if (comparePositions(after, until) >= 0) return { text: '', more: false };
@@ -105,7 +110,7 @@ export class Replay {
     let text = '';
     for (const logged of events) {
       const event = new StoredEvent(logged);
-      if (this.client.wantsFound(event)) text += eventFrame(event, format).text;
+      if (this.client.wantsFound(event)) text += eventFrame(event, format, forks).text;
     }
     return { text, first: events[0]?.position, last: events.at(-1), more: events.length === PAGE };
   }

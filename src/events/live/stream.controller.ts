@@ -5,10 +5,10 @@ import { Problems } from '../../http/request.js';
 import { Access, type PrincipalRequest } from '../../security/access.decorator.js';
 import { AccessGuard } from '../../security/access.guard.js';
 import { invalid } from '../../shared/errors.js';
-import { comparePositions, EventLog, LOG_START, POSITION, positionBefore } from '../../storage/event-log.js';
+import { comparePositions, EventLog, LOG_START, positionBefore } from '../../storage/event-log.js';
 import { eventsOff } from '../log/events.controller.js';
 import { StreamQuery } from '../log/events.dto.js';
-import { type Resumption, resume } from '../log/resume.js';
+import { type Resumption, resumeReader } from '../log/resume.js';
 import { LiveStream } from './live-stream.js';
 
 const PERMISSION = 'events:read';
@@ -44,7 +44,8 @@ export class StreamController {
   })
   @ApiOkResponse({
     description:
-      '`id` is the position, `event` the type, `data` the envelope or the CloudEvent. A `gap` event says where events are missing',
+      '`id` is the position, for a minute after a failover with a mark of the history; `event` is the type, `data` the ' +
+      'envelope or the CloudEvent. A `gap` event says where events are missing',
     content: { 'text/event-stream': { schema: { type: 'string', example: EXAMPLE } } },
   })
   @Problems(404, 422)
@@ -73,7 +74,7 @@ export class StreamController {
 
   /** Undefined where the reader wants only new events. */
   private async start(last: string | undefined, since: number | undefined): Promise<Resumption | undefined> {
-    if (last !== undefined) return resume(this.log, { position: positionOf(last) });
+    if (last !== undefined) return (await resumeReader(this.log, last)) ?? refuseId();
     if (since === undefined) return undefined;
     const from = placeBefore(since);
     const { trimmed } = await this.log.bounds();
@@ -88,8 +89,7 @@ function placeBefore(seconds: number): string {
   return ms === 0 ? LOG_START : positionBefore(`${ms}-0`);
 }
 
-function positionOf(id: string): string {
-  if (POSITION.test(id)) return id;
+function refuseId(): never {
   const detail = 'must be the id of an event of this stream, as it was sent, or 0-0 for the beginning';
   throw invalid('Last-Event-ID is no position.', [{ pointer: '/last_event_id', detail, code: 'position' }]);
 }

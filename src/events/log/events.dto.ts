@@ -122,7 +122,7 @@ export class StreamQuery extends EventFilterQuery {
     optional: true,
     max: 64,
     description:
-      'Replays the events after this position; `0-0` is the beginning of the log. The header Last-Event-ID overrides it, and it overrides `since`',
+      'Replays the events after the event with this `id` or position; `0-0` is the beginning of the log. The header Last-Event-ID overrides it, and it overrides `since`',
     example: '1735424567893-0',
   })
   last_event_id?: string;

@@ -26,17 +26,44 @@ export interface Resumption {
 }
 
 /** A replaced server may take writes for so long, until every client has left it. */
-const LINGER_SECONDS = 60;
+const LINGER_MS = 60_000;
+/** The first characters of the id of a history, enough to tell apart the histories of a minute. */
+const MARK_LENGTH = 8;
+export const READER_ID = /^(\d{1,15}-\d{1,15})(?:~([0-9a-f]{8})~(\d{1,15}-\d{1,15}))?$/;
 
-export async function resume(log: EventLog, place: Place): Promise<Resumption> {
+/**
+ * The id of an event for readers of the live stream: its position. For a minute after a failover the lost history can have
+ * another event at the same position, so during that time the id also has a mark of its history: `<id>~<fork>`.
+ */
+export function readerId(position: string, forks: Fork[] = []): string {
+  const before = forks.filter((fork) => isBefore(fork, position));
+  const last = before.at(-1);
+  if (last === undefined || !before.some((fork) => lingers(fork, position))) return position;
+  return `${position}~${last.id.slice(0, MARK_LENGTH)}~${last.position}`;
+}
+
+/** Undefined if this is not the id of an event. */
+export async function resumeReader(log: EventLog, id: string): Promise<Resumption | undefined> {
+  const [, position, history, fork] = READER_ID.exec(id) ?? [];
+  if (position === undefined) return undefined;
+  const forks = await log.forks();
+  const own = forks.findIndex((each) => history !== undefined && each.id.startsWith(history));
+  if (own < 0)
+    return resume(log, { position }, earliest([...lingering(forks, position), ...forkIn(fork, position)]));
+  const next = forks[own + 1];
+  return resume(log, { position }, next && isBefore(next, position) ? next.position : undefined);
+}
+
+/** `lostAfter` is the fork if the event is lost although the log may have another one at its position. */
+export async function resume(log: EventLog, place: Place, lostAfter?: string): Promise<Resumption> {
   const { position } = place;
-  if (await log.has(place)) return { from: position, there: true };
+  if (lostAfter === undefined && (await log.has(place))) return { from: position, there: true };
   const { first, trimmed } = await log.bounds();
   const cut = cutAt(position, first, trimmed);
   if (cut === position) return { from: position };
   if (cut !== undefined) return { from: cut, gap: { reason: 'trimmed', from: position, to: cut } };
   if (position === LOG_START) return { from: position };
-  const fork = forkOf(await log.forks(), place);
+  const fork = lostAfter ?? forkOf(await log.forks(), place);
   const bound = fork === undefined ? { after: position } : { until: fork };
   const [older] = await log.read({ order: 'desc', limit: 1, ...bound });
   const from = older?.position ?? trimmed ?? LOG_START;
@@ -73,27 +100,45 @@ function partedAt(read: Fork[], now: Fork[]): string | undefined {
     const names = new Set(others.map(nameOf));
     return (fork) => fork.order >= least && !names.has(nameOf(fork));
   };
-  return earliest([...read.filter(missingIn(now)), ...now.filter(missingIn(read))]);
+  const ofOne = [...read.filter(missingIn(now)), ...now.filter(missingIn(read))];
+  return earliest(ofOne.map(({ position }) => position));
+}
+
+/** For a reader that has only a position that is not there any more: where its history may have ended. */
+function likelyFork(forks: Fork[], position: string): string | undefined {
+  const last = forks.filter((fork) => isBefore(fork, position)).map((fork) => fork.position);
+  return earliest(lingering(forks, position)) ?? last.sort(comparePositions).at(-1);
 }
 
 /**
- * For a reader that has only a position: the last fork before it, or an earlier one if the old server may still have taken
- * writes at that time. The reader then gets some events twice instead of missing some. The first entry is not a fork: it only
- * notes the first server.
+ * The forks after which the old server may still have taken writes at the time of the position. A reader that goes on at the
+ * first of them gets some events twice instead of missing some.
  */
-function likelyFork(forks: Fork[], position: string): string | undefined {
-  const before = forks.filter((fork) => fork.order > 1 && comparePositions(fork.position, position) < 0);
-  const since = splitPosition(position)[0] / 1000 - LINGER_SECONDS;
-  const recent = earliest(before.filter(({ at }) => at >= since));
-  return (
-    recent ??
-    before
-      .map((fork) => fork.position)
-      .sort(comparePositions)
-      .at(-1)
-  );
+function lingering(forks: Fork[], position: string): string[] {
+  return forks
+    .filter((fork) => isBefore(fork, position) && lingers(fork, position))
+    .map((fork) => fork.position);
 }
 
-function earliest(forks: Fork[]): string | undefined {
-  return forks.map(({ position }) => position).sort(comparePositions)[0];
+/** A reader can have changed its id, so the fork in it counts only if the event is after it. */
+function forkIn(fork: string | undefined, position: string): string[] {
+  return fork !== undefined && comparePositions(fork, position) < 0 ? [fork] : [];
+}
+
+/** The first entry is not a fork: it only notes the first server. */
+function isBefore({ order, position: fork }: Fork, position: string): boolean {
+  return order > 1 && comparePositions(fork, position) < 0;
+}
+
+/** The clock of the old server may be ahead, so the time of the fork is not compared alone. */
+function lingers({ position: fork, at }: Fork, position: string): boolean {
+  return msOf(position) <= Math.max(at * 1000, msOf(fork)) + LINGER_MS;
+}
+
+function msOf(position: string): number {
+  return splitPosition(position)[0];
+}
+
+function earliest(positions: string[]): string | undefined {
+  return positions.sort(comparePositions)[0];
 }
