@@ -1,0 +1,156 @@
+/** Findings of a review about clocks that differ; each test fails until its fault is cured. */
+import type { Envelope } from '../src/events/event.js';
+import { Terms } from '../src/storage/redis/terms.js';
+import { ServiceProcess, shiftedBy } from './support/process.js';
+import { type Service, startService } from './support/service.js';
+import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { numbersOf } from './support/ticks.js';
+import { Fleet } from './faults/fleet.js';
+import { Wire } from './support/wire.js';
+import { sleep } from '../src/shared/clock.js';
+
+const ends: (() => unknown)[] = [];
+afterEach(async () => {
+  jest.restoreAllMocks();
+  for (const end of ends.splice(0).reverse()) await end();
+}, 60_000);
+function started<T extends { stop(): unknown }>(what: T): T {
+  ends.push(() => what.stop());
+  return what;
+}
+
+interface Gap {
+  reason: string;
+  from: number;
+  to: number;
+}
+const STREAM = 'brain:events:stream';
+
+async function startPair(): Promise<[RedisServer, RedisServer]> {
+  const old = started(await RedisServer.start([...ALWAYS, '--repl-diskless-sync-delay', '0']));
+  const other = started(await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${old.port}`]));
+  const joined = (): boolean => other.cli('info', 'replication').includes('master_link_status:up');
+  await until(joined, 10_000, 'the replica');
+  return [old, other];
+}
+const gapsOf = async (service: Service): Promise<Gap[]> =>
+  (await service.events({ type: 'stream.gap' })).map(({ payload }) => payload as Gap);
+
+const { now } = Date;
+
+describe('a failover that takes back the events of changes', () => {
+  it.each([
+    ['the clocks agree', 0],
+    ['the clock of the process is 10 s behind that of Redis', -10_000],
+    ['the clock of the process is 10 s ahead of that of Redis', 10_000],
+  ])('is reported by a gap that covers them where %s', async (_what, shiftMs) => {
+    const [old, promoted] = await startPair();
+    const wire = await Wire.to(old.port);
+    ends.push(() => wire.close());
+    jest.spyOn(Date, 'now').mockImplementation(() => now() + shiftMs);
+    const service = started(await startService({ REDIS_URL: wire.url }));
+    const report = async (type: string): Promise<void> => {
+      await service.post('/api/threats', { type, source: 's', severity: 'LOW' }).expect(201);
+    };
+    await report('kept');
+    await sleep(4000);
+    await until(() => promoted.cli('xlen', STREAM) === old.cli('xlen', STREAM), 5000, 'the replica having all');
+    promoted.cli('replicaof', 'no', 'one');
+    for (let n = 0; n < 5; n += 1) {
+      await report(`lost${n}`);
+      await sleep(300);
+    }
+    const before = await service.events({ type: 'threat.detected' });
+    wire.retarget(promoted.port);
+    await until(async () => (await gapsOf(service).catch(() => [])).length > 0, 15_000, 'the gap');
+    const kept = new Set((await service.events({ type: 'threat.detected' })).map(({ id }) => id));
+    const lost = before.filter(({ id }: Envelope) => !kept.has(id));
+    expect(lost).toHaveLength(5);
+    const gaps = await gapsOf(service);
+    const open = lost.filter(({ timestamp: at }) => !gaps.some(({ from, to }) => from <= at && at <= to));
+    expect({ open: open.map(({ timestamp }) => timestamp), gaps: open.length ? gaps : [] }).toEqual({ open: [], gaps: [] });
+  }, 60_000);
+});
+
+describe('a process that is killed', () => {
+  async function startShifted(url: string, ms: number): Promise<ServiceProcess> {
+    const service = await ServiceProcess.start({ REDIS_URL: url, BRAIN_MAX_STALE_SECONDS: '0', ...shiftedBy(ms) });
+    ends.push(() => service.stop('SIGKILL'));
+    return service;
+  }
+  const gaps = async (service: ServiceProcess): Promise<Gap[]> => {
+    const { body } = await service.get('/api/events?type=stream.gap');
+    return (body.events as { payload: Gap }[]).map(({ payload }) => payload);
+  };
+
+  it('is reported by a gap that ends after it begins, though the clock of the reporter is behind', async () => {
+    const redis = started(await RedisServer.start());
+    const killed = await startShifted(redis.url, 60_000);
+    const reporter = await startShifted(redis.url, 0);
+    await sleep(3000);
+    const diedAt = (now() + 60_000) / 1000;
+    await killed.stop('SIGKILL');
+    await until(async () => (await gaps(reporter)).length > 0, 20_000, 'the gap');
+    const [{ from, to }] = await gaps(reporter);
+    expect([from <= to, to >= diedAt]).toEqual([true, true]);
+  }, 60_000);
+
+  it('is reported until it was killed, though Redis fell back to a replica that was far behind', async () => {
+    const [old, promoted] = await startPair();
+    const killed = await ServiceProcess.start({ REDIS_URL: old.url, BRAIN_MAX_STALE_SECONDS: '0' });
+    ends.push(() => killed.stop('SIGKILL'));
+    await sleep(3000);
+    old.cli('acl', 'setuser', 'default', '-psync', '-sync');
+    old.cli('client', 'kill', 'type', 'replica');
+    await sleep(10_000);
+    const threat = { type: 't', source: 's', severity: 'LOW' };
+    expect((await killed.post('/api/threats', threat)).status).toBe(201);
+    const lostAt = now() / 1000;
+    await killed.stop('SIGKILL');
+    await old.kill();
+    promoted.cli('replicaof', 'no', 'one');
+    const next = await ServiceProcess.start({ REDIS_URL: promoted.url, BRAIN_MAX_STALE_SECONDS: '0' });
+    ends.push(() => next.stop('SIGKILL'));
+    await until(async () => (await gaps(next)).length > 0, 20_000, 'the gap');
+    const [{ from, to }] = await gaps(next);
+    expect([from <= lostAt - 1, to >= lostAt]).toEqual([true, true]);
+  }, 60_000);
+});
+
+describe('two connections that see two histories', () => {
+  it('follow the one that was connected last, whatever the clocks of the servers say', async () => {
+    // The clock of the old server is an hour ahead.
+    const first = { id: 'a', order: 1, position: '0-0', at: now() / 1000 + 3600 - 600 };
+    const older = { forks: [first] } as unknown as Terms;
+    const newer = { forks: [first, { id: 'b', order: 2, position: '5-0', at: now() / 1000 }] } as unknown as Terms;
+    const isBehind = (one: Terms, other: Terms): boolean => Terms.prototype.isBehind.call(one, other);
+    expect([isBehind(older, newer), isBehind(newer, older)]).toEqual([true, false]);
+  });
+
+  it.each([
+    ['agree', 0],
+    ['differ by an hour', 3600],
+  ])('reach every reader where the clocks of the servers %s', async (_how, aheadSeconds) => {
+    const [old, promoted] = await startPair();
+    const [, id] = /master_replid:(\w+)/.exec(old.cli('info', 'replication')) as unknown as [string, string];
+    old.cli('hset', 'brain:sys:terms', id, `1 0-0 ${(now() / 1000 + aheadSeconds).toFixed(6)}`);
+    const wire = await Wire.to(old.port);
+    ends.push(() => wire.close());
+    const fleet = started(await Fleet.start({ REDIS_URL: wire.url }));
+    const [replica] = fleet.replicas;
+    fleet.publish(10);
+    await fleet.goesOn();
+    await until(() => promoted.cli('xlen', STREAM) === old.cli('xlen', STREAM), 5000, 'the replica having all');
+    promoted.cli('replicaof', 'no', 'one');
+    // The address leads to the promoted server now, but only the connection that writes breaks.
+    (wire as unknown as { target: number }).target = promoted.port;
+    const clients = old.cli('client', 'list').split('\n').filter((line) => line.includes('brain-control-plane'));
+    const ids = clients.filter((line) => !/cmd=(xread|xrange) /.test(line)).map((line) => /id=(\d+)/.exec(line)?.[1] as string);
+    expect([clients.length, ids.length]).toEqual([2, 1]);
+    old.cli('client', 'kill', 'id', ids[0]);
+    await sleep(3000);
+    fleet.publish(10);
+    const given = (): boolean => numbersOf(replica.reader.events, replica.name).length === 20;
+    await until(given, 10_000, 'the reader getting what was written to the promoted server');
+  }, 60_000);
+});
