@@ -1,13 +1,13 @@
 /** Findings of a review about clocks that differ; each test fails until its fault is cured. */
 import type { Envelope } from '../src/events/event.js';
-import { Terms } from '../src/storage/redis/terms.js';
-import { ServiceProcess, shiftedBy } from './support/process.js';
-import { type Service, startService } from './support/service.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
-import { numbersOf } from './support/ticks.js';
-import { Fleet } from './faults/fleet.js';
-import { Wire } from './support/wire.js';
 import { sleep } from '../src/shared/clock.js';
+import { Terms } from '../src/storage/redis/terms.js';
+import { Fleet } from './faults/fleet.js';
+import { ServiceProcess, shiftedBy } from './support/process.js';
+import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { type Service, startService } from './support/service.js';
+import { numbersOf } from './support/ticks.js';
+import { Wire } from './support/wire.js';
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
@@ -43,38 +43,53 @@ describe('a failover that takes back the events of changes', () => {
     ['the clocks agree', 0],
     ['the clock of the process is 10 s behind that of Redis', -10_000],
     ['the clock of the process is 10 s ahead of that of Redis', 10_000],
-  ])('is reported by a gap that covers them where %s', async (_what, shiftMs) => {
-    const [old, promoted] = await startPair();
-    const wire = await Wire.to(old.port);
-    ends.push(() => wire.close());
-    jest.spyOn(Date, 'now').mockImplementation(() => now() + shiftMs);
-    const service = started(await startService({ REDIS_URL: wire.url }));
-    const report = async (type: string): Promise<void> => {
-      await service.post('/api/threats', { type, source: 's', severity: 'LOW' }).expect(201);
-    };
-    await report('kept');
-    await sleep(4000);
-    await until(() => promoted.cli('xlen', STREAM) === old.cli('xlen', STREAM), 5000, 'the replica having all');
-    promoted.cli('replicaof', 'no', 'one');
-    for (let n = 0; n < 5; n += 1) {
-      await report(`lost${n}`);
-      await sleep(300);
-    }
-    const before = await service.events({ type: 'threat.detected' });
-    wire.retarget(promoted.port);
-    await until(async () => (await gapsOf(service).catch(() => [])).length > 0, 15_000, 'the gap');
-    const kept = new Set((await service.events({ type: 'threat.detected' })).map(({ id }) => id));
-    const lost = before.filter(({ id }: Envelope) => !kept.has(id));
-    expect(lost).toHaveLength(5);
-    const gaps = await gapsOf(service);
-    const open = lost.filter(({ timestamp: at }) => !gaps.some(({ from, to }) => from <= at && at <= to));
-    expect({ open: open.map(({ timestamp }) => timestamp), gaps: open.length ? gaps : [] }).toEqual({ open: [], gaps: [] });
-  }, 60_000);
+  ])(
+    'is reported by a gap that covers them where %s',
+    async (_what, shiftMs) => {
+      const [old, promoted] = await startPair();
+      const wire = await Wire.to(old.port);
+      ends.push(() => wire.close());
+      jest.spyOn(Date, 'now').mockImplementation(() => now() + shiftMs);
+      const service = started(await startService({ REDIS_URL: wire.url }));
+      const report = async (type: string): Promise<void> => {
+        await service.post('/api/threats', { type, source: 's', severity: 'LOW' }).expect(201);
+      };
+      await report('kept');
+      await sleep(4000);
+      await until(
+        () => promoted.cli('xlen', STREAM) === old.cli('xlen', STREAM),
+        5000,
+        'the replica having all',
+      );
+      promoted.cli('replicaof', 'no', 'one');
+      for (let n = 0; n < 5; n += 1) {
+        await report(`lost${n}`);
+        await sleep(300);
+      }
+      const before = await service.events({ type: 'threat.detected' });
+      wire.retarget(promoted.port);
+      await until(async () => (await gapsOf(service).catch(() => [])).length > 0, 15_000, 'the gap');
+      const kept = new Set((await service.events({ type: 'threat.detected' })).map(({ id }) => id));
+      const lost = before.filter(({ id }: Envelope) => !kept.has(id));
+      expect(lost).toHaveLength(5);
+      const gaps = await gapsOf(service);
+      const open = lost.filter(({ timestamp: at }) => !gaps.some(({ from, to }) => from <= at && at <= to));
+      expect({ open: open.map(({ timestamp }) => timestamp), gaps: open.length ? gaps : [] }).toEqual({
+        open: [],
+        gaps: [],
+      });
+    },
+    60_000,
+  );
 });
 
 describe('a process that is killed', () => {
   async function startShifted(url: string, ms: number): Promise<ServiceProcess> {
-    const service = await ServiceProcess.start({ REDIS_URL: url, BRAIN_MAX_STALE_SECONDS: '0', ...shiftedBy(ms) });
+    const service = await ServiceProcess.start({
+      REDIS_URL: url,
+      BRAIN_MAX_STALE_SECONDS: '0',
+      ...shiftedBy(ms),
+    });
     ends.push(() => service.stop('SIGKILL'));
     return service;
   }
@@ -122,7 +137,9 @@ describe('two connections that see two histories', () => {
     // The clock of the old server is an hour ahead.
     const first = { id: 'a', order: 1, position: '0-0', at: now() / 1000 + 3600 - 600 };
     const older = { forks: [first] } as unknown as Terms;
-    const newer = { forks: [first, { id: 'b', order: 2, position: '5-0', at: now() / 1000 }] } as unknown as Terms;
+    const newer = {
+      forks: [first, { id: 'b', order: 2, position: '5-0', at: now() / 1000 }],
+    } as unknown as Terms;
     const isBehind = (one: Terms, other: Terms): boolean => Terms.prototype.isBehind.call(one, other);
     expect([isBehind(older, newer), isBehind(newer, older)]).toEqual([true, false]);
   });
@@ -130,27 +147,43 @@ describe('two connections that see two histories', () => {
   it.each([
     ['agree', 0],
     ['differ by an hour', 3600],
-  ])('reach every reader where the clocks of the servers %s', async (_how, aheadSeconds) => {
-    const [old, promoted] = await startPair();
-    const [, id] = /master_replid:(\w+)/.exec(old.cli('info', 'replication')) as unknown as [string, string];
-    old.cli('hset', 'brain:sys:terms', id, `1 0-0 ${(now() / 1000 + aheadSeconds).toFixed(6)}`);
-    const wire = await Wire.to(old.port);
-    ends.push(() => wire.close());
-    const fleet = started(await Fleet.start({ REDIS_URL: wire.url }));
-    const [replica] = fleet.replicas;
-    fleet.publish(10);
-    await fleet.goesOn();
-    await until(() => promoted.cli('xlen', STREAM) === old.cli('xlen', STREAM), 5000, 'the replica having all');
-    promoted.cli('replicaof', 'no', 'one');
-    // The address leads to the promoted server now, but only the connection that writes breaks.
-    (wire as unknown as { target: number }).target = promoted.port;
-    const clients = old.cli('client', 'list').split('\n').filter((line) => line.includes('brain-control-plane'));
-    const ids = clients.filter((line) => !/cmd=(xread|xrange) /.test(line)).map((line) => /id=(\d+)/.exec(line)?.[1] as string);
-    expect([clients.length, ids.length]).toEqual([2, 1]);
-    old.cli('client', 'kill', 'id', ids[0]);
-    await sleep(3000);
-    fleet.publish(10);
-    const given = (): boolean => numbersOf(replica.reader.events, replica.name).length === 20;
-    await until(given, 10_000, 'the reader getting what was written to the promoted server');
-  }, 60_000);
+  ])(
+    'reach every reader where the clocks of the servers %s',
+    async (_how, aheadSeconds) => {
+      const [old, promoted] = await startPair();
+      const [, id] = /master_replid:(\w+)/.exec(old.cli('info', 'replication')) as unknown as [
+        string,
+        string,
+      ];
+      old.cli('hset', 'brain:sys:terms', id, `1 0-0 ${(now() / 1000 + aheadSeconds).toFixed(6)}`);
+      const wire = await Wire.to(old.port);
+      ends.push(() => wire.close());
+      const fleet = started(await Fleet.start({ REDIS_URL: wire.url }));
+      const [replica] = fleet.replicas;
+      fleet.publish(10);
+      await fleet.goesOn();
+      await until(
+        () => promoted.cli('xlen', STREAM) === old.cli('xlen', STREAM),
+        5000,
+        'the replica having all',
+      );
+      promoted.cli('replicaof', 'no', 'one');
+      // The address leads to the promoted server now, but only the connection that writes breaks.
+      (wire as unknown as { target: number }).target = promoted.port;
+      const clients = old
+        .cli('client', 'list')
+        .split('\n')
+        .filter((line) => line.includes('brain-control-plane'));
+      const ids = clients
+        .filter((line) => !/cmd=(xread|xrange) /.test(line))
+        .map((line) => /id=(\d+)/.exec(line)?.[1] as string);
+      expect([clients.length, ids.length]).toEqual([2, 1]);
+      old.cli('client', 'kill', 'id', ids[0]);
+      await sleep(3000);
+      fleet.publish(10);
+      const given = (): boolean => numbersOf(replica.reader.events, replica.name).length === 20;
+      await until(given, 10_000, 'the reader getting what was written to the promoted server');
+    },
+    60_000,
+  );
 });

@@ -81,7 +81,8 @@ describe('a loss that is not reported yet', () => {
 
 describe('a gap that is itself lost', () => {
   const hourAgo = nowSeconds() - 3600;
-  const gap = () => streamGap({ reason: 'rollback', from: hourAgo, to: nowSeconds(), detected_at: nowSeconds() });
+  const gap = () =>
+    streamGap({ reason: 'rollback', from: hourAgo, to: nowSeconds(), detected_at: nowSeconds() });
 
   it('is not lost in a buffer that is full', async () => {
     const { log, stream } = start();
@@ -112,7 +113,8 @@ describe('a service whose log refused the event of a change', () => {
     await service?.stop();
     await redis.stop();
   }, 60_000);
-  const boot = (): Promise<Service> => startService({ REDIS_URL: redis.url, BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
+  const boot = (): Promise<Service> =>
+    startService({ REDIS_URL: redis.url, BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
 
   it('reports it by a gap, though it was stopped before the log took events again', async () => {
     service = await boot();

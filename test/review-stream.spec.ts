@@ -1,8 +1,9 @@
 /** Findings of a review about the readers of the live stream; each test fails until its fault is cured. */
-import { sleep } from '../src/shared/clock.js';
+
 import { EventStream } from '../src/events/event-stream.js';
-import { type Service, startService } from './support/service.js';
+import { sleep } from '../src/shared/clock.js';
 import { RedisServer } from './support/redis-server.js';
+import { type Service, startService } from './support/service.js';
 import { SseClient } from './support/sse-client.js';
 import { STORES } from './support/stores.js';
 import { count, numbersOf, tick } from './support/ticks.js';
@@ -21,7 +22,10 @@ describe.each(STORES)('a reader that comes with a time, on %s', (_name, startSto
     await store.stop();
   });
 
-  it.each([['between events', 0], ['before all events', 3600]])('%s gets no gap where nothing is missing', async (_when, ago) => {
+  it.each([
+    ['between events', 0],
+    ['before all events', 3600],
+  ])('%s gets no gap where nothing is missing', async (_when, ago) => {
     const stream = service.app.get(EventStream);
     stream.publish(tick(0, 'a', ''));
     await stream.flush();
@@ -91,7 +95,9 @@ describe('a log that refused an event because of its index', () => {
       await sleep(500);
     }
     await sleep(5000);
-    const gaps = (await service.events({ type: 'stream.gap' })) as unknown as { payload: { reason: string } }[];
+    const gaps = (await service.events({ type: 'stream.gap' })) as unknown as {
+      payload: { reason: string };
+    }[];
     expect(gaps.map(({ payload }) => payload.reason).filter((reason) => reason !== 'refused')).toEqual([]);
   });
 

@@ -5,8 +5,8 @@
  */
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
-import { Fleet, GOES_ON_MS } from './faults/fleet.js';
 import { comparePositions } from '../src/storage/event-log.js';
+import { Fleet, GOES_ON_MS } from './faults/fleet.js';
 import { ALWAYS, RedisServer, until } from './support/redis-server.js';
 import { numbersOf } from './support/ticks.js';
 import { Wire } from './support/wire.js';
@@ -103,7 +103,11 @@ it.each(Array.from({ length: ROUNDS }, (_, i) => i))(
     const lost = [...seen.values()].filter(({ id, type }) => !kept.has(id) && type !== 'stream.gap');
     const open = lost.filter(({ timestamp: at }) => !gaps.some(({ from, to }) => from <= at && at <= to));
     expect(lost.length).toBeGreaterThan(0);
-    expect({ open: open.map(({ timestamp, type }) => [timestamp, type]), gaps: open.length > 0 ? gaps : [], delays: open.length > 0 ? delays : [] }).toEqual({ open: [], gaps: [], delays: [] });
+    expect({
+      open: open.map(({ timestamp, type }) => [timestamp, type]),
+      gaps: open.length > 0 ? gaps : [],
+      delays: open.length > 0 ? delays : [],
+    }).toEqual({ open: [], gaps: [], delays: [] });
     for (const { reader, name, published } of fleet.replicas) {
       // A batch whose answer the failover lost is sent again, to the new history. Its reader then gets the event once more,
       // after the gap that takes the first one back.
@@ -113,10 +117,13 @@ it.each(Array.from({ length: ROUNDS }, (_, i) => i))(
             comparePositions(String(from), position) < 0 && comparePositions(position, String(to)) <= 0,
         );
       const given = new Map<string, string[]>();
-      for (const { id, data } of reader.events) given.set(String(data.id), [...(given.get(String(data.id)) ?? []), id]);
+      for (const { id, data } of reader.events)
+        given.set(String(data.id), [...(given.get(String(data.id)) ?? []), id]);
       const wrong = log
         .map(({ id, position }) => ({ position, given: given.get(id) ?? [] }))
-        .filter((one) => one.given.filter((at) => at === one.position || !takenBack(at)).join() !== one.position);
+        .filter(
+          (one) => one.given.filter((at) => at === one.position || !takenBack(at)).join() !== one.position,
+        );
       expect({ name, wrong, connections: reader.connections }).toEqual({ name, wrong: [], connections: 1 });
       expect(numbersOf(reader.events, name).at(-1)).toBe(published - 1);
     }
@@ -130,7 +137,9 @@ it.each(Array.from({ length: ROUNDS }, (_, i) => i))(
       cursor = (body as { next_cursor: string | null }).next_cursor;
     }
     const told = new Set(
-      log.filter(({ type }) => type === 'threat.detected').map(({ payload }) => (payload as { type: string }).type),
+      log
+        .filter(({ type }) => type === 'threat.detected')
+        .map(({ payload }) => (payload as { type: string }).type),
     );
     expect([...threats].sort()).toEqual([...told].sort());
     expect(Number(master.cli('xlen', STREAM))).toBe(log.length);

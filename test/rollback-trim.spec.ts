@@ -52,7 +52,8 @@ describe('a failover while events are trimmed', () => {
     [stays, leaves] = fleet.replicas as [Replica, Replica];
   }, 60_000);
 
-  const firstOf = (server: RedisServer): string => server.cli('xrange', STREAM, '-', '+', 'COUNT', '1').split('\n')[0];
+  const firstOf = (server: RedisServer): string =>
+    server.cli('xrange', STREAM, '-', '+', 'COUNT', '1').split('\n')[0];
   const lengthOf = (server: RedisServer): number => Number(server.cli('xlen', STREAM));
   const short = (server: RedisServer): Promise<void> =>
     until(() => lengthOf(server) <= 1000, GOES_ON_MS, 'the trim');
@@ -124,7 +125,9 @@ describe('a failover while events are trimmed', () => {
     });
     expect(open.length).toBeGreaterThan(50);
     const gaps = await rollbacks();
-    expect(open.filter(({ timestamp: at }) => !gaps.some(({ from, to }) => from <= at && at <= to))).toEqual([]);
+    expect(open.filter(({ timestamp: at }) => !gaps.some(({ from, to }) => from <= at && at <= to))).toEqual(
+      [],
+    );
     // Every event that is in the log that is left came to each connected reader once.
     for (const { reader } of fleet.replicas) {
       const times = new Map<string, number>();
@@ -136,7 +139,11 @@ describe('a failover while events are trimmed', () => {
     expectExactIndex(promoted);
     expectExactIndex(old);
     // A reader that comes back with a trimmed position is told so, and gets all that is left.
-    const back = await SseClient.open(`${leaves.url}/api/events/stream`, undefined, leaves.reader.positions[0]);
+    const back = await SseClient.open(
+      `${leaves.url}/api/events/stream`,
+      undefined,
+      leaves.reader.positions[0],
+    );
     ends.push(() => back.close());
     await back.received(900);
     expect(back.events[0]).toMatchObject({ event: 'gap', data: { reason: 'trimmed' } });
@@ -145,23 +152,27 @@ describe('a failover while events are trimmed', () => {
   it.each([
     ['to between the fork and the end of the lost history', 0, 400],
     ['beyond the end of the lost history', 1500, 150],
-  ])('reports the lost events though the new history was trimmed %s', async (_where, more, each) => {
-    const from = Date.now() / 1000;
-    fleet.publish(1);
-    await fleet.goesOn();
-    const seen = await part(each);
-    const [parted] = seen
-      .filter(({ payload }) => (payload as { n?: number; agent_id?: string }).agent_id === stays.name)
-      .filter(({ payload }) => (payload as { n: number }).n === 700)
-      .map(({ timestamp }) => timestamp);
-    expect(parted).toBeGreaterThan(from);
-    leaves.publish(more || 800);
-    await fleet.replicas[1].stream.flush();
-    await short(promoted);
-    wires[0].retarget(promoted.port);
-    await sleep(6000);
-    fleet.publish(5);
-    await sleep(500);
-    await expectCovered(seen, parted);
-  }, 60_000);
+  ])(
+    'reports the lost events though the new history was trimmed %s',
+    async (_where, more, each) => {
+      const from = Date.now() / 1000;
+      fleet.publish(1);
+      await fleet.goesOn();
+      const seen = await part(each);
+      const [parted] = seen
+        .filter(({ payload }) => (payload as { n?: number; agent_id?: string }).agent_id === stays.name)
+        .filter(({ payload }) => (payload as { n: number }).n === 700)
+        .map(({ timestamp }) => timestamp);
+      expect(parted).toBeGreaterThan(from);
+      leaves.publish(more || 800);
+      await fleet.replicas[1].stream.flush();
+      await short(promoted);
+      wires[0].retarget(promoted.port);
+      await sleep(6000);
+      fleet.publish(5);
+      await sleep(500);
+      await expectCovered(seen, parted);
+    },
+    60_000,
+  );
 });

@@ -1,0 +1,45 @@
+/** A finding of a review about the check for middleware in front of the map of routes; it fails until its fault is cured. */
+import { Controller, Get, type MiddlewareConsumer, Module, RequestMethod } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { NestExpressApplication } from '@nestjs/platform-express';
+import request from 'supertest';
+import { FastExpressAdapter } from '../src/http/express.adapter.js';
+
+@Controller('thing')
+class ThingController {
+  @Get()
+  get(): object {
+    return { seen: true };
+  }
+}
+
+const deny = (_request: unknown, response: { status(n: number): { end(): void } }): void =>
+  response.status(418).end();
+
+describe.each([
+  ['all methods', RequestMethod.ALL],
+  ['GET', RequestMethod.GET],
+])('middleware for the path of a route and %s', (_name, method) => {
+  it('runs, or is reported at the start', async () => {
+    @Module({ controllers: [ThingController] })
+    class App {
+      configure(consumer: MiddlewareConsumer): void {
+        consumer.apply(deny).forRoutes({ path: 'thing', method });
+      }
+    }
+    const adapter = new FastExpressAdapter({
+      inContext: (_request, _response, serve) => serve(),
+      unroutable: (_request, response) => void response.status(400).end(),
+    });
+    const app = await NestFactory.create<NestExpressApplication>(App, adapter, {
+      logger: false,
+      bodyParser: false,
+    });
+    await app.init();
+    await app.listen(0, '127.0.0.1');
+    const { status } = await request(app.getHttpServer()).get('/thing');
+    const faults = adapter.skippedByMap();
+    await app.close();
+    expect({ ran: status === 418, faults: faults.length }).not.toEqual({ ran: false, faults: 0 });
+  });
+});
