@@ -131,10 +131,11 @@ it.each(Array.from({ length: ROUNDS }, (_, i) => i))(
     // A change and its event are both there, or neither.
     const threats = new Set<string>();
     for (let cursor: string | null = ''; cursor !== null; ) {
-      const query = `limit=500${cursor && `&cursor=${cursor}`}`;
-      const { body } = await fleet.replicas[0].service.get(`/api/threats?${query}`).expect(200);
-      for (const { type } of (body as { threats: { type: string }[] }).threats) threats.add(type);
-      cursor = (body as { next_cursor: string | null }).next_cursor;
+      const query: string = `limit=500${cursor && `&cursor=${cursor}`}`;
+      const answer = await fleet.replicas[0].service.get(`/api/threats?${query}`).expect(200);
+      const body = answer.body as { threats: { type: string }[]; next_cursor: string | null };
+      for (const { type } of body.threats) threats.add(type);
+      cursor = body.next_cursor;
     }
     const told = new Set(
       log
