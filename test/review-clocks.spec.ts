@@ -136,8 +136,9 @@ describe('two connections that see two histories', () => {
   it('follow the one that was connected last, whatever the clocks of the servers say', async () => {
     // The clock of the old server is an hour ahead.
     const first = { id: 'a', order: 1, position: '0-0', at: now() / 1000 + 3600 - 600 };
-    const older = { forks: [first] } as unknown as Terms;
+    const older = { forks: [first], begunMs: 1 } as unknown as Terms;
     const newer = {
+      begunMs: 2,
       forks: [first, { id: 'b', order: 2, position: '5-0', at: now() / 1000 }],
     } as unknown as Terms;
     const isBehind = (one: Terms, other: Terms): boolean => Terms.prototype.isBehind.call(one, other);

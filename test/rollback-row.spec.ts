@@ -117,8 +117,8 @@ it.each(Array.from({ length: ROUNDS }, (_, i) => i))(
             comparePositions(String(from), position) < 0 && comparePositions(position, String(to)) <= 0,
         );
       const given = new Map<string, string[]>();
-      for (const { id, data } of reader.events)
-        given.set(String(data.id), [...(given.get(String(data.id)) ?? []), id]);
+      for (const { data } of reader.events)
+        given.set(String(data.id), [...(given.get(String(data.id)) ?? []), String(data.position)]);
       const wrong = log
         .map(({ id, position }) => ({ position, given: given.get(id) ?? [] }))
         .filter(

@@ -86,6 +86,7 @@ The filters are those of the list.
   (\`0-0\` is the beginning), or a time as \`since\`.
 - If events were trimmed, or a failover took them back, an event \`gap\` has the reason and the two positions. After a rollback
   all surviving events after \`from\` follow. If there were several failovers within a minute, some of them come a second time.
+  If a failover took back an event whose answer was lost with it, the event was written again: it comes with both positions.
 - For a minute after a failover or a restart of Redis, the id is the position, \`~\` and a mark of the history of the log,
   because a lost event and a surviving one can have the same position. Send it back as it is. A reader that sends only the
   position of such an event gets the events since the failover again, after a \`gap\`.

@@ -20,10 +20,9 @@ export function heartbeatFrame({ position, forks }: Place): Frame {
   return heartbeat(readerId(position, forks));
 }
 
-/** Its id is the position where the reader continues, so that a reader that comes back gets the gap once. */
-export function gapFrame({ reason, from, to }: MissedGap): Frame {
-  const id = reason === 'rollback' ? from : to;
-  return frame('gap', id, JSON.stringify({ reason, from, to, detected_at: nowSeconds() }));
+/** Its id is the position where the reader goes on, so that a reader that comes back gets the gap once. */
+export function gapFrame({ next, ...gap }: MissedGap): Frame {
+  return frame('gap', next, JSON.stringify({ ...gap, detected_at: nowSeconds() }));
 }
 
 function asCloudEvent({ read }: StoredEvent): string {

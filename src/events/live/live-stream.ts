@@ -78,6 +78,7 @@ export class LiveStream implements OnApplicationBootstrap {
     const from = await start();
     if (!(await this.follower.reached(FIRST_MS))) throw notReachedYet();
     if (!client.open) return;
+    if (this.ended) throw draining();
     this.clients.add(client);
     this.stopListening ??= this.follower.onEvent((event) => this.send(event));
     client.begin(retry(spread()));
@@ -115,9 +116,9 @@ export class LiveStream implements OnApplicationBootstrap {
   private sendGap(gap: MissedGap): void {
     const frame = gapFrame(gap);
     for (const client of this.clients) {
-      // `Replay` checks this for a reader that is not live yet.
-      if (client.live) client.offer(frame);
-      else if (gap.reason === 'rollback') client.leave();
+      // A reader that is not live yet finds a rollback itself: the live events that wait for it may be lost.
+      if (gap.reason === 'rollback' && !client.live) client.leave();
+      else if (client.joint !== undefined) client.offer(frame);
     }
     this.schedule();
   }
@@ -165,7 +166,7 @@ export class LiveStream implements OnApplicationBootstrap {
   }
 
   private take(principal: string): void {
-    if (this.ended) throw refused('draining', 'This replica is shutting down; connect again.');
+    if (this.ended) throw draining();
     const own = this.slots.get(principal) ?? 0;
     const { streamMaxClients, streamMaxClientsPerKey } = this.limits;
     if (own >= streamMaxClientsPerKey) {
@@ -192,6 +193,10 @@ export class LiveStream implements OnApplicationBootstrap {
 function spread(): number {
   const [least, most] = RETRY_MS;
   return least + Math.random() * (most - least);
+}
+
+function draining(): BrainError {
+  return refused('draining', 'This replica is shutting down; connect again.');
 }
 
 function notReachedYet(): BrainError {

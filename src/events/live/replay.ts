@@ -15,7 +15,7 @@ import {
   type Place,
 } from '../../storage/event-log.js';
 import { indexKeyOf } from '../log/filter.js';
-import { type MissedGap, type Resumption, resume, sameHistory } from '../log/resume.js';
+import { type MissedGap, type Resumption, resume, resumeTime, sameHistory } from '../log/resume.js';
 import { StoredEvent } from '../log/stored-event.js';
 import { eventFrame, gapFrame, heartbeatFrame } from './frames.js';
 import type { StreamReader } from './stream-reader.js';
@@ -34,6 +34,8 @@ interface Page {
 
 export class Replay {
   private at: Place;
+  /** There is no event at its place, because it came with a time and no event after it was read yet. */
+  private isTime = false;
   private sentMs = performance.now();
 
   constructor(
@@ -46,8 +48,9 @@ export class Replay {
   }
 
   /** Resolves once the reader is live, or gone. */
-  async run({ from, gap }: Resumption): Promise<void> {
+  async run({ from, gap, isTime = false }: Resumption): Promise<void> {
     const { client } = this;
+    this.isTime = isTime;
     this.at = { position: from };
     if (gap) await client.send(gapFrame(gap).text);
     while (client.open && !client.live) await this.step();
@@ -59,9 +62,11 @@ export class Replay {
     const forks = this.log.history;
     const page = await this.page(joint ?? this.place().position, forks);
     // Checked after the read: an event that is in the log now was there while the page was read.
-    const { gap } = await resume(this.log, this.at);
+    const { at } = this;
+    const { gap } = this.isTime ? await resumeTime(this.log, at.position) : await resume(this.log, at);
     if (gap && !(gap.reason === 'trimmed' && isBehind(page.first, gap.to))) return this.miss(gap);
-    this.at = { ...(page.last ?? this.at), forks };
+    this.at = { ...(page.last ?? at), forks };
+    this.isTime &&= page.last === undefined;
     if (joint === undefined && !page.more && this.isLevel()) client.join(this.place().position);
     await this.send(page.text);
     // Without a joint, a rollback happened during the send.
@@ -72,7 +77,8 @@ export class Replay {
 
   /** Reports the missing events; the events after them are read again. */
   private async miss(gap: MissedGap): Promise<void> {
-    this.at = { position: gap.reason === 'rollback' ? gap.from : gap.to };
+    this.at = { position: gap.next };
+    this.isTime = false;
     // The live events in its queue may be lost too.
     if (gap.reason === 'rollback') this.client.leave();
     await this.client.send(gapFrame(gap).text);

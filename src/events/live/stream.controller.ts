@@ -4,11 +4,11 @@ import type { Response } from 'express';
 import { Problems } from '../../http/request.js';
 import { Access, type PrincipalRequest } from '../../security/access.decorator.js';
 import { AccessGuard } from '../../security/access.guard.js';
-import { invalid } from '../../shared/errors.js';
-import { comparePositions, EventLog, LOG_START, positionBefore } from '../../storage/event-log.js';
+import { type BrainError, invalid } from '../../shared/errors.js';
+import { EventLog, LOG_START, positionBefore } from '../../storage/event-log.js';
 import { eventsOff } from '../log/events.controller.js';
 import { StreamQuery } from '../log/events.dto.js';
-import { type Resumption, resumeReader } from '../log/resume.js';
+import { READER_ID, type Resumption, resumeReader, resumeTime } from '../log/resume.js';
 import { LiveStream } from './live-stream.js';
 
 const PERMISSION = 'events:read';
@@ -56,6 +56,9 @@ export class StreamController {
     @Res() response: Response,
   ): Promise<void> {
     if (!this.live) throw eventsOff();
+    // A client that reconnects sends a new header, but the query of its first request.
+    const last = lastEventId || query.last_event_id;
+    if (last !== undefined && !READER_ID.test(last)) throw noId();
     if (request.method === 'HEAD') {
       response.type('text/event-stream').end();
       return;
@@ -67,19 +70,13 @@ export class StreamController {
       format,
       admitted: () => this.guard.isStillAdmitted(request, PERMISSION),
     };
-    // A client that reconnects sends a new header, but the query of its first request.
-    const last = lastEventId || query.last_event_id;
     await this.live.serve(reader, response, () => this.start(last, query.since));
   }
 
   /** Undefined where the reader wants only new events. */
   private async start(last: string | undefined, since: number | undefined): Promise<Resumption | undefined> {
-    if (last !== undefined) return (await resumeReader(this.log, last)) ?? refuseId();
-    if (since === undefined) return undefined;
-    const from = placeBefore(since);
-    const { trimmed } = await this.log.bounds();
-    if (trimmed === null || comparePositions(trimmed, from) < 0) return { from };
-    return { from: trimmed, gap: { reason: 'trimmed', from, to: trimmed } };
+    if (last !== undefined) return resumeReader(this.log, last);
+    return since === undefined ? undefined : resumeTime(this.log, placeBefore(since));
   }
 }
 
@@ -89,7 +86,7 @@ function placeBefore(seconds: number): string {
   return ms === 0 ? LOG_START : positionBefore(`${ms}-0`);
 }
 
-function refuseId(): never {
+function noId(): BrainError {
   const detail = 'must be the id of an event of this stream, as it was sent, or 0-0 for the beginning';
-  throw invalid('Last-Event-ID is no position.', [{ pointer: '/last_event_id', detail, code: 'position' }]);
+  return invalid('Last-Event-ID is no position.', [{ pointer: '/last_event_id', detail, code: 'position' }]);
 }

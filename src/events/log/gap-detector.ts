@@ -27,6 +27,8 @@ interface Mark {
   /** The time of its last beat, and how long it can decide after that without a beat. Marks of older releases lack both. */
   heard_at?: number;
   unheard_seconds?: number;
+  /** The history of the log in which it was last renewed. A server that took over may have an older copy of the mark. */
+  history?: string;
   runs_at?: Whereabouts | null;
 }
 
@@ -39,7 +41,7 @@ const MARKS: Collection<Mark> = {
   order: (mark) => mark.started_at,
 };
 
-/** While it is there, the times in the mark of this process are at most a beat old. A full store takes no mark. */
+/** While it is there, the times in the mark of this process were at most a beat old. A full store takes no mark. */
 const TIMED: Collection<{ id: string }> = {
   name: 'timed_processes',
   item: 'process',
@@ -80,7 +82,7 @@ export class GapDetector {
 
   constructor(
     private readonly store: Store,
-    log: EventLog,
+    private readonly log: EventLog,
     private readonly events: EventStream,
     private readonly logger: Logger,
     private readonly settings: GapDetectorSettings,
@@ -155,6 +157,7 @@ export class GapDetector {
     if (!lease) return;
     this.mark.seen_at = this.events.completeUntil();
     this.mark.heard_at = nowSeconds();
+    this.mark.history = this.log.history?.at(-1)?.id;
     await this.store.transaction(async (tx) => {
       // Another process would take a mark without a lease for that of an ended process.
       tx.demand(lease);
@@ -206,10 +209,11 @@ export class GapDetector {
       const gone = await tx.get(MARKS, id);
       if (!gone) return;
       const now = nowSeconds();
-      const { seen_at, heard_at = now, unheard_seconds = 0 } = gone;
-      const isTimed = (await tx.get(TIMED, id)) !== undefined;
-      // Its last event cannot be later than this, even if its mark is found much later.
-      const to = isTimed ? Math.min(now, heard_at + unheard_seconds) : now;
+      const { seen_at, heard_at = now, unheard_seconds = 0, history } = gone;
+      // Its last event cannot be later than this, even if its mark is found much later. The times have its own clock.
+      const latest = heard_at + unheard_seconds;
+      const isExact = (await tx.get(TIMED, id)) !== undefined && history === this.log.history?.at(-1)?.id;
+      const to = isExact ? latest : Math.max(now, latest);
       await removeMark(tx, id);
       this.events.publish(streamGap({ reason: 'unclean_stop', from: seen_at, to, detected_at: now }), tx);
     });

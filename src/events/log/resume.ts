@@ -15,6 +15,8 @@ export interface MissedGap {
   /** The events between these two positions are missing. */
   from: string;
   to: string;
+  /** The reader goes on after this position. */
+  next: string;
 }
 
 export interface Resumption {
@@ -23,6 +25,8 @@ export interface Resumption {
   gap?: MissedGap;
   /** The event at the place of the reader is in the log. */
   there?: boolean;
+  /** `from` is a time, not the place of an event: only a trim can have removed events after it. */
+  isTime?: boolean;
 }
 
 /** A replaced server may take writes for so long, until every client has left it. */
@@ -54,20 +58,43 @@ export async function resumeReader(log: EventLog, id: string): Promise<Resumptio
   return resume(log, { position }, next && isBefore(next, position) ? next.position : undefined);
 }
 
+/** For a reader that wants the events after a time. */
+export async function resumeTime(log: EventLog, time: string): Promise<Resumption> {
+  const { trimmed } = await log.bounds();
+  if (trimmed === null || comparePositions(trimmed, time) < 0) return { from: time, isTime: true };
+  return { from: trimmed, gap: { reason: 'trimmed', from: time, to: trimmed, next: trimmed } };
+}
+
 /** `lostAfter` is the fork if the event is lost although the log may have another one at its position. */
 export async function resume(log: EventLog, place: Place, lostAfter?: string): Promise<Resumption> {
   const { position } = place;
   if (lostAfter === undefined && (await log.has(place))) return { from: position, there: true };
   const { first, trimmed } = await log.bounds();
-  const cut = cutAt(position, first, trimmed);
-  if (cut === position) return { from: position };
-  if (cut !== undefined) return { from: cut, gap: { reason: 'trimmed', from: position, to: cut } };
-  if (position === LOG_START) return { from: position };
-  const fork = lostAfter ?? forkOf(await log.forks(), place);
+  const fork = lostAfter ?? (await knownFork(log, place));
+  // A trim may have removed the fork as well, so it is looked for first.
+  if (fork === undefined) {
+    const cut = cutAt(position, first, trimmed);
+    if (cut === position) return { from: position };
+    if (cut !== undefined)
+      return { from: cut, gap: { reason: 'trimmed', from: position, to: cut, next: cut } };
+    if (position === LOG_START) return { from: position };
+  }
+  return rollback(log, position, fork ?? (await guessedFork(log, place)), trimmed);
+}
+
+/** The fork is undefined where none explains what is missing: then another program deleted events. */
+async function rollback(
+  log: EventLog,
+  position: string,
+  fork: string | undefined,
+  trimmed: string | null,
+): Promise<Resumption> {
   const bound = fork === undefined ? { after: position } : { until: fork };
   const [older] = await log.read({ order: 'desc', limit: 1, ...bound });
-  const from = older?.position ?? trimmed ?? LOG_START;
-  return { from, gap: { reason: 'rollback', from, to: position } };
+  const next = older?.position ?? trimmed ?? LOG_START;
+  const from = earliest([fork ?? next, next]) ?? next;
+  const to = comparePositions(next, position) > 0 ? next : position;
+  return { from: next, gap: { reason: 'rollback', from, to, next } };
 }
 
 /** True also where one of the histories is not known. */
@@ -85,10 +112,15 @@ function cutAt(position: string, first: string | null, trimmed: string | null): 
   return beforeFirst ? positionBefore(first) : undefined;
 }
 
-/** The position after which events are lost. Undefined where no fork explains it: then another program deleted events. */
-function forkOf(forks: Fork[], { position, forks: read }: Place): string | undefined {
-  const fork = read?.length ? partedAt(read, forks) : likelyFork(forks, position);
+/** The fork after which this reader lost events, where it knows the history that it has read. */
+async function knownFork(log: EventLog, { position, forks: read }: Place): Promise<string | undefined> {
+  if (!read?.length) return undefined;
+  const fork = partedAt(read, await log.forks());
   return fork !== undefined && comparePositions(fork, position) < 0 ? fork : undefined;
+}
+
+async function guessedFork(log: EventLog, { position, forks: read }: Place): Promise<string | undefined> {
+  return read?.length ? undefined : likelyFork(await log.forks(), position);
 }
 
 /** Two histories differ from the first fork on that only one of them has. */

@@ -28,7 +28,7 @@ export class Rollbacks {
   private began = nowSeconds();
   private unchecked: Place[] = [];
   private missing: MissedGap[] = [];
-  private reported?: { fork: string; to: number };
+  private reported?: { fork: string; history?: string; to: number };
 
   constructor(
     private readonly store: Store,
@@ -68,7 +68,7 @@ export class Rollbacks {
       const own = this.events.writtenBehind(fork);
       const to = nowSeconds();
       if (lease || own !== undefined) this.publish(fork, own ?? to, to);
-      this.reported = { fork, to };
+      this.reported = { fork, history: this.history(), to };
     }
     this.missing = this.missing.slice(gaps.length);
   }
@@ -81,8 +81,14 @@ export class Rollbacks {
     this.logger.error('a failover took the newest events of the log back; a gap reports it', { fork });
   }
 
+  /** A second failover may go back to the same fork, and the clock of its server may be behind. */
   private isReported({ from, to }: MissedGap): boolean {
-    return this.reported?.fork === from && secondsOf(to) <= this.reported.to;
+    const { reported } = this;
+    return reported?.fork === from && reported.history === this.history() && secondsOf(to) <= reported.to;
+  }
+
+  private history(): string | undefined {
+    return this.log.history?.at(-1)?.id;
   }
 }
 

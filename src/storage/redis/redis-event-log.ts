@@ -172,8 +172,8 @@ export class RedisEventLog extends EventLog {
       for (const name of names) indexes.push(keys.eventIndex + name);
       args.push(position, placeOf(position), names.length);
     }
-    await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], args);
-    return events;
+    const removed = await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], args);
+    return Number(removed) > 0 ? events : [];
   }
 
   private async readIndex(query: LogQuery, key: string, low?: string, high?: string): Promise<LoggedEvent[]> {

@@ -18,6 +18,8 @@ export class Terms {
   forks: Fork[] | undefined;
   /** The term is not stored yet, because the server is a replica or refused it. */
   due = false;
+  /** When the connection was made. */
+  private begunMs = 0;
   private settling: Promise<void> | undefined;
   private warned = false;
   /** The last acknowledged event of this connection. */
@@ -35,6 +37,7 @@ export class Terms {
   async begin(info: RedisInfo): Promise<void> {
     if (this.last) this.earlier = [...this.earlier, this.last].slice(-KEPT);
     this.last = undefined;
+    this.begunMs = performance.now();
     this.due = info.master_replid !== undefined;
     // Until the new forks are known the old ones stay. Forks of an older history never hide an event.
     if (!this.due)
@@ -51,10 +54,13 @@ export class Terms {
     return this.settling;
   }
 
-  /** This connection sees an older history than the other one. */
-  isBehind({ forks }: Terms): boolean {
+  /**
+   * This connection sees another history than a connection that was made later. The times of the forks do not say which
+   * history is older, because they are from the clocks of different servers.
+   */
+  isBehind({ forks, begunMs }: Terms): boolean {
     const [mine, other] = [this.forks?.at(-1), forks?.at(-1)];
-    return mine !== undefined && other !== undefined && mine.id !== other.id && mine.at < other.at;
+    return mine !== undefined && other !== undefined && mine.id !== other.id && this.begunMs < begunMs;
   }
 
   /** The log has acknowledged this event of this process. */

@@ -16,7 +16,13 @@ for i, wanted in ipairs({ 'stream', 'zset' }) do
 end
 local limit, low, high, descending = tonumber(ARGV[2]), ARGV[3], ARGV[4], ARGV[1] == 'desc'
 local result = {}
--- If another program trimmed the stream, its index entries have no event. At most 10,000 of them are skipped.
+-- Another program that trimmed the stream left index entries before its first event.
+local oldest = redis.call('XRANGE', KEYS[1], '-', '+', 'COUNT', 1)[1]
+if not oldest then return result end
+local ms, seq = string.match(oldest[1], '(%d+)-(%d+)')
+local start = string.format('[%s%s-%s%s', string.rep('0', 15 - #ms), ms, string.rep('0', 15 - #seq), seq)
+if low == '-' or string.sub(low, 2) < string.sub(start, 2) then low = start end
+-- The index entries of events that another program deleted have no event. At most 10,000 of them are skipped.
 for _ = 1, math.max(1, math.ceil(10000 / limit)) do
   local places
   if descending then

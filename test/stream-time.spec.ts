@@ -1,5 +1,4 @@
-/** Findings of a review about the readers of the live stream; each test fails until its fault is cured. */
-
+/** Readers of the live stream that come with a time, and logs that other programs have changed. */
 import { EventStream } from '../src/events/event-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { RedisServer } from './support/redis-server.js';
