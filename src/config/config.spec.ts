@@ -97,6 +97,11 @@ describe('the settings', () => {
     ]);
   });
 
+  it('ignore the names that clients of the service read', () => {
+    expect(faultsOf({ BRAIN_URL: 'http://127.0.0.1:8080', BRAIN_KEY: 'brn_x' })).toEqual([]);
+    expect(faultsOf({ BRAIN_URLS: 'x' })).toHaveLength(1);
+  });
+
   it('ignore what Kubernetes injects for a service of that name', () => {
     const injected = {
       BRAIN_SERVICE_HOST: '10.0.0.1',

@@ -64,6 +64,8 @@ export interface Config {
 
 export interface PolicyLimits {
   rules: number;
+/** Clients of the service read these names. A shell that has exported them for a client must be able to start the service. */
+const OF_CLIENTS = ['BRAIN_URL', 'BRAIN_KEY'];
   rulesPerPolicy: number;
   conditionsPerRule: number;
   patternCharacters: number;
@@ -149,6 +151,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     embeddedMaxGib: need('BRAIN_EMBEDDED_MAX_GIB'),
     defined: new Map(
       Object.entries(allSettings())
+  const isKnown = (name: string): boolean =>
+    names.includes(name) || OF_CLIENTS.includes(name) || INJECTED.test(name);
         .filter(([name]) => !Object.hasOwn(SETTINGS, name))
         .map(([name, setting]) => [name, parse(name, setting)]),
     ),
@@ -187,7 +191,7 @@ function contradictions(redis: RedisConfig, env: Record<string, string | undefin
 function unknownNames(env: Record<string, string | undefined>): string[] {
   const names = Object.keys(allSettings());
   return Object.keys(env)
-    .filter((name) => name.startsWith('BRAIN_') && !INJECTED.test(name) && !names.includes(name))
+    .filter((name) => name.startsWith('BRAIN_') && !isKnown(name))
     .map((name) => {
       const [nearest] = names
         .map((known) => [distance(name, known), known] as const)

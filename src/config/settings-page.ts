@@ -10,7 +10,8 @@ export function settingsPage(): string {
     'Made from the code by `npm run docs:settings`; change `src/config/settings.ts` instead.',
     '',
     'Settings are environment variables. An empty value counts as none. The service does not start with an unknown',
-    '`BRAIN_` name or with a value that is not allowed, and names every fault at once.',
+    '`BRAIN_` name or with a value that is not allowed, and names every fault at once. It ignores `BRAIN_URL` and',
+    '`BRAIN_KEY`, which are for clients of the service, and the names that Kubernetes sets for a service named `brain`.',
   ];
   for (const { title, settings } of GROUPS) {
     lines.push('', `## ${title}`, '', '| Name | Default | What it is |', '|---|---|---|');
