@@ -33,22 +33,9 @@ export interface Config {
   eventsRetentionDays: number;
   streamMaxClients: number;
   streamMaxClientsPerKey: number;
-  threatsRetentionDays: number;
-  policyRevisionsRetentionDays: number;
-  immuneRetentionDays: number;
-  immuneMaxEvents: number;
-  immuneDegradedWarnings: number;
-  immuneDegradedShare: number;
   maxStaleSeconds: number;
   /** True where a decision waits until its events are in the log. */
   durableDecisions: boolean;
-  policyLimits: PolicyLimits;
-  missionsConcurrency: number;
-  missionsLeaseSeconds: number;
-  missionsPolicy: 'enforce' | 'observe' | 'off';
-  missionsRetentionDays: number;
-  /** Whether the requests of missions may go to private addresses. */
-  httpAllowPrivate: boolean;
   mask: string[];
   bootstrapKey: string | null;
   trustProxy: string[] | number | null;
@@ -60,15 +47,6 @@ export interface Config {
   embeddedMaxGib: number;
   /** The values of the settings that modules define, by name; `settingsIn` reads them with their types. */
   defined: ReadonlyMap<string, unknown>;
-}
-
-export interface PolicyLimits {
-  rules: number;
-/** Clients of the service read these names. A shell that has exported them for a client must be able to start the service. */
-const OF_CLIENTS = ['BRAIN_URL', 'BRAIN_KEY'];
-  rulesPerPolicy: number;
-  conditionsPerRule: number;
-  patternCharacters: number;
 }
 
 export interface RedisConfig {
@@ -84,8 +62,10 @@ export interface RedisConfig {
 type Name = keyof typeof SETTINGS;
 type Value<N extends Name> = ReturnType<(typeof SETTINGS)[N]['parse']>;
 
-/** Kubernetes injects these into every pod for a service named `brain` or `brain-service`; they are not ours. */
+/** Kubernetes injects these names into every pod for a service named `brain` or `brain-service`. */
 const INJECTED = /^BRAIN_(SERVICE_|PORT($|_))/;
+/** Clients of the service read these names. A shell that has exported them for a client must be able to start the service. */
+const OF_CLIENTS = ['BRAIN_URL', 'BRAIN_KEY'];
 
 export function readConfig(env: Record<string, string | undefined>): Config {
   const faults: string[] = [];
@@ -121,25 +101,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     eventsRetentionDays: need('BRAIN_EVENTS_RETENTION_DAYS'),
     streamMaxClients: need('BRAIN_STREAM_MAX_CLIENTS'),
     streamMaxClientsPerKey: need('BRAIN_STREAM_MAX_CLIENTS_PER_KEY'),
-    threatsRetentionDays: need('BRAIN_THREATS_RETENTION_DAYS'),
-    policyRevisionsRetentionDays: need('BRAIN_POLICY_REVISIONS_RETENTION_DAYS'),
-    immuneRetentionDays: need('BRAIN_IMMUNE_RETENTION_DAYS'),
-    immuneMaxEvents: need('BRAIN_IMMUNE_MAX_EVENTS'),
-    immuneDegradedWarnings: need('BRAIN_IMMUNE_DEGRADED_WARNINGS'),
-    immuneDegradedShare: need('BRAIN_IMMUNE_DEGRADED_SHARE'),
     maxStaleSeconds: need('BRAIN_MAX_STALE_SECONDS'),
     durableDecisions: need('BRAIN_DECISIONS'),
-    policyLimits: {
-      rules: need('BRAIN_POLICY_MAX_RULES'),
-      rulesPerPolicy: need('BRAIN_POLICY_MAX_RULES_PER_POLICY'),
-      conditionsPerRule: need('BRAIN_POLICY_MAX_CONDITIONS'),
-      patternCharacters: need('BRAIN_POLICY_MAX_PATTERN'),
-    },
-    missionsConcurrency: need('BRAIN_MISSIONS_CONCURRENCY'),
-    missionsLeaseSeconds: need('BRAIN_MISSIONS_LEASE_SECONDS'),
-    missionsPolicy: need('BRAIN_MISSIONS_POLICY'),
-    missionsRetentionDays: need('BRAIN_MISSIONS_RETENTION_DAYS'),
-    httpAllowPrivate: need('BRAIN_HTTP_ALLOW_PRIVATE'),
     mask: read('BRAIN_MASK') ?? [],
     bootstrapKey: read('BRAIN_BOOTSTRAP_KEY'),
     trustProxy: read('BRAIN_TRUST_PROXY'),
@@ -151,8 +114,6 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     embeddedMaxGib: need('BRAIN_EMBEDDED_MAX_GIB'),
     defined: new Map(
       Object.entries(allSettings())
-  const isKnown = (name: string): boolean =>
-    names.includes(name) || OF_CLIENTS.includes(name) || INJECTED.test(name);
         .filter(([name]) => !Object.hasOwn(SETTINGS, name))
         .map(([name, setting]) => [name, parse(name, setting)]),
     ),
@@ -190,6 +151,8 @@ function contradictions(redis: RedisConfig, env: Record<string, string | undefin
 
 function unknownNames(env: Record<string, string | undefined>): string[] {
   const names = Object.keys(allSettings());
+  const isKnown = (name: string): boolean =>
+    names.includes(name) || OF_CLIENTS.includes(name) || INJECTED.test(name);
   return Object.keys(env)
     .filter((name) => name.startsWith('BRAIN_') && !isKnown(name))
     .map((name) => {

@@ -1,5 +1,5 @@
 /** docs/settings.md and .env.example, made from the table of settings. */
-import { GROUPS, type Setting } from './settings.js';
+import { type Setting, settingGroups } from './settings.js';
 
 const LINE = 118;
 
@@ -7,13 +7,13 @@ export function settingsPage(): string {
   const lines = [
     '# Settings',
     '',
-    'Made from the code by `npm run docs:settings`; change `src/config/settings.ts` instead.',
+    'Made from the code by `npm run docs:settings`: from `src/config/settings.ts` and the `*.settings.ts` of each domain.',
     '',
     'Settings are environment variables. An empty value counts as none. The service does not start with an unknown',
     '`BRAIN_` name or with a value that is not allowed, and names every fault at once. It ignores `BRAIN_URL` and',
     '`BRAIN_KEY`, which are for clients of the service, and the names that Kubernetes sets for a service named `brain`.',
   ];
-  for (const { title, settings } of GROUPS) {
+  for (const { title, settings } of settingGroups()) {
     lines.push('', `## ${title}`, '', '| Name | Default | What it is |', '|---|---|---|');
     for (const [name, setting] of Object.entries(settings)) {
       const { fallback, about } = setting;
@@ -29,7 +29,7 @@ export function environmentFile(): string {
     '# commented out. The service reads the environment, not this file: `node --env-file=.env dist/main.js`, compose, or',
     '# Kubernetes do.',
   ];
-  for (const { title, settings } of GROUPS) {
+  for (const { title, settings } of settingGroups()) {
     lines.push('', `## ${title}`);
     for (const [name, setting] of Object.entries(settings)) {
       lines.push(...wrapped(setting.about.replaceAll('`', '')), assignment(name, setting));

@@ -1,4 +1,7 @@
-/** The one table of settings: name, default, meaning, and what is allowed. `config.ts` reads them; docs/settings.md and .env.example are made from them. */
+/**
+ * The settings of the service itself, and how a domain defines its own: name, default, meaning, and what is allowed.
+ * `config.ts` reads them. docs/settings.md and .env.example are made from them.
+ */
 
 export interface RedisAddress {
   host: string;
@@ -33,6 +36,11 @@ function number(least: number, most: number): (text: string) => number {
     if (/^\d+(\.\d+)?$/.test(text) && value >= least && value <= most) return value;
     throw new SettingFault(`must be a number from ${least} to ${most}`);
   };
+}
+
+/** How long something is kept. */
+function days(text: string): number {
+  return number(0.01, 36_500)(text);
 }
 
 function oneOf<T extends string>(...values: T[]): (text: string) => T {
@@ -183,7 +191,13 @@ const EVENTS = {
   BRAIN_EVENTS_RETENTION_DAYS: {
     about: 'How long events are kept',
     fallback: '90',
-    parse: number(0.01, 36_500),
+    parse: days,
+  },
+  BRAIN_DECISIONS: {
+    about:
+      '`buffered`: the events of a decision are written within milliseconds after its answer. `durable`: they are in the log before it, or the answer is 503 `decision_not_recorded`',
+    fallback: 'buffered',
+    parse: (text) => oneOf('buffered', 'durable')(text) === 'durable',
   },
   BRAIN_STREAM_MAX_CLIENTS: {
     about: 'How many live streams of events a replica serves at one time',
@@ -199,101 +213,6 @@ const EVENTS = {
     about:
       'JSON pointers into the payload of events, and into the request of a decision, whose values are replaced before anything is written or explained, such as `/metadata/email,/params/*/token`; `*` is any one segment',
     parse: pointers,
-  },
-} satisfies Settings;
-
-const THREATS = {
-  BRAIN_THREATS_RETENTION_DAYS: {
-    about: 'How long closed threats are kept',
-    fallback: '90',
-    parse: number(0.01, 36_500),
-  },
-} satisfies Settings;
-
-const POLICY = {
-  BRAIN_DECISIONS: {
-    about:
-      '`buffered`: the events of a decision are written within milliseconds after its answer. `durable`: they are in the log before it, or the answer is 503 `decision_not_recorded`',
-    fallback: 'buffered',
-    parse: (text) => oneOf('buffered', 'durable')(text) === 'durable',
-  },
-  BRAIN_POLICY_MAX_RULES: {
-    about: 'The most rules of all policies together',
-    fallback: '10000',
-    parse: integer(1, 100_000),
-  },
-  BRAIN_POLICY_MAX_RULES_PER_POLICY: {
-    about: 'The most rules of one policy',
-    fallback: '1000',
-    parse: integer(1, 100_000),
-  },
-  BRAIN_POLICY_MAX_CONDITIONS: {
-    about: 'The most conditions of one rule',
-    fallback: '64',
-    parse: integer(1, 1000),
-  },
-  BRAIN_POLICY_MAX_PATTERN: {
-    about: 'The most characters of a regular expression in a condition',
-    fallback: '512',
-    parse: integer(1, 4096),
-  },
-  BRAIN_POLICY_REVISIONS_RETENTION_DAYS: {
-    about: 'How long the revisions of policies are kept; the last one of each policy stays',
-    fallback: '365',
-    parse: number(0.01, 36_500),
-  },
-} satisfies Settings;
-
-const IMMUNE = {
-  BRAIN_IMMUNE_RETENTION_DAYS: {
-    about: 'How long immune events are kept',
-    fallback: '90',
-    parse: number(0.01, 36_500),
-  },
-  BRAIN_IMMUNE_MAX_EVENTS: {
-    about: 'The most immune events that are kept; beyond it the oldest are removed first',
-    fallback: '500000',
-    parse: integer(1000, 1_000_000_000),
-  },
-  BRAIN_IMMUNE_DEGRADED_WARNINGS: {
-    about: 'With more WARNING events than this in the window the fleet is degraded',
-    fallback: '10',
-    parse: integer(0, 1_000_000_000),
-  },
-  BRAIN_IMMUNE_DEGRADED_SHARE: {
-    about:
-      'With a larger part of WARNING events than this the fleet is degraded; `1` leaves it to their number',
-    fallback: '0.5',
-    parse: number(0, 1),
-  },
-} satisfies Settings;
-
-const MISSIONS = {
-  BRAIN_MISSIONS_CONCURRENCY: {
-    about: 'How many missions a replica runs at one time',
-    fallback: '10',
-    parse: integer(1, 1000),
-  },
-  BRAIN_MISSIONS_LEASE_SECONDS: {
-    about: 'How long a worker that no longer answers keeps its missions, before other workers continue them',
-    fallback: '30',
-    parse: integer(3, 600),
-  },
-  BRAIN_MISSIONS_POLICY: {
-    about:
-      '`enforce` asks the policies before each step, `observe` only logs what they would refuse, `off` asks nobody',
-    fallback: 'enforce',
-    parse: oneOf('enforce', 'observe', 'off'),
-  },
-  BRAIN_MISSIONS_RETENTION_DAYS: {
-    about: 'How long ended missions are kept, with their logs',
-    fallback: '90',
-    parse: number(0.01, 36_500),
-  },
-  BRAIN_HTTP_ALLOW_PRIVATE: {
-    about: '`true` lets the requests of missions go to private addresses, this machine included',
-    fallback: 'false',
-    parse: (text) => oneOf('true', 'false')(text) === 'true',
   },
 } satisfies Settings;
 
@@ -330,32 +249,34 @@ export const SETTINGS = {
   ...EMBEDDED,
   ...REDIS,
   ...EVENTS,
-  ...THREATS,
-  ...POLICY,
-  ...IMMUNE,
-  ...MISSIONS,
   ...LOG,
   ...SHUTDOWN,
 };
 
-/** All settings in their groups: those above, and then those that modules define. */
-export const GROUPS: { title: string; settings: Settings }[] = [
+interface Group {
+  title: string;
+  settings: Settings;
+}
+
+const OWN: Group[] = [
   { title: 'Server', settings: SERVER },
   { title: 'Keys', settings: KEYS },
   { title: 'Embedded store', settings: EMBEDDED },
   { title: 'Redis instead of the embedded store', settings: REDIS },
   { title: 'Events', settings: EVENTS },
-  { title: 'Threats', settings: THREATS },
-  { title: 'Policy', settings: POLICY },
-  { title: 'Immune', settings: IMMUNE },
-  { title: 'Missions', settings: MISSIONS },
   { title: 'Log', settings: LOG },
   { title: 'Shutdown', settings: SHUTDOWN },
 ];
+const DEFINED: Group[] = [];
+
+/** All settings in their groups: first those of the service, then those of the domains, sorted by title. */
+export function settingGroups(): Group[] {
+  return [...OWN, ...DEFINED.toSorted((a, b) => (a.title < b.title ? -1 : 1))];
+}
 
 /**
- * Adds the settings of a domain, in a file of the domain: checked and documented like the others, from when that file is
- * loaded. `settingsIn` gives their values.
+ * Defines the settings of a domain, in a file of the domain. When that file is loaded, they are checked and documented like
+ * all other settings. `settingsIn` returns their values.
  */
 export function defineSettings<T extends Settings>(title: string, settings: T): T {
   const known = allSettings();
@@ -364,13 +285,13 @@ export function defineSettings<T extends Settings>(title: string, settings: T): 
     if (!name.startsWith('BRAIN_'))
       throw new Error(`The name of the setting ${name} must begin with BRAIN_.`);
   }
-  GROUPS.push({ title, settings });
+  DEFINED.push({ title, settings });
   return settings;
 }
 
 export function allSettings(): Settings {
-  return Object.assign({}, ...GROUPS.map(({ settings }) => settings)) as Settings;
+  return Object.assign({}, ...settingGroups().map(({ settings }) => settings)) as Settings;
 }
 
 /** What the value of a setting may be. */
-export const allow = { integer, number, oneOf, onOff };
+export const allow = { integer, number, oneOf, onOff, days };

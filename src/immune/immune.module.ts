@@ -1,7 +1,8 @@
 import { Module } from '@nestjs/common';
 import { Declares } from '../shared/declarations.js';
+import { retentionOf } from '../storage/retention.js';
 import { ImmuneController } from './immune.controller.js';
-import { ImmuneRetention } from './immune.retention.js';
+import { OLD_IMMUNE_EVENTS } from './immune.retention.js';
 import { ImmuneService } from './immune.service.js';
 
 @Declares({
@@ -15,7 +16,7 @@ import { ImmuneService } from './immune.service.js';
 })
 @Module({
   controllers: [ImmuneController],
-  providers: [ImmuneService, ImmuneRetention],
+  providers: [ImmuneService, retentionOf(OLD_IMMUNE_EVENTS)],
   exports: [ImmuneService],
 })
 export class ImmuneModule {}

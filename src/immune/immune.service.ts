@@ -1,11 +1,12 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { CONFIG, type Config } from '../config/config.js';
+import { CONFIG, type Config, settingsIn } from '../config/config.js';
 import { EventStream } from '../events/event-stream.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { IMMUNE_EVENTS, kindOf } from './immune.collection.js';
 import type { ImmuneEvent, ImmuneEventQuery, ImmuneHealth, ReportImmuneEvent } from './immune.dto.js';
 import { immuneCriticalEvent, immuneEventPublished } from './immune.events.js';
-import { type KindCount, SEVERITIES, summarize, TYPES } from './immune.health.js';
+import { type Bounds, type KindCount, SEVERITIES, summarize, TYPES } from './immune.health.js';
+import { IMMUNE_SETTINGS } from './immune.settings.js';
 
 const LAST_EVENTS = 10;
 const MINUTE_MS = 60_000;
@@ -14,11 +15,18 @@ const KINDS = SEVERITIES.flatMap((severity) => TYPES.map((type) => ({ severity, 
 
 @Injectable()
 export class ImmuneService {
+  private readonly thresholds: Bounds;
+
   constructor(
     @Inject(Store) private readonly store: Store,
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) config: Config,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
+    const settings = settingsIn(config, IMMUNE_SETTINGS);
+    this.thresholds = {
+      degraded_warnings: settings.BRAIN_IMMUNE_DEGRADED_WARNINGS,
+      degraded_share: settings.BRAIN_IMMUNE_DEGRADED_SHARE,
+    };
     store.declare(IMMUNE_EVENTS);
   }
 
@@ -63,15 +71,11 @@ export class ImmuneService {
       Promise.all(KINDS.map((kind) => this.count(kind, from))),
       mayRead ? this.lastEvents(from) : undefined,
     ]);
-    const thresholds = {
-      degraded_warnings: this.config.immuneDegradedWarnings,
-      degraded_share: this.config.immuneDegradedShare,
-    };
     return {
-      ...summarize(kinds, thresholds),
+      ...summarize(kinds, this.thresholds),
       ...(lastEvents && { last_events: lastEvents }),
       window_minutes: minutes,
-      thresholds,
+      thresholds: this.thresholds,
     };
   }
 

@@ -2,8 +2,9 @@ import { Module } from '@nestjs/common';
 import { ImmuneModule } from '../immune/immune.module.js';
 import { PolicyModule } from '../policy/policy.module.js';
 import { Declares } from '../shared/declarations.js';
+import { retentionOf } from '../storage/retention.js';
 import { MissionsController } from './missions.controller.js';
-import { MissionsRetention } from './missions.retention.js';
+import { ENDED_MISSIONS } from './missions.retention.js';
 import { MissionsService } from './missions.service.js';
 import { StepKinds } from './steps/kinds.js';
 import { StepAuthorizer } from './worker/authorize-step.js';
@@ -26,6 +27,13 @@ import { MissionsWorker } from './worker/worker.js';
 @Module({
   imports: [PolicyModule, ImmuneModule],
   controllers: [MissionsController],
-  providers: [MissionsService, MissionsRetention, MissionsWorker, RunTools, StepAuthorizer, StepKinds],
+  providers: [
+    MissionsService,
+    MissionsWorker,
+    RunTools,
+    StepAuthorizer,
+    StepKinds,
+    retentionOf(ENDED_MISSIONS),
+  ],
 })
 export class MissionsModule {}

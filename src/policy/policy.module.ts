@@ -1,10 +1,11 @@
 import { Module } from '@nestjs/common';
 import { Declares } from '../shared/declarations.js';
+import { retentionOf } from '../storage/retention.js';
 import { PolicyEditor } from './admin/editor.js';
 import { PolicyImporter } from './admin/importer.js';
 import { PoliciesController } from './admin/policies.controller.js';
 import { PolicyReader } from './admin/policy-reader.js';
-import { PolicyRetention } from './admin/retention.js';
+import { OLD_REVISIONS } from './admin/retention.js';
 import { AuthzenController } from './authzen/authzen.controller.js';
 import { PolicyController } from './decisions/decisions.controller.js';
 import { PolicyService } from './decisions/policy.service.js';
@@ -31,7 +32,7 @@ import { DecisionTally } from './decisions/tally.js';
     PolicyImporter,
     SnapshotCache,
     DecisionTally,
-    PolicyRetention,
+    retentionOf(OLD_REVISIONS),
   ],
   exports: [PolicyService],
 })

@@ -1,33 +1,28 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { openEmbeddedStore, SILENT } from '../../test/support/embedded-store.js';
+import { readConfig } from '../config/config.js';
 import { sleep } from '../shared/clock.js';
-import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from './embedded/database.js';
-import { EmbeddedEventLog } from './embedded/embedded-event-log.js';
-import { EmbeddedStore } from './embedded/embedded-store.js';
-import { Retention } from './retention.js';
+import type { EmbeddedStore } from './embedded/embedded-store.js';
+import { type OldData, Retention } from './retention.js';
 
 /** Removes the given numbers, one per commit. */
-class Numbers extends Retention {
-  protected readonly lease = 'numbers-retention';
-  protected readonly what = 'numbers';
-  readonly gone: number[] = [];
+class Numbers extends Retention<number> {
+  readonly removed: number[] = [];
 
-  constructor(
-    store: EmbeddedStore,
-    private readonly there: Iterable<number>,
-    private readonly commitMs = 0,
-  ) {
-    super(store, new Logger({ level: 'silent', format: 'json' }));
-  }
-
-  protected async *forget(): AsyncGenerator<number> {
-    for (const number of this.there) {
-      await sleep(this.commitMs);
-      this.gone.push(number);
-      yield 1;
-    }
+  constructor(store: EmbeddedStore, numbers: Iterable<number>, commitMs = 0) {
+    const old: OldData<number> = {
+      lease: 'numbers-retention',
+      what: 'numbers',
+      days: () => 1,
+      async *find() {
+        for (const number of numbers) yield [number];
+      },
+      remove: async (_tx, number) => {
+        await sleep(commitMs);
+        this.removed.push(number);
+        return true;
+      },
+    };
+    super(old, store, readConfig({}), SILENT);
   }
 }
 
@@ -36,18 +31,13 @@ function* endless(): Generator<number> {
 }
 
 describe('retention', () => {
-  let folder: string;
   let store: EmbeddedStore;
+  let close: () => Promise<void>;
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-retention-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    ({ store, close } = await openEmbeddedStore());
   });
-  afterEach(async () => {
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterEach(() => close());
 
   it('goes on to the end and returns the count', async () => {
     expect(await new Numbers(store, [1, 2, 3]).sweep()).toBe(3);
@@ -73,8 +63,8 @@ describe('retention', () => {
     const numbers = new Numbers(store, endless(), 5);
     numbers.onApplicationBootstrap();
     const sweeping = numbers.sweep();
-    while (numbers.gone.length === 0) await sleep(1);
+    while (numbers.removed.length === 0) await sleep(1);
     await numbers.onModuleDestroy();
-    expect(await sweeping).toBe(numbers.gone.length);
+    expect(await sweeping).toBe(numbers.removed.length);
   });
 });

@@ -1,7 +1,8 @@
 import { Module } from '@nestjs/common';
 import { Declares } from '../shared/declarations.js';
+import { retentionOf } from '../storage/retention.js';
 import { ThreatsController } from './threats.controller.js';
-import { ThreatsRetention } from './threats.retention.js';
+import { CLOSED_THREATS } from './threats.retention.js';
 import { ThreatsService } from './threats.service.js';
 
 @Declares({
@@ -14,5 +15,5 @@ import { ThreatsService } from './threats.service.js';
     'threats:write': ['operator'],
   },
 })
-@Module({ controllers: [ThreatsController], providers: [ThreatsService, ThreatsRetention] })
+@Module({ controllers: [ThreatsController], providers: [ThreatsService, retentionOf(CLOSED_THREATS)] })
 export class ThreatsModule {}

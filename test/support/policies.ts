@@ -1,9 +1,10 @@
 /** Builds policies for tests: a test names only the fields that matter to it. */
 import { readConfig } from '../../src/config/config.js';
 import type { Condition, EvaluateRequest, PolicyContent, Rule } from '../../src/policy/engine/policy.dto.js';
+import { policyLimits } from '../../src/policy/policy.settings.js';
 
 /** The limits of the default settings. */
-export const LIMITS = readConfig({}).policyLimits;
+export const LIMITS = policyLimits(readConfig({}));
 
 export type RuleSketch = Partial<Rule> & { rule_id: string };
 export type PolicySketch = Partial<Omit<PolicyContent, 'rules'>> & { rules?: RuleSketch[] };

@@ -1,7 +1,8 @@
 /** The kinds of steps. A new kind needs a file in this folder and one line here. */
 import { Inject, Injectable } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config/config.js';
+import { CONFIG, type Config, settingsIn } from '../../config/config.js';
 import { ImmuneService } from '../../immune/immune.service.js';
+import { MISSIONS_SETTINGS } from '../missions.settings.js';
 import { httpStep } from './http.js';
 import { immuneEventStep } from './immune-event.js';
 import type { StepKind } from './step.js';
@@ -28,6 +29,7 @@ export class StepKinds {
   readonly byName: Kinds;
 
   constructor(immune: ImmuneService, @Inject(CONFIG) config: Config) {
-    this.byName = kindsOf({ immune, allowPrivate: config.httpAllowPrivate });
+    const { BRAIN_HTTP_ALLOW_PRIVATE: allowPrivate } = settingsIn(config, MISSIONS_SETTINGS);
+    this.byName = kindsOf({ immune, allowPrivate });
   }
 }

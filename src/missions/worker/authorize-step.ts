@@ -1,12 +1,13 @@
 /** Asks the policies whether a step may run. */
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config/config.js';
+import { CONFIG, type Config, settingsIn } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
 import { PolicyService } from '../../policy/decisions/policy.service.js';
 import { messageOf } from '../../shared/errors.js';
 import { Logger } from '../../shared/logger.js';
 import { MAX_MESSAGE } from '../mission-writer.js';
 import type { StoredMission } from '../missions.collection.js';
+import { MISSIONS_SETTINGS } from '../missions.settings.js';
 import type { PreparedStep } from './prepare-step.js';
 
 /** A line for the log of the mission. */
@@ -22,20 +23,23 @@ const FLUSH_MS = 1000;
 
 @Injectable()
 export class StepAuthorizer {
+  private readonly mode: 'enforce' | 'observe' | 'off';
+
   constructor(
     private readonly policy: PolicyService,
-    @Inject(CONFIG) private readonly config: Config,
+    @Inject(CONFIG) config: Config,
     private readonly logger: Logger,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
-  ) {}
+  ) {
+    this.mode = settingsIn(config, MISSIONS_SETTINGS).BRAIN_MISSIONS_POLICY;
+  }
 
   async authorize(
     mission: StoredMission,
     { step, params, resource }: PreparedStep,
     attempt: number,
   ): Promise<Authorization> {
-    const mode = this.config.missionsPolicy;
-    if (mode === 'off') return { answer: 'allowed', decisionId: null, notes: [] };
+    if (this.mode === 'off') return { answer: 'allowed', decisionId: null, notes: [] };
     let decision: Awaited<ReturnType<PolicyService['evaluate']>>;
     try {
       decision = await this.policy.evaluate({
@@ -55,7 +59,7 @@ export class StepAuthorizer {
     const notes: Note[] = warnings.map((text) => [text.slice(0, MAX_MESSAGE), { decision_id }]);
     if (requires_audit) notes.push(['The policies require an audit of this step', { decision_id, reason }]);
     if (allowed) return { answer: 'allowed', decisionId: decision_id, notes };
-    if (mode === 'observe') {
+    if (this.mode === 'observe') {
       const refused: Note = ['The policies would have denied this step', { decision_id, reason }];
       return { answer: 'allowed', decisionId: decision_id, notes: [refused] };
     }

@@ -1,7 +1,5 @@
 /** When missions are due if the clock of the store differs from the clock of the process. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { openEmbeddedStore } from '../../../test/support/embedded-store.js';
 import { until } from '../../../test/support/redis-server.js';
 import { readConfig } from '../../config/config.js';
 import type { ImmuneService } from '../../immune/immune.service.js';
@@ -9,9 +7,7 @@ import type { PolicyService } from '../../policy/decisions/policy.service.js';
 import { sleep } from '../../shared/clock.js';
 import type { Logger } from '../../shared/logger.js';
 import { ShutdownState } from '../../shared/shutdown-state.js';
-import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
+import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { StoreTime } from '../../storage/store.js';
 import { MISSIONS, type StoredMission } from '../missions.collection.js';
 import type { NewMission } from '../missions.dto.js';
@@ -28,8 +24,8 @@ const EARLIEST = 1000;
 const LATEST = 1010;
 
 describe('a mission', () => {
-  let folder: string;
   let store: EmbeddedStore;
+  let close: () => Promise<void>;
   let worker: MissionsWorker;
   let missions: MissionsService;
   let evaluate: jest.Mock;
@@ -37,9 +33,7 @@ describe('a mission', () => {
   let step: StepKind['run'];
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-due-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    ({ store, close } = await openEmbeddedStore());
     time = { earliest: EARLIEST, latest: LATEST };
     jest.spyOn(store, 'clock').mockImplementation(() => time);
     const decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
@@ -55,8 +49,7 @@ describe('a mission', () => {
   });
   afterEach(async () => {
     await worker.onModuleDestroy();
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await close();
   });
 
   const make = async (of: object): Promise<string> => {

@@ -1,7 +1,5 @@
 /** One worker on the embedded store, in rare situations that these tests create on purpose. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { openEmbeddedStore } from '../../../test/support/embedded-store.js';
 import { until } from '../../../test/support/redis-server.js';
 import { readConfig } from '../../config/config.js';
 import type { ImmuneService } from '../../immune/immune.service.js';
@@ -10,9 +8,7 @@ import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
 import type { Logger } from '../../shared/logger.js';
 import { ShutdownState } from '../../shared/shutdown-state.js';
-import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
+import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { Collection, Lease, ListQuery, Page, Store, Tx } from '../../storage/store.js';
 import { HELD, MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from '../missions.collection.js';
 import type { Mission, NewMission } from '../missions.dto.js';
@@ -32,8 +28,8 @@ const GONE = 999_999;
 const templateOf = (path: string): string => `\${${path}}`;
 
 describe('a worker', () => {
-  let folder: string;
   let embedded: EmbeddedStore;
+  let close: () => Promise<void>;
   let missions: MissionsService;
   let kinds: StepKinds;
   let workers: MissionsWorker[];
@@ -56,9 +52,7 @@ describe('a worker', () => {
   }
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-worker-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    embedded = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    ({ store: embedded, close } = await openEmbeddedStore());
     workers = [];
     warnings = [];
     decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
@@ -72,8 +66,7 @@ describe('a worker', () => {
   });
   afterEach(async () => {
     for (const one of workers) await one.onModuleDestroy();
-    await embedded.close();
-    rmSync(folder, { recursive: true, force: true });
+    await close();
   });
 
   const make = async (over: Partial<StoredMission> = {}, input: object = {}): Promise<string> => {

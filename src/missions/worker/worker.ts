@@ -3,7 +3,7 @@
  * as the settings allow. There is no separate queue. An index lists the missions that are due, and a lease says which run holds one.
  */
 import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config/config.js';
+import { CONFIG, type Config, settingsIn } from '../../config/config.js';
 import { atMost } from '../../shared/clock.js';
 import { runInContext } from '../../shared/context.js';
 import { messageOf } from '../../shared/errors.js';
@@ -11,6 +11,7 @@ import { ShutdownState } from '../../shared/shutdown-state.js';
 import type { Lease, Store } from '../../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from '../missions.collection.js';
 import { PRIORITIES } from '../missions.lifecycle.js';
+import { MISSIONS_SETTINGS } from '../missions.settings.js';
 import { dueNow } from './due.js';
 import { MissionRun, RunTools } from './run.js';
 
@@ -33,6 +34,8 @@ const WARNING_PAUSE_MS = 60_000;
 export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly store: Store;
   private readonly leaseMs: number;
+  /** How many missions this worker runs at the same time. */
+  private readonly places: number;
   private readonly runs = new Map<string, { run: MissionRun; finished: Promise<void> }>();
   private timer?: NodeJS.Timeout;
   private stopWatching?: () => void;
@@ -59,7 +62,9 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     shutdownState: ShutdownState,
   ) {
     this.store = tools.store;
-    this.leaseMs = config.missionsLeaseSeconds * 1000;
+    const settings = settingsIn(config, MISSIONS_SETTINGS);
+    this.places = settings.BRAIN_MISSIONS_CONCURRENCY;
+    this.leaseMs = settings.BRAIN_MISSIONS_LEASE_SECONDS * 1000;
     shutdownState.onLeave(() => void this.end());
   }
 
@@ -124,7 +129,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private get freePlaces(): number {
-    return this.isStopped ? 0 : this.config.missionsConcurrency - this.runs.size;
+    return this.isStopped ? 0 : this.places - this.runs.size;
   }
 
   /** Takes due missions until no place or no mission is left. Returns whether due missions remain without a place. */
@@ -133,7 +138,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
       const until = dueNow(this.store);
       // Missions that runs of this worker have not yet marked as held are still in the index of due missions.
       const held = [...this.runs.values()].filter(({ run }) => run.isHeld).length;
-      const limit = this.config.missionsConcurrency - held + SPARE;
+      const limit = this.places - held + SPARE;
       const lists = await Promise.all(PRIORITIES.map((priority) => this.listDue(priority, limit, until)));
       const due = lists.flat();
       if (this.isStopped) return false;

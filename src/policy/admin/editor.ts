@@ -9,11 +9,12 @@ import { type Fault, faulty } from '../../shared/errors.js';
 import { expectVersion } from '../../shared/expect-version.js';
 import { inSlices } from '../../shared/time-slices.js';
 import { type IdempotencyKey, Store } from '../../storage/store.js';
-import { checkPolicyInSlices, checkRule } from '../engine/check.js';
+import { checkPolicyInSlices, checkRule, type PolicyLimits } from '../engine/check.js';
 import { contentOf, type PolicyInput, type RuleInput, ruleOf } from '../engine/normalize.js';
 import type { Policy, Rule } from '../engine/policy.dto.js';
 import { unreachableInSlices } from '../engine/unreachable-rules.js';
 import { noSuchPolicy, noSuchRevision, noSuchRule, ruleExists } from '../policy.errors.js';
+import { policyLimits } from '../policy.settings.js';
 import {
   CURRENT,
   POLICIES,
@@ -43,14 +44,14 @@ export interface Written {
 
 @Injectable()
 export class PolicyEditor {
-  private readonly limits: Config['policyLimits'];
+  private readonly limits: PolicyLimits;
 
   constructor(
     @Inject(Store) private readonly store: Store,
     @Inject(CONFIG) config: Config,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
-    this.limits = config.policyLimits;
+    this.limits = policyLimits(config);
     store.declare(POLICY_SET);
     store.declare(POLICIES);
     store.declare(POLICY_REVISIONS);

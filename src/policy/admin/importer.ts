@@ -6,12 +6,13 @@ import { EventStream } from '../../events/event-stream.js';
 import type { Fault } from '../../shared/errors.js';
 import { inSlices } from '../../shared/time-slices.js';
 import { Store } from '../../storage/store.js';
-import { checkInSlices, tooManyRules } from '../engine/check.js';
+import { checkInSlices, type PolicyLimits, tooManyRules } from '../engine/check.js';
 import { difference, isUnchanged } from '../engine/difference.js';
 import { contentOf, type PolicyInput, sameIds } from '../engine/normalize.js';
 import type { Policy, PolicyContent } from '../engine/policy.dto.js';
 import { unreachableInSlices } from '../engine/unreachable-rules.js';
 import { changedDuringImport } from '../policy.errors.js';
+import { policyLimits } from '../policy.settings.js';
 import { PolicyEditor, refuse } from './editor.js';
 import { CURRENT, POLICY_SET } from './policy.collection.js';
 import { PolicyReader } from './policy-reader.js';
@@ -37,7 +38,7 @@ const ATTEMPTS = 3;
 
 @Injectable()
 export class PolicyImporter {
-  private readonly limits: Config['policyLimits'];
+  private readonly limits: PolicyLimits;
 
   constructor(
     @Inject(Store) private readonly store: Store,
@@ -46,7 +47,7 @@ export class PolicyImporter {
     private readonly reader: PolicyReader,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
-    this.limits = config.policyLimits;
+    this.limits = policyLimits(config);
   }
 
   async import(

@@ -1,42 +1,32 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { openEmbeddedStore, SILENT } from '../../../test/support/embedded-store.js';
 import { ruleOf } from '../../../test/support/policies.js';
 import { type Config, readConfig } from '../../config/config.js';
 import { DAY_SECONDS } from '../../shared/clock.js';
-import { Logger } from '../../shared/logger.js';
-import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
+import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
+import { Retention } from '../../storage/retention.js';
 import { SnapshotCache } from '../decisions/snapshot-cache.js';
 import { PolicyEditor } from './editor.js';
 import { PolicyImporter } from './importer.js';
-import { POLICY_GRAVES, POLICY_REVISIONS } from './policy.collection.js';
+import { POLICY_GRAVES, POLICY_REVISIONS, type PolicyRevision } from './policy.collection.js';
 import { PolicyReader } from './policy-reader.js';
-import { PolicyRetention } from './retention.js';
+import { OLD_REVISIONS } from './retention.js';
 
 const by = 'somebody';
-const logger = new Logger({ level: 'silent', format: 'json' });
 
 describe('the retention of revisions', () => {
-  let folder: string;
   let store: EmbeddedStore;
+  let close: () => Promise<void>;
   let editor: PolicyEditor;
-  let retention: PolicyRetention;
+  let retention: Retention<PolicyRevision>;
   let config: Config;
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-revisions-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    ({ store, close } = await openEmbeddedStore());
     config = readConfig({ BRAIN_POLICY_REVISIONS_RETENTION_DAYS: '10' });
     editor = new PolicyEditor(store, config);
-    retention = new PolicyRetention(store, config, logger);
+    retention = new Retention(OLD_REVISIONS, store, config, SILENT);
   });
-  afterEach(async () => {
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterEach(() => close());
 
   const ago = async <T>(days: number, work: () => Promise<T>): Promise<T> => {
     const { now } = Date;
@@ -95,20 +85,9 @@ describe('the retention of revisions', () => {
     expect(await kept()).toEqual(['often/230']);
   });
 
-  it('runs on one replica at a time', async () => {
-    await ago(11, async () => {
-      await editor.create({ policy_id: 'p', name: 'p' }, { by });
-      await editor.update('p', { name: 'q' }, { by });
-    });
-    const lease = await store.acquire('policy-retention', 60_000);
-    expect(await retention.sweep()).toBe(0);
-    if (lease) await store.release(lease);
-    expect(await retention.sweep()).toBe(1);
-  });
-
   it('leaves a replica with the right policies, although it missed removed revisions', async () => {
     const decides = { effect: 'allow' } as const;
-    const snapshots = new SnapshotCache(store, config, editor, logger);
+    const snapshots = new SnapshotCache(store, config, editor, SILENT);
     await ago(13, async () => {
       for (const policy_id of ['kept', 'gone']) {
         await editor.create(

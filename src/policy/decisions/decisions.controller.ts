@@ -12,6 +12,7 @@ import { DEFAULT_POLICIES } from '../engine/defaults.js';
 import { contentOf, type PolicyInput, sameIds } from '../engine/normalize.js';
 import { EvaluateRequest, type PolicyContent } from '../engine/policy.dto.js';
 import { denied } from '../policy.errors.js';
+import { policyLimits } from '../policy.settings.js';
 import { type Answer, PolicyService } from './policy.service.js';
 import {
   BatchQuery,
@@ -61,14 +62,15 @@ export class PolicyController {
   })
   @ApiOkResponse({ type: PolicyInfo, description: 'The settings' })
   info(): PolicyInfo {
-    const { policyLimits, durableDecisions, maxStaleSeconds } = this.config;
+    const { durableDecisions, maxStaleSeconds } = this.config;
+    const { rules, rulesPerPolicy, conditionsPerRule, patternCharacters } = policyLimits(this.config);
     const config = {
       decisions: durableDecisions ? 'durable' : 'buffered',
       max_stale_seconds: maxStaleSeconds,
-      max_rules: policyLimits.rules,
-      max_rules_per_policy: policyLimits.rulesPerPolicy,
-      max_conditions: policyLimits.conditionsPerRule,
-      max_pattern: policyLimits.patternCharacters,
+      max_rules: rules,
+      max_rules_per_policy: rulesPerPolicy,
+      max_conditions: conditionsPerRule,
+      max_pattern: patternCharacters,
     };
     return { name: 'policy', version: VERSION, config };
   }
@@ -163,7 +165,8 @@ export class PolicyController {
 
   private async draftsOf(policies: readonly unknown[]): Promise<PolicyContent[]> {
     const pointer = '/policies';
-    const faults = await inSlices(checkInSlices(policies, { limits: this.config.policyLimits, pointer }));
+    const limits = policyLimits(this.config);
+    const faults = await inSlices(checkInSlices(policies, { limits, pointer }));
     if (faults.length > 0) throw faulty(faults);
     const drafts = (policies as PolicyInput[]).map(contentOf);
     const duplicates = sameIds(drafts, pointer);

@@ -12,7 +12,7 @@ import { patternOf, weightOf } from './patterns.js';
 import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
 
 /** The limits that an operator can set; their defaults are in the settings. */
-export interface Limits {
+export interface PolicyLimits {
   rules: number;
   rulesPerPolicy: number;
   conditionsPerRule: number;
@@ -20,7 +20,7 @@ export interface Limits {
 }
 
 export interface CheckOptions {
-  limits: Limits;
+  limits: PolicyLimits;
   /** The number of stored rules that this write does not replace. */
   otherRules?: number;
   /** The place of the checked value in the body. */
@@ -46,7 +46,7 @@ const CONDITION = shapeOf(Condition, { required: ['field', 'operator', 'value'] 
 class Check {
   readonly faults: Fault[] = [];
 
-  constructor(readonly limits: Limits) {}
+  constructor(readonly limits: PolicyLimits) {}
 
   get isFull(): boolean {
     return this.faults.length >= MAX_FAULTS;
