@@ -146,15 +146,19 @@ export const Idempotency = createParamDecorator(
   },
 );
 
-/** The version that `If-Match` demands: a number, or nothing where any version will do. */
-export const IfMatch = createParamDecorator((_: unknown, context: ExecutionContext): number | undefined => {
-  const header = context.switchToHttp().getRequest<Request>().headers['if-match'];
+/** The version that `If-Match` demands; undefined if any version is accepted. */
+export function versionIn({ headers }: Pick<Request, 'headers'>): number | undefined {
+  const header = headers['if-match'];
   if (header === undefined || header === '*') return undefined;
   const version = /^"(\d{1,15})"$/.exec(header)?.[1];
   if (version !== undefined) return Number(version);
   const detail = 'If-Match takes the ETag of the resource as it was sent, quotes included, or *.';
   throw new BrainError('stale_version', 'invalid_if_match', detail);
-});
+}
+
+export const IfMatch = createParamDecorator((_: unknown, context: ExecutionContext): number | undefined =>
+  versionIn(context.switchToHttp().getRequest<Request>()),
+);
 
 /** Documents `Idempotency-Key` on a create. */
 export const Idempotent = (): MethodDecorator =>

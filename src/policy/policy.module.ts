@@ -6,6 +6,7 @@ import { PolicyImporter } from './admin/importer.js';
 import { PoliciesController } from './admin/policies.controller.js';
 import { PolicyReader } from './admin/policy-reader.js';
 import { OLD_REVISIONS } from './admin/retention.js';
+import { TransferController } from './admin/transfer.controller.js';
 import { AuthzenController } from './authzen/authzen.controller.js';
 import { PolicyController } from './decisions/decisions.controller.js';
 import { PolicyService } from './decisions/policy.service.js';
@@ -24,7 +25,7 @@ import { DecisionTally } from './decisions/tally.js';
   },
 })
 @Module({
-  controllers: [PolicyController, PoliciesController, AuthzenController],
+  controllers: [PolicyController, PoliciesController, TransferController, AuthzenController],
   providers: [
     PolicyService,
     PolicyReader,

@@ -1,0 +1,91 @@
+/** The export and the import of all policies. */
+import { Readable } from 'node:stream';
+import {
+  Body,
+  Controller,
+  Get,
+  Header,
+  HttpCode,
+  Post,
+  Query,
+  StreamableFile,
+  UseInterceptors,
+} from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
+import { BodyOf, ChecksOwnBody, Problems } from '../../http/request.js';
+import { Access, CurrentPrincipal } from '../../security/access.decorator.js';
+import type { Principal } from '../../security/principal.js';
+import { policiesIn } from '../engine/normalize.js';
+import { PolicyImporter } from './importer.js';
+import { ImportAnswer, ImportBody, ImportQuery } from './policies.dto.js';
+import { PolicyReader } from './policy-reader.js';
+import { WriteResponseInterceptor, type WriteResult } from './write-response.interceptor.js';
+import { readYaml, yamlOf } from './yaml.js';
+
+const MAX_MIB = 16;
+const YAML = 'application/yaml';
+
+/** The operations keep the names that clients know them by. */
+@ApiTags('policy')
+@Controller('api/policy')
+export class TransferController {
+  constructor(
+    private readonly reader: PolicyReader,
+    private readonly importer: PolicyImporter,
+  ) {}
+
+  @Get('export')
+  @Access('policy:read')
+  @Header('Content-Type', `${YAML}; charset=utf-8`)
+  @ApiOperation({
+    operationId: 'policies_export',
+    summary: 'Export all policies',
+    description: 'All policies as YAML, in the format of the import.',
+  })
+  @ApiProduces(YAML)
+  @ApiOkResponse({
+    description: 'All policies as YAML',
+    schema: { type: 'string', example: 'policies:\n  - policy_id: "production_deployment"\n' },
+  })
+  async export(): Promise<StreamableFile> {
+    const lines = yamlOf(this.reader.all());
+    // Reads the first line before the answer starts, so that a store that cannot be reached is answered as a problem.
+    const first = await lines.next();
+    const text = Readable.from(first.done ? [] : startingWith(first.value, lines));
+    const file = new StreamableFile(text, { type: `${YAML}; charset=utf-8` });
+    // A broken export must not look complete: imported with `replace` it would delete the missing policies.
+    return file.setErrorHandler((_error, response) => response.destroy?.());
+  }
+
+  @Post('import')
+  @HttpCode(200)
+  @Access('policy:write')
+  @UseInterceptors(WriteResponseInterceptor)
+  @BodyOf({ maxMib: MAX_MIB, yaml: true })
+  @ChecksOwnBody()
+  @ApiOperation({
+    operationId: 'policies_import',
+    summary: 'Import policies',
+    description:
+      'Writes all policies in one commit, or none of them. With `dry_run=true` it only lists what would change.',
+  })
+  @ApiConsumes('application/json', YAML)
+  @ApiBody({ type: ImportBody })
+  @ApiOkResponse({ type: ImportAnswer, description: 'What was changed, or would be' })
+  @Problems(400, 409, 413, 415, 422)
+  async import(
+    @Body() body: unknown,
+    @Query() { mode, dry_run }: ImportQuery,
+    @CurrentPrincipal() { id: by }: Principal,
+  ): Promise<WriteResult> {
+    const policies = policiesIn(typeof body === 'string' ? await readYaml(body) : body);
+    const { plan, revision, warnings } = await this.importer.import(policies, { mode, dryRun: dry_run, by });
+    const answer: ImportAnswer = { applied: !dry_run, ...plan, policy_revision: revision, warnings };
+    return { revision, body: answer };
+  }
+}
+
+async function* startingWith(first: string, others: AsyncGenerator<string>): AsyncGenerator<string> {
+  yield first;
+  yield* others;
+}
