@@ -1,6 +1,10 @@
+import { applyDecorators, Get } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
+import { Public } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
 import { OneOf } from '../shared/fields.js';
 import type { StoreHealth } from '../storage/store.js';
+import { Problems } from './request.js';
 
 export class HealthAnswer {
   @OneOf(['ok'] as const, {
@@ -11,8 +15,18 @@ export class HealthAnswer {
   status!: 'ok';
 }
 
+/** The route that tells whether a domain can work. */
+export const HealthRoute = (summary: string): MethodDecorator =>
+  applyDecorators(
+    Get('health'),
+    Public(),
+    ApiOperation({ summary, description: 'Checks the store. No key is needed.' }),
+    ApiOkResponse({ type: HealthAnswer, description: 'The store works' }),
+    Problems(503),
+  );
+
 /** A domain can work when its store can; otherwise the answer is the problem of the store. */
-export function healthOf(store: StoreHealth): HealthAnswer {
+export function healthAnswer(store: StoreHealth): HealthAnswer {
   if (store.ok) return { status: 'ok' };
   const detail = store.detail ?? 'The store cannot be used.';
   throw new BrainError('unavailable', store.code ?? 'store_unreachable', detail);

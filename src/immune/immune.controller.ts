@@ -1,6 +1,6 @@
 import { Body, Controller, Get, Header, HttpCode, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { healthOf } from '../http/health.js';
+import { healthAnswer } from '../http/health.js';
 import { Idempotency, Idempotent, Problems } from '../http/request.js';
 import { Access, CurrentPrincipal, Public } from '../security/access.decorator.js';
 import { type Principal, permits } from '../security/principal.js';
@@ -32,7 +32,7 @@ export class ImmuneController {
     @Query() { minutes }: ImmuneHealthQuery,
     @CurrentPrincipal() principal: Principal | undefined,
   ): Promise<ImmuneHealth> {
-    healthOf(await this.immune.storeHealth());
+    healthAnswer(await this.immune.storeHealth());
     return this.immune.health(minutes, principal !== undefined && permits(principal.role, 'immune:read'));
   }
 

@@ -1,4 +1,16 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import {
+  applyDecorators,
+  Body,
+  Controller,
+  createParamDecorator,
+  type ExecutionContext,
+  Get,
+  HttpCode,
+  Param,
+  Post,
+  Query,
+  Res,
+} from '@nestjs/common';
 import {
   ApiAcceptedResponse,
   ApiCreatedResponse,
@@ -8,7 +20,7 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { HealthAnswer, healthOf } from '../http/health.js';
+import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
 import {
   Conditional,
   Idempotency,
@@ -18,7 +30,7 @@ import {
   Problems,
   withETag,
 } from '../http/request.js';
-import { Access, CurrentPrincipal, Public } from '../security/access.decorator.js';
+import { Access } from '../security/access.decorator.js';
 import { type Principal, permits } from '../security/principal.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
@@ -37,22 +49,33 @@ import {
 import { type Caller, MissionsService } from './missions.service.js';
 
 const MissionId = (): MethodDecorator => ApiParam({ name: 'id', description: 'The id of the mission' });
+/** Puts a mission into the queue. */
+const Queues = (): MethodDecorator =>
+  applyDecorators(
+    HttpCode(202),
+    ...[Access('missions:execute'), Conditional(), MissionId()],
+    ApiAcceptedResponse({ type: Accepted, description: 'The mission is in the queue' }),
+    Problems(404, 409, 412),
+  );
+/** The caller, and what it may do with the missions of others. */
+const CurrentCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
+  const { principal } = context.switchToHttp().getRequest<{ principal: Principal }>();
+  return {
+    id: principal.id,
+    role: principal.role,
+    mayDelegate: permits(principal.role, 'missions:delegate'),
+  };
+});
+const ACCEPTED: Accepted = { status: 'accepted' };
 
 @ApiTags('missions')
 @Controller('api/missions')
 export class MissionsController {
   constructor(private readonly missions: MissionsService) {}
 
-  @Get('health')
-  @Public()
-  @ApiOperation({
-    summary: 'Check whether missions can be created and run',
-    description: 'Checks the store. No key is needed.',
-  })
-  @ApiOkResponse({ type: HealthAnswer, description: 'The store works' })
-  @Problems(503)
+  @HealthRoute('Check whether missions can be created and run')
   async health(): Promise<HealthAnswer> {
-    return healthOf(await this.missions.health());
+    return healthAnswer(await this.missions.health());
   }
 
   @Get()
@@ -81,11 +104,11 @@ export class MissionsController {
   @Problems(400, 409, 413, 415, 422)
   async create(
     @Body() body: NewMission,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentCaller() caller: Caller,
     @Idempotency() idempotency: IdempotencyKey | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Mission> {
-    return withETag(response, await this.missions.create(body, callerOf(principal), idempotency));
+    return withETag(response, await this.missions.create(body, caller, idempotency));
   }
 
   @Get('stats/overview')
@@ -129,7 +152,7 @@ export class MissionsController {
     @Param('id') id: string,
     @Body() body: ChangeMissionStatus,
     @Query() query: MissionStatusQuery,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentCaller() caller: Caller,
     @IfMatch() version: number | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Mission> {
@@ -137,7 +160,7 @@ export class MissionsController {
       status: requiredStatus(body.status, query.mission_status, 'mission_status'),
       reason: body.reason,
     };
-    return withETag(response, await this.missions.changeStatus(id, change, callerOf(principal), version));
+    return withETag(response, await this.missions.changeStatus(id, change, caller, version));
   }
 
   @Post(':id/log')
@@ -158,11 +181,11 @@ export class MissionsController {
   async log(
     @Param('id') id: string,
     @Body() body: NewLogEntry,
-    @CurrentPrincipal() principal: Principal,
+    @CurrentCaller() caller: Caller,
     @IfMatch() version: number | undefined,
   ): Promise<Accepted> {
-    await this.missions.log(id, body, callerOf(principal), version);
-    return { status: 'accepted' };
+    await this.missions.log(id, body, caller, version);
+    return ACCEPTED;
   }
 
   @Get(':id/log')
@@ -181,48 +204,32 @@ export class MissionsController {
   }
 
   @Post(':id/execute')
-  @HttpCode(202)
-  @Access('missions:execute')
-  @Conditional()
-  @MissionId()
+  @Queues()
   @ApiOperation({
     summary: 'Execute a mission',
     description:
       'Puts a PENDING mission into the queue. A worker of this service runs its steps, by priority and then by the time of the call. The policies are asked before each step. A mission that is already in the queue keeps its place.',
   })
-  @ApiAcceptedResponse({ type: Accepted, description: 'The mission is in the queue' })
-  @Problems(404, 409, 412)
-  async execute(
+  execute(
     @Param('id') id: string,
-    @CurrentPrincipal() principal: Principal,
-    @IfMatch() version: number | undefined,
+    @CurrentCaller() caller: Caller,
+    @IfMatch() version?: number,
   ): Promise<Accepted> {
-    await this.missions.execute(id, callerOf(principal), version);
-    return { status: 'accepted' };
+    return this.missions.execute(id, caller, version).then(() => ACCEPTED);
   }
 
   @Post(':id/retry')
-  @HttpCode(202)
-  @Access('missions:execute')
-  @Conditional()
-  @MissionId()
+  @Queues()
   @ApiOperation({
     summary: 'Retry a failed mission',
     description:
       'Moves a FAILED mission back to PENDING and into the queue. It continues at the step that failed; completed steps are not run again. The step gets a new Idempotency-Key.',
   })
-  @ApiAcceptedResponse({ type: Accepted, description: 'The mission is in the queue' })
-  @Problems(404, 409, 412)
-  async retry(
+  retry(
     @Param('id') id: string,
-    @CurrentPrincipal() principal: Principal,
-    @IfMatch() version: number | undefined,
+    @CurrentCaller() caller: Caller,
+    @IfMatch() version?: number,
   ): Promise<Accepted> {
-    await this.missions.retry(id, callerOf(principal), version);
-    return { status: 'accepted' };
+    return this.missions.retry(id, caller, version).then(() => ACCEPTED);
   }
-}
-
-function callerOf({ id, role }: Principal): Caller {
-  return { id, role, mayDelegate: permits(role, 'missions:delegate') };
 }

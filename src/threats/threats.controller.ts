@@ -1,9 +1,9 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
+import { applyDecorators, Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { HealthAnswer, healthOf } from '../http/health.js';
+import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
 import { Conditional, Idempotency, Idempotent, IfMatch, Problems, withETag } from '../http/request.js';
-import { Access, Public } from '../security/access.decorator.js';
+import { Access } from '../security/access.decorator.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import {
@@ -20,22 +20,23 @@ import { ThreatsService } from './threats.service.js';
 
 const ThreatId = (): MethodDecorator =>
   ApiParam({ name: 'id', description: 'The id of the threat, as the report returned it' });
+/** Changes a threat. `what` is new in the answer. */
+const ChangesThreat = (what: string): MethodDecorator =>
+  applyDecorators(
+    HttpCode(200),
+    ...[Access('threats:write'), Conditional(), ThreatId()],
+    ApiOkResponse({ type: Threat, description: `The threat with its new ${what}` }),
+    Problems(400, 404, 409, 412, 413, 415, 422),
+  );
 
 @ApiTags('threats')
 @Controller('api/threats')
 export class ThreatsController {
   constructor(private readonly threats: ThreatsService) {}
 
-  @Get('health')
-  @Public()
-  @ApiOperation({
-    summary: 'Check whether threats can be reported and read',
-    description: 'Checks the store. No key is needed.',
-  })
-  @ApiOkResponse({ type: HealthAnswer, description: 'The store works' })
-  @Problems(503)
+  @HealthRoute('Check whether threats can be reported and read')
   async health(): Promise<HealthAnswer> {
-    return healthOf(await this.threats.health());
+    return healthAnswer(await this.threats.health());
   }
 
   @Get()
@@ -102,17 +103,12 @@ export class ThreatsController {
   }
 
   @Post(':id/status')
-  @HttpCode(200)
-  @Access('threats:write')
-  @Conditional()
-  @ThreatId()
+  @ChangesThreat('status')
   @ApiOperation({
     summary: 'Change the status of a threat',
     description:
       'Moves the threat to another status, if the life cycle allows it; else the answer is 409. The status is given in the body or as `?status=`. A closed threat cannot be reopened while another open threat has its fingerprint.',
   })
-  @ApiOkResponse({ type: Threat, description: 'The threat with its new status' })
-  @Problems(400, 404, 409, 412, 413, 415, 422)
   async changeStatus(
     @Param('id') id: string,
     @Body() body: ChangeStatus,
@@ -125,17 +121,12 @@ export class ThreatsController {
   }
 
   @Post(':id/severity')
-  @HttpCode(200)
-  @Access('threats:write')
-  @Conditional()
-  @ThreatId()
+  @ChangesThreat('severity')
   @ApiOperation({
     summary: 'Change the severity of a threat',
     description:
       'Sets another severity. A higher severity also moves the threat to ESCALATED. The threat must be open: a closed threat keeps its severity until it is reopened.',
   })
-  @ApiOkResponse({ type: Threat, description: 'The threat with its new severity' })
-  @Problems(400, 404, 409, 412, 413, 415, 422)
   async changeSeverity(
     @Param('id') id: string,
     @Body() body: ChangeSeverity,

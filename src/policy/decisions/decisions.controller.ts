@@ -1,4 +1,4 @@
-import { Body, Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
+import { applyDecorators, Body, Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../../config/config.js';
 import { BodyOf, Problems } from '../../http/request.js';
@@ -31,6 +31,15 @@ const MAX_REQUESTS = 1000;
 const REQUEST = shapeOf(EvaluateRequest);
 /** The version of the routes of this domain. */
 const VERSION = '1.0.0';
+
+/** Decides, and answers with the decisions. */
+const Decides = (type: typeof Decision | typeof DecisionList, description: string): MethodDecorator =>
+  applyDecorators(
+    HttpCode(200),
+    Access('policy:evaluate'),
+    ApiOkResponse({ type, description }),
+    Problems(400, 413, 415, 422),
+  );
 
 @ApiTags('policy')
 @Controller('api/policy')
@@ -102,15 +111,12 @@ export class PolicyController {
   }
 
   @Post('evaluate')
-  @HttpCode(200)
-  @Access('policy:evaluate')
+  @Decides(Decision, 'The decision')
   @ApiOperation({
     summary: 'Decide one request',
     description:
       'Answers whether the agent may do this. A denial is an answer with status 200, unless `enforce=true` asks for a 403.',
   })
-  @ApiOkResponse({ type: Decision, description: 'The decision' })
-  @Problems(400, 413, 415, 422)
   evaluate(@Body() body: EvaluateRequest, @Query() query: EvaluateQuery): Answer<Decision> {
     // The hot path: most requests have no query, and their decision needs no promise.
     if (!query.enforce && !query.explain && query.min_revision === undefined)
@@ -119,16 +125,13 @@ export class PolicyController {
   }
 
   @Post('evaluate/batch')
-  @HttpCode(200)
-  @Access('policy:evaluate')
+  @Decides(DecisionList, 'The decisions')
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({
     summary: 'Decide many requests',
     description:
       'Up to 1,000 decisions, all by the same revision of the policies. Each is counted and has its events.',
   })
-  @ApiOkResponse({ type: DecisionList, description: 'The decisions' })
-  @Problems(400, 413, 415, 422)
   async batch(
     @Body() { evaluations }: EvaluateBatch,
     @Query() { min_revision }: BatchQuery,
@@ -140,16 +143,13 @@ export class PolicyController {
   }
 
   @Post('test-rule')
-  @HttpCode(200)
-  @Access('policy:evaluate')
+  @Decides(Decision, 'The decision that would be made')
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({
     summary: 'Try a request',
     description:
       'Answers what would be decided, by the stored policies or by drafts. It counts nothing and publishes no event.',
   })
-  @ApiOkResponse({ type: Decision, description: 'The decision that would be made' })
-  @Problems(400, 413, 415, 422)
   async test(@Body() { policies, explain, ...request }: TestRule): Promise<Decision> {
     const drafts = policies === undefined ? undefined : await this.draftsOf(policies);
     const { explain: explanation, ...decision } = await this.policy.test(request, drafts);
