@@ -38,12 +38,12 @@ class ImmuneCriticalEvent extends ImmuneSubject {
 }
 
 const at = 1735424567.89;
+const OF_IMMUNE_EVENT = { module: 'immune', subjects: ['agent_id', 'event_id'] } as const;
 
 export const immuneEventPublished = defineEvent({
+  ...OF_IMMUNE_EVENT,
   type: 'immune.event_published',
-  module: 'immune',
   payload: ImmuneEventPublished,
-  subjects: ['agent_id', 'event_id'],
   priority: 'HIGH',
   when: 'An immune event of any severity is reported.',
   example: {
@@ -58,22 +58,15 @@ export const immuneEventPublished = defineEvent({
   },
   consumers: ['Dashboard: the health of the fleet', 'Metrics: events by severity and type'],
   of: (event: ImmuneEvent): ImmuneEventPublished => ({
-    event_id: event.id,
-    severity: event.severity,
-    type: event.type,
-    message: event.message,
-    agent_id: event.agent_id ?? undefined,
-    module: event.module ?? undefined,
-    meta: nonEmpty(event.meta),
+    ...subjectOf(event),
     published_at: createdMs(event) / 1000,
   }),
 });
 
 export const immuneCriticalEvent = defineEvent({
+  ...OF_IMMUNE_EVENT,
   type: 'immune.critical_event',
-  module: 'immune',
   payload: ImmuneCriticalEvent,
-  subjects: ['agent_id', 'event_id'],
   priority: 'CRITICAL',
   when: 'An immune event with severity CRITICAL is reported. It follows `immune.event_published`.',
   example: {
@@ -86,18 +79,20 @@ export const immuneCriticalEvent = defineEvent({
   },
   consumers: ['Security operations: page the person on call', 'Incident response: stop the cause'],
   of: (event: ImmuneEvent): ImmuneCriticalEvent => ({
-    event_id: event.id,
-    severity: event.severity,
-    type: event.type,
-    message: event.message,
-    agent_id: event.agent_id ?? undefined,
-    module: event.module ?? undefined,
-    meta: nonEmpty(event.meta),
+    ...subjectOf(event),
     critical_at: createdMs(event) / 1000,
   }),
 });
 
-/** A stored event without details has an empty `meta`; the payload leaves the field out. */
-function nonEmpty(meta: Record<string, unknown>): Record<string, unknown> | undefined {
-  return Object.keys(meta).length === 0 ? undefined : meta;
+/** A payload leaves out what the report did not say. */
+function subjectOf({ id, severity, type, message, agent_id, module, meta }: ImmuneEvent): ImmuneSubject {
+  return {
+    event_id: id,
+    severity,
+    type,
+    message,
+    agent_id: agent_id ?? undefined,
+    module: module ?? undefined,
+    meta: Object.keys(meta).length === 0 ? undefined : meta,
+  };
 }

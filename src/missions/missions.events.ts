@@ -4,39 +4,49 @@ import { Num, OneOf, Text } from '../shared/fields.js';
 import { LOG_LEVELS, type LogEntry, type LogLevel, type Mission } from './missions.dto.js';
 import { type MissionStatus, STATUSES } from './missions.lifecycle.js';
 
-const ID = '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11';
-const AT = 1735424567.89;
-type Subject = Pick<Mission, 'id' | 'name' | 'description' | 'status' | 'created_by' | 'created_at'>;
+class MissionSubject {
+  @Text({ max: 128, description: 'The id of the mission' }) mission_id!: string;
+}
 
-export class MissionCreated {
-  @Text({ max: 128, description: 'The id of the mission' })
-  mission_id!: string;
-
-  @Text({ max: 256, description: 'What the mission is for, in a few words' })
-  name!: string;
-
+class MissionCreated extends MissionSubject {
+  @Text({ max: 256, description: 'What the mission is for, in a few words' }) name!: string;
   @Text({
     max: 4096,
     nullable: true,
     description: 'What the mission is for, in detail; null if there is none',
   })
   description!: string | null;
-
   @OneOf(STATUSES, { name: 'MissionStatus', description: 'The status of the new mission: PENDING' })
   status!: MissionStatus;
-
-  @Text({ max: 256, description: 'The id of the principal that created the mission' })
-  created_by!: string;
-
-  @Num({ description: 'When the mission was created, in Unix seconds' })
-  created_at!: number;
+  @Text({ max: 256, description: 'The id of the principal that created the mission' }) created_by!: string;
+  @Num({ description: 'When the mission was created, in Unix seconds' }) created_at!: number;
 }
 
+class MissionStatusChanged extends MissionSubject {
+  @OneOf(STATUSES, { name: 'MissionStatus', description: 'The status before the change' })
+  old_status!: MissionStatus;
+  @OneOf(STATUSES, { name: 'MissionStatus', description: 'The status after the change' })
+  new_status!: MissionStatus;
+  @Text({ max: 4096, optional: true, description: 'Why the status changed, if that is known' })
+  reason?: string;
+  @Num({ description: 'When the status changed, in Unix seconds' }) changed_at!: number;
+}
+
+class MissionLogAppended extends MissionSubject {
+  @OneOf(LOG_LEVELS, { name: 'LogLevel', description: 'How important the entry is' }) log_level!: LogLevel;
+  @Text({ max: 4096, description: 'What happened' }) message!: string;
+  @Num({ description: 'The time of the entry, in Unix seconds' }) appended_at!: number;
+}
+
+const ID = '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11';
+const AT = 1735424567.89;
+const OF_MISSION = { module: 'mission', subjects: ['mission_id'] } as const;
+type Subject = Pick<Mission, 'id' | 'name' | 'description' | 'status' | 'created_by' | 'created_at'>;
+
 export const missionCreated = defineEvent({
+  ...OF_MISSION,
   type: 'mission.created',
-  module: 'mission',
   payload: MissionCreated,
-  subjects: ['mission_id'],
   priority: 'HIGH',
   when: 'A mission is created.',
   example: {
@@ -58,28 +68,10 @@ export const missionCreated = defineEvent({
   }),
 });
 
-export class MissionStatusChanged {
-  @Text({ max: 128, description: 'The id of the mission' })
-  mission_id!: string;
-
-  @OneOf(STATUSES, { name: 'MissionStatus', description: 'The status before the change' })
-  old_status!: MissionStatus;
-
-  @OneOf(STATUSES, { name: 'MissionStatus', description: 'The status after the change' })
-  new_status!: MissionStatus;
-
-  @Text({ max: 4096, optional: true, description: 'Why the status changed, if that is known' })
-  reason?: string;
-
-  @Num({ description: 'When the status changed, in Unix seconds' })
-  changed_at!: number;
-}
-
 export const missionStatusChanged = defineEvent({
+  ...OF_MISSION,
   type: 'mission.status_changed',
-  module: 'mission',
   payload: MissionStatusChanged,
-  subjects: ['mission_id'],
   priority: 'HIGH',
   when: 'The status of a mission changes, by a worker of this service or by a request.',
   example: { mission_id: ID, old_status: 'PENDING', new_status: 'RUNNING', changed_at: AT },
@@ -93,25 +85,10 @@ export const missionStatusChanged = defineEvent({
   }),
 });
 
-export class MissionLogAppended {
-  @Text({ max: 128, description: 'The id of the mission' })
-  mission_id!: string;
-
-  @OneOf(LOG_LEVELS, { name: 'LogLevel', description: 'How important the entry is' })
-  log_level!: LogLevel;
-
-  @Text({ max: 4096, description: 'What happened' })
-  message!: string;
-
-  @Num({ description: 'The time of the entry, in Unix seconds' })
-  appended_at!: number;
-}
-
 export const missionLogAppended = defineEvent({
+  ...OF_MISSION,
   type: 'mission.log_appended',
-  module: 'mission',
   payload: MissionLogAppended,
-  subjects: ['mission_id'],
   priority: 'MEDIUM',
   when: 'An entry is added to the log of a mission.',
   example: { mission_id: ID, log_level: 'info', message: 'Mission created', appended_at: AT },

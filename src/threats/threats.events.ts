@@ -75,6 +75,7 @@ const example: ThreatSubject = {
   source: 'agent:researcher-7',
 };
 const at = 1735424567.89;
+const OF_THREAT = { module: 'threat', subjects: ['threat_id'] } as const;
 
 /*
  * Each payload repeats the three fields of the subject. Spreading a shared object would be many times slower, and the caller waits
@@ -82,10 +83,9 @@ const at = 1735424567.89;
  */
 
 export const threatDetected = defineEvent({
+  ...OF_THREAT,
   type: 'threat.detected',
-  module: 'threat',
   payload: ThreatDetected,
-  subjects: ['threat_id'],
   priority: 'CRITICAL',
   when: 'A new threat is reported: no open threat has its fingerprint.',
   example: {
@@ -109,29 +109,27 @@ export const threatDetected = defineEvent({
 });
 
 export const threatSeenAgain = defineEvent({
+  ...OF_THREAT,
   type: 'threat.seen_again',
-  module: 'threat',
   payload: ThreatSeenAgain,
-  subjects: ['threat_id'],
   priority: 'MEDIUM',
   when: 'The fingerprint of an open threat is reported again.',
   example: { ...example, severity: 'HIGH', occurrences: 2, seen_at: at },
   consumers: ['Metrics: how often a threat occurs', 'Security operations: which threats grow'],
-  of: (threat: Threat): ThreatSeenAgain => ({
-    threat_id: threat.id,
-    type: threat.type,
-    source: threat.source,
-    severity: threat.severity,
-    occurrences: threat.occurrences,
-    seen_at: threat.last_seen_at,
+  of: ({ id, type, source, severity, occurrences, last_seen_at }: Threat): ThreatSeenAgain => ({
+    threat_id: id,
+    type,
+    source,
+    severity,
+    occurrences,
+    seen_at: last_seen_at,
   }),
 });
 
 export const threatStatusChanged = defineEvent({
+  ...OF_THREAT,
   type: 'threat.status_changed',
-  module: 'threat',
   payload: ThreatStatusChanged,
-  subjects: ['threat_id'],
   priority: 'HIGH',
   when: 'The status of a threat changes.',
   example: { ...example, severity: 'HIGH', old_status: 'OPEN', new_status: 'INVESTIGATING', changed_at: at },
@@ -149,10 +147,9 @@ export const threatStatusChanged = defineEvent({
 });
 
 export const threatSeverityChanged = defineEvent({
+  ...OF_THREAT,
   type: 'threat.severity_changed',
-  module: 'threat',
   payload: ThreatSeverityChanged,
-  subjects: ['threat_id'],
   priority: 'HIGH',
   when: 'The severity of a threat rises or falls.',
   example: { ...example, old_severity: 'MEDIUM', new_severity: 'HIGH', changed_at: at },
@@ -169,10 +166,9 @@ export const threatSeverityChanged = defineEvent({
 });
 
 export const threatEscalated = defineEvent({
+  ...OF_THREAT,
   type: 'threat.escalated',
-  module: 'threat',
   payload: ThreatEscalated,
-  subjects: ['threat_id'],
   priority: 'CRITICAL',
   when: 'A threat becomes ESCALATED or its severity rises. If both happen together, there is one event. It follows the events of the change.',
   example: {
@@ -202,10 +198,9 @@ export const threatEscalated = defineEvent({
 });
 
 export const threatMitigated = defineEvent({
+  ...OF_THREAT,
   type: 'threat.mitigated',
-  module: 'threat',
   payload: ThreatMitigated,
-  subjects: ['threat_id'],
   priority: 'HIGH',
   when: 'The danger is over: a threat becomes MITIGATED, or becomes RESOLVED from any other status.',
   example: {
