@@ -1,5 +1,5 @@
 /** Changes of missions by external workers, and the log of a mission. */
-import type { LogEntry } from '../src/missions/missions.dto.js';
+import type { LogEntry } from '../src/missions/log.dto.js';
 import { type MissionStatus, MOVES, STATUSES } from '../src/missions/missions.lifecycle.js';
 import { sleep } from '../src/shared/clock.js';
 import { logOf, missionCalls, PRIVATE, pathTo, readMission, SOON_MS } from './support/missions.js';

@@ -1,5 +1,5 @@
 import { NextCursor, PageQuery, Total } from '../http/request.js';
-import { Ignored, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { Count, Ignored, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import {
   type ImmuneSeverity,
   type ImmuneStatus,
@@ -13,8 +13,6 @@ const Severity = (description: string, optional = false): PropertyDecorator =>
   OneOf(SEVERITIES, { name: 'ImmuneSeverity', description, example: 'WARNING', optional });
 const Type = (description: string, optional = false): PropertyDecorator =>
   OneOf(TYPES, { name: 'ImmuneType', description, example: 'ERROR_SPIKE', optional });
-const Count = (description: string, example = 0): PropertyDecorator =>
-  Num({ integer: true, description, example });
 
 const AGENT = 'The agent that the event is about';
 const MODULE = 'The part of the fleet that noticed the problem';

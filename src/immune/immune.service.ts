@@ -5,7 +5,7 @@ import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../stor
 import { IMMUNE_EVENTS, kindOf } from './immune.collection.js';
 import type { ImmuneEvent, ImmuneEventQuery, ImmuneHealth, ReportImmuneEvent } from './immune.dto.js';
 import { immuneCriticalEvent, immuneEventPublished } from './immune.events.js';
-import { type Bounds, type KindCount, SEVERITIES, summarize, TYPES } from './immune.health.js';
+import { type KindCount, SEVERITIES, summarize, TYPES } from './immune.health.js';
 import { IMMUNE_SETTINGS } from './immune.settings.js';
 
 const LAST_EVENTS = 10;
@@ -15,18 +15,11 @@ const KINDS = SEVERITIES.flatMap((severity) => TYPES.map((type) => ({ severity, 
 
 @Injectable()
 export class ImmuneService {
-  private readonly thresholds: Bounds;
-
   constructor(
     @Inject(Store) private readonly store: Store,
-    @Inject(CONFIG) config: Config,
+    @Inject(CONFIG) private readonly config: Config,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
-    const settings = settingsIn(config, IMMUNE_SETTINGS);
-    this.thresholds = {
-      degraded_warnings: settings.BRAIN_IMMUNE_DEGRADED_WARNINGS,
-      degraded_share: settings.BRAIN_IMMUNE_DEGRADED_SHARE,
-    };
     store.declare(IMMUNE_EVENTS);
   }
 
@@ -71,11 +64,16 @@ export class ImmuneService {
       Promise.all(KINDS.map((kind) => this.count(kind, from))),
       mayRead ? this.lastEvents(from) : undefined,
     ]);
+    const settings = settingsIn(this.config, IMMUNE_SETTINGS);
+    const thresholds = {
+      degraded_warnings: settings.BRAIN_IMMUNE_DEGRADED_WARNINGS,
+      degraded_share: settings.BRAIN_IMMUNE_DEGRADED_SHARE,
+    };
     return {
-      ...summarize(kinds, this.thresholds),
+      ...summarize(kinds, thresholds),
       ...(lastEvents && { last_events: lastEvents }),
       window_minutes: minutes,
-      thresholds: this.thresholds,
+      thresholds,
     };
   }
 

@@ -2,8 +2,8 @@
 import type { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import type { Tx } from '../storage/store.js';
+import type { LogEntry, LogLevel } from './log.dto.js';
 import { MISSIONS, type StoredMission } from './missions.collection.js';
-import type { LogEntry, LogLevel } from './missions.dto.js';
 import { missionCreated, missionLogAppended, missionStatusChanged } from './missions.events.js';
 import { hasEnded, type MissionStatus } from './missions.lifecycle.js';
 

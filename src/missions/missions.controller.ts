@@ -34,16 +34,15 @@ import { Access } from '../security/access.decorator.js';
 import { type Principal, permits } from '../security/principal.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
+import { MissionLog, NewLogEntry } from './log.dto.js';
 import {
   Accepted,
   ChangeMissionStatus,
   Mission,
-  MissionLog,
   MissionOverview,
   MissionPage,
   MissionQuery,
   MissionStatusQuery,
-  NewLogEntry,
   NewMission,
 } from './missions.dto.js';
 import { type Caller, MissionsService } from './missions.service.js';

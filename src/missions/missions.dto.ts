@@ -1,5 +1,5 @@
 import { NextCursor, PageQuery, Total } from '../http/request.js';
-import { JsonObject, JsonValue, ListIn, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { Count, JsonObject, JsonValue, ListIn, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { type MissionPriority, type MissionStatus, PRIORITIES, STATUSES } from './missions.lifecycle.js';
 import { Step } from './steps/step.dto.js';
 
@@ -27,12 +27,6 @@ const Time = (description: string, nullable = false): PropertyDecorator =>
 const NAME_TEXT = 'What the mission is for, in a few words';
 const DESCRIPTION = 'What the mission is for, in detail';
 const DATA = 'Values that templates in the steps can use';
-const LEVEL = 'How important the entry is';
-const MESSAGE = 'What happened';
-const DETAILS = 'Further details in any form';
-
-export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const;
-export type LogLevel = (typeof LOG_LEVELS)[number];
 
 export class Progress {
   @Num({ integer: true, min: 0, description: 'The number of steps that have ended', example: 1 })
@@ -254,50 +248,6 @@ export class MissionPage {
   next_cursor!: string | null;
 }
 
-export class LogEntry {
-  @Time('When it happened')
-  timestamp!: number;
-
-  @OneOf(LOG_LEVELS, { name: 'LogLevel', description: LEVEL, example: 'info' })
-  level!: LogLevel;
-
-  @Text({ max: MAX_TEXT, description: MESSAGE, example: 'Mission created' })
-  message!: string;
-
-  @JsonObject({ description: `${DETAILS}; empty if there are none`, example: {} })
-  data!: Record<string, unknown>;
-}
-
-export class NewLogEntry {
-  @Num({
-    optional: true,
-    min: 0,
-    description: 'When it happened, in Unix seconds; by default now',
-    example: 1735424567.89,
-  })
-  timestamp?: number;
-
-  @OneOf(LOG_LEVELS, { name: 'LogLevel', optional: true, default: 'info', description: LEVEL })
-  level?: LogLevel;
-
-  @Text({ max: MAX_TEXT, description: MESSAGE, example: 'The owner has answered' })
-  message!: string;
-
-  @JsonObject({ optional: true, description: DETAILS, example: { attempt: 2 } })
-  data?: Record<string, unknown>;
-}
-
-export class MissionLog {
-  @Text({ max: 128, description: 'The id of the mission', example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' })
-  mission_id!: string;
-
-  @ListOf(() => LogEntry, { description: 'The entries of this page, the oldest first' })
-  log!: LogEntry[];
-
-  @NextCursor()
-  next_cursor!: string | null;
-}
-
 export class Accepted {
   @OneOf(['accepted'] as const, {
     name: 'Acceptance',
@@ -306,9 +256,6 @@ export class Accepted {
   })
   status!: 'accepted';
 }
-
-const Count = (description: string): PropertyDecorator =>
-  Num({ integer: true, min: 0, description, example: 0 });
 
 class MissionsByStatus {
   @Count('Missions with status PENDING')

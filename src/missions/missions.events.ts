@@ -1,7 +1,8 @@
 import { defineEvent } from '../events/event.js';
 import { nowSeconds } from '../shared/clock.js';
 import { Num, OneOf, Text } from '../shared/fields.js';
-import { LOG_LEVELS, type LogEntry, type LogLevel, type Mission } from './missions.dto.js';
+import { LOG_LEVELS, type LogEntry, type LogLevel } from './log.dto.js';
+import { type Mission } from './missions.dto.js';
 import { type MissionStatus, STATUSES } from './missions.lifecycle.js';
 
 class MissionSubject {

@@ -1,11 +1,10 @@
 /** Removes missions that ended long ago, with their logs and results. */
 import { settingsIn } from '../config/config.js';
-import { type OldData, untilEmpty } from '../storage/retention.js';
+import { CHUNK, type OldData, untilEmpty } from '../storage/retention.js';
 import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
 import { MISSIONS_SETTINGS } from './missions.settings.js';
 
-/** The limits of one commit: how many missions, and how many log entries. */
-const CHUNK = 100;
+/** How many log entries one commit removes. */
 const CHUNK_ENTRIES = 10_000;
 
 export const ENDED_MISSIONS: OldData<StoredMission> = {

@@ -7,6 +7,7 @@ import { countedStats } from '../shared/counted-stats.js';
 import { faulty } from '../shared/errors.js';
 import { expectVersion } from '../shared/expect-version.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
+import type { LogEntry, NewLogEntry } from './log.dto.js';
 import { MissionWriter } from './mission-writer.js';
 import {
   MISSION_RESULTS,
@@ -17,14 +18,7 @@ import {
   toMission,
   untouched,
 } from './missions.collection.js';
-import type {
-  LogEntry,
-  Mission,
-  MissionQuery,
-  MissionStats,
-  NewLogEntry,
-  NewMission,
-} from './missions.dto.js';
+import type { Mission, MissionQuery, MissionStats, NewMission } from './missions.dto.js';
 import {
   heldByWorker,
   illegalMove,
@@ -52,6 +46,16 @@ export interface Caller {
 }
 
 type Change = (writer: MissionWriter) => void;
+
+/** Who changes a mission, and the version that it must have. */
+interface By {
+  caller: Caller;
+  version?: number;
+}
+
+const owner = ({ created_by }: StoredMission, { id }: Caller): boolean => created_by === id;
+const reporter = (mission: StoredMission, caller: Caller): boolean =>
+  owner(mission, caller) || mission.agent_id === caller.id;
 
 interface StatusChange {
   status: MissionStatus;
@@ -123,7 +127,7 @@ export class MissionsService {
     caller: Caller,
     version?: number,
   ): Promise<Mission> {
-    return this.changeAsReporter(id, caller, version, (writer) => {
+    return this.changeAs(reporter, id, { caller, version }, (writer) => {
       const { status: from, due_at } = writer.current;
       if (!mayMove(from, status)) throw illegalMove(from, status);
       // A worker of this service runs the mission, or will continue it after a wait.
@@ -139,7 +143,9 @@ export class MissionsService {
     caller: Caller,
     version?: number,
   ): Promise<void> {
-    await this.changeAsReporter(id, caller, version, (writer) => writer.log(level, message, data, timestamp));
+    await this.changeAs(reporter, id, { caller, version }, (writer) =>
+      writer.log(level, message, data, timestamp),
+    );
   }
 
   async entries(
@@ -158,7 +164,7 @@ export class MissionsService {
 
   /** Makes the mission due. A mission that is already due keeps its place in the queue. */
   async execute(id: string, caller: Caller, version?: number): Promise<void> {
-    await this.changeAsOwner(id, caller, version, (writer) => {
+    await this.changeAs(owner, id, { caller, version }, (writer) => {
       const { status, due_at } = writer.current;
       if (status !== 'PENDING') throw notExecutable(status);
       if (due_at === null) writer.change({ due_at: dueNow(this.store), correlation_id: correlation() });
@@ -168,7 +174,7 @@ export class MissionsService {
 
   /** Continues at the step that failed. Completed steps are not run again. */
   async retry(id: string, caller: Caller, version?: number): Promise<void> {
-    await this.changeAsOwner(id, caller, version, (writer) => {
+    await this.changeAs(owner, id, { caller, version }, (writer) => {
       const { status } = writer.current;
       if (!mayRetry(status)) throw notRetryable(status);
       writer.move('PENDING', 'retry');
@@ -182,44 +188,16 @@ export class MissionsService {
     this.worker.wake();
   }
 
-  private changeAsReporter(
+  private changeAs(
+    right: (mission: StoredMission, caller: Caller) => boolean,
     id: string,
-    caller: Caller,
-    version: number | undefined,
-    change: Change,
-  ): Promise<Mission> {
-    return this.write(
-      id,
-      version,
-      ({ created_by, agent_id }) => [created_by, agent_id].includes(caller.id) || caller.mayDelegate,
-      change,
-    );
-  }
-
-  private changeAsOwner(
-    id: string,
-    caller: Caller,
-    version: number | undefined,
-    change: Change,
-  ): Promise<Mission> {
-    return this.write(
-      id,
-      version,
-      ({ created_by }) => created_by === caller.id || caller.mayDelegate,
-      change,
-    );
-  }
-
-  private write(
-    id: string,
-    version: number | undefined,
-    isAllowed: (mission: StoredMission) => boolean,
+    { caller, version }: By,
     change: Change,
   ): Promise<Mission> {
     return this.store.transaction(async (tx) => {
       const mission = await tx.get(MISSIONS, id);
       if (!mission) throw noSuchMission(id);
-      if (!isAllowed(mission)) throw notYours();
+      if (!caller.mayDelegate && !right(mission, caller)) throw notYours();
       expectVersion(mission.version, version);
       const writer = new MissionWriter(tx, mission, this.events);
       change(writer);

@@ -218,6 +218,10 @@ export function Num(options: NumOptions = {}): PropertyDecorator {
   };
 }
 
+/** How many there are of something. */
+export const Count = (description: string, example = 0): PropertyDecorator =>
+  Num({ integer: true, min: 0, description, example });
+
 /** Any JSON object; what it means is the client's business. */
 export function JsonObject(options: Common = {}): PropertyDecorator {
   const schema = { type: 'object', additionalProperties: true } as const;

@@ -9,6 +9,8 @@ import { messageOf } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 import { Store, type Tx } from './store.js';
 
+/** How many rows one commit removes. */
+export const CHUNK = 100;
 const FIRST_MS = 30_000;
 const EVERY_MS = 10 * 60_000;
 /** The lease is renewed after each commit, so a commit must be shorter than this. */

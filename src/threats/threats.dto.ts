@@ -1,13 +1,11 @@
 import { NextCursor, PageQuery, Total } from '../http/request.js';
-import { JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { Count, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
 const Severity = (description: string, optional = false): PropertyDecorator =>
   OneOf(SEVERITIES, { name: 'ThreatSeverity', description, example: 'HIGH', optional });
 const Status = (description: string, optional = false): PropertyDecorator =>
   OneOf(STATUSES, { name: 'ThreatStatus', description, example: 'INVESTIGATING', optional });
-const Count = (description: string, example = 0): PropertyDecorator =>
-  Num({ integer: true, description, example });
 
 const TYPE = 'The kind of threat';
 const SOURCE = 'Where the threat was seen';

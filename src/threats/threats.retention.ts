@@ -1,12 +1,9 @@
 /** Removes threats that were closed long ago. */
 import { settingsIn } from '../config/config.js';
-import { type OldData, untilEmpty } from '../storage/retention.js';
+import { CHUNK, type OldData, untilEmpty } from '../storage/retention.js';
 import { type StoredThreat, THREATS } from './threats.collection.js';
 import { isClosed, STATUSES } from './threats.lifecycle.js';
 import { THREATS_SETTINGS } from './threats.settings.js';
-
-/** How many threats one commit removes. */
-const CHUNK = 100;
 
 export const CLOSED_THREATS: OldData<StoredThreat> = {
   lease: 'threats-retention',

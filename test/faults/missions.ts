@@ -2,7 +2,8 @@
  * Missions under way while the service or its Redis is killed: clients that make and execute them and do not give up, and what
  * must be true of all of them afterwards. Each step is counted where it arrives.
  */
-import type { LogEntry, Mission } from '../../src/missions/missions.dto.js';
+import type { LogEntry } from '../../src/missions/log.dto.js';
+import type { Mission } from '../../src/missions/missions.dto.js';
 import { hasEnded, type MissionStatus, STATUSES } from '../../src/missions/missions.lifecycle.js';
 import { sleep } from '../../src/shared/clock.js';
 import { logOf } from '../support/missions.js';

@@ -1,6 +1,7 @@
 /** How tests create, run and read missions of a service in this process or in another. */
 import type { Envelope } from '../../src/events/event.js';
-import type { LogEntry, Mission } from '../../src/missions/missions.dto.js';
+import type { LogEntry } from '../../src/missions/log.dto.js';
+import type { Mission } from '../../src/missions/missions.dto.js';
 import { type MissionStatus, STATUSES } from '../../src/missions/missions.lifecycle.js';
 import { until } from './redis-server.js';
 import type { Service } from './service.js';

@@ -1,20 +1,14 @@
 /** Checks the steps of a new mission. Reports every fault at once, each with its pointer. */
 import type { Fault } from '../../shared/errors.js';
-import { checksOf, type FieldCheck } from '../../shared/fields.js';
-import { fieldFaults, MAX_FAULTS, type Members, membersOf, unknownFaults } from '../../shared/shapes.js';
+import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { Step, StepRetry } from './step.dto.js';
 import type { StepKind } from './step.js';
 import { templateFaults } from './templates.js';
 
 const MAX_STEPS = 100;
 
-interface Shape {
-  fields: readonly FieldCheck[];
-  known: ReadonlySet<string>;
-}
-
-const STEP = shapeOf(Step, ['retry']);
-const RETRY = shapeOf(StepRetry, []);
+const STEP = shapeOf(Step, { others: ['retry'] });
+const RETRY = shapeOf(StepRetry);
 
 export function stepFaults(steps: readonly unknown[], kinds: ReadonlyMap<string, StepKind>): Fault[] {
   if (steps.length > MAX_STEPS) {
@@ -59,26 +53,4 @@ function kindFaults(
   return known
     .faults(given, 'written')
     .map((fault) => ({ ...fault, pointer: `${pointer}/params${fault.pointer}` }));
-}
-
-/** Adds the faults of an object and its fields. Returns whether the value is an object. */
-function shapeFaults(
-  { fields, known }: Shape,
-  value: unknown,
-  at: string,
-  faults: Fault[],
-): value is Members {
-  const members = membersOf(value);
-  if (!members) {
-    faults.push({ pointer: at, detail: 'must be a JSON object', code: 'object' });
-    return false;
-  }
-  unknownFaults(members, known, at, faults);
-  fieldFaults(members, fields, at, faults);
-  return true;
-}
-
-function shapeOf(type: abstract new () => object, more: string[]): Shape {
-  const fields = checksOf(type);
-  return { fields, known: new Set([...fields.map(({ name }) => name), ...more]) };
 }

@@ -44,7 +44,7 @@ export interface Written {
 
 @Injectable()
 export class PolicyEditor {
-  private readonly limits: PolicyLimits;
+  readonly limits: PolicyLimits;
 
   constructor(
     @Inject(Store) private readonly store: Store,

@@ -1,18 +1,16 @@
 /** Imports many policies in one commit, or plans what an import would change. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable, Optional } from '@nestjs/common';
-import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
 import type { Fault } from '../../shared/errors.js';
 import { inSlices } from '../../shared/time-slices.js';
 import { Store } from '../../storage/store.js';
-import { checkInSlices, type PolicyLimits, tooManyRules } from '../engine/check.js';
+import { checkInSlices, tooManyRules } from '../engine/check.js';
 import { difference, isUnchanged } from '../engine/difference.js';
 import { contentOf, type PolicyInput, sameIds } from '../engine/normalize.js';
 import type { Policy, PolicyContent } from '../engine/policy.dto.js';
 import { unreachableInSlices } from '../engine/unreachable-rules.js';
 import { changedDuringImport } from '../policy.errors.js';
-import { policyLimits } from '../policy.settings.js';
 import { PolicyEditor, refuse } from './editor.js';
 import { CURRENT, POLICY_SET } from './policy.collection.js';
 import { PolicyReader } from './policy-reader.js';
@@ -38,24 +36,19 @@ const ATTEMPTS = 3;
 
 @Injectable()
 export class PolicyImporter {
-  private readonly limits: PolicyLimits;
-
   constructor(
     @Inject(Store) private readonly store: Store,
-    @Inject(CONFIG) config: Config,
     private readonly editor: PolicyEditor,
     private readonly reader: PolicyReader,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
-  ) {
-    this.limits = policyLimits(config);
-  }
+  ) {}
 
   async import(
     policies: readonly unknown[],
     options: ImportOptions,
   ): Promise<{ plan: ImportPlan; revision: number; warnings: Fault[] }> {
     const pointer = '/policies';
-    refuse(await inSlices(checkInSlices(policies, { limits: this.limits, pointer })));
+    refuse(await inSlices(checkInSlices(policies, { limits: this.editor.limits, pointer })));
     const contents = await inSlices(contentsOf(policies as PolicyInput[]));
     refuse(sameIds(contents, pointer));
     const warnings = await inSlices(warningsOf(contents, pointer));
@@ -85,7 +78,8 @@ export class PolicyImporter {
       const olds = await Promise.all(contents.map(({ policy_id }) => writer.find(policy_id)));
       const plan = await inSlices(planOf(contents, olds, deleted));
       const rules = writer.rulesBesides(...removed, ...olds) + rulesIn(contents);
-      if (rules > this.limits.rules) refuse([tooManyRules('/policies', rules, this.limits.rules)]);
+      if (rules > this.editor.limits.rules)
+        refuse([tooManyRules('/policies', rules, this.editor.limits.rules)]);
       if (dryRun) return { plan, revision: writer.revision };
       for (const policy of removed) await writer.remove(policy, by);
       for (const [i, content] of contents.entries()) {

@@ -101,7 +101,7 @@ describe('the retention of revisions', () => {
     snapshots.onModuleDestroy();
     // One write deletes a policy and changes another: the deletion is removed, the change is kept.
     const policies = [{ policy_id: 'kept', name: 'changed', rules: [] }];
-    const importer = new PolicyImporter(store, config, editor, new PolicyReader(store));
+    const importer = new PolicyImporter(store, editor, new PolicyReader(store));
     await ago(11, () => importer.import(policies, { mode: 'replace', dryRun: false, by }));
     await retention.sweep();
     expect(await kept()).toEqual(['kept/2']);

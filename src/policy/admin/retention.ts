@@ -3,7 +3,7 @@
  * policy it also removes the grave.
  */
 import { settingsIn } from '../../config/config.js';
-import type { OldData } from '../../storage/retention.js';
+import { CHUNK, type OldData } from '../../storage/retention.js';
 import type { Page } from '../../storage/store.js';
 import { POLICY_SETTINGS } from '../policy.settings.js';
 import {
@@ -13,9 +13,6 @@ import {
   type PolicyRevision,
   revisionId,
 } from './policy.collection.js';
-
-/** The number of revisions that one commit removes. */
-const CHUNK = 100;
 
 export const OLD_REVISIONS: OldData<PolicyRevision> = {
   lease: 'policy-retention',

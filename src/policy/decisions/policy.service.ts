@@ -11,7 +11,8 @@ import { POLICIES } from '../admin/policy.collection.js';
 import { compileInSlices } from '../engine/compile.js';
 import { decide } from '../engine/decide.js';
 import { explain } from '../engine/explain.js';
-import type { EvaluateRequest, Explanation, PolicyContent, Verdict } from '../engine/policy.dto.js';
+import type { Explanation } from '../engine/explanation.dto.js';
+import type { EvaluateRequest, PolicyContent, Verdict } from '../engine/policy.dto.js';
 import type { Snapshot } from '../engine/snapshot.js';
 import { notRecorded, revisionNotReached } from '../policy.errors.js';
 import {

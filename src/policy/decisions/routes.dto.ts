@@ -1,6 +1,18 @@
 /** The bodies, queries and answers of the decision routes. */
-import { Flag, JsonObject, ListIn, ListOf, Nested, Num, OneOf, Switch, Text } from '../../shared/fields.js';
-import { EvaluateRequest, Explanation, PolicyContent, Verdict } from '../engine/policy.dto.js';
+import {
+  Count,
+  Flag,
+  JsonObject,
+  ListIn,
+  ListOf,
+  Nested,
+  Num,
+  OneOf,
+  Switch,
+  Text,
+} from '../../shared/fields.js';
+import { Explanation } from '../engine/explanation.dto.js';
+import { EvaluateRequest, PolicyContent, Verdict } from '../engine/policy.dto.js';
 
 export class Decision extends Verdict {
   @Text({
@@ -107,9 +119,6 @@ export class PolicyHealth {
   @Num({ description: 'The time of the answer, in Unix seconds', example: 1735424567.89 })
   timestamp!: number;
 }
-
-const Count = (description: string, example: number): PropertyDecorator =>
-  Num({ integer: true, min: 0, description, example });
 
 export class PolicyStats {
   @Count('The number of policies', 3)

@@ -2,7 +2,8 @@
 import { conditionOf, type PolicySketch, policyOf, requestOf } from '../../../test/support/policies.js';
 import { compile } from './compile.js';
 import { explain } from './explain.js';
-import type { EvaluateRequest, Explanation } from './policy.dto.js';
+import type { Explanation } from './explanation.dto.js';
+import type { EvaluateRequest } from './policy.dto.js';
 
 function explained(policies: PolicySketch[], request: Partial<EvaluateRequest> = {}): Explanation {
   return explain(compile(policies.map(policyOf)), requestOf(request));

@@ -1,13 +1,7 @@
 /** Explains a decision: it evaluates every rule and every condition, without the indexes that `decide` uses. */
 import { MASKED } from '../../shared/mask.js';
-import {
-  type Condition,
-  EFFECTS,
-  type EvaluateRequest,
-  type ExplainedCondition,
-  type ExplainedRule,
-  type Explanation,
-} from './policy.dto.js';
+import { type ExplainedCondition, type ExplainedRule, type Explanation } from './explanation.dto.js';
+import { type Condition, EFFECTS, type EvaluateRequest } from './policy.dto.js';
 import { type CompiledCondition, type CompiledRule, conditionsOf } from './rules.js';
 import type { Snapshot } from './snapshot.js';
 

@@ -1,0 +1,91 @@
+/** Why a decision was made. */
+import { Flag, JsonValue, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
+import { EFFECTS, type Effect } from './policy.dto.js';
+
+export class ExplainedCondition {
+  @Text({ max: 256, description: 'The field of the condition', example: 'environment.stage' })
+  field!: string;
+
+  @Text({ max: 64, description: 'The operator of the condition', example: '==' })
+  operator!: string;
+
+  @JsonValue({ description: 'The value of the condition', example: 'production' })
+  expected!: unknown;
+
+  @JsonValue({
+    optional: true,
+    description: 'The value of the field in the request. Absent when the request does not have the field',
+    example: 'test',
+  })
+  actual?: unknown;
+
+  @OneOf(['holds', 'fails', 'error'], {
+    name: 'ConditionVerdict',
+    description: 'Whether the condition holds; `error` when it cannot be evaluated',
+    example: 'fails',
+  })
+  verdict!: 'holds' | 'fails' | 'error';
+
+  @Text({
+    max: 1024,
+    optional: true,
+    description: 'Why the condition cannot be evaluated',
+    example: 'its value must be a list',
+  })
+  error?: string;
+}
+
+export class ExplainedRule {
+  @Text({ max: 64, description: 'The policy of the rule', example: 'production_deployment' })
+  policy_id!: string;
+
+  @Text({ max: 64, description: 'The id of the rule', example: 'no_deploy_on_friday' })
+  rule_id!: string;
+
+  @Text({ max: 256, description: 'The name of the rule', example: 'No deployment on a Friday' })
+  name!: string;
+
+  @OneOf(EFFECTS, { name: 'PolicyEffect', description: 'The effect of the rule', example: 'deny' })
+  effect!: Effect;
+
+  @Num({ integer: true, description: 'The priority of the rule', example: 100 })
+  priority!: number;
+
+  @OneOf(['matches', 'fails', 'error'], {
+    name: 'RuleVerdict',
+    description: 'Whether the rule matches; `error` when it cannot be evaluated',
+    example: 'fails',
+  })
+  verdict!: 'matches' | 'fails' | 'error';
+
+  @Flag({ description: 'Whether this rule decided', example: false })
+  decided!: boolean;
+
+  @ListOf(() => ExplainedCondition, { description: 'The conditions of the rule, each with its result' })
+  conditions!: ExplainedCondition[];
+}
+
+export class Explanation {
+  @Text({
+    max: 1024,
+    description: 'Why this rule or this default effect decided',
+    example:
+      "Rule 'Guests may read' of policy 'guest_read_only' decided: all its 2 conditions hold, and no other rule matches.",
+  })
+  why!: string;
+
+  @Nested(() => ExplainedRule, {
+    nullable: true,
+    description:
+      'A rule that failed by exactly one condition. If there are several, the one with the most conditions that hold; null if there is none',
+  })
+  near_miss!: ExplainedRule | null;
+
+  @ListOf(() => ExplainedRule, {
+    description: 'The enabled rules in order of precedence, at most 1,000',
+  })
+  rules!: ExplainedRule[];
+
+  @Num({ integer: true, description: 'The number of all enabled rules', example: 2 })
+  total_rules!: number;
+}
