@@ -13,10 +13,15 @@ const Severity = (description: string, optional = false): PropertyDecorator =>
   OneOf(SEVERITIES, { name: 'ImmuneSeverity', description, example: 'WARNING', optional });
 const Type = (description: string, optional = false): PropertyDecorator =>
   OneOf(TYPES, { name: 'ImmuneType', description, example: 'ERROR_SPIKE', optional });
+const Message = (): PropertyDecorator =>
+  Text({
+    max: MAX_MESSAGE,
+    description: 'What happened, as a sentence for people',
+    example: '14 of the last 20 fetches failed',
+  });
 
 const AGENT = 'The agent that the event is about';
 const MODULE = 'The part of the fleet that noticed the problem';
-const MESSAGE = 'What happened, as a sentence for people';
 const META = 'Further details in any form';
 
 export const MAX_MESSAGE = 4096;
@@ -51,14 +56,9 @@ export class ImmuneEvent {
   })
   module!: string | null;
 
-  @Severity('How serious the event is')
-  severity!: ImmuneSeverity;
-
-  @Type('The kind of problem or action')
-  type!: ImmuneType;
-
-  @Text({ max: MAX_MESSAGE, description: MESSAGE, example: '14 of the last 20 fetches failed' })
-  message!: string;
+  @Severity('How serious the event is') severity!: ImmuneSeverity;
+  @Type('The kind of problem or action') type!: ImmuneType;
+  @Message() message!: string;
 
   @JsonObject({ description: `${META}; empty if the report had none`, example: { failed: 14, of: 20 } })
   meta!: Record<string, unknown>;
@@ -73,14 +73,9 @@ export class ImmuneEvent {
 }
 
 export class ReportImmuneEvent {
-  @Severity('How serious the event is')
-  severity!: ImmuneSeverity;
-
-  @Type('The kind of problem or action')
-  type!: ImmuneType;
-
-  @Text({ max: MAX_MESSAGE, description: MESSAGE, example: '14 of the last 20 fetches failed' })
-  message!: string;
+  @Severity('How serious the event is') severity!: ImmuneSeverity;
+  @Type('The kind of problem or action') type!: ImmuneType;
+  @Message() message!: string;
 
   @Text({
     max: MAX_AGENT,

@@ -6,9 +6,7 @@ import { OLD_IMMUNE_EVENTS } from './immune.retention.js';
 import { ImmuneService } from './immune.service.js';
 
 @Declares({
-  tags: {
-    immune: { description: 'The health of the fleet', order: 40 },
-  },
+  tags: { immune: { description: 'The health of the fleet', order: 40 } },
   permissions: {
     'immune:read': ['operator', 'agent', 'viewer'],
     'immune:report': ['operator', 'agent'],

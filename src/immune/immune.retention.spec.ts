@@ -10,6 +10,8 @@ import { ImmuneService } from './immune.service.js';
 
 const MAX = 1000;
 
+const config = readConfig({ BRAIN_IMMUNE_RETENTION_DAYS: '10', BRAIN_IMMUNE_MAX_EVENTS: String(MAX) });
+
 describe('the retention of immune events', () => {
   let store: EmbeddedStore;
   let close: () => Promise<void>;
@@ -19,7 +21,6 @@ describe('the retention of immune events', () => {
 
   beforeEach(async () => {
     ({ store, close } = await openEmbeddedStore());
-    const config = readConfig({ BRAIN_IMMUNE_RETENTION_DAYS: '10', BRAIN_IMMUNE_MAX_EVENTS: String(MAX) });
     service = new ImmuneService(store, config);
     retention = new Retention(OLD_IMMUNE_EVENTS, store, config, SILENT);
     nextId = 1;

@@ -8,13 +8,11 @@ import { ENDED_MISSIONS } from './missions.retention.js';
 import { MissionsService } from './missions.service.js';
 import { StepKinds } from './steps/kinds.js';
 import { StepAuthorizer } from './worker/authorize-step.js';
-import { RunTools } from './worker/run.js';
+import { RunTools } from './worker/run-tools.js';
 import { MissionsWorker } from './worker/worker.js';
 
 @Declares({
-  tags: {
-    missions: { description: 'The work of the fleet, step by step', order: 50 },
-  },
+  tags: { missions: { description: 'The work of the fleet, step by step', order: 50 } },
   permissions: {
     'missions:read': ['operator', 'agent', 'viewer'],
     // Whose missions an agent may change is decided by the missions themselves.

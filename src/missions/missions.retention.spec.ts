@@ -9,6 +9,8 @@ import { ENDED_MISSIONS } from './missions.retention.js';
 
 const { read } = MISSIONS as { read: (this: void, raw: Record<string, unknown>) => StoredMission };
 
+const config = readConfig({ BRAIN_MISSIONS_RETENTION_DAYS: '10' });
+
 describe('the retention of missions', () => {
   let store: EmbeddedStore;
   let close: () => Promise<void>;
@@ -18,7 +20,6 @@ describe('the retention of missions', () => {
     ({ store, close } = await openEmbeddedStore());
     store.declare(MISSIONS);
     store.declare(MISSION_RESULTS);
-    const config = readConfig({ BRAIN_MISSIONS_RETENTION_DAYS: '10' });
     retention = new Retention(ENDED_MISSIONS, store, config, SILENT);
   });
   afterEach(() => close());

@@ -2,13 +2,15 @@ import { NextCursor, PageQuery, Total } from '../http/request.js';
 import { Count, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
+const Type = (): PropertyDecorator =>
+  Text({ max: 128, description: 'The kind of threat', example: 'prompt_injection' });
+const Source = (): PropertyDecorator =>
+  Text({ max: 256, description: 'Where the threat was seen', example: 'agent:researcher-7' });
 const Severity = (description: string, optional = false): PropertyDecorator =>
   OneOf(SEVERITIES, { name: 'ThreatSeverity', description, example: 'HIGH', optional });
 const Status = (description: string, optional = false): PropertyDecorator =>
   OneOf(STATUSES, { name: 'ThreatStatus', description, example: 'INVESTIGATING', optional });
 
-const TYPE = 'The kind of threat';
-const SOURCE = 'Where the threat was seen';
 const DESCRIPTION = 'What was seen, in words';
 const METADATA = 'Further details in any form';
 const REASON = 'Why it changes; the event carries it';
@@ -23,14 +25,9 @@ export class Threat {
   })
   id!: string;
 
-  @Text({ max: 128, description: TYPE, example: 'prompt_injection' })
-  type!: string;
-
-  @Text({ max: 256, description: SOURCE, example: 'agent:researcher-7' })
-  source!: string;
-
-  @Severity('How dangerous the threat is')
-  severity!: ThreatSeverity;
+  @Type() type!: string;
+  @Source() source!: string;
+  @Severity('How dangerous the threat is') severity!: ThreatSeverity;
 
   @Status('Where the threat is in its life cycle')
   status!: ThreatStatus;
@@ -100,14 +97,9 @@ export class Threat {
 }
 
 export class ReportThreat {
-  @Text({ max: 128, description: TYPE, example: 'prompt_injection' })
-  type!: string;
-
-  @Text({ max: 256, description: SOURCE, example: 'agent:researcher-7' })
-  source!: string;
-
-  @Severity('How dangerous the threat is')
-  severity!: ThreatSeverity;
+  @Type() type!: string;
+  @Source() source!: string;
+  @Severity('How dangerous the threat is') severity!: ThreatSeverity;
 
   @Text({
     max: MAX_TEXT,

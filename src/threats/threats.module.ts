@@ -6,9 +6,7 @@ import { CLOSED_THREATS } from './threats.retention.js';
 import { ThreatsService } from './threats.service.js';
 
 @Declares({
-  tags: {
-    threats: { description: 'Threats to the fleet', order: 30 },
-  },
+  tags: { threats: { description: 'Threats to the fleet', order: 30 } },
   permissions: {
     'threats:read': ['operator', 'agent', 'viewer'],
     'threats:report': ['operator', 'agent'],

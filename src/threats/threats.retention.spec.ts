@@ -8,6 +8,8 @@ import { STATUSES } from './threats.lifecycle.js';
 import { CLOSED_THREATS } from './threats.retention.js';
 import { ThreatsService } from './threats.service.js';
 
+const config = readConfig({ BRAIN_THREATS_RETENTION_DAYS: '10' });
+
 describe('the retention of threats', () => {
   let store: EmbeddedStore;
   let close: () => Promise<void>;
@@ -17,7 +19,6 @@ describe('the retention of threats', () => {
   beforeEach(async () => {
     ({ store, close } = await openEmbeddedStore());
     service = new ThreatsService(store);
-    const config = readConfig({ BRAIN_THREATS_RETENTION_DAYS: '10' });
     retention = new Retention(CLOSED_THREATS, store, config, SILENT);
   });
   afterEach(() => close());

@@ -15,7 +15,7 @@ import { MissionsService } from '../missions.service.js';
 import { StepKinds } from '../steps/kinds.js';
 import { StepFailure, type StepKind } from '../steps/step.js';
 import { StepAuthorizer } from './authorize-step.js';
-import { RunTools } from './run.js';
+import { RunTools } from './run-tools.js';
 import { MissionsWorker } from './worker.js';
 
 const caller = { id: 'u', role: 'admin', mayDelegate: true };

@@ -1,7 +1,8 @@
 /** What became of a step: its result and the size of that, or its failure and when the next attempt begins. */
 import { isBrainError, messageOf } from '../../shared/errors.js';
-import { MAX_MESSAGE } from '../mission-writer.js';
+import { MAX_MESSAGE, type MissionWriter } from '../mission-writer.js';
 import type { StoredMission } from '../missions.collection.js';
+import type { MissionError } from '../missions.dto.js';
 import type { Step } from '../steps/step.dto.js';
 import { StepFailure } from '../steps/step.js';
 import { MissingValue } from '../steps/templates.js';
@@ -60,4 +61,16 @@ export function failureOf(error: unknown): Failure {
   if (isBrainError(error))
     return { code: error.code, message: error.detail, final: error.kind !== 'unavailable' };
   return { code: 'step_failed', message: messageOf(error).slice(0, MAX_MESSAGE), final: false };
+}
+
+/** The first step without an outcome. */
+export function nextStepOf({ steps, outcomes }: StoredMission): Step | undefined {
+  return steps.find(({ name }) => !Object.hasOwn(outcomes, name));
+}
+
+/** Ends the mission as FAILED. */
+export function fail(writer: MissionWriter, error: MissionError): void {
+  writer.change({ error, step_attempts: 0, takeovers: 0 });
+  const prefix = error.step === null ? '' : `${error.step}: `;
+  writer.move('FAILED', `${prefix}${error.message}`.slice(0, MAX_MESSAGE));
 }

@@ -1,55 +1,40 @@
 /** One run: a worker holds one mission and moves it on, step by step, until it ends or is handed back. */
-import { Inject, Injectable, Optional } from '@nestjs/common';
-import { EventStream } from '../../events/event-stream.js';
 import { pause } from '../../shared/clock.js';
 import { isBrainError, messageOf } from '../../shared/errors.js';
-import { Logger } from '../../shared/logger.js';
-import { type Lease, Store } from '../../storage/store.js';
-import { MAX_MESSAGE, type MissionWriter } from '../mission-writer.js';
+import type { Lease } from '../../storage/store.js';
+import type { MissionWriter } from '../mission-writer.js';
 import { MISSIONS, type StepOutcome, type StoredMission } from '../missions.collection.js';
 import type { MissionError } from '../missions.dto.js';
 import { hasEnded } from '../missions.lifecycle.js';
-import { StepKinds } from '../steps/kinds.js';
 import type { Step } from '../steps/step.dto.js';
-import { StepFailure } from '../steps/step.js';
-import { StepAuthorizer } from './authorize-step.js';
 import { dueIn, dueNow } from './due.js';
+import { executeStep } from './execute-step.js';
 import { GuardedWrites, MissionLost } from './guarded-writes.js';
 import {
   attemptsOf,
   backoffSeconds,
   expectRoom,
   type Failure,
+  fail,
   failureOf,
+  nextStepOf,
   type SizedResult,
   sized,
 } from './outcomes.js';
 import { type PreparedStep, prepareStep } from './prepare-step.js';
+import type { RunTools } from './run-tools.js';
 import { type StopReason, StopSignal } from './stop-signal.js';
 
 /** Beyond this size, results are stored in documents of their own, so that every write of the mission stays small. */
 const LARGE_BYTES = 64 * 1024;
 /** The pause before the policies are asked again after they were unavailable. */
 const POLICY_RETRY_SECONDS = 2;
-const TIMEOUT_SECONDS = 60;
 /** The pause after a run that failed with an error. */
 const ERROR_PAUSE_MS = 1000;
 /** How long a mission keeps its place while other missions wait for one. */
 const FAIR_SHARE_MS = 1000;
 /** A mission whose workers die this often in one step is assumed to be the cause, and fails. */
 const MAX_TAKEOVERS = 10;
-
-/** What every run of this replica uses. */
-@Injectable()
-export class RunTools {
-  constructor(
-    @Inject(Store) readonly store: Store,
-    readonly kinds: StepKinds,
-    readonly authorizer: StepAuthorizer,
-    readonly logger: Logger,
-    @Optional() @Inject(EventStream) readonly events?: EventStream,
-  ) {}
-}
 
 /** `left`: the mission is no longer held by this run, or an error ended the run. The next run continues from what is stored. */
 type RunEnd = 'ended' | 'handed_back' | 'left';
@@ -221,43 +206,17 @@ export class MissionRun {
     approval: Approval,
   ): Promise<RunState> {
     const { step } = prepared;
+    this.isExecuting = true;
     try {
-      const result = sized(await this.runKind(mission, prepared));
+      const result = sized(await executeStep(mission, prepared, this.stopSignal.signal));
       expectRoom(mission.outcomes, result.bytes);
       return { at: 'step_succeeded', step, result, approval };
     } catch (error) {
       const { reason } = this.stopSignal;
       if (reason !== undefined) return this.stopped(reason);
       return { at: 'step_failed', step, attempt: mission.step_attempts + 1, failure: failureOf(error) };
-    }
-  }
-
-  /** Runs the step until it ends, its time is over, or the run is stopped. */
-  private async runKind(mission: StoredMission, { step, kind, params }: PreparedStep): Promise<unknown> {
-    const { signal } = this.stopSignal;
-    signal.throwIfAborted();
-    const ending = new AbortController();
-    const seconds = step.timeout_seconds ?? TIMEOUT_SECONDS;
-    const timer = setTimeout(() => ending.abort('timeout'), seconds * 1000);
-    const stop = (): void => ending.abort(signal.reason);
-    signal.addEventListener('abort', stop);
-    const aborted = new Promise<never>((_, reject) => {
-      const late = (): void => reject(new StepFailure('timeout', `the step took longer than ${seconds} s`));
-      ending.signal.addEventListener('abort', late);
-    });
-    aborted.catch(() => undefined);
-    this.isExecuting = true;
-    try {
-      const context = {
-        agentId: mission.agent_id,
-        idempotencyKey: `${mission.id}:${step.name}:${mission.attempts}`,
-        signal: ending.signal,
-      };
-      return await Promise.race([kind.run(params, context), aborted]);
     } finally {
       this.isExecuting = false;
-      clearTimeout(timer);
-      signal.removeEventListener('abort', stop);
     }
   }
 
@@ -338,14 +297,4 @@ export class MissionRun {
     });
     return HANDED_BACK;
   }
-}
-
-function nextStepOf({ steps, outcomes }: StoredMission): Step | undefined {
-  return steps.find(({ name }) => !Object.hasOwn(outcomes, name));
-}
-
-function fail(writer: MissionWriter, error: MissionError): void {
-  writer.change({ error, step_attempts: 0, takeovers: 0 });
-  const prefix = error.step === null ? '' : `${error.step}: `;
-  writer.move('FAILED', `${prefix}${error.message}`.slice(0, MAX_MESSAGE));
 }

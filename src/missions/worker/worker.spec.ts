@@ -16,7 +16,7 @@ import { MissionsService } from '../missions.service.js';
 import { StepKinds } from '../steps/kinds.js';
 import type { StepKind } from '../steps/step.js';
 import { StepAuthorizer } from './authorize-step.js';
-import { RunTools } from './run.js';
+import { RunTools } from './run-tools.js';
 import { MissionsWorker } from './worker.js';
 
 const caller = { id: 'u', role: 'admin', mayDelegate: true };
@@ -217,25 +217,24 @@ describe('a worker', () => {
       expect(loaded).toEqual([resultId(id, 'b')]);
     });
 
-    it('fails a step whose values are missing', async () => {
-      const id = await make({ outcomes: { a: large(), b: large() } as never }, { steps });
+    /** The error of a mission that has results for its first two steps. */
+    const errorAfter = async (first: object, second: object, of: object[]): Promise<unknown> => {
+      const id = await make({ outcomes: { a: first, b: second } as never }, { steps: of });
       worker().onApplicationBootstrap();
-      expect((await ended(id)).error).toEqual({
-        code: 'result_missing',
-        message: 'the result of the step b is not stored',
-        step: 'c',
-      });
+      return (await ended(id)).error;
+    };
+
+    it('fails a step whose values are missing', async () => {
+      const message = 'the result of the step b is not stored';
+      const error = { code: 'result_missing', message, step: 'c' };
+      expect(await errorAfter(large(), large(), steps)).toEqual(error);
     });
 
     it('fails a step whose result would exceed 16 MiB in all', async () => {
-      const outcomes = { a: large(8 * 2 ** 20), b: large(8 * 2 ** 20 - 10) } as never;
-      const id = await make({ outcomes }, { steps: [at('a'), at('b'), at('c')] });
-      worker().onApplicationBootstrap();
-      expect((await ended(id)).error).toEqual({
-        code: 'results_too_large',
-        message: 'the results of all steps together exceed 16 MiB',
-        step: 'c',
-      });
+      const message = 'the results of all steps together exceed 16 MiB';
+      const [first, second] = [large(8 * 2 ** 20), large(8 * 2 ** 20 - 10)];
+      const error = { code: 'results_too_large', message, step: 'c' };
+      expect(await errorAfter(first, second, [at('a'), at('b'), at('c')])).toEqual(error);
     });
   });
 

@@ -13,7 +13,8 @@ import { HELD, MISSIONS, type StoredMission } from '../missions.collection.js';
 import { PRIORITIES } from '../missions.lifecycle.js';
 import { MISSIONS_SETTINGS } from '../missions.settings.js';
 import { dueNow } from './due.js';
-import { MissionRun, RunTools } from './run.js';
+import { MissionRun } from './run.js';
+import { RunTools } from './run-tools.js';
 
 /** How often a lease is renewed within its time. */
 const RENEWALS = 3;

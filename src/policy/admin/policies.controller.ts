@@ -240,11 +240,11 @@ export class PoliciesController {
   })
   async updateRule(
     @PolicyId() id: string,
-    @RuleId() ruleId: string,
+    @RuleId() rule: string,
     @Body() body: object,
     @CurrentChange() change: Change,
   ): Result {
-    return ruleResult(await this.editor.updateRule(id, ruleId, body, change));
+    return ruleResult(await this.editor.updateRule(id, rule, body, change));
   }
 
   @Delete(RULE)
@@ -254,19 +254,15 @@ export class PoliciesController {
     summary: 'Delete a rule',
     description: 'Deletes the rule from its policy. A rollback of the policy restores it.',
   })
-  async removeRule(
-    @PolicyId() id: string,
-    @RuleId() ruleId: string,
-    @CurrentChange() change: Change,
-  ): Result {
-    return { revision: await this.editor.removeRule(id, ruleId, change) };
+  async removeRule(@PolicyId() id: string, @RuleId() rule: string, @CurrentChange() change: Change): Result {
+    return { revision: await this.editor.removeRule(id, rule, change) };
   }
 
   @Post(`${RULE}/enable`)
   @ChangesRule()
   @ApiOperation({ summary: 'Enable a rule', description: 'The rule takes part in decisions again.' })
-  async enable(@PolicyId() id: string, @RuleId() ruleId: string, @CurrentChange() change: Change): Result {
-    return ruleResult(await this.editor.enableRule(id, ruleId, true, change));
+  async enable(@PolicyId() id: string, @RuleId() rule: string, @CurrentChange() change: Change): Result {
+    return ruleResult(await this.editor.enableRule(id, rule, true, change));
   }
 
   @Post(`${RULE}/disable`)
@@ -275,7 +271,7 @@ export class PoliciesController {
     summary: 'Disable a rule',
     description: 'The rule stays in its policy, but takes no part in decisions.',
   })
-  async disable(@PolicyId() id: string, @RuleId() ruleId: string, @CurrentChange() change: Change): Result {
-    return ruleResult(await this.editor.enableRule(id, ruleId, false, change));
+  async disable(@PolicyId() id: string, @RuleId() rule: string, @CurrentChange() change: Change): Result {
+    return ruleResult(await this.editor.enableRule(id, rule, false, change));
   }
 }

@@ -1,6 +1,6 @@
 import { openEmbeddedStore, SILENT } from '../../../test/support/embedded-store.js';
 import { ruleOf } from '../../../test/support/policies.js';
-import { type Config, readConfig } from '../../config/config.js';
+import { readConfig } from '../../config/config.js';
 import { DAY_SECONDS } from '../../shared/clock.js';
 import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import { Retention } from '../../storage/retention.js';
@@ -13,16 +13,16 @@ import { OLD_REVISIONS } from './retention.js';
 
 const by = 'somebody';
 
+const config = readConfig({ BRAIN_POLICY_REVISIONS_RETENTION_DAYS: '10' });
+
 describe('the retention of revisions', () => {
   let store: EmbeddedStore;
   let close: () => Promise<void>;
   let editor: PolicyEditor;
   let retention: Retention<PolicyRevision>;
-  let config: Config;
 
   beforeEach(async () => {
     ({ store, close } = await openEmbeddedStore());
-    config = readConfig({ BRAIN_POLICY_REVISIONS_RETENTION_DAYS: '10' });
     editor = new PolicyEditor(store, config);
     retention = new Retention(OLD_REVISIONS, store, config, SILENT);
   });

@@ -1,0 +1,36 @@
+/** Runs one step of a mission. */
+import type { StoredMission } from '../missions.collection.js';
+import { StepFailure } from '../steps/step.js';
+import type { PreparedStep } from './prepare-step.js';
+
+const TIMEOUT_SECONDS = 60;
+
+/** Runs the step until it ends, its time is over, or the run is stopped. */
+export async function executeStep(
+  mission: StoredMission,
+  { step, kind, params }: PreparedStep,
+  stopped: AbortSignal,
+): Promise<unknown> {
+  stopped.throwIfAborted();
+  const ending = new AbortController();
+  const seconds = step.timeout_seconds ?? TIMEOUT_SECONDS;
+  const timer = setTimeout(() => ending.abort('timeout'), seconds * 1000);
+  const stop = (): void => ending.abort(stopped.reason);
+  stopped.addEventListener('abort', stop);
+  const aborted = new Promise<never>((_, reject) => {
+    const late = (): void => reject(new StepFailure('timeout', `the step took longer than ${seconds} s`));
+    ending.signal.addEventListener('abort', late);
+  });
+  aborted.catch(() => undefined);
+  try {
+    const context = {
+      agentId: mission.agent_id,
+      idempotencyKey: `${mission.id}:${step.name}:${mission.attempts}`,
+      signal: ending.signal,
+    };
+    return await Promise.race([kind.run(params, context), aborted]);
+  } finally {
+    clearTimeout(timer);
+    stopped.removeEventListener('abort', stop);
+  }
+}
