@@ -11,7 +11,7 @@ function faultsOf(env: Record<string, string>): string[] {
 }
 
 describe('the settings', () => {
-  it('need nothing', () => {
+  it('all have a default or may be missing', () => {
     expect(readConfig({})).toMatchObject({
       port: 8080,
       host: '127.0.0.1',
@@ -26,11 +26,11 @@ describe('the settings', () => {
     });
   });
 
-  it('take an empty value for one that is not set', () => {
+  it('treat an empty value as not set', () => {
     expect(readConfig({ REDIS_URL: '', PORT: '' })).toMatchObject({ redis: null, port: 8080 });
   });
 
-  it('understand every form', () => {
+  it('accept every form of a value', () => {
     const config = readConfig({
       PORT: '0',
       REDIS_URL: 'rediss://user:pa%20ss@host.example:6380/2',
@@ -59,7 +59,7 @@ describe('the settings', () => {
     expect(readConfig({ BRAIN_TRUST_PROXY: '1' }).trustProxy).toBe(1);
   });
 
-  it('tell all faults together, by name and never by value', () => {
+  it('report all faults at once, by name and never by value', () => {
     const secret = 'hunter2-hunter2';
     const faults = faultsOf({
       PORT: '99999',
@@ -84,7 +84,7 @@ describe('the settings', () => {
     expect(faults.join('\n')).not.toContain(secret);
   });
 
-  it('refuse what cannot be had together', () => {
+  it('refuse settings that exclude each other', () => {
     expect(faultsOf({ BRAIN_DECISIONS: 'durable', BRAIN_EVENTS: 'off' })).toEqual([
       expect.stringContaining('BRAIN_EVENTS=on'),
     ]);
@@ -102,7 +102,7 @@ describe('the settings', () => {
     expect(faultsOf({ BRAIN_URLS: 'x' })).toHaveLength(1);
   });
 
-  it('ignore what Kubernetes injects for a service of that name', () => {
+  it('ignore the names that Kubernetes sets for a service named brain', () => {
     const injected = {
       BRAIN_SERVICE_HOST: '10.0.0.1',
       BRAIN_SERVICE_PORT: '80',
@@ -123,18 +123,18 @@ describe('the settings', () => {
     ['host:port', 'BRAIN_REDIS_CLUSTER'],
     ['a b', 'BRAIN_KEY_PREFIX'],
     ['brain:x', 'BRAIN_KEY_PREFIX'],
-  ])('%j is %s: a fault or not', (value, name, count = 1) => {
+  ])('with the value %j of %s have the right number of faults', (value, name, count = 1) => {
     expect(faultsOf({ [name]: value })).toHaveLength(count);
   });
 });
 
-describe('the settings of a module', () => {
+describe('the settings of a domain', () => {
   const TABLE = defineSettings('Notes', {
     BRAIN_NOTES_MAX: { about: 'The most notes', fallback: '10', parse: allow.integer(1, 100) },
     BRAIN_NOTES_MODE: { about: 'How', parse: allow.oneOf('fast', 'slow') },
   });
 
-  it('are read, checked and known by their names like all others', () => {
+  it('are read and checked like all others', () => {
     expect(settingsIn(readConfig({}), TABLE)).toEqual({ BRAIN_NOTES_MAX: 10, BRAIN_NOTES_MODE: null });
     const config = readConfig({ BRAIN_NOTES_MAX: '7', BRAIN_NOTES_MODE: 'slow' });
     expect(settingsIn(config, TABLE)).toEqual({ BRAIN_NOTES_MAX: 7, BRAIN_NOTES_MODE: 'slow' });
@@ -144,7 +144,7 @@ describe('the settings of a module', () => {
     ]);
   });
 
-  it('have names of their own that begin with BRAIN_', () => {
+  it('have unique names that begin with BRAIN_', () => {
     const one = { about: 'One', parse: allow.onOff };
     expect(() => defineSettings('Again', { BRAIN_NOTES_MAX: one })).toThrow(
       'BRAIN_NOTES_MAX is defined twice',

@@ -1,4 +1,4 @@
-/** The settings: read once, checked whole, every fault reported by name and never by value. Nothing else reads the environment. */
+/** Reads the settings once, checks them all, and reports every fault by name and never by value. Nothing else reads the environment. */
 
 import {
   allSettings,
@@ -28,13 +28,13 @@ export interface Config {
   redis: RedisConfig | null;
   keyPrefix: string;
   events: boolean;
-  /** Null for the default of the store: a million on Redis, ten million on the embedded one. */
+  /** Null for the default of the store: a million on Redis, ten million on the embedded store. */
   eventsMaxLength: number | null;
   eventsRetentionDays: number;
   streamMaxClients: number;
   streamMaxClientsPerKey: number;
   maxStaleSeconds: number;
-  /** True where a decision waits until its events are in the log. */
+  /** True if a decision waits until its events are in the log. */
   durableDecisions: boolean;
   mask: string[];
   bootstrapKey: string | null;
@@ -45,7 +45,7 @@ export interface Config {
   shutdownGraceSeconds: number;
   shutdownDelaySeconds: number;
   embeddedMaxGib: number;
-  /** The values of the settings that modules define, by name; `settingsIn` reads them with their types. */
+  /** The values of the settings that domains define, by name; `settingsIn` returns them with their types. */
   defined: ReadonlyMap<string, unknown>;
 }
 
@@ -71,7 +71,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   const faults: string[] = [];
   const read = <N extends Name>(name: N): Value<N> | null => parse(name, SETTINGS[name] as Setting<Value<N>>);
   const parse = <T>(name: string, setting: Setting<T>): T | null => {
-    // An empty value is what a compose file gives for a variable that is not set.
+    // A compose file gives an empty value for a variable that is not set.
     const given = env[name] === undefined || env[name] === '' ? setting.fallback : env[name];
     if (given === undefined) return null;
     try {
@@ -123,7 +123,7 @@ export function readConfig(env: Record<string, string | undefined>): Config {
   return config;
 }
 
-/** The values of the settings that a module defined; null for one that has neither a value nor a default. */
+/** The values of the settings that a domain defines; null for a setting without a value and a default. */
 export function settingsIn<T extends Settings>(
   config: Pick<Config, 'defined'>,
   table: T,
@@ -145,7 +145,9 @@ function contradictions(redis: RedisConfig, env: Record<string, string | undefin
   const any = given('REDIS_URL') || given('BRAIN_REDIS_SENTINELS') || given('BRAIN_REDIS_CLUSTER');
   if (redis.wait > 0 && !any) faults.push('BRAIN_REDIS_WAIT needs Redis; set REDIS_URL, or remove it');
   if (env.BRAIN_DECISIONS === 'durable' && env.BRAIN_EVENTS === 'off')
-    faults.push('BRAIN_DECISIONS=durable needs BRAIN_EVENTS=on: without a log there is nothing to wait for');
+    faults.push(
+      'BRAIN_DECISIONS=durable needs BRAIN_EVENTS=on: without a log, a decision cannot wait for it',
+    );
   return faults;
 }
 
@@ -163,7 +165,7 @@ function unknownNames(env: Record<string, string | undefined>): string[] {
     });
 }
 
-/** How many characters must be changed, added or removed to make one name of the other. */
+/** How many characters must be changed, added or removed to turn one name into the other. */
 function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i += 1) {

@@ -1,4 +1,4 @@
-/** docs/settings.md and .env.example, made from the table of settings. */
+/** Makes docs/settings.md and .env.example from the settings. */
 import { type Setting, settingGroups } from './settings.js';
 
 const LINE = 118;
@@ -25,7 +25,7 @@ export function settingsPage(): string {
 
 export function environmentFile(): string {
   const lines = [
-    '# Every setting with its default; made from the code by `npm run docs:settings`. A setting without a default is',
+    '# Every setting with its default, made from the code by `npm run docs:settings`. A setting without a default is',
     '# commented out. The service reads the environment, not this file: `node --env-file=.env dist/main.js`, compose, or',
     '# Kubernetes do.',
   ];
@@ -42,7 +42,7 @@ function assignment(name: string, { fallback }: Setting<unknown>): string {
   return fallback === undefined ? `# ${name}=` : `${name}=${fallback}`;
 }
 
-/** As comments, broken between words. */
+/** The text as lines of comments, broken between words. */
 function wrapped(text: string): string[] {
   const lines: string[] = [];
   let line = '#';

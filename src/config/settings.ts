@@ -9,9 +9,9 @@ export interface RedisAddress {
 }
 
 export interface Setting<T> {
-  /** What it is, as the documents say it. */
+  /** Its meaning, for the documents. */
   about: string;
-  /** The default, as text; left out where there is none. */
+  /** The default, as text; absent if there is none. */
   fallback?: string;
   parse(text: string): T;
   secret?: boolean;
@@ -19,7 +19,7 @@ export interface Setting<T> {
 
 export type Settings = Record<string, Setting<unknown>>;
 
-/** What is wrong with a value, without the value. */
+/** Says what is wrong with a value. It never contains the value: it may be a secret. */
 export class SettingFault extends Error {}
 
 function integer(least: number, most: number): (text: string) => number {
@@ -100,7 +100,7 @@ function proxies(value: string): string[] | number {
     /^(loopback|linklocal|uniquelocal|[0-9a-fA-F:.]+(\/\d{1,3})?)$/.test(part);
   if (parts.every(good)) return parts;
   throw new SettingFault(
-    'must be how many proxies stand in front (1), or a list of their addresses or networks (10.0.0.0/8)',
+    'must be the number of proxies in front of the service (1), or a list of their addresses or networks (10.0.0.0/8)',
   );
 }
 
@@ -112,7 +112,8 @@ const SERVER = {
     parse: text(/^[\w.:-]+$/, 'a host name or an address'),
   },
   BRAIN_TRUST_PROXY: {
-    about: 'How many proxies stand in front, or their networks; only then `X-Forwarded-For` is believed',
+    about:
+      'The number of proxies in front of the service, or their networks; only with it `X-Forwarded-For` is used',
     parse: proxies,
   },
 } satisfies Settings;
@@ -179,7 +180,7 @@ const REDIS = {
 
 const EVENTS = {
   BRAIN_EVENTS: {
-    about: '`on`, or `off`: no events are written, and the domains work without them',
+    about: '`on`, or `off`: no events are written, and the domains work the same',
     fallback: 'on',
     parse: onOff,
   },
@@ -205,7 +206,7 @@ const EVENTS = {
     parse: integer(1, 100_000),
   },
   BRAIN_STREAM_MAX_CLIENTS_PER_KEY: {
-    about: 'How many of them one API key may have',
+    about: 'How many live streams one API key may have at one time',
     fallback: '100',
     parse: integer(1, 100_000),
   },

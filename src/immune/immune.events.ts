@@ -84,7 +84,7 @@ export const immuneCriticalEvent = defineEvent({
   }),
 });
 
-/** A payload leaves out what the report did not say. */
+/** A payload has only the fields that the report had. */
 function subjectOf({ id, severity, type, message, agent_id, module, meta }: ImmuneEvent): ImmuneSubject {
   return {
     event_id: id,

@@ -2,7 +2,7 @@ import { type ImmuneStatus, SEVERITIES, statusOf, summarize, TYPES } from './imm
 
 const bounds = { degraded_warnings: 10, degraded_share: 0.5 };
 
-/** INFO, WARNING, CRITICAL; the most WARNINGs and the largest share of them; what that means. */
+/** The counts of INFO, WARNING and CRITICAL; the thresholds for WARNING: number and share; the status. */
 const TABLE: [number, number, number, number, number, ImmuneStatus][] = [
   [0, 0, 0, 10, 0.5, 'healthy'],
   [1000, 0, 0, 10, 0.5, 'healthy'],
@@ -52,7 +52,7 @@ describe('the health of the fleet', () => {
     });
   });
 
-  it('of a window without events is healthy, with every number named', () => {
+  it('is healthy for a window without events, with every count 0', () => {
     expect(summarize([], bounds)).toEqual({
       status: 'healthy',
       active_issues: 0,

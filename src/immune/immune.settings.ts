@@ -12,13 +12,13 @@ export const IMMUNE_SETTINGS = defineSettings('Immune', {
     parse: allow.integer(1000, 1_000_000_000),
   },
   BRAIN_IMMUNE_DEGRADED_WARNINGS: {
-    about: 'With more WARNING events than this in the window the fleet is degraded',
+    about: 'The fleet is degraded if the window has more WARNING events than this',
     fallback: '10',
     parse: allow.integer(0, 1_000_000_000),
   },
   BRAIN_IMMUNE_DEGRADED_SHARE: {
     about:
-      'With a larger part of WARNING events than this the fleet is degraded; `1` leaves it to their number',
+      'The fleet is degraded if a larger share of the INFO and WARNING events than this is WARNING; `1` switches this off',
     fallback: '0.5',
     parse: allow.number(0, 1),
   },

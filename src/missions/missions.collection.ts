@@ -29,7 +29,7 @@ export interface StoredMission extends Omit<Mission, 'result'> {
   log_bytes: number;
   /** How many log entries were dropped because the log was full. */
   log_cut: number;
-  /** The correlation id of the request that set the mission in motion. The events of its runs carry it. */
+  /** The correlation id of the request that started the mission. The events of its runs carry it. */
   correlation_id: string | null;
   /** Grows with each write of a run. It shows a run whether a write that got no answer was applied. */
   run_writes: number;
@@ -119,7 +119,7 @@ function read(raw: Record<string, unknown>): StoredMission {
   } as unknown as StoredMission;
 }
 
-/** The state of a mission that was never set in motion. */
+/** The state of a mission that was never executed. */
 export function untouched() {
   return {
     attempts: 0,

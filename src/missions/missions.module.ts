@@ -15,10 +15,10 @@ import { MissionsWorker } from './worker/worker.js';
   tags: { missions: { description: 'The work of the fleet, step by step', order: 50 } },
   permissions: {
     'missions:read': ['operator', 'agent', 'viewer'],
-    // Whose missions an agent may change is decided by the missions themselves.
+    // The service decides which missions an agent may change.
     'missions:write': ['operator', 'agent'],
     'missions:execute': ['operator', 'agent'],
-    // Lets a mission run as another agent; it is what makes an operator more than an agent.
+    // Lets a mission run as another agent.
     'missions:delegate': ['operator'],
   },
 })

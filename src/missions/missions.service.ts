@@ -47,7 +47,7 @@ export interface Caller {
 
 type Change = (writer: MissionWriter) => void;
 
-/** Who changes a mission, and the version that it must have. */
+/** The caller of a change, and the version that the mission must have. */
 interface By {
   caller: Caller;
   version?: number;

@@ -13,7 +13,7 @@ export const MISSIONS_SETTINGS = defineSettings('Missions', {
   },
   BRAIN_MISSIONS_POLICY: {
     about:
-      '`enforce` asks the policies before each step, `observe` only logs what they would refuse, `off` asks nobody',
+      '`enforce` asks the policies before each step, `observe` only logs what they would refuse, `off` does not ask them',
     fallback: 'enforce',
     parse: allow.oneOf('enforce', 'observe', 'off'),
   },

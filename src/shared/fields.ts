@@ -218,7 +218,7 @@ export function Num(options: NumOptions = {}): PropertyDecorator {
   };
 }
 
-/** How many there are of something. */
+/** A number of things. */
 export const Count = (description: string, example = 0): PropertyDecorator =>
   Num({ integer: true, min: 0, description, example });
 

@@ -9,7 +9,7 @@ import {
   type ThreatStatus,
 } from './threats.lifecycle.js';
 
-/** The contract's table once more, written by hand: rows are from, columns are to, in the order of STATUSES. */
+/** The allowed moves again, written by hand: a row for each old status, a column for each new one, in the order of STATUSES. */
 const ALLOWED: Record<ThreatStatus, string> = {
   //               O I E M G R
   OPEN: '          . x x x x x',
@@ -24,7 +24,7 @@ const pairs = STATUSES.flatMap((from) =>
   STATUSES.map((to, i) => [from, to, ALLOWED[from].replaceAll(' ', '')[i] === 'x'] as const),
 );
 
-describe('the life of a threat', () => {
+describe('the life cycle of a threat', () => {
   it.each(pairs)('%s → %s: %s', (from, to, allowed) => {
     expect(mayMove(from, to)).toBe(allowed);
   });
@@ -45,7 +45,7 @@ describe('the life of a threat', () => {
     expect(allowed.map(([from, to]) => `${from}>${to}`)).toEqual(moves);
   });
 
-  it('has severities in order', () => {
+  it('orders the severities', () => {
     const worse = SEVERITIES.flatMap((one) =>
       SEVERITIES.filter((than) => isWorse(one, than)).map((than) => `${one}>${than}`),
     );

@@ -10,7 +10,7 @@ export const MOVES: Record<ThreatStatus, readonly ThreatStatus[]> = {
   OPEN: ['INVESTIGATING', 'ESCALATED', 'MITIGATED', 'IGNORED', 'RESOLVED'],
   INVESTIGATING: ['ESCALATED', 'MITIGATED', 'IGNORED', 'RESOLVED'],
   ESCALATED: ['INVESTIGATING', 'MITIGATED', 'IGNORED', 'RESOLVED'],
-  // INVESTIGATING: the danger came back.
+  // To INVESTIGATING if the danger returns.
   MITIGATED: ['RESOLVED', 'INVESTIGATING'],
   IGNORED: ['OPEN'],
   RESOLVED: ['OPEN'],

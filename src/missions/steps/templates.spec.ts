@@ -25,11 +25,11 @@ describe('templates', () => {
     ['how long a list is', 'data.list.length', 1],
     ['the result of a step', 'steps.fetch.result', { status: 200, body: { 'a-b': [1, 2] } }],
     ['a part of it', 'steps.fetch.result.body.a-b.1', 2],
-  ])('that are the whole text become %s, with its type', (_what, path, value) => {
+  ])('that are the whole text become the value, with its type: %s', (_what, path, value) => {
     expect(filled(of(path), values)).toEqual(value);
   });
 
-  it('within a text become text, whatever their type', () => {
+  it('within a text become text, for every type of value', () => {
     const text = `${of('data.ticket')}: ${of('data.count')} of ${of('data.list')}, ${of('data.nothing')}`;
     expect(filled(text, values)).toBe('SEC-17: 3 of [{"name":"first"}], null');
   });
@@ -54,7 +54,7 @@ describe('templates', () => {
     }
   });
 
-  it('are filled once: an inserted value that looks like one stays text', () => {
+  it('are filled once: an inserted value that looks like a template stays text', () => {
     expect(filled(of('data.text'), values)).toBe(of('data.ticket'));
     expect(filled(`x ${of('data.text')}`, values)).toBe(`x ${of('data.ticket')}`);
   });
@@ -65,7 +65,7 @@ describe('templates', () => {
     'data.list.1',
     'steps.fetch.result.headers',
     'steps.other.result',
-  ])('without a value, as %s, say so by their path', (path) => {
+  ])('without a value are reported with their path: %s', (path) => {
     expect(() => filled(of(path), values)).toThrow(
       new MissingValue(`the mission has no value for ${of(path)}`),
     );
@@ -82,7 +82,7 @@ describe('templates', () => {
     'steps.fetch.result.hasOwnProperty',
     'steps.__proto__.result',
     'steps.constructor.result',
-  ])('reach no prototype by %s', (path) => {
+  ])('reach no prototype: %s', (path) => {
     expect(() => filled(of(path), values)).toThrow(MissingValue);
   });
 
@@ -125,7 +125,7 @@ describe('templates', () => {
     'steps..result',
     'data.x()',
     'data[0]',
-  ])('that say %s are refused or have no value', (path) => {
+  ])('with the path %s are refused or have no value', (path) => {
     if (faults(of(path), 'one').length > 0) return;
     expect(() => filled(of(path), values)).toThrow(MissingValue);
   });

@@ -1,4 +1,4 @@
-/** What became of a step: its result and the size of that, or its failure and when the next attempt begins. */
+/** How a step ends: its result with its size, or its failure and the time of the next attempt. */
 import { isBrainError, messageOf } from '../../shared/errors.js';
 import { MAX_MESSAGE, type MissionWriter } from '../mission-writer.js';
 import type { StoredMission } from '../missions.collection.js';

@@ -1,4 +1,4 @@
-/** One run: a worker holds one mission and moves it on, step by step, until it ends or is handed back. */
+/** One run: a worker holds one mission and runs its steps until the mission ends or is handed back. */
 import { pause } from '../../shared/clock.js';
 import { isBrainError, messageOf } from '../../shared/errors.js';
 import type { Lease } from '../../storage/store.js';
@@ -250,7 +250,7 @@ export class MissionRun {
       });
       return HANDED_BACK;
     }
-    // `continue_on_failure` must not let a mission pass over a denial.
+    // `continue_on_failure` must not let a mission continue after a denial.
     if (step.continue_on_failure && decisionId === undefined) {
       const mission = await this.writes.write((writer) => {
         writer.log('error', 'Step failed; the mission continues', { ...error, attempt });

@@ -200,7 +200,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     const lease = await this.acquireLease(id);
     if (!lease) return false;
     const run = new MissionRun(mission, lease, this.tools, () => this.othersWait);
-    // The events of a run belong to the request that set the mission in motion, not to the one that woke the worker.
+    // The events of a run belong to the request that started the mission, not to the one that woke the worker.
     const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
     const finished = runInContext(context, () => this.runUnderLease(run, id, lease, askedMs));
     this.runs.set(id, { run, finished });

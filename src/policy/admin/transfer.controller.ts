@@ -25,7 +25,7 @@ import { readYaml, yamlOf } from './yaml.js';
 const MAX_MIB = 16;
 const YAML = 'application/yaml';
 
-/** The operations keep the names that clients know them by. */
+/** `operationId` keeps the names that generated clients use. */
 @ApiTags('policy')
 @Controller('api/policy')
 export class TransferController {

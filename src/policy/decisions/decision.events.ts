@@ -71,7 +71,7 @@ class ActionDenied extends Asked {
   @DecidedAt() denied_at!: number;
 }
 
-/** An action that was allowed by a rule which somebody must notice. */
+/** An action that was allowed with a warning or an audit. */
 class Noticed {
   @Text({ max: 256, description: 'The agent that wants to act' }) agent_id!: string;
   @Text({ max: 256, description: 'What the agent wants to do' }) action!: string;
