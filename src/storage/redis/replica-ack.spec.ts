@@ -2,6 +2,7 @@
 import { failure, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer, until } from '../../../test/support/redis-server.js';
 import { tick } from '../../../test/support/ticks.js';
+import { Wire } from '../../../test/support/wire.js';
 import { EventStream } from '../../events/event-stream.js';
 import { BrainError } from '../../shared/errors.js';
 import { Logger } from '../../shared/logger.js';
@@ -59,6 +60,24 @@ describe('a replica that is away', () => {
     await back();
     expect(await make(writer)).toBe('made');
     expect(await make(other)).toBe('made');
+  }, 20_000);
+
+  it('lets no commit be acknowledged that is sent again because its answer was lost', async () => {
+    const wire = await Wire.to(master.port);
+    const far = openClient({ url: wire.url, wait: 1 });
+    try {
+      far.store.declare(ITEMS);
+      replica.thaw();
+      await far.store.transaction((tx) => tx.insert(ITEMS, item('first')));
+      replica.freeze();
+      wire.cutAfter('twice-sent');
+      const write = far.store.transaction((tx) => tx.insert(ITEMS, item('twice-sent')));
+      expect(await failure(write)).toMatchObject(NOT_REPLICATED);
+      expect(await other.store.get(ITEMS, 'twice-sent')).toBeDefined();
+    } finally {
+      await far.store.close();
+      await wire.close();
+    }
   }, 20_000);
 
   it('lets no transaction without a change and no refusal be acknowledged', async () => {
