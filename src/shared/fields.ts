@@ -1,10 +1,12 @@
 /**
- * One decorator per field says what it is, checks it, and documents it: class-validator and OpenAPI are set together
- * and cannot drift apart. The same classes describe answers, where only the documentation counts.
+ * The decorators of DTO fields. Each one sets the check of class-validator and the OpenAPI schema together, so that both
+ * always agree. The same classes describe answers, where only the documentation is used.
  */
 import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
 import { Transform, Type } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
+import { addField, type JsonSchema, schemaOfClass } from './class-schema.js';
+import { isCleanText, isJson, isJsonObject, MAX_JSON_DEPTH } from './json.js';
 
 interface Common {
   description?: string;
@@ -15,9 +17,6 @@ interface Common {
   nullable?: boolean;
   default?: unknown;
 }
-
-/** Deeper than any sane metadata, and far from what recursion can bear. */
-export const MAX_JSON_DEPTH = 32;
 
 function field(
   name: string,
@@ -37,7 +36,7 @@ function field(
   return (target, key) => {
     ApiProperty(documented)(target, key);
     const allows = (value: unknown): boolean => (value === null && nullable === true) || accepts(value);
-    remember(target, key, {
+    addField(target, key, {
       required: !optional,
       schema: () => jsonSchema(schema, common),
       check: { code: name, what, allows },
@@ -47,75 +46,6 @@ function field(
     else if (nullable) ValidateIf((_object, value) => value !== null)(target, key);
     check(target, key);
   };
-}
-
-export interface JsonSchema {
-  $id?: string;
-  $ref?: string;
-  title?: string;
-  description?: string;
-  type?: string | string[];
-  enum?: unknown[];
-  const?: unknown;
-  properties?: Record<string, JsonSchema>;
-  required?: string[];
-  additionalProperties?: boolean;
-  items?: JsonSchema;
-  anyOf?: JsonSchema[];
-  allOf?: JsonSchema[];
-  minLength?: number;
-  maxLength?: number;
-  pattern?: string;
-  minimum?: number;
-  maximum?: number;
-}
-
-interface Field {
-  name: string;
-  required: boolean;
-  /** Asked for late: a class may name another that is declared after it. */
-  schema: () => JsonSchema;
-  /** The same check that class-validator makes; a field of another class has none of its own. */
-  check?: { code: string; what: string; allows: (value: unknown) => boolean };
-}
-
-/** A field as it is checked without class-validator. */
-export interface FieldCheck {
-  name: string;
-  required: boolean;
-  code: string;
-  what: string;
-  allows(value: unknown): boolean;
-}
-
-const FIELDS = Symbol('fields');
-
-/**
- * A class as JSON Schema, for what is documented outside OpenAPI: the fields of the class and of those it extends, and no
- * others. Only keywords that mean the same in every draft since 7 are used.
- */
-export function schemaOfClass(type: abstract new (...args: never[]) => object): JsonSchema {
-  const fields = (Reflect.getMetadata(FIELDS, type.prototype as object) as Field[] | undefined) ?? [];
-  return {
-    type: 'object',
-    properties: Object.fromEntries(fields.map(({ name, schema }) => [name, schema()])),
-    required: fields.filter(({ required }) => required).map(({ name }) => name),
-    additionalProperties: false,
-  };
-}
-
-/** The checks of a class, for what is too large or too deep for the guard of the input; fields of other classes are not among them. */
-export function checksOf(type: abstract new (...args: never[]) => object): FieldCheck[] {
-  const fields = (Reflect.getMetadata(FIELDS, type.prototype as object) as Field[] | undefined) ?? [];
-  return fields.flatMap(({ name, required, check }) => (check ? [{ name, required, ...check }] : []));
-}
-
-function remember(target: object, key: string | symbol, field: Omit<Field, 'name'>): void {
-  const name = String(key);
-  const others = ((Reflect.getMetadata(FIELDS, target) as Field[] | undefined) ?? []).filter(
-    (other) => other.name !== name,
-  );
-  Reflect.defineMetadata(FIELDS, [...others, { name, ...field }], target);
 }
 
 function jsonSchema(schema: ApiPropertyOptions, { description, nullable }: Common): JsonSchema {
@@ -134,12 +64,12 @@ interface TextOptions extends Common {
   max: number;
   min?: number;
   pattern?: RegExp;
-  /** Says what the pattern wants, for the error. */
+  /** Explains the pattern in the error. */
   patternHint?: string;
   format?: string;
 }
 
-/** Text without NUL and without halves of characters: neither survives the way through every store and every client. */
+/** Text without NUL and without half a surrogate pair, which not every store and client can keep. */
 export function Text(options: TextOptions): PropertyDecorator {
   const { max, min = 1, pattern, patternHint, format, ...common } = options;
   const what = `must be text of ${min} to ${max} characters${patternHint ? `: ${patternHint}` : ''}`;
@@ -154,10 +84,6 @@ export function Text(options: TextOptions): PropertyDecorator {
     if (typeof value !== 'string' || value.length < min || value.length > max) return false;
     return isCleanText(value) && (pattern === undefined || pattern.test(value));
   });
-}
-
-export function isCleanText(value: string): boolean {
-  return !value.includes('\0') && hasWholeCharacters(value);
 }
 
 export function OneOf<T extends string>(
@@ -175,7 +101,7 @@ export function Flag(options: Common = {}): PropertyDecorator {
   return field('boolean', options, { type: 'boolean' }, what, (value) => typeof value === 'boolean');
 }
 
-/** A switch in a query: `?explain=true`. */
+/** A boolean in a query: `?explain=true`. */
 export function Switch(options: { description: string }): PropertyDecorator {
   const check = field(
     'switch',
@@ -212,7 +138,7 @@ export function Num(options: NumOptions = {}): PropertyDecorator {
     return !integer || Number.isInteger(value);
   });
   return (target, key) => {
-    // Queries bring text; bodies are not transformed and stay as they came.
+    // The values of a query are text. Bodies are not transformed.
     Type(() => Number)(target, key);
     check(target, key);
   };
@@ -222,21 +148,14 @@ export function Num(options: NumOptions = {}): PropertyDecorator {
 export const Count = (description: string, example = 0): PropertyDecorator =>
   Num({ integer: true, min: 0, description, example });
 
-/** Any JSON object; what it means is the client's business. */
+/** Any JSON object. The service does not interpret it. */
 export function JsonObject(options: Common = {}): PropertyDecorator {
   const schema = { type: 'object', additionalProperties: true } as const;
   const what = `must be a JSON object, at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
-  return field('json_object', options, schema, what, (value) => {
-    return (
-      typeof value === 'object' &&
-      value !== null &&
-      !Array.isArray(value) &&
-      isPlainJson(value, MAX_JSON_DEPTH)
-    );
-  });
+  return field('json_object', options, schema, what, isJsonObject);
 }
 
-/** Written out: without a type a field counts as an object. */
+/** Lists every type, because OpenAPI treats a field without a type as an object. */
 const ANY_JSON = {
   anyOf: [
     { type: 'string' },
@@ -248,18 +167,13 @@ const ANY_JSON = {
   ],
 } as ApiPropertyOptions;
 
-/** Any JSON value, null included; what it means is the client's business. */
+/** Any JSON value, including null. The service does not interpret it. */
 export function JsonValue(options: Common = {}): PropertyDecorator {
   const what = `must be a JSON value, at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
   return field('json_value', options, ANY_JSON, what, isJson);
 }
 
-/** Whether a value is JSON that can be kept and sent on unchanged. */
-export function isJson(value: unknown): boolean {
-  return value !== undefined && isPlainJson(value, MAX_JSON_DEPTH);
-}
-
-/** What clients may send along and nobody looks at, whatever it is. */
+/** A field that clients may send and the service does not read. */
 export function Ignored(options: Common & { type: 'integer' | 'string' }): PropertyDecorator {
   const { type, ...common } = options;
   return field('ignored', { ...common, optional: true }, { type }, 'may be anything', () => true);
@@ -287,7 +201,7 @@ export function ListOf(item: () => new () => object, options: Common = {}): Prop
   return ofClass(item, options, { isArray: true }, (items) => ({ type: 'array', items }));
 }
 
-/** A list in a body. That it is one is checked here, what is in it by whoever takes it: it may be long. */
+/** A list in a body. Only its type is checked here. The service checks the items itself, because the list may be long. */
 export function ListIn(item: () => new () => object, options: Common = {}): PropertyDecorator {
   const documented = ListOf(item, options);
   const check = ValidateBy({
@@ -327,21 +241,6 @@ function ofClass(
       const described = { ...wrap(schemaOfClass(item())), ...(description && { description }) };
       return nullable ? { anyOf: [described, { type: 'null' }] } : described;
     };
-    remember(target, key, { required: !optional, schema });
+    addField(target, key, { required: !optional, schema });
   };
-}
-
-function isPlainJson(value: unknown, depth: number): boolean {
-  if (typeof value === 'string') return hasWholeCharacters(value);
-  if (typeof value === 'number') return Number.isFinite(value);
-  if (typeof value !== 'object' || value === null) return true;
-  if (depth === 0) return false;
-  if (Array.isArray(value)) return value.every((member) => isPlainJson(member, depth - 1));
-  const members = value as Record<string, unknown>;
-  return Object.keys(members).every((key) => hasWholeCharacters(key) && isPlainJson(members[key], depth - 1));
-}
-
-/** `String.prototype.isWellFormed` is in Node 20, but only in a later library of the compiler. */
-function hasWholeCharacters(value: string): boolean {
-  return (value as string & { isWellFormed(): boolean }).isWellFormed();
 }

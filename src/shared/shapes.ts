@@ -6,8 +6,9 @@
  * Usage: `const STEP = shapeOf(Step)` once, then `shapeFaults(STEP, value, pointer, faults)` for each object. The caller
  * checks nested objects and lists itself: it names these fields in `others` and calls `shapeFaults` for each of them.
  */
+
+import { checksOf, type FieldCheck } from './class-schema.js';
 import { type Fault, pointerTo } from './errors.js';
-import { checksOf, type FieldCheck } from './fields.js';
 
 export type Members = Record<string, unknown>;
 

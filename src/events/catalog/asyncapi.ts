@@ -3,7 +3,7 @@
  * application itself does, so the one operation is `send`: the service sends, its clients receive.
  */
 import { KEY_SCHEME } from '../../security/access.decorator.js';
-import type { JsonSchema } from '../../shared/fields.js';
+import type { JsonSchema } from '../../shared/class-schema.js';
 import { POSITION } from '../../storage/event-log.js';
 import { catalog, type EventDefinition, PRIORITIES } from '../event.js';
 import { READER_ID } from '../log/resume.js';

@@ -1,4 +1,5 @@
-import { JsonObject, type JsonSchema, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
+import type { JsonSchema } from '../../shared/class-schema.js';
+import { JsonObject, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
 import { PRIORITIES, type Priority } from '../event.js';
 import { EventAnswer } from '../log/events.dto.js';
 

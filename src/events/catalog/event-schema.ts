@@ -1,5 +1,5 @@
 /** The schema and the example of a type of event: the same for the catalog, AsyncAPI, EVENTS.md and the tests. */
-import { type JsonSchema, schemaOfClass } from '../../shared/fields.js';
+import { type JsonSchema, schemaOfClass } from '../../shared/class-schema.js';
 import type { EventDefinition } from '../event.js';
 import { EventAnswer } from '../log/events.dto.js';
 

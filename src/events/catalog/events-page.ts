@@ -1,5 +1,5 @@
 /** Makes EVENTS.md from the definitions of the loaded domains, so that page and code agree. */
-import type { JsonSchema } from '../../shared/fields.js';
+import type { JsonSchema } from '../../shared/class-schema.js';
 import { aliasesOf, catalog, type EventDefinition, typeFilter } from '../event.js';
 import { exampleOf, schemaOf } from './event-schema.js';
 import { CONSUMERS, CONSUMERS_HEAD, COST, HEAD } from './events-guide.js';

@@ -1,4 +1,5 @@
 /** Checks the steps of a new mission. Reports every fault at once, each with its pointer. */
+
 import type { Fault } from '../../shared/errors.js';
 import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { Step, StepRetry } from './step.dto.js';

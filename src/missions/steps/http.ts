@@ -8,7 +8,7 @@ import { request as tlsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import ipaddr from 'ipaddr.js';
 import { messageOf } from '../../shared/errors.js';
-import { isJson } from '../../shared/fields.js';
+import { isJson } from '../../shared/json.js';
 import {
   hasTemplate,
   type ParamsForm,

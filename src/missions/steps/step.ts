@@ -1,6 +1,7 @@
 /** The interface of a step kind. */
+
+import type { FieldCheck } from '../../shared/class-schema.js';
 import type { Fault } from '../../shared/errors.js';
-import type { FieldCheck } from '../../shared/fields.js';
 import { fieldFaults, unknownFaults } from '../../shared/shapes.js';
 
 /** All that a step may use besides its parameters. A step must not reach any other part of the service. */

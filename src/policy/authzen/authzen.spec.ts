@@ -1,6 +1,6 @@
 /** The translation of AuthZEN bodies, without a service. */
 import fc from 'fast-check';
-import { checksOf } from '../../shared/fields.js';
+import { checksOf } from '../../shared/class-schema.js';
 import { fieldFaults } from '../../shared/shapes.js';
 import type { Decision } from '../decisions/routes.dto.js';
 import { EvaluateRequest } from '../engine/policy.dto.js';

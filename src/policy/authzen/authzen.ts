@@ -2,8 +2,10 @@
  * Translates between OpenID AuthZEN Authorization API 1.0 and the engine: evaluations become requests, and decisions become
  * answers. As the specification demands, it ignores unknown members and checks the required ones.
  */
+
+import { checksOf } from '../../shared/class-schema.js';
 import type { Fault } from '../../shared/errors.js';
-import { checksOf, isJson, MAX_JSON_DEPTH } from '../../shared/fields.js';
+import { isJson, MAX_JSON_DEPTH } from '../../shared/json.js';
 import { fieldFaults, type Members, membersOf } from '../../shared/shapes.js';
 import type { Decision } from '../decisions/routes.dto.js';
 import { EvaluateRequest } from '../engine/policy.dto.js';

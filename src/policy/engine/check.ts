@@ -2,8 +2,9 @@
  * Checks policies before they are stored, so that a stored policy can always be evaluated. It reports all faults at once,
  * up to `MAX_FAULTS`. It checks sizes first, so that it rejects a hostile body before the body costs time.
  */
+
+import { checksOf } from '../../shared/class-schema.js';
 import type { Fault } from '../../shared/errors.js';
-import { checksOf } from '../../shared/fields.js';
 import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { atOnce } from '../../shared/time-slices.js';
 import { fieldOf } from './fields.js';

@@ -1,5 +1,5 @@
 /** Compiles rules: each condition becomes a test function. Defines the order of precedence. */
-import { isJson } from '../../shared/fields.js';
+import { isJson } from '../../shared/json.js';
 import { fieldOf, type Read } from './fields.js';
 import { isScalar, type Scalar, type Test, testOf, Unusable } from './operators.js';
 import type { Pattern } from './patterns.js';
