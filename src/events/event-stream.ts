@@ -6,6 +6,7 @@
 import { atMost, nowSeconds } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
 import { messageOf } from '../shared/errors.js';
+import { LogOnce } from '../shared/log-once.js';
 import type { Logger } from '../shared/logger.js';
 import type { Mask } from '../shared/mask.js';
 import type { EventLog, EventRecord } from '../storage/event-log.js';
@@ -19,8 +20,6 @@ import { Written } from './publishing/written.js';
 
 /** How long a shutdown waits for a log that does not answer. After that, the next start reports the gap. */
 const CLOSE_MS = 5000;
-/** One kind of trouble would otherwise fill the service's log. */
-const LOG_EVERY_MS = 1000;
 /** Counted noise is reported within ten seconds, the flush of that event included. */
 const SUMMARY_MS = 9000;
 
@@ -33,7 +32,7 @@ export class EventStream {
   private readonly sender: Sender;
   private summary?: Loss;
   private summaryTimer?: NodeJS.Timeout;
-  private loggedMs = Number.NEGATIVE_INFINITY;
+  private readonly troubleLog = new LogOnce();
 
   constructor(
     log: EventLog,
@@ -131,8 +130,6 @@ export class EventStream {
   }
 
   private trouble(what: string, error: unknown): void {
-    if (performance.now() - this.loggedMs < LOG_EVERY_MS) return;
-    this.loggedMs = performance.now();
-    this.logger.warn(what, { reason: messageOf(error), lost: this.lost });
+    if (this.troubleLog.isDue()) this.logger.warn(what, { reason: messageOf(error), lost: this.lost });
   }
 }

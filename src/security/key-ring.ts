@@ -10,6 +10,7 @@ import { timingSafeEqual } from 'node:crypto';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 import type { Config } from '../config/config.js';
 import { BrainError } from '../shared/errors.js';
+import { LogOnce, ONCE } from '../shared/log-once.js';
 import type { Logger } from '../shared/logger.js';
 import { FollowedCache } from '../storage/followed-cache.js';
 import { MAX_PAGE, type Page, type Store } from '../storage/store.js';
@@ -40,7 +41,7 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
   private readonly cache: FollowedCache<Entries, ApiKey>;
   private readonly lookups = new Map<string, Promise<Entry | undefined>>();
   private readonly bootstrap: Entry | undefined;
-  private warned = false;
+  private readonly warning = new LogOnce(ONCE);
 
   constructor(
     private readonly store: Store,
@@ -112,8 +113,7 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
       }
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
-    if (this.bootstrap && admin && !this.warned) {
-      this.warned = true;
+    if (this.bootstrap && admin && this.warning.isDue()) {
       this.logger.warn(
         'BRAIN_BOOTSTRAP_KEY is set although there is an admin key; remove it from the environment.',
       );

@@ -1,4 +1,4 @@
-import { LogOnce } from './log-once.js';
+import { LogOnce, ONCE } from './log-once.js';
 
 afterEach(() => jest.restoreAllMocks());
 
@@ -11,4 +11,9 @@ it('lets a line about the same trouble through once per interval', () => {
   expect(once.isDue('a')).toBe(false);
   nowMs = 1000;
   expect([once.isDue('a'), once.isDue('a')]).toEqual([true, false]);
+});
+
+it('lets a single line through when the interval never ends', () => {
+  const once = new LogOnce(ONCE);
+  expect([once.isDue(), once.isDue()]).toEqual([true, false]);
 });

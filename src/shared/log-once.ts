@@ -1,4 +1,8 @@
 /** Limits log lines about the same trouble, so that a store that is down does not fill the log. */
+
+/** As the interval: the line is logged a single time. */
+export const ONCE = Number.POSITIVE_INFINITY;
+
 export class LogOnce {
   private readonly lastMs = new Map<string, number>();
 

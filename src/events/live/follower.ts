@@ -12,6 +12,7 @@ import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { EventEmitter2 } from '@nestjs/event-emitter';
 import { atMost, pause } from '../../shared/clock.js';
 import { messageOf } from '../../shared/errors.js';
+import { LogOnce } from '../../shared/log-once.js';
 import type { Logger } from '../../shared/logger.js';
 import { comparePositions, type EventLog, LOG_START, type Place } from '../../storage/event-log.js';
 import { type MissedGap, resume } from '../log/resume.js';
@@ -27,13 +28,11 @@ const WAIT_MS = 500;
 const SKIP_MS = 50;
 const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 1000;
-/** The least time between two log lines about trouble. */
-const LOG_EVERY_MS = 1000;
 
 export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   private at?: Place;
   private running?: Promise<void>;
-  private loggedMs = 0;
+  private readonly troubleLog = new LogOnce();
   private readonly stopping = new AbortController();
   private readonly found = new Promise<void>((resolve) => {
     this.resolveFound = resolve;
@@ -174,8 +173,6 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private trouble(what: string, error: unknown): void {
-    if (Date.now() - this.loggedMs < LOG_EVERY_MS) return;
-    this.loggedMs = Date.now();
-    this.logger.warn(what, { reason: messageOf(error) });
+    if (this.troubleLog.isDue()) this.logger.warn(what, { reason: messageOf(error) });
   }
 }

@@ -7,6 +7,7 @@ import { CONFIG, type Config, settingsIn } from '../../config/config.js';
 import { atMost } from '../../shared/clock.js';
 import { runInContext } from '../../shared/context.js';
 import { messageOf } from '../../shared/errors.js';
+import { LogOnce } from '../../shared/log-once.js';
 import { ShutdownState } from '../../shared/shutdown-state.js';
 import type { Lease, Store } from '../../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from '../missions.collection.js';
@@ -55,7 +56,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private othersWait = false;
   private isStopped = false;
   private ended?: Promise<void>;
-  private silentUntilMs = 0;
+  private readonly warnings = new LogOnce(WARNING_PAUSE_MS);
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -251,9 +252,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private warn(error: unknown): void {
-    const nowMs = performance.now();
-    if (nowMs < this.silentUntilMs) return;
-    this.silentUntilMs = nowMs + WARNING_PAUSE_MS;
+    if (!this.warnings.isDue()) return;
     this.tools.logger.warn('the search for missions failed; it is repeated', { reason: messageOf(error) });
   }
 }
