@@ -201,11 +201,24 @@ describe('a damaged data file', () => {
     await refused();
   });
 
+  const withFormat = async (format: string): Promise<void> => {
+    const store = open({ path: file });
+    await store.openDB({ name: 'meta', encoding: 'string' }).put(['format'], format);
+    await store.close();
+  };
+
   it('is refused when a later release wrote it', async () => {
-    const later = open({ path: file });
-    await later.openDB({ name: 'meta', encoding: 'string' }).put(['format'], '2');
-    await later.close();
+    await withFormat('3');
     await expect(EmbeddedDatabase.open(folder, options)).rejects.toMatchObject({ code: 'data_file_newer' });
+  });
+
+  it('is opened when an older release wrote it, which refuses it from then on', async () => {
+    await withFormat('1');
+    const db = await EmbeddedDatabase.open(folder, options);
+    expect(db.meta.get(['format'])).toBe('2');
+    await db.close();
+    const reopened = await EmbeddedDatabase.open(folder, options);
+    await reopened.close();
   });
 
   it('never ends the process, whichever page is overwritten', async () => {

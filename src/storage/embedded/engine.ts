@@ -25,8 +25,11 @@ export interface Tables {
 }
 
 const MIB = 2 ** 20;
-/** The format of the tables. A store of a later format is refused. */
-const FORMAT = 1;
+/**
+ * The format of the tables. Since 2 a row of the log has the names of its index entries. The start raises an older store to
+ * this format: its rows stay readable, and a release that would misread the new rows refuses the store.
+ */
+const FORMAT = 2;
 const FORMAT_KEY: Key = ['format'];
 /** The error number of the system for a map that does not fit into the address space. */
 const ENOMEM = 12;
@@ -66,9 +69,7 @@ export async function createStore(place: DataFolder): Promise<void> {
   try {
     place.reserveEngineLock(place.unfinished);
     const root = openEngine(place.unfinished, 64 * MIB);
-    const { meta } = openTables(root);
-    await root.transaction(() => meta.putSync(FORMAT_KEY, String(FORMAT)));
-    await root.flushed;
+    await writeFormat(root, openTables(root));
     await root.close();
   } catch (error) {
     throw refusal(await causeOf(error), place);
@@ -80,25 +81,44 @@ export async function openStore(
   place: DataFolder,
   maxBytes: number,
 ): Promise<{ root: Root; tables: Tables }> {
+  const { root, format, tables } = await openTablesOf(place, maxBytes);
+  try {
+    if (format < FORMAT) await writeFormat(root, tables);
+  } catch (error) {
+    // The root stays open. After a failed flush its close would wait for ever.
+    throw refusal(await causeOf(error), place);
+  }
+  return { root, tables };
+}
+
+async function openTablesOf(
+  place: DataFolder,
+  maxBytes: number,
+): Promise<{ root: Root; format: number; tables: Tables }> {
   let root: Root | undefined;
   try {
     place.reserveEngineLock(place.file);
     root = openEngine(place.file, maxBytes);
-    checkFormat(root, place);
-    return { root, tables: openTables(root) };
+    return { root, format: formatOf(root, place), tables: openTables(root) };
   } catch (error) {
     await root?.close();
     throw refusal(error, place);
   }
 }
 
-function checkFormat(root: Root, place: DataFolder): void {
+async function writeFormat(root: Root, { meta }: Tables): Promise<void> {
+  await root.transaction(() => meta.putSync(FORMAT_KEY, String(FORMAT)));
+  await root.flushed;
+}
+
+/** Refuses a file that is not a store, or that has a later format. */
+function formatOf(root: Root, place: DataFolder): number {
   // A missing table is not created: a file of another program must stay as it is.
   const options = { name: 'meta', encoding: 'string' as const, create: false };
   const meta = root.openDB<string, Key>(options) as Database<string, Key> | undefined;
   const format = meta?.get(FORMAT_KEY);
   if (format === undefined) throw place.damaged('it is not a store of this service');
-  if (Number(format) <= FORMAT) return;
+  if (Number(format) <= FORMAT) return Number(format);
   const detail = `The data file ${place.file} was written by a later release (format ${format}). Start that release.`;
   throw new BrainError('unavailable', 'data_file_newer', detail);
 }
