@@ -1,4 +1,4 @@
-/** Unix seconds with three decimals, the form of every time in the API. */
+/** Unix seconds with three decimals. All times in the API have this form. */
 export function nowSeconds(): number {
   return Date.now() / 1000;
 }
@@ -9,7 +9,7 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** A sleep that ends at once, and without an error, when the signal says so. */
+/** A sleep that ends at once, without an error, when the signal is aborted. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
@@ -23,7 +23,7 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Waits for `work`, but no longer than `ms`; work that is not finished by then continues. */
+/** Waits for `work`, but no longer than `ms`. Work that is not finished by then continues. */
 export async function atMost(ms: number, work: Promise<unknown>): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
@@ -31,4 +31,17 @@ export async function atMost(ms: number, work: Promise<unknown>): Promise<void> 
   });
   await Promise.race([work, late]);
   clearTimeout(timer);
+}
+
+/** The result of `work`. Throws the error if that takes longer than `ms`; the work then continues. */
+export async function within<T>(ms: number, work: Promise<T>, tooLate: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(tooLate()), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
 }

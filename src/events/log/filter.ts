@@ -1,5 +1,5 @@
 /** The filters of a reader: the same for the list and for the live stream. */
-import { indexName } from '../../storage/event-log.js';
+import { indexName } from '../../storage/index-names.js';
 import { correlationKey, priorityOf, subjectKey, typeFilter } from '../event.js';
 import type { StoredEvent } from './stored-event.js';
 

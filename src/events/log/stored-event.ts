@@ -1,5 +1,6 @@
 /** An event as the log stores it. Parsing is the largest cost of reading, so it is parsed only when that is necessary. */
-import { type IndexedEvent, indexNamesOf } from '../../storage/event-log.js';
+import type { IndexedEvent } from '../../storage/event-log.js';
+import { indexNamesOf } from '../../storage/index-names.js';
 import type { Envelope } from '../event.js';
 
 /** The beginning of every envelope that this service writes; so the type of most events is known without parsing. */

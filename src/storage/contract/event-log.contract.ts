@@ -5,11 +5,10 @@ import {
   comparePositions,
   type EventLog,
   type EventRecord,
-  indexName,
-  indexNamesOf,
   type LoggedEvent,
   splitPosition,
 } from '../event-log.js';
+import { indexName, indexNamesOf } from '../index-names.js';
 import type { Backend } from './store.contract.js';
 
 const event = (n: number, ...keys: string[]): EventRecord => ({

@@ -4,8 +4,6 @@ import {
   type EventRecord,
   type Fork,
   type IndexedEvent,
-  indexName,
-  indexNamesOf,
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
@@ -14,6 +12,7 @@ import {
   splitPosition,
   type Wait,
 } from '../event-log.js';
+import { indexName, indexNamesOf } from '../index-names.js';
 import type { EmbeddedDatabase, Key } from './database.js';
 
 const LAST = Number.MAX_SAFE_INTEGER;

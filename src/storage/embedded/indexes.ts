@@ -1,18 +1,11 @@
 /** Ordered indexes and counters of the embedded store. Its commits write them, and its lists walk them. */
 import { digest } from '../../shared/ids.js';
 import { decode } from '../codec.js';
-import { type Place, readCursor, writeCursor } from '../cursor.js';
+import { type Place, writeCursor } from '../cursor.js';
 import { ALL, countDeltas, indexMoves } from '../index-moves.js';
+import { type ReadQuery, readQuery } from '../list-query.js';
 import type { AnyCollection } from '../plan.js';
-import {
-  type Collection,
-  DEFAULT_PAGE,
-  type ListQuery,
-  MAX_CANDIDATES,
-  MAX_COUNTED,
-  MAX_PAGE,
-  type Page,
-} from '../store.js';
+import { type Collection, type ListQuery, MAX_CANDIDATES, MAX_COUNTED, type Page } from '../store.js';
 import type { EmbeddedDatabase, Key } from './database.js';
 
 /** The most rows that one commit builds or clears, so that no commit blocks the event loop for long. */
@@ -27,7 +20,7 @@ interface Walk {
   bounded: boolean;
   /** The width of a stretch, if the rows of each stretch are counted. */
   stretch?: number;
-  reverse: boolean;
+  ascending: boolean;
 }
 
 /** Sorts after every id. */
@@ -44,6 +37,14 @@ function rowsOf(collection: AnyCollection, name: string, value: string): Key {
 /** The counter of the rows whose order value lies in one stretch. */
 function stretchOf(rows: Key, order: number, width: number): Key {
   return [...rows, Math.floor(order / width)];
+}
+
+function boundsOf({ from, until }: ListQuery): Pick<Walk, 'from' | 'until' | 'bounded'> {
+  return {
+    from: from ?? -Number.MAX_VALUE,
+    until: until ?? Number.MAX_VALUE,
+    bounded: from !== undefined || until !== undefined,
+  };
 }
 
 export class EmbeddedIndex {
@@ -73,14 +74,14 @@ export class EmbeddedIndex {
   }
 
   async list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
-    const walk = this.walkOf(collection, query);
-    const limit = Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE);
+    const { filters, limit, after, ascending } = readQuery(query);
+    const walk = { ...this.walkOf(collection, filters), ...boundsOf(query), ascending };
     const rows: T[] = [];
     let last: Place | undefined;
     let read = 0;
     let more = false;
     const most = walk.others.length === 0 ? limit : MAX_CANDIDATES;
-    for (const place of this.places(walk, query.cursor, most + 1)) {
+    for (const place of this.places(walk, after, most + 1)) {
       if (rows.length === limit || read === most) {
         more = true;
         break;
@@ -141,45 +142,29 @@ export class EmbeddedIndex {
   }
 
   /** Walks the rows of the rarest filter, and looks up each row in the others. */
-  private walkOf(collection: AnyCollection, query: ListQuery): Walk {
-    const filters = Object.entries(query.where ?? {}).filter(([, value]) => value !== undefined) as [
-      string,
-      string,
-    ][];
+  private walkOf(
+    collection: AnyCollection,
+    filters: ReadQuery['filters'],
+  ): Pick<Walk, 'rows' | 'size' | 'others' | 'stretch'> {
     const sets = filters.map(([name, value]) => rowsOf(collection, name, value));
     if (sets.length === 0) sets.push(rowsOf(collection, ALL, ''));
     const sized = sets
       .map((rows) => ({ rows, size: this.db.counts.get(rows) ?? 0 }))
       .sort((a, b) => a.size - b.size);
-    const bounded = query.from !== undefined || query.until !== undefined;
-    const { rows, size } = sized[0];
-    return {
-      rows,
-      size,
-      others: sized.slice(1).map((other) => other.rows),
-      from: query.from ?? -Number.MAX_VALUE,
-      until: query.until ?? Number.MAX_VALUE,
-      bounded,
-      // With several filters the rows are walked one by one, so only a single filter can use counted stretches.
-      stretch: filters.length === 1 ? collection.stretches?.[filters[0][0]] : undefined,
-      reverse: query.direction !== 'asc',
-    };
+    const [{ rows, size }, ...others] = sized;
+    // With several filters the rows are walked one by one, so only a single filter can use counted stretches.
+    const stretch = filters.length === 1 ? collection.stretches?.[filters[0][0]] : undefined;
+    return { rows, size, others: others.map((other) => other.rows), stretch };
   }
 
-  private *places(walk: Walk, cursor: string | undefined, limit: number): Generator<Place> {
+  private *places(walk: Walk, after: Place | undefined, limit: number): Generator<Place> {
     const low: Key = [...walk.rows, walk.from];
     const high: Key = [...walk.rows, walk.until, LAST];
-    const after = cursor === undefined ? undefined : readCursor(cursor);
     const place = after && [...walk.rows, after.order, after.id];
-    const range = walk.reverse
-      ? {
-          start: place ?? high,
-          end: low,
-          reverse: true,
-          exclusiveStart: place !== undefined,
-          inclusiveEnd: true,
-        }
-      : { start: place ?? low, end: high, exclusiveStart: place !== undefined };
+    const exclusiveStart = place !== undefined;
+    const range = walk.ascending
+      ? { start: place ?? low, end: high, exclusiveStart }
+      : { start: place ?? high, end: low, reverse: true, exclusiveStart, inclusiveEnd: true };
     for (const key of this.db.index.getKeys({ ...range, limit })) {
       const [order, id] = key.slice(-2) as [number, string];
       yield { order, id };
@@ -191,7 +176,7 @@ export class EmbeddedIndex {
     if (walk.others.length === 0) return this.totalWithin(walk);
     if (walk.size > MAX_COUNTED) return null;
     let total = 0;
-    for (const { order, id } of this.places({ ...walk, reverse: false }, undefined, MAX_COUNTED)) {
+    for (const { order, id } of this.places({ ...walk, ascending: true }, undefined, MAX_COUNTED)) {
       if (walk.others.every((other) => this.db.index.doesExist([...other, order, id]))) total += 1;
     }
     return total;

@@ -1,6 +1,7 @@
 /** Translates a plan into a request to `scripts/commit.lua`: checks, then writes, each with its key and arguments. */
-import { type EventRecord, indexName } from '../event-log.js';
+import type { EventRecord } from '../event-log.js';
 import { countDeltas, indexMoves } from '../index-moves.js';
+import { indexName } from '../index-names.js';
 import {
   type AnyCollection,
   documentKey,

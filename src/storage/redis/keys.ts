@@ -1,7 +1,7 @@
 /** The name of every key in Redis. */
 import { digest, sha256 } from '../../shared/ids.js';
-import { indexName } from '../event-log.js';
 import { ALL } from '../index-moves.js';
+import { indexName } from '../index-names.js';
 import type { AnyCollection } from '../plan.js';
 
 /**

@@ -1,16 +1,9 @@
 /** Reads a page of a list with one call of `scripts/list.lua`. */
 import { decode } from '../codec.js';
-import { readCursor, writeCursor } from '../cursor.js';
+import { writeCursor } from '../cursor.js';
 import { ALL } from '../index-moves.js';
-import {
-  type Collection,
-  DEFAULT_PAGE,
-  type ListQuery,
-  MAX_CANDIDATES,
-  MAX_COUNTED,
-  MAX_PAGE,
-  type Page,
-} from '../store.js';
+import { readQuery } from '../list-query.js';
+import { type Collection, type ListQuery, MAX_CANDIDATES, MAX_COUNTED, type Page } from '../store.js';
 import type { RedisLink } from './link.js';
 import { decodeOrder, encodeOrder, ORDER_LENGTH } from './order.js';
 import { SCRIPTS } from './scripts.js';
@@ -23,18 +16,14 @@ export async function listPage<T>(
   query: ListQuery,
 ): Promise<Page<T>> {
   const { keys } = link;
-  const sets: string[] = [];
-  for (const [name, value] of Object.entries(query.where ?? {})) {
-    if (value !== undefined) sets.push(keys.rows(collection, name, value));
-  }
+  const { filters, limit, after, ascending } = readQuery(query);
+  const sets = filters.map(([name, value]) => keys.rows(collection, name, value));
   if (sets.length === 0) sets.push(keys.rows(collection, ALL, ''));
-  const after = query.cursor === undefined ? undefined : readCursor(query.cursor);
-  const limit = Math.min(query.limit ?? DEFAULT_PAGE, MAX_PAGE);
   const args = [
     collection.name,
     collection.indexVersion,
     keys.document(collection, ''),
-    query.direction === 'asc' ? 'asc' : 'desc',
+    ascending ? 'asc' : 'desc',
     boundOf(query.from),
     boundOf(query.until),
     after === undefined ? '' : encodeOrder(after.order) + after.id,

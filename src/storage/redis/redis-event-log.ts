@@ -5,7 +5,6 @@ import {
   type EventRecord,
   type Fork,
   type IndexedEvent,
-  indexNamesOf,
   type LogBounds,
   type LoggedEvent,
   type LogQuery,
@@ -15,6 +14,7 @@ import {
   splitPosition,
   type Wait,
 } from '../event-log.js';
+import { indexNamesOf } from '../index-names.js';
 import { IDEMPOTENCY_KEPT_SECONDS } from '../store.js';
 import { CommitProgram } from './commit-program.js';
 import type { RedisLink } from './link.js';

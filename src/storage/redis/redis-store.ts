@@ -1,11 +1,10 @@
 /** `Store` on Redis: many processes, and one script call per commit. */
+import { within } from '../../shared/clock.js';
 import { isBrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
-import { decode, parseEntry } from '../codec.js';
-import { readOffset, writeCursor } from '../cursor.js';
+import { BackendStore } from '../backend-store.js';
 import {
   type AnyCollection,
-  type Found,
   type Outcome,
   type Plan,
   readsOneThing,
@@ -13,19 +12,7 @@ import {
   writesNothing,
   writtenCollections,
 } from '../plan.js';
-import { KeyedQueues } from '../queues.js';
-import {
-  type Collection,
-  type IdempotencyKey,
-  type Lease,
-  type ListQuery,
-  type Page,
-  Store,
-  type StoreHealth,
-  type StoreTime,
-  type Tx,
-} from '../store.js';
-import { runTransaction, type TransactionBackend } from '../transaction.js';
+import type { Collection, IdempotencyKey, ListQuery, Page, StoreHealth, StoreTime, Tx } from '../store.js';
 import { WriteCheck } from '../write-check.js';
 import { RedisClock } from './clock.js';
 import { WRITE } from './commit-operations.js';
@@ -47,11 +34,10 @@ const NO_TIME =
 /** A caller must get an answer within two seconds, whatever the commands of its transaction wait for. */
 const TRANSACTION_MS = 1750;
 
-export class RedisStore extends Store implements TransactionBackend {
+export class RedisStore extends BackendStore {
   readonly kind = 'redis';
-  private readonly queues = new KeyedQueues();
+  private readonly sequences: RedisLeases;
   private readonly time: RedisClock;
-  private readonly leases: RedisLeases;
   private readonly indexes: IndexBuilder;
   private readonly revisions: Watcher;
   private readonly records: TransactionRecords;
@@ -61,10 +47,11 @@ export class RedisStore extends Store implements TransactionBackend {
     private readonly link: RedisLink,
     private readonly replication: ReplicaAck,
   ) {
-    super();
+    const leases = new RedisLeases(link);
+    super(leases);
+    this.sequences = leases;
     this.time = new RedisClock(link);
-    this.leases = new RedisLeases(link);
-    this.indexes = new IndexBuilder(link, this.leases);
+    this.indexes = new IndexBuilder(link, leases);
     this.revisions = new Watcher(link);
     this.records = new TransactionRecords(link);
   }
@@ -73,31 +60,14 @@ export class RedisStore extends Store implements TransactionBackend {
     this.indexes.declare(collection);
   }
 
-  async transaction<T>(
+  override transaction<T>(
     work: (tx: Tx) => Promise<T> | T,
     options: { idempotency?: IdempotencyKey } = {},
   ): Promise<T> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      const detail =
-        'The store takes too long. The outcome of this request may be unknown; try again in a moment.';
-      timer = setTimeout(() => reject(unavailable('store_timeout', detail)), TRANSACTION_MS);
-    });
-    try {
-      return await Promise.race([runTransaction(this, this.queues, work, options.idempotency), late]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
-  async get<T>(collection: Collection<T>, id: string): Promise<T | undefined> {
-    const json = await this.read(collection, id);
-    return json === undefined ? undefined : decode(collection, id, json);
-  }
-
-  async getUnique<T>(collection: Collection<T>, name: string, value: string): Promise<T | undefined> {
-    const id = await this.readUnique(collection, name, value);
-    return id === undefined ? undefined : this.get(collection, id);
+    const detail =
+      'The store takes too long. The outcome of this request may be unknown; try again in a moment.';
+    const late = (): Error => unavailable('store_timeout', detail);
+    return within(TRANSACTION_MS, super.transaction(work, options), late);
   }
 
   list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
@@ -116,33 +86,6 @@ export class RedisStore extends Store implements TransactionBackend {
       counts[name] = value;
     }
     return counts;
-  }
-
-  async entries<T>(
-    collection: Collection<T>,
-    id: string,
-    page: { limit: number; cursor?: string },
-  ): Promise<{ entries: object[]; next: string | null }> {
-    const key = this.link.keys.entries(collection, id);
-    const first = readOffset(page.cursor);
-    const found = (await this.link.command('lrange', [key, first, first + page.limit])) as string[];
-    const more = found.length > page.limit;
-    return {
-      entries: found.slice(0, page.limit).map((json) => parseEntry(json, `an entry of the list ${key}`)),
-      next: more ? writeCursor({ order: first + page.limit, id: '' }) : null,
-    };
-  }
-
-  acquire(name: string, ttlMs: number): Promise<Lease | undefined> {
-    return this.leases.acquire(name, ttlMs);
-  }
-
-  renew(lease: Lease, ttlMs: number): Promise<boolean> {
-    return this.leases.renew(lease, ttlMs);
-  }
-
-  release(lease: Lease): Promise<void> {
-    return this.leases.release(lease);
   }
 
   clock(): StoreTime {
@@ -169,12 +112,12 @@ export class RedisStore extends Store implements TransactionBackend {
     await this.link.close();
   }
 
-  private async read(collection: AnyCollection, id: string): Promise<string | undefined> {
+  protected async read(collection: AnyCollection, id: string): Promise<string | undefined> {
     const key = this.link.keys.document(collection, id);
     return ((await this.link.command('get', [key])) as string | null) ?? undefined;
   }
 
-  private async readUnique(
+  protected async readUnique(
     collection: AnyCollection,
     name: string,
     value: string,
@@ -183,12 +126,14 @@ export class RedisStore extends Store implements TransactionBackend {
     return ((await this.onIndex(collection, SCRIPTS.unique, key)) as string | null) ?? undefined;
   }
 
-  async find(collection: AnyCollection, id: string): Promise<Found> {
-    return { value: await this.read(collection, id) };
-  }
-
-  async findUnique(collection: AnyCollection, name: string, value: string): Promise<Found> {
-    return { value: await this.readUnique(collection, name, value) };
+  protected async readEntries(
+    collection: AnyCollection,
+    id: string,
+    offset: number,
+    limit: number,
+  ): Promise<string[]> {
+    const key = this.link.keys.entries(collection, id);
+    return (await this.link.command('lrange', [key, offset, offset + limit - 1])) as string[];
   }
 
   async readRecord(key: string): Promise<string | undefined> {
@@ -199,7 +144,7 @@ export class RedisStore extends Store implements TransactionBackend {
   }
 
   next(sequence: string): Promise<number> {
-    return this.leases.next(sequence);
+    return this.sequences.next(sequence);
   }
 
   async commit(planned: Plan): Promise<Outcome> {

@@ -1,0 +1,22 @@
+/** Reads a `ListQuery` in the same way for both backends: defaults, limits, and the place after which the page begins. */
+import { type Place, readCursor } from './cursor.js';
+import { DEFAULT_PAGE, type ListQuery, MAX_PAGE } from './store.js';
+
+export interface ReadQuery {
+  /** The name of an index, and the value that its rows must have. */
+  filters: [name: string, value: string][];
+  limit: number;
+  after: Place | undefined;
+  ascending: boolean;
+}
+
+export function readQuery({ where = {}, limit = DEFAULT_PAGE, cursor, direction }: ListQuery): ReadQuery {
+  const filters: ReadQuery['filters'] = [];
+  for (const [name, value] of Object.entries(where)) if (value !== undefined) filters.push([name, value]);
+  return {
+    filters,
+    limit: Math.min(limit, MAX_PAGE),
+    after: cursor === undefined ? undefined : readCursor(cursor),
+    ascending: direction === 'asc',
+  };
+}
