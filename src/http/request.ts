@@ -14,28 +14,34 @@ import { sha256 } from '../shared/ids.js';
 import { DEFAULT_PAGE, type IdempotencyKey, MAX_PAGE } from '../storage/store.js';
 import { BadRequestFilter } from './problem.filter.js';
 
-/** The query of every list. */
-export class PageQuery {
-  @Num({
+export const Limit = (): PropertyDecorator =>
+  Num({
     optional: true,
     integer: true,
     min: 1,
     max: MAX_PAGE,
     default: DEFAULT_PAGE,
-    description: 'How many rows a page has at most',
-  })
+    description: 'The largest number of rows on a page',
+  });
+
+export const Cursor = (): PropertyDecorator =>
+  Text({ optional: true, max: 1024, description: 'The `next_cursor` of the page before, unchanged' });
+
+/** The query of a list. */
+export class PageQuery {
+  @Limit()
   limit: number = DEFAULT_PAGE;
 
-  @Text({ optional: true, max: 1024, description: 'The `next_cursor` of the page before' })
+  @Cursor()
   cursor?: string;
 }
 
-/** How many rows a list has on all its pages. */
+/** The number of rows on all pages of a list. */
 export const Total = (): PropertyDecorator =>
   Num({
     integer: true,
     nullable: true,
-    description: 'How many rows the list has; null for more than 10,000 with several filters',
+    description: 'The number of rows in the list; null for more than 10,000 with several filters',
     example: 1,
   });
 
@@ -116,11 +122,11 @@ export function Problems(...statuses: number[]): MethodDecorator & ClassDecorato
   return applyDecorators(ApiExtraModels(ProblemDetails), ...responses);
 }
 
-/** Answers a wrong content type and a body with faults as 400, for protocols that know no finer statuses. */
+/** A wrong content type and a body with faults get 400, for protocols that have no other status for them. */
 export const OnlyBadRequests = (): ClassDecorator => UseFilters(BadRequestFilter);
 
-/** The id under which the principal of the request is known to logs, keys and `created_by`. */
-interface Asking {
+/** What the guards add to a request. */
+interface Guarded {
   principal?: { id: string };
   rawBody?: string;
   route?: { path: string };
@@ -128,10 +134,10 @@ interface Asking {
 
 const KEY = /^[\x21-\x7e]{1,255}$/;
 
-/** The `Idempotency-Key` of a create, bound to who sent it and where. */
+/** The `Idempotency-Key` of a create. It is only valid for this caller and this route. */
 export const Idempotency = createParamDecorator(
   (_: unknown, context: ExecutionContext): IdempotencyKey | undefined => {
-    const request = context.switchToHttp().getRequest<Request & Asking>();
+    const request = context.switchToHttp().getRequest<Request & Guarded>();
     const key = request.headers['idempotency-key'];
     if (key === undefined) return undefined;
     if (typeof key !== 'string' || !KEY.test(key)) {
@@ -140,7 +146,7 @@ export const Idempotency = createParamDecorator(
       throw new BrainError('invalid', 'invalid_idempotency_key', detail);
     }
     const { path } = (request.route as { path: string } | undefined) ?? request;
-    // What the path names is part of it: the same rule for two policies is two creates.
+    // The path parameters are a part of it: the same rule for two policies is two creates.
     const route = [request.method, path, ...Object.values(request.params)].join(' ');
     return { key: `${request.principal?.id ?? ''} ${route} ${key}`, body: sha256(request.rawBody ?? '') };
   },
@@ -152,7 +158,7 @@ export function versionIn({ headers }: Pick<Request, 'headers'>): number | undef
   if (header === undefined || header === '*') return undefined;
   const version = /^"(\d{1,15})"$/.exec(header)?.[1];
   if (version !== undefined) return Number(version);
-  const detail = 'If-Match takes the ETag of the resource as it was sent, quotes included, or *.';
+  const detail = 'If-Match must be the ETag of the resource as it was sent, with its quotes, or *.';
   throw new BrainError('stale_version', 'invalid_if_match', detail);
 }
 
@@ -190,7 +196,7 @@ const MIB = 1024 * 1024;
 
 export interface BodyRules {
   maxBytes: number;
-  /** Whether `application/yaml` is accepted too; the handler gets it as text, because parsing it is slow. */
+  /** Whether `application/yaml` is accepted too. The handler gets it as text, because parsing it is slow. */
   yaml: boolean;
 }
 
@@ -208,7 +214,7 @@ export function bodyRulesOf(handler: object): BodyRules {
 
 const OWN_CHECK = 'own body check';
 
-/** Says that the service behind a handler checks the body itself, so that `@Body()` needs no class. */
+/** The service behind the handler checks the body itself, so `@Body()` needs no class. */
 export const ChecksOwnBody = (): MethodDecorator => SetMetadata(OWN_CHECK, true);
 
 export function checksItsBody(handler: object): boolean {

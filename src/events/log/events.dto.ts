@@ -1,11 +1,11 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ValidateBy } from 'class-validator';
-import { NextCursor } from '../../http/request.js';
+import { Cursor, Limit, NextCursor } from '../../http/request.js';
 import { JsonObject, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
 import { isCleanText } from '../../shared/json.js';
 import { POSITION } from '../../storage/event-log.js';
-import { DEFAULT_PAGE, MAX_PAGE } from '../../storage/store.js';
+import { DEFAULT_PAGE } from '../../storage/store.js';
 import { PRIORITIES, type Priority } from '../event.js';
 
 const MAX_TYPES = 50;
@@ -104,17 +104,10 @@ export class EventQuery extends EventFilterQuery {
   })
   order: (typeof ORDERS)[number] = 'desc';
 
-  @Num({
-    optional: true,
-    integer: true,
-    min: 1,
-    max: MAX_PAGE,
-    default: DEFAULT_PAGE,
-    description: 'The largest number of events on a page',
-  })
+  @Limit()
   limit: number = DEFAULT_PAGE;
 
-  @Text({ optional: true, max: 1024, description: 'The `next_cursor` of the page before, unchanged' })
+  @Cursor()
   cursor?: string;
 }
 
@@ -128,6 +121,21 @@ export class StreamQuery extends EventFilterQuery {
   })
   last_event_id?: string;
 }
+
+const EventId = (): PropertyDecorator =>
+  Text({
+    max: 128,
+    description: 'The id of the event; it is in the log once',
+    example: 'evt_threat_1735424567890_k3v9x2ab',
+  });
+
+const Position = (): PropertyDecorator =>
+  Text({
+    max: 64,
+    pattern: POSITION,
+    description: 'Its place in the log; events are ordered by it',
+    example: '1735424567893-0',
+  });
 
 class EventMeta {
   @Text({
@@ -146,11 +154,7 @@ class EventMeta {
 }
 
 export class EventAnswer {
-  @Text({
-    max: 128,
-    description: 'The id of the event; it is in the log once',
-    example: 'evt_threat_1735424567890_k3v9x2ab',
-  })
+  @EventId()
   id!: string;
 
   @Text({ max: 128, description: 'What happened', example: 'threat.detected' })
@@ -179,12 +183,7 @@ export class EventAnswer {
   @Nested(() => EventMeta, { description: 'The cause and the versions' })
   meta!: EventMeta;
 
-  @Text({
-    max: 64,
-    pattern: POSITION,
-    description: 'Its place in the log; events are ordered by it',
-    example: '1735424567893-0',
-  })
+  @Position()
   position!: string;
 }
 
@@ -200,11 +199,7 @@ export class CloudEvent {
   @OneOf(['1.0'], { name: 'CloudEventsVersion', description: 'The version of CloudEvents', example: '1.0' })
   specversion!: '1.0';
 
-  @Text({
-    max: 128,
-    description: 'The id of the event; it is in the log once',
-    example: 'evt_threat_1735424567890_k3v9x2ab',
-  })
+  @EventId()
   id!: string;
 
   @Text({
@@ -284,12 +279,7 @@ export class CloudEvent {
   })
   target?: string;
 
-  @Text({
-    max: 64,
-    pattern: POSITION,
-    description: 'Its place in the log; events are ordered by it',
-    example: '1735424567893-0',
-  })
+  @Position()
   position!: string;
 
   @JsonObject({
