@@ -1,4 +1,4 @@
-// `npm start` in a fresh clone builds first; later starts build only when a source is newer than the last build.
+// Before `npm start`: builds if there is no build, or if a source is newer than the last build.
 import { execFileSync } from 'node:child_process';
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';

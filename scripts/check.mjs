@@ -1,4 +1,4 @@
-// `npm run check`, the fast part of the tests: types, lint, dead code, OpenAPI, architecture; two at a time.
+// `npm run check`, the fast part of the tests: types, lint, dead code, OpenAPI, architecture. Two run at a time.
 import { execFile } from 'node:child_process';
 
 const CHECKS = [
@@ -10,7 +10,7 @@ const CHECKS = [
   ['jest', '--silent', 'test/architecture'],
 ];
 const AT_ONCE = 2;
-/** Compilers make a lot of garbage: a larger young generation saves an eighth of their time. */
+/** Compilers make much garbage. A larger young generation saves an eighth of their time. */
 const env = {
   ...process.env,
   NODE_OPTIONS: `${process.env.NODE_OPTIONS ?? ''} --max-semi-space-size=64`.trim(),

@@ -1,4 +1,4 @@
-// Compiles src into build/, and copies what the compiler leaves out: Lua scripts and files of worker threads.
+// Compiles src into build/, and copies the files that the compiler leaves out: Lua scripts and files of worker threads.
 import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';

@@ -1,7 +1,7 @@
-// Fills the holes that a registry mirror without other-platform binaries leaves in package-lock.json.
-// `npm install` silently drops such optional packages from the lock, and `npm ci` then refuses the lock everywhere.
-// Each hole becomes an entry with version, platform and no integrity: npm skips it by platform, or fetches it.
-// Run it after every `npm install` that changed the lock; it changes nothing where nothing is missing.
+// Adds the optional packages of other platforms that are missing in package-lock.json.
+// If the registry lacks them, `npm install` silently leaves them out of the lock, and `npm ci` then refuses the lock.
+// Each gets an entry with version and platform, and without integrity: npm skips it by its platform, or fetches it.
+// Run it after every `npm install` that changed the lock. It is a no-op if nothing is missing.
 import { readFileSync, writeFileSync } from 'node:fs';
 
 const file = process.argv[2] ?? 'package-lock.json';

@@ -1,4 +1,4 @@
-// `npm run dev`: compiles what changes, and starts the service again after each change.
+// `npm run dev`: compiles each change, and then starts the service again.
 import { spawn, spawnSync } from 'node:child_process';
 import { watch } from 'node:fs';
 import { copyAssets, isAsset, TSC } from './compile.mjs';

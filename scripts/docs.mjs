@@ -1,5 +1,6 @@
-// Writes what is made from the code: `npm run docs` all of it, `npm run docs:events` EVENTS.md, `npm run docs:openapi`
-// openapi.json, `npm run docs:asyncapi` asyncapi.json, `npm run docs:settings` docs/settings.md and .env.example.
+// Writes the documents that are made from the code. `npm run docs` writes all of them, `npm run docs:events` EVENTS.md,
+// `npm run docs:openapi` openapi.json, `npm run docs:asyncapi` asyncapi.json, `npm run docs:settings` docs/settings.md and
+// .env.example.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

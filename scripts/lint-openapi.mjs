@@ -1,4 +1,4 @@
-// Holds openapi.json against the recommended rules of Redocly's linter; any finding fails.
+// Checks openapi.json against the recommended rules of Redocly's linter. Any finding fails.
 
 import { resolve } from 'node:path';
 import { createConfig, lint } from '@redocly/openapi-core';
@@ -6,7 +6,7 @@ import { createConfig, lint } from '@redocly/openapi-core';
 const config = await createConfig({
   extends: ['recommended'],
   rules: {
-    // The health routes take nothing and demand nothing: there is no way to use them wrongly.
+    // The health routes have no parameters and need no key, so no request to them can be wrong.
     'operation-4xx-response': 'off',
   },
 });

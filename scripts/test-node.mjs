@@ -1,4 +1,4 @@
-// `npm run test:node -- 24`: the whole suite on another version of Node. What comes after the version goes to Jest.
+// `npm run test:node -- 24`: the whole suite on another version of Node. Arguments after the version are for Jest.
 import { spawnSync } from 'node:child_process';
 import { otherNode } from './other-node.mjs';
 
@@ -9,7 +9,7 @@ if (!/^\d+(\.\d+){0,2}$/.test(wanted ?? '')) {
 }
 const { version, env, remove } = otherNode(wanted);
 console.log(`On Node ${version}:`);
-// The tests of the suite are enough; this is the run on the other version already.
+// This variable leaves out the tests that would run again on the Node of the image.
 const { status } = spawnSync('node', ['scripts/test.mjs', ...args], {
   stdio: 'inherit',
   env: { ...env, TEST_ONLY_THIS_NODE: '1' },

@@ -1,5 +1,5 @@
-// `npm test`: types, lint, architecture, unit, contract and end-to-end tests on both stores, and on an older Node than that
-// of the image some tests of whole processes again, on the Node of the image; ends with one line of sums.
+// `npm test`: types, lint, architecture, unit, contract and end-to-end tests on both stores. If this Node is older than that
+// of the image, some tests of whole processes run again on the Node of the image. The last line has the sums.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,7 +21,7 @@ else failed += 1;
 
 jest(['--maxWorkers=2', ...process.argv.slice(2)], process.env);
 
-/** The long-term version that the image runs, as .nvmrc names it. */
+/** The version of Node in the image, from .nvmrc. */
 const LTS = readFileSync('.nvmrc', 'utf8').trim();
 /** Tests that start the built service: a crash, an outage of Redis, an orderly shutdown. */
 const PROCESS_TESTS = ['test/faults.spec', 'test/freshness.spec', 'test/shutdown.spec'];
@@ -50,7 +50,7 @@ function jest(args, env) {
   try {
     const result = JSON.parse(readFileSync(report, 'utf8'));
     passed += result.numPassedTests;
-    // A test that is skipped, or a file that could not run, has shown nothing.
+    // A skipped test and a file that could not run count as failures.
     failed +=
       result.numFailedTests + result.numRuntimeErrorTestSuites + result.numPendingTests + result.numTodoTests;
   } catch {

@@ -11,7 +11,7 @@ import { ShutdownState } from './shared/shutdown-state.js';
 import { StorageModule } from './storage/storage.module.js';
 import { ThreatsModule } from './threats/threats.module.js';
 
-/** What every module may inject. */
+/** The providers that every module may inject. */
 @Global()
 @Module({})
 class CoreModule {
@@ -25,7 +25,7 @@ class CoreModule {
   }
 }
 
-/** The table of contents: first the infrastructure, then one line for each domain. */
+/** First the infrastructure, then one line for each domain. */
 @Module({})
 export class AppModule {
   static for(config: Config, logger: Logger): DynamicModule {

@@ -30,7 +30,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   app.useGlobalFilters(problems);
   const access = app.get(AccessGuard);
   const input = new InputGuard((context) => access.canActivate(context));
-  // In this order: nothing of a body is read for a caller without a key.
+  // The order matters: no body is read for a caller without a key.
   app.useGlobalGuards(access, input);
   const unchecked = handlersOf(app).flatMap(({ controller, handler }) => [
     ...access.prepare(controller, handler),
@@ -43,7 +43,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   return app;
 }
 
-/** Better no service than one that checks less than it promises. */
+/** A service must not start if some of its checks would not run. */
 async function refuseToStart(app: NestExpressApplication, faults: string[]): Promise<void> {
   if (faults.length === 0) return;
   await app.close();
@@ -54,8 +54,8 @@ async function refuseToStart(app: NestExpressApplication, faults: string[]): Pro
 const LOOK_EVERY_MS = 50;
 
 /**
- * Answers no on `/readyz`, waits until load balancers have noticed, lets running requests finish within their time,
- * flushes the events, and closes the store: in this order, so that nothing that was answered is lost.
+ * First `/readyz` answers 503, until load balancers have noticed. Then running requests finish within the grace time, the
+ * events are flushed, and the store is closed. In this order nothing that was answered is lost.
  */
 export async function shutDown(app: NestExpressApplication, config: Config): Promise<void> {
   const draining = app.get(ShutdownState);
@@ -65,12 +65,12 @@ export async function shutDown(app: NestExpressApplication, config: Config): Pro
   const adapter = app.getHttpAdapter() as unknown as FastExpressAdapter;
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
   draining.leave(config.shutdownGraceSeconds * 1000);
-  const letGo = setInterval(() => {
+  const closeUnused = setInterval(() => {
     server.closeIdleConnections();
     adapter.closeUnusedConnections();
   }, LOOK_EVERY_MS);
   await atMost(config.shutdownGraceSeconds * 1000, closed);
-  clearInterval(letGo);
+  clearInterval(closeUnused);
   server.closeAllConnections();
   await app.close();
 }

@@ -5,7 +5,7 @@ import { type AdminAccess, AdminKey } from './security/admin-key.js';
 import { isBrainError, messageOf } from './shared/errors.js';
 import { Logger } from './shared/logger.js';
 
-/** From sysexits.h: a fault in the settings, and a service that cannot start. */
+/** Exit codes from sysexits.h: for a fault in the settings, and for a service that cannot start. */
 const EX_CONFIG = 78;
 const EX_UNAVAILABLE = 69;
 
@@ -31,7 +31,7 @@ async function start(): Promise<void> {
   });
 }
 
-/** The start-up block: where everything is. */
+/** The start-up block: the addresses, the store and the admin key. */
 async function welcome(app: NestExpressApplication, config: Config, access?: AdminAccess): Promise<string> {
   const url = (await app.getUrl()).replace('[::1]', 'localhost');
   const store = config.redis ? 'Redis' : `embedded, in ${config.dataDir}`;
@@ -42,12 +42,12 @@ BRAiN Control Plane
   Health     ${url}/livez  ${url}/readyz
   Store      ${store}
   Events     ${config.events ? 'on' : 'off'}
-  Admin key  ${access ? wayIn(access) : 'unknown while the store cannot be reached'}
+  Admin key  ${access ? describe(access) : 'unknown while the store cannot be reached'}
 
 `;
 }
 
-/** Undefined where the store cannot be reached: the service starts nevertheless, and waits for it. */
+/** Undefined if the store cannot be reached. The service still starts, and waits for the store. */
 async function adminAccess(app: NestExpressApplication): Promise<AdminAccess | undefined> {
   try {
     return await app.get(AdminKey).bootstrap(process.stdout.isTTY);
@@ -57,7 +57,7 @@ async function adminAccess(app: NestExpressApplication): Promise<AdminAccess | u
   }
 }
 
-function wayIn(access: AdminAccess): string {
+function describe(access: AdminAccess): string {
   switch (access.kind) {
     case 'env':
       return 'the one in BRAIN_BOOTSTRAP_KEY';
@@ -72,7 +72,7 @@ function wayIn(access: AdminAccess): string {
   }
 }
 
-/** The first signal starts an orderly shutdown, a second one ends the process at once. */
+/** The first signal starts an orderly shutdown. A second one ends the process at once. */
 function onSignals(app: NestExpressApplication, config: Config, logger: Logger): void {
   let ending = false;
   const end = (signal: string): void => {

@@ -1,7 +1,4 @@
-/**
- * Reads bodies, with the same limits as body-parser and at a fraction of its cost: body-parser cost as much as all
- * validation.
- */
+/** Reads bodies. It has the same limits as body-parser, which costs as much as all validation. */
 import type { IncomingMessage } from 'node:http';
 import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
@@ -24,7 +21,7 @@ class Arrival {
     const length = request.headers['content-length'];
     request.on('data', (chunk: Buffer) => {
       this.size += chunk.length;
-      // The rest still arrives and is discarded; the answer is already being sent.
+      // The rest is discarded when it arrives. The answer does not wait for it.
       if (this.size > limit) this.fail(() => tooLarge(limit));
       else this.chunks.push(chunk);
       if (this.size === Number(length)) this.finish();
@@ -54,8 +51,8 @@ class Arrival {
 }
 
 /**
- * A short body mostly arrives in one packet with its headers; collected first, it causes no wait later. A longer body is
- * read behind the guard that checks the key, so that a caller without a key cannot make the service read megabytes.
+ * A short body mostly arrives in one packet with its headers, so it is collected first and no one waits for it later. A
+ * longer body is read after the key is checked, so that a caller without a key cannot make the service read megabytes.
  */
 export function afterShortBody(
   request: IncomingMessage & { arrival?: Arrival },
@@ -66,7 +63,7 @@ export function afterShortBody(
   const length = Number(headers['content-length'] ?? 0);
   if (length > 0 && length <= shortBytes && headers.expect === undefined) {
     request.arrival = new Arrival(request, shortBytes);
-    // After the tick in which the stream hands out what has arrived. For the rest, the input guard waits.
+    // By then the stream has delivered what has arrived. The input guard waits for the rest.
     process.nextTick(serve);
   } else serve();
 }
@@ -78,7 +75,7 @@ export function hasBody({ headers }: Request): boolean {
 const JSON_TYPE = /^application\/(?:json|[\w.+-]+\+json)\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
 const YAML_TYPE = /^(?:application|text)\/(?:x-)?yaml\s*(?:;\s*charset="?utf-8"?\s*)?$/i;
 
-/** Sets `body` and `rawBody`. Returns a promise only where the body is not complete yet. */
+/** Sets `body` and `rawBody`. Returns a promise only if the body is not complete yet. */
 export function readBody(
   request: RequestWithBody,
   response: Response,
@@ -139,7 +136,7 @@ function refuseProto(value: unknown): void {
     if (typeof one !== 'object' || one === null) continue;
     if (Object.hasOwn(one, '__proto__'))
       throw malformed('The key `__proto__` is not allowed anywhere in a body.');
-    // One by one: a call does not accept the members of a list of a hundred thousand as arguments.
+    // One by one, because a call cannot have the members of a list of a hundred thousand as arguments.
     for (const member of Object.values(one)) open.push(member);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Answers with a problem what Node's parser refuses (a header block that is too large, a broken chunk, no HTTP at all).
+ * Answers a problem if Node's parser refuses a request: a header block that is too large, a broken chunk, no HTTP at all.
  * Node itself would only send a status line.
  */
 import type { ServerResponse } from 'node:http';
@@ -14,12 +14,12 @@ const REASONS: Record<number, string> = {
   431: 'Request Header Fields Too Large',
 };
 
-/** Node keeps the answer that is being sent on a connection here. */
+/** Node keeps the current answer of a connection here. */
 type Connection = Duplex & { _httpMessage?: ServerResponse | null };
 
 export function refuseUnparsed(error: NodeJS.ErrnoException, socket: Connection): void {
   const running = socket._httpMessage;
-  // In the middle of an answer, the client would read a second one as a part of it.
+  // The client would read a second answer as a part of the current one.
   if (error.code === 'ECONNRESET' || !socket.writable || running?.headersSent) {
     socket.destroy();
     return;

@@ -1,4 +1,4 @@
-/** The OpenAPI document and its explorer, from files that are installed with the service: both work offline. */
+/** The OpenAPI document and its explorer. Their files are installed with the service, so both work offline. */
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
@@ -8,7 +8,7 @@ import type { Response } from 'express';
 import { Public } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
 
-/** Set before the first request, once the routes are known. */
+/** `json` is set before the first request, when the routes are known. */
 export class ApiDocument {
   json = '{}';
 }
@@ -42,7 +42,7 @@ const START = `window.onload = () => {
 };
 `;
 
-/** The explorer needs inline styles; scripts are only loaded from this service. */
+/** The explorer needs inline styles. Scripts are only loaded from this service. */
 const POLICY =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'";
 

@@ -25,7 +25,7 @@ export const HealthRoute = (summary: string): MethodDecorator =>
     Problems(503),
   );
 
-/** A domain can work when its store can; otherwise the answer is the problem of the store. */
+/** A domain works if its store works. Otherwise the answer is the problem of the store. */
 export function healthAnswer(store: StoreHealth): HealthAnswer {
   if (store.ok) return { status: 'ok' };
   const detail = store.detail ?? 'The store cannot be used.';

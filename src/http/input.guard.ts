@@ -1,6 +1,6 @@
 /**
- * Reads and checks what a handler takes: its body, its query, its path. It is a guard behind the one that checks the key,
- * and not a pipe, because Nest's pipes need a dozen promises for each request where mostly none is needed.
+ * Reads and checks the body, the query and the path parameters of a handler. It is a guard, which runs after the one that
+ * checks the key, and not a pipe: the pipes of Nest make a dozen promises for each request, and most requests need none.
  */
 import { parse as parseQuery } from 'node:querystring';
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
@@ -14,15 +14,15 @@ type NamedFunction = object & { name: string };
 
 interface Argument {
   kind: RouteParamtypes;
-  /** The name of the path parameter, or of the one member that is taken. */
+  /** The name of the path parameter, or of a single member of the body or query. */
   name?: string;
-  /** Undefined where the parameter has no class. */
+  /** Undefined if the parameter has no class. */
   type?: Class;
-  /** A pipe of the parameter checks it instead. */
+  /** A pipe checks the parameter instead. */
   hasPipe: boolean;
 }
 
-interface Wanted {
+interface Inputs {
   body: BodyRules;
   arguments: Argument[];
 }
@@ -32,51 +32,51 @@ const PLAIN: unknown[] = [Object, String, Number, Boolean, Array, undefined];
 @Injectable()
 export class InputGuard implements CanActivate {
   /** Reading metadata by reflection for each request would cost more than the check. */
-  private readonly known = new WeakMap<object, Wanted>();
+  private readonly known = new WeakMap<object, Inputs>();
 
-  /** `admit` checks the key again: it may have been revoked while the body arrived. */
+  /** `admit` checks the key again, because it may have been revoked while the body arrived. */
   constructor(private readonly admit: (context: ExecutionContext) => boolean | Promise<boolean>) {}
 
   canActivate(context: ExecutionContext): true | Promise<true> {
     const http = context.switchToHttp();
     const request = http.getRequest<RequestWithBody>();
-    const wanted = this.wantedBy(context);
+    const inputs = this.inputsFor(context);
     const reading =
       request.method !== 'GET' && request.method !== 'HEAD' && hasBody(request)
-        ? readBody(request, http.getResponse<Response>(), wanted.body)
+        ? readBody(request, http.getResponse<Response>(), inputs.body)
         : undefined;
-    if (!reading) return check(request, wanted);
-    return reading.then(() => this.admit(context)).then(() => check(request, wanted));
+    if (!reading) return check(request, inputs);
+    return reading.then(() => this.admit(context)).then(() => check(request, inputs));
   }
 
   /**
-   * Finds out at the start what a handler takes. Each body, query and path parameter that would reach it unchecked is a
-   * sentence in the result, and the service must not start.
+   * Reads the parameters of a handler at the start. Returns a sentence for each body, query and path parameter that nothing
+   * checks; the service must not start with one.
    */
   prepare(controller: Class, handler: NamedFunction): string[] {
-    const { arguments: wanted } = this.wantedOf(controller, handler);
-    for (const { type } of wanted) if (type) prepareChecks(type);
+    const { arguments: declared } = this.inputsOf(controller, handler);
+    for (const { type } of declared) if (type) prepareChecks(type);
     const checksItself = checksItsBody(handler);
-    const faults = wanted.flatMap((argument) => faultOf(argument, checksItself) ?? []);
+    const faults = declared.flatMap((argument) => faultOf(argument, checksItself) ?? []);
     return faults.map((fault) => `${controller.name}.${handler.name} ${fault}`);
   }
 
-  private wantedBy(context: ExecutionContext): Wanted {
+  private inputsFor(context: ExecutionContext): Inputs {
     const handler = context.getHandler();
-    return this.known.get(handler) ?? this.wantedOf(context.getClass<object>(), handler);
+    return this.known.get(handler) ?? this.inputsOf(context.getClass<object>(), handler);
   }
 
-  private wantedOf(controller: Class, handler: NamedFunction): Wanted {
-    // The metadata of the parameters is found by the name of the handler; a handler under another name would be unchecked.
+  private inputsOf(controller: Class, handler: NamedFunction): Inputs {
+    // The metadata of the parameters is stored by the name of the handler. A handler under another name would be unchecked.
     if ((controller.prototype as Record<string, unknown>)[handler.name] !== handler)
       throw new Error(`${controller.name}.${handler.name} is not the handler of the route; this is a bug.`);
-    const wanted = { body: bodyRulesOf(handler), arguments: argumentsOf(controller, handler.name) };
-    this.known.set(handler, wanted);
-    return wanted;
+    const inputs = { body: bodyRulesOf(handler), arguments: argumentsOf(controller, handler.name) };
+    this.known.set(handler, inputs);
+    return inputs;
   }
 }
 
-/** What is wrong with how a parameter is declared: the guard checks whole bodies and queries against a class, and single path parameters. */
+/** The fault in the declaration of a parameter. The guard checks whole bodies and queries against a class, and single path parameters. */
 function faultOf({ kind, name, type, hasPipe }: Argument, checksItself: boolean): string | undefined {
   if (hasPipe) return undefined;
   switch (kind) {
@@ -101,11 +101,11 @@ function takesOne(decorator: string, name: string, instead: string): string {
   return `takes @${decorator}('${name}'), which nothing checks; take ${instead}.`;
 }
 
-function check(request: Request, { arguments: wanted }: Wanted): true {
+function check(request: Request, { arguments: declared }: Inputs): true {
   const { url, params } = request;
   const mark = url.indexOf('?');
   request.query = mark < 0 ? {} : parseQuery(url.slice(mark + 1));
-  for (const { kind, name, type } of wanted) {
+  for (const { kind, name, type } of declared) {
     if (kind === RouteParamtypes.BODY && type) request.body = checkedBody(type, request.body);
     else if (kind === RouteParamtypes.QUERY && type)
       request.query = checkedQuery(type, request.query) as Request['query'];
@@ -114,7 +114,7 @@ function check(request: Request, { arguments: wanted }: Wanted): true {
   return true;
 }
 
-/** The decorated parameters of a handler, in their order, from the metadata of Nest. */
+/** The decorated parameters of a handler in their order, from the metadata of Nest. */
 function argumentsOf(controller: Class, handler: string): Argument[] {
   const types = (Reflect.getMetadata('design:paramtypes', controller.prototype as object, handler) ??
     []) as Class[];

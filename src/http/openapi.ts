@@ -26,7 +26,7 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
   const document = SwaggerModule.createDocument(app, config, { operationIdFactory });
   for (const path of Object.values(document.paths)) {
     for (const operation of Object.values(path) as { security?: object[] }[]) {
-      // An open route declares that it needs no key.
+      // An open route must state in the document that it needs no key.
       operation.security ??= [];
     }
   }

@@ -36,7 +36,7 @@ const TITLES: Record<number, string> = {
   503: 'Unavailable',
 };
 
-/** Without a time, all clients would try again at once. */
+/** Without `Retry-After` all clients would try again at once. */
 const RETRY_AFTER_SECONDS = 1;
 
 export interface Problem {
@@ -69,7 +69,7 @@ export class ProblemFilter implements ExceptionFilter {
     response.setHeader('Content-Type', 'application/problem+json; charset=utf-8');
     response.setHeader('Content-Length', body.length);
     response.setHeader('Cache-Control', 'no-store');
-    // A client that waits for 100 Continue must not send the body now; its next request comes on a new connection.
+    // A client that waits for 100 Continue must not send the body now. Its next request comes on a new connection.
     if (request.headers.expect !== undefined && !request.complete) response.setHeader('Connection', 'close');
     if (problem.status === 401) response.setHeader('WWW-Authenticate', 'Bearer');
     if (retryAfterSeconds !== undefined) response.setHeader('Retry-After', String(retryAfterSeconds));
@@ -80,7 +80,10 @@ export class ProblemFilter implements ExceptionFilter {
     const known = error instanceof BrainError ? error : translated(error, request);
     if (!known) {
       const stack = error instanceof Error ? error.stack : String(error);
-      this.logger.error('a request failed through a fault of this service', { stack, url: pathOf(request) });
+      this.logger.error('a request failed because of a fault of this service', {
+        stack,
+        url: pathOf(request),
+      });
       const detail =
         'This is a fault of the service, not of the request; its log says more under this request_id.';
       return { problem: problem(500, 'internal_error', detail) };
@@ -95,7 +98,7 @@ export class ProblemFilter implements ExceptionFilter {
 }
 
 /**
- * For protocols that only know 400 for any fault of a request. Like every filter of a controller it also gets the errors
+ * For protocols that only have 400 for every fault of a request. Like every filter of a controller it also gets the errors
  * of the guards, such as a wrong content type.
  */
 @Catch(BrainError)
@@ -135,7 +138,7 @@ export function problem(
   return { type: `urn:brain:problem:${code}`, title, status, detail, code, request_id };
 }
 
-/** The path without the query, which may contain secrets; shortened, because a client chooses it. */
+/** The path without the query, which may have secrets. It is shortened, because a client chooses it. */
 function pathOf(request: Request): string {
   return (request.url.split('?')[0] ?? '').slice(0, 200);
 }

@@ -1,12 +1,12 @@
-/** Gives each request its ids, keeps them for all that the request causes, and writes the line of the request in the log. */
+/** Gives each request its ids, makes them available to all code that runs for the request, and logs the request. */
 import type { NextFunction, Request, Response } from 'express';
 import { type RequestContext, runInContext } from '../shared/context.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
 
 /**
- * Printable ASCII, short enough for every log; anything else that a client sends is replaced. A space at either end, as
- * from a header that is sent twice and once empty, would be lost in the answer.
+ * Printable ASCII, short enough for every log. Any other id of a client is replaced. A space at an end would be lost in the
+ * answer; a header that is sent twice, once empty, has one.
  */
 const SANE = /^(?=.{1,128}$)[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/;
 const TRACEPARENT = /^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/;

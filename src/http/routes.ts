@@ -1,4 +1,4 @@
-/** Every handler of a route, as Nest finds them. */
+/** Finds the handlers of all routes in the same way as Nest. */
 import type { INestApplicationContext } from '@nestjs/common';
 import { METHOD_METADATA } from '@nestjs/common/constants.js';
 import { MetadataScanner, ModulesContainer } from '@nestjs/core';

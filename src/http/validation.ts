@@ -1,9 +1,9 @@
 /**
- * Checks bodies and queries against their class, with every fault at once and each at its JSON pointer.
+ * Checks bodies and queries against their class. Reports all faults at once, each with its JSON pointer.
  *
- * The checks are those of class-validator, collected once per class: its own `validate` collects and groups them for each
- * request, which costs more than the rest of the request. Bodies are not transformed: they are plain JSON, and a copy
- * would silently lose keys such as `constructor` from metadata.
+ * The checks are those of class-validator, collected once for each class. Its own `validate` collects them for each request,
+ * which costs more than the rest of the request. Bodies are not transformed: they are plain JSON, and a copy would silently
+ * lose keys such as `constructor` from metadata.
  */
 import { plainToInstance } from 'class-transformer';
 import { getFromContainer, getMetadataStorage, type ValidationArguments } from 'class-validator';
@@ -23,7 +23,7 @@ interface FieldCheck {
 
 export type Class = new () => object;
 
-/** No id is longer: it would not fit into a key of the store. */
+/** A longer id would not fit into a key of the store. */
 const MAX_PARAM = 256;
 
 const compiled = new Map<Class, Map<string, FieldCheck>>();
@@ -53,7 +53,7 @@ export function checkedParam(value: unknown): void {
   throw new BrainError('not_found', 'no_such_id', detail);
 }
 
-/** Collects the checks of a class; throws where it has one that cannot be run here. */
+/** Collects the checks of a class. Throws if it has one that cannot be run here. */
 export function prepareChecks(target: Class): void {
   fieldsOf(target);
 }
@@ -82,7 +82,7 @@ function fieldsOf(target: Class): Map<string, FieldCheck> {
   return fields;
 }
 
-/** Most requests have no query, and then get the defaults. */
+/** Most requests have no query. They get the defaults. */
 function queryOf(target: Class, sent: object): object {
   if (Object.keys(sent).length === 0) return new target();
   return plainToInstance(target, sent, { exposeDefaultValues: true });
@@ -104,7 +104,7 @@ function compile(target: Class): Map<string, FieldCheck> {
     const instance = getFromContainer(constraint.target as new () => Constraint);
     const { constraints, propertyName: property } = rule;
     const targetName = target.name;
-    // One object for all requests: a check uses it only until it returns, and one for each field would be much garbage.
+    // One object for all requests, to make less garbage. A check uses it only until it returns.
     const args: ValidationArguments = { constraints, property, targetName, value: undefined, object: {} };
     field.checks.push({
       name: constraint.name,

@@ -1,4 +1,4 @@
-/** How a route declares who may call it; the guard refuses a route that declares nothing. */
+/** The decorators by which a route declares who may call it. The guard refuses a route without one. */
 import { applyDecorators, createParamDecorator, type ExecutionContext, SetMetadata } from '@nestjs/common';
 import { ApiBearerAuth, ApiExtension } from '@nestjs/swagger';
 import type { Request } from 'express';
@@ -8,14 +8,14 @@ import type { Permission, Principal } from './principal.js';
 /** The name of the security scheme in the OpenAPI document. */
 export const KEY_SCHEME = 'key';
 
-/** Null on a route that is open to everybody on purpose. */
+/** The permission is null on a route that is open to everybody on purpose. */
 export interface Access {
   permission: Permission | null;
 }
 
 const ACCESS = 'access';
 
-/** Demands a permission, and documents it in OpenAPI with the problems that the guard answers. */
+/** The caller needs this permission. Also documents it in OpenAPI, with the problems that the guard answers. */
 export const Access = (permission: Permission): MethodDecorator =>
   applyDecorators(
     SetMetadata(ACCESS, { permission } satisfies Access),
@@ -24,10 +24,10 @@ export const Access = (permission: Permission): MethodDecorator =>
     Problems(401, 403, 429, 503),
   );
 
-/** Opens the route to everybody; a caller with a valid key is known nevertheless. */
+/** Opens the route to everybody. The principal of a caller with a valid key is still found. */
 export const Public = (): MethodDecorator => SetMetadata(ACCESS, { permission: null } satisfies Access);
 
-/** What a handler declares, for the guard and for the tests that visit every route. */
+/** What a handler declares, for the guard and for the tests of every route. */
 export function accessOf(handler: object): Access | undefined {
   return Reflect.getMetadata(ACCESS, handler) as Access | undefined;
 }
@@ -37,7 +37,7 @@ export interface PrincipalRequest extends Request {
   principal?: Principal;
 }
 
-/** The principal of the caller; undefined on a public route without a valid key. */
+/** The principal of the caller. Undefined on a public route without a valid key. */
 export const CurrentPrincipal = createParamDecorator(
   (_: unknown, context: ExecutionContext): Principal | undefined =>
     context.switchToHttp().getRequest<PrincipalRequest>().principal,

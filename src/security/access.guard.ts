@@ -1,4 +1,4 @@
-/** Decides whether a request is admitted, before its body is read. A route that declares nothing is closed. */
+/** Decides whether a request is admitted, before its body is read. Refuses a route that declares nothing. */
 import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
 import { currentContext } from '../shared/context.js';
 import { declaredPermissions } from '../shared/declarations.js';
@@ -27,7 +27,7 @@ export class AccessGuard implements CanActivate {
     private readonly logger: Logger,
   ) {}
 
-  /** Finds out at the start what a handler declares: a sentence for each fault, with which the service must not start. */
+  /** Checks at the start what a handler declares. Returns a sentence for each fault; the service must not start with one. */
   prepare(controller: { name: string }, handler: NamedFunction): string[] {
     const permission = accessOf(handler)?.permission;
     if (!permission || declaredPermissions().includes(permission)) return [];
@@ -35,7 +35,7 @@ export class AccessGuard implements CanActivate {
     return [`${where} demands the permission ${permission}, which no module declares; see @Declares.`];
   }
 
-  /** Answers at once for a key in memory; for another one it returns a promise, which waits for the store. */
+  /** Decides at once about a key in memory. For another key it returns a promise, which waits for the store. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
     const { permission } = this.accessTo(context);
     const request = context.switchToHttp().getRequest<PrincipalRequest>();
@@ -46,7 +46,7 @@ export class AccessGuard implements CanActivate {
     return this.resolve(request, key).then((principal) => admit(request, principal, permission));
   }
 
-  /** Whether the caller would still be admitted; for answers that last longer than a revocation takes, such as live streams. */
+  /** Whether the caller would still be admitted. For long answers such as live streams, during which a key may be revoked. */
   isStillAdmitted(request: PrincipalRequest, permission: Permission): boolean {
     try {
       const known = this.keys.recall(presentedKey(request));
@@ -93,7 +93,7 @@ export class AccessGuard implements CanActivate {
     return known.principal;
   }
 
-  /** Finds the principal of a key in the store. An attempt is taken first, and given back unless the key is wrong. */
+  /** Finds the principal of a key in the store. This costs the address an attempt, which it gets back unless the key is wrong. */
   private async resolve(request: PrincipalRequest, key: string): Promise<Principal> {
     const address = addressOf(request.ip);
     if (this.keys.isLookingFor(key)) return (await this.keys.find(key)) ?? this.refuse(address, 0);
@@ -143,7 +143,7 @@ function enter(request: PrincipalRequest, principal: Principal): true {
   return true;
 }
 
-/** A public route is open whatever is wrong with the key or with the store; a bug is still an error. */
+/** A public route is open, also if the key is wrong or the store is away. A bug is still an error. */
 function anonymous(error: unknown): true {
   if (isBrainError(error)) return true;
   throw error;

@@ -1,4 +1,4 @@
-/** Makes the first admin key, and finds out which one there is. */
+/** Makes the first admin key, and finds out where the admin key is. */
 import {
   closeSync,
   existsSync,
@@ -20,13 +20,13 @@ import type { KeyRing } from './key-ring.js';
 export type AdminAccess =
   /** BRAIN_BOOTSTRAP_KEY is an admin. */
   | { kind: 'env' }
-  /** Made now, to be printed on the terminal once; then `printed` must be called. */
+  /** Made now. Print it on the terminal once, then call `printed`. */
   | { kind: 'made'; key: string; printed(): void }
   /** An admin key is in this file, from this start or an earlier one. */
   | { kind: 'file'; path: string }
-  /** There is an admin key that was handed out earlier. */
+  /** There is an admin key, which was made and shown earlier. */
   | { kind: 'exists' }
-  /** There is none; BRAIN_BOOTSTRAP_KEY must be set. */
+  /** There is none. BRAIN_BOOTSTRAP_KEY must be set. */
   | { kind: 'missing' };
 
 export class AdminKey {
@@ -41,7 +41,7 @@ export class AdminKey {
     this.path = join(settings.dataDir, 'admin.key');
   }
 
-  /** Makes the first admin key on an embedded store that has never had one; called once at the start. */
+  /** Makes the first admin key on an embedded store that has never had a key. Called once at the start. */
   async bootstrap(terminal: boolean): Promise<AdminAccess> {
     if (this.settings.bootstrapKey !== null) return { kind: 'env' };
     if (this.store.kind === 'embedded') {
@@ -49,28 +49,28 @@ export class AdminKey {
       if (made !== undefined && terminal) {
         return { kind: 'made', key: made, printed: () => rmSync(this.path, { force: true }) };
       }
-      if (await this.fileOpens()) return { kind: 'file', path: this.path };
+      if (await this.fileHasAdmin()) return { kind: 'file', path: this.path };
     }
     return { kind: (await this.keys.hasAdmin()) ? 'exists' : 'missing' };
   }
 
   /**
-   * The secret is on disk before it is committed: if the process ends before the key is printed, the next start finds
-   * the file. If it ends before the commit, the next start uses the same secret.
+   * The key is in the file before it is committed. If the process ends before the key is printed, the next start finds the
+   * file. If it ends before the commit, the next start uses the same key.
    */
   private async makeFirst(): Promise<string | undefined> {
-    const key = this.keptSecret() ?? this.keepSecret(makeKey());
+    const key = this.keyInFile() ?? this.writeFile(makeKey());
     return (await this.keys.createFirst(key, 'admin')) ? key : undefined;
   }
 
   /** Ignores a file that other users could read or write. */
-  private keptSecret(): string | undefined {
+  private keyInFile(): string | undefined {
     const key = this.readFile();
     if (key === undefined || !isWellFormedKey(key)) return undefined;
     return (statSync(this.path).mode & 0o077) === 0 ? key : undefined;
   }
 
-  private keepSecret(key: string): string {
+  private writeFile(key: string): string {
     rmSync(this.path, { force: true });
     const file = openSync(this.path, 'wx', 0o600);
     try {
@@ -88,7 +88,7 @@ export class AdminKey {
     return key;
   }
 
-  private async fileOpens(): Promise<boolean> {
+  private async fileHasAdmin(): Promise<boolean> {
     const key = this.readFile();
     if (key === undefined) return false;
     // A store that cannot be reached is reported by the next call.

@@ -11,7 +11,7 @@ const SECRET_LENGTH = 43;
 const CHECKSUM_LENGTH = 6;
 const FORM = new RegExp(`^${PREFIX}[0-9A-Za-z]{${SECRET_LENGTH + CHECKSUM_LENGTH}}$`);
 
-/** A longer text is not hashed: no API key and no bootstrap key is longer. */
+/** No API key and no bootstrap key is longer. A longer text is not hashed. */
 export const MAX_KEY_LENGTH = 256;
 
 /** Keys never change, so they have no version. */
@@ -41,7 +41,7 @@ export const KEYS: Collection<ApiKey> = {
   },
 };
 
-/** Something that happened once in the life of an installation. */
+/** A fact about the installation that is noted once. */
 export interface Milestone {
   id: string;
   at: number;
@@ -56,7 +56,7 @@ export const MILESTONES: Collection<Milestone> = {
   order: (milestone) => milestone.at,
 };
 
-/** Remains when all keys are deleted: an installation that has had a key never makes one by itself again. */
+/** It stays when all keys are deleted. An installation that has had a key never makes one by itself again. */
 export const FIRST_KEY = 'first_key';
 
 /** The checksum finds a mistyped or truncated key without a lookup in the store. */
@@ -82,7 +82,7 @@ export function isKeyId(id: string): boolean {
 /** What is stored and compared instead of the key. */
 export const digestOf = sha256;
 
-/** By the store's time, so that a key ends on all replicas at one time. In doubt it has expired. */
+/** By the store's time, so that a key expires on all replicas at the same time. In doubt it has expired. */
 export function isExpired(key: { expires_at: number | null }, { latest }: StoreTime): boolean {
   return key.expires_at !== null && key.expires_at <= latest;
 }

@@ -24,15 +24,15 @@ export interface KeyRequest {
   expires_at?: number | null;
 }
 
-/** A key without its digest. */
+/** A key without its hash. */
 export type KeyInfo = Omit<ApiKey, 'hash'>;
 
 /** Every replica has all keys in memory. */
 const MAX_KEYS = 10_000;
-/** An expired key stays in the list long enough for people to find out why a client stopped working. */
+/** An expired key stays in the list for some time, so that people find out why a client stopped working. */
 const EXPIRED_KEPT_SECONDS = 30 * DAY_SECONDS;
 /** Each new key removes up to this many expired ones, so that they do not accumulate. */
-const FORGET_AT_ONCE = 10;
+const REMOVE_AT_ONCE = 10;
 
 export class ApiKeys {
   constructor(
@@ -42,21 +42,21 @@ export class ApiKeys {
     private readonly settings: Pick<Config, 'bootstrapKey'>,
   ) {}
 
-  /** Only the answer to the first request has the key itself; a repetition has not. */
+  /** Only the answer to the first request has the key itself. The answer to a repetition does not. */
   async create(
     request: KeyRequest,
     by: string,
     idempotency?: IdempotencyKey,
   ): Promise<KeyInfo & { key?: string }> {
-    await this.forgetLongExpired();
+    await this.removeLongExpired();
     const key = makeKey();
     const { name, role, expires_at = null } = request;
     const mine = { id: makeKeyId(), name, role, created_at: nowSeconds(), created_by: by, expires_at };
     const made = await this.store.transaction(
       async (tx) => {
-        // Inside the transaction, because a repetition gets the first answer even where the key has expired since.
-        this.demandFuture(expires_at);
-        await this.demandRoom();
+        // Inside the transaction, because a repetition gets the first answer even if the key has expired since then.
+        this.requireFuture(expires_at);
+        await this.requireRoom();
         await this.insert(tx, { ...mine, hash: digestOf(key) });
         return mine;
       },
@@ -95,12 +95,12 @@ export class ApiKeys {
         !isExpired(key, this.store.clock()) &&
         this.settings.bootstrapKey === null
       ) {
-        await this.demandAnotherAdmin(tx, id);
+        await this.requireAnotherAdmin(tx, id);
       }
       tx.delete(KEYS, id);
       return key.role;
     });
-    // On this replica the key is refused from the answer on; on the others within a second.
+    // This replica refuses the key from now on, the others do within a second.
     await this.ring.refresh();
     this.logger.info('API key revoked', { key_id: id, role, by });
   }
@@ -110,7 +110,7 @@ export class ApiKeys {
     return false;
   }
 
-  private demandFuture(expires_at: number | null): void {
+  private requireFuture(expires_at: number | null): void {
     if (!isExpired({ expires_at }, this.store.clock())) return;
     const detail = 'must be in the future, in Unix seconds';
     throw invalid('The key would already be expired; see errors.', [
@@ -124,10 +124,10 @@ export class ApiKeys {
   }
 
   /**
-   * The list is not part of the transaction, but the admin key that was found in it is: when two admins delete each
-   * other's key at the same time, one of the commits fails, runs again, and finds no other admin.
+   * The list is not part of the transaction, but the transaction reads the admin key that was found in it. If two admins
+   * delete each other's key at the same time, one of the commits fails, runs again, and finds no other admin.
    */
-  private async demandAnotherAdmin(tx: Tx, id: string): Promise<void> {
+  private async requireAnotherAdmin(tx: Tx, id: string): Promise<void> {
     for await (const other of this.admins()) {
       if (other.id !== id && (await tx.get(KEYS, other.id))) return;
     }
@@ -149,17 +149,17 @@ export class ApiKeys {
     } while (cursor !== undefined);
   }
 
-  /** Two requests at the limit may both pass: it protects memory, and one key more does not matter. */
-  private async demandRoom(): Promise<void> {
+  /** Two requests at the limit may both pass. The limit protects memory, so one key more does not matter. */
+  private async requireRoom(): Promise<void> {
     const { total = 0 } = await this.store.counts(KEYS);
     if (total < MAX_KEYS) return;
     const detail = `There are already ${MAX_KEYS} API keys; delete those that are no longer used.`;
     throw new BrainError('conflict', 'too_many_keys', detail);
   }
 
-  private async forgetLongExpired(): Promise<void> {
+  private async removeLongExpired(): Promise<void> {
     const until = this.store.clock().earliest - EXPIRED_KEPT_SECONDS;
-    const query = { where: { expiry: 'expires' }, until, direction: 'asc', limit: FORGET_AT_ONCE } as const;
+    const query = { where: { expiry: 'expires' }, until, direction: 'asc', limit: REMOVE_AT_ONCE } as const;
     const { rows } = await this.store.list(KEYS, query);
     if (rows.length === 0) return;
     await this.store.transaction(async (tx) => {

@@ -1,9 +1,9 @@
 /**
- * All keys in memory, so that a request with a valid key costs a hash and no round trip.
+ * Keeps all keys in memory, so that a request with a valid key costs a hash and no round trip.
  *
  * - A `FollowedCache` keeps them: while the store can be reached, all replicas refuse a revoked key within a second.
- * - A key that is not in memory may have been made on another replica just now: it is looked up once, by its digest.
- * - While the store cannot be reached, memory is used for the grace time; after it every key is refused, because it may
+ * - A key that is not in memory may just have been made on another replica. It is looked up once, by its digest.
+ * - While the store cannot be reached, memory is used for the grace time. After that every key is refused, because it may
  *   have been revoked.
  */
 import { timingSafeEqual } from 'node:crypto';
@@ -70,12 +70,12 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     this.cache.stop();
   }
 
-  /** Reads all keys again. Resolves when memory has what was committed before the call, or when reading failed. */
+  /** Reads all keys again. Resolves when memory has every commit before the call, or when the read has failed. */
   refresh(): Promise<void> {
     return this.cache.refresh();
   }
 
-  /** Finds the principal of a key in memory; undefined where the key is not there. Throws for an expired key. */
+  /** Finds the principal of a key in memory. Undefined if the key is not there. Throws if the key has expired. */
   recall(key: string): KnownKey | undefined {
     const digest = digestOf(key);
     const bytes = Buffer.from(digest, 'hex');
@@ -133,7 +133,7 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     const key = await this.store.getUnique(KEYS, 'hash', digest);
     if (!key || key.hash !== digest) return undefined;
     const entry = entryOfKey(key);
-    // A change that was reported during the lookup may be the revocation of this key: then it is not kept.
+    // A change that was reported during the lookup may be the revocation of this key. Then it is not kept.
     if (changes === this.cache.changes && this.cache.isCurrent)
       this.cache.value?.set(prefixOf(digest), entry);
     return entry;

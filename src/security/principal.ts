@@ -3,7 +3,7 @@ import type { Role } from '../shared/declarations.js';
 
 export { type Permission, permits, ROLES, type Role } from '../shared/declarations.js';
 
-/** `id` is written to logs, to `created_by`, and in front of idempotency keys: it is never given to another principal. */
+/** `id` is in logs, in `created_by`, and in front of idempotency keys, so no other principal ever gets it. */
 export interface Principal {
   readonly id: string;
   readonly name: string;

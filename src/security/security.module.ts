@@ -10,7 +10,7 @@ import { KeyRing } from './key-ring.js';
 import { KeysController } from './keys.controller.js';
 import { Throttle } from './throttle.js';
 
-/** API keys, roles, and the guard that checks them; app.setup.ts puts it in front of every route. */
+/** API keys, roles, and the guard that checks them. `app.setup.ts` puts the guard in front of every route. */
 @Declares({
   tags: {
     keys: { description: 'API keys: who may call the service', order: 70 },

@@ -1,16 +1,16 @@
 /**
- * Limits how often an address may try wrong keys. The guard asks it only about keys that are not in memory, so the failures
- * of one caller never delay another caller with a known key.
+ * Limits how often an address may try wrong keys. The guard uses it only for keys that are not in memory, so the failures of
+ * one caller never delay another caller with a known key.
  */
 import { Injectable } from '@nestjs/common';
 import ipaddr from 'ipaddr.js';
 
-/** Enough for a person who mistypes and for a fleet that starts with an old key, and too few for guessing. */
+/** Enough for a person who mistypes and for a fleet that starts with an old key, but too few to guess a key. */
 const ATTEMPTS_PER_MINUTE = 10;
 const REFILL_PER_MS = ATTEMPTS_PER_MINUTE / 60_000;
-/** About 2 MB. With more addresses than this, those without an attempt for the longest time are forgotten. */
+/** About 2 MB. With more addresses the one without an attempt for the longest time is removed. */
 const MAX_ADDRESSES = 10_000;
-/** Lookups in the store that all throttled addresses together may still cause. */
+/** How many lookups in the store all throttled addresses may cause together. */
 const SPARE_PER_SECOND = 20;
 const LOG_EVERY_MS = 1000;
 
@@ -27,7 +27,7 @@ export class Throttle {
   private readonly buckets = new Map<string, Bucket>();
   private spare = { left: SPARE_PER_SECOND, sinceMs: 0 };
 
-  /** Takes one attempt from an address. Returns the seconds to wait where none is left, else 0. */
+  /** Uses one attempt of an address. Returns the seconds to wait if none is left, else 0. */
   take(address: string): number {
     const bucket = this.bucketOf(address);
     if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) / REFILL_PER_MS / 1000);
@@ -35,15 +35,15 @@ export class Throttle {
     return 0;
   }
 
-  /** Returns an attempt that was no failure. */
+  /** The attempt was no failure, so the address gets it back. */
   giveBack(address: string): void {
     const bucket = this.bucketOf(address);
     bucket.tokens = Math.min(ATTEMPTS_PER_MINUTE, bucket.tokens + 1);
   }
 
   /**
-   * Whether a throttled address may have one more key looked up. A key that another replica made a moment ago must
-   * work also behind the same router as a broken client, but the store must not pay for every guess.
+   * Whether one more key of a throttled address may be looked up. A new key of another replica must work behind the same
+   * router as a broken client, but not every guess may cause a lookup in the store.
    */
   takeSpare(): boolean {
     const nowMs = performance.now();
@@ -53,7 +53,7 @@ export class Throttle {
     return true;
   }
 
-  /** Counts a failure. Returns how many failures to log now, 0 where this address was logged less than a second ago. */
+  /** Counts a failure. Returns how many failures to log now, or 0 if this address was logged less than a second ago. */
   failed(address: string): number {
     const bucket = this.bucketOf(address);
     bucket.unlogged += 1;
@@ -65,7 +65,7 @@ export class Throttle {
     return unlogged;
   }
 
-  /** Filled up to now, and moved to the end of the map, whose first entries are the addresses to forget first. */
+  /** Fills the bucket up to now and moves it to the end of the map. The first entries of the map are removed first. */
   private bucketOf(address: string): Bucket {
     const nowMs = performance.now();
     const bucket = this.buckets.get(address) ?? {
@@ -90,9 +90,9 @@ export class Throttle {
 
 const UNKNOWN = 'unknown';
 
-/** One household is one address: with IPv6 it has a /64, and every request could come from a new address in it. */
+/** With IPv6 one household has a /64, and each of its requests could have another address. So the /64 counts as one address. */
 export function addressOf(ip: string | undefined): string {
-  // Behind a trusted proxy that passes on anything it may be any text of any length.
+  // A trusted proxy may pass on any text of any length.
   if (ip === undefined || !isAddress(ip)) return UNKNOWN;
   const address = ipaddr.process(ip);
   if (address instanceof ipaddr.IPv4) return address.toString();
@@ -100,7 +100,7 @@ export function addressOf(ip: string | undefined): string {
   return `${network.join(':')}::/64`;
 }
 
-/** Only the usual form of IPv4: the library would also take 10 or 0x7f.1. */
+/** Only the usual form of IPv4. The library would also accept 10 or 0x7f.1. */
 function isAddress(ip: string): boolean {
   return ipaddr.IPv4.isValidFourPartDecimal(ip) || ipaddr.IPv6.isValid(ip);
 }

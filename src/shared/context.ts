@@ -1,4 +1,4 @@
-/** The request that the running code serves, for code in any folder. */
+/** The context of the current request, for code in any folder. */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 export interface RequestContext {

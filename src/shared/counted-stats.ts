@@ -1,4 +1,4 @@
-/** Computes the statistics of a collection from its counters, by the same template that other programs read them by. */
+/** Computes the statistics of a collection from its counters. It uses the same template as the statistics for other programs. */
 import { nowSeconds } from './clock.js';
 
 type Value = { counter: string } | { sum: string; count: string; scale: number } | { now: true };

@@ -1,6 +1,6 @@
 /**
- * What a module declares besides its providers, so that a new domain needs no line in another folder: its sections of the
- * OpenAPI document, and its permissions.
+ * Each module declares its sections of the OpenAPI document and its permissions here, besides its providers. So a new domain
+ * needs no line in another folder.
  */
 
 export const ROLES = ['admin', 'operator', 'agent', 'viewer'] as const;
@@ -16,16 +16,16 @@ export interface Tag {
 }
 
 interface Declarations {
-  /** By the names that `@ApiTags` of the controllers gives. */
+  /** By the names in `@ApiTags` of the controllers. */
   tags?: Record<string, Tag>;
-  /** The roles that have each permission, besides admin, which has them all. */
+  /** The roles that have each permission. Admin has all permissions. */
   permissions?: Record<Permission, readonly Exclude<Role, 'admin'>[]>;
 }
 
 const tags = new Map<string, Tag>();
 const roles = new Map<string, ReadonlySet<Role>>();
 
-/** On a module: what it declares counts from when its file is loaded. */
+/** A decorator of a module. The declarations apply as soon as its file is loaded. */
 export function Declares(declared: Declarations): ClassDecorator {
   register(declared);
   return () => undefined;
@@ -36,7 +36,7 @@ export function register({ tags: newTags = {}, permissions = {} }: Declarations)
   for (const [name, others] of Object.entries(permissions)) add(roles, name, new Set(['admin', ...others]));
 }
 
-/** A name has one owner: two modules that share a permission would each rely on their own list of roles. */
+/** A name has one owner. Two modules with the same permission could declare different roles for it. */
 function add<T>(all: Map<string, T>, name: string, value: T): void {
   if (all.has(name)) throw new Error(`${name} is declared twice; remove one of the declarations.`);
   all.set(name, value);
@@ -51,7 +51,7 @@ export function declaredPermissions(): Permission[] {
   return [...roles.keys()] as Permission[];
 }
 
-/** Nobody, not even an admin, has a permission that no module declares. */
+/** Not even an admin has a permission that no module declares. */
 export function permits(role: Role, permission: Permission): boolean {
   return roles.get(permission)?.has(role) === true;
 }

@@ -1,6 +1,4 @@
-/**
- * The kinds of errors that services and stores throw; only `http/problem.filter.ts` knows the HTTP status of each.
- */
+/** The kinds of errors that services and stores throw. Only `http/problem.filter.ts` knows the HTTP status of each. */
 export type ErrorKind =
   | 'malformed'
   | 'unauthenticated'
@@ -14,7 +12,7 @@ export type ErrorKind =
   | 'too_many'
   | 'unavailable';
 
-/** One fault in what a client sent: where (a JSON pointer), what to do about it, and a code that stays. */
+/** One fault in a body or a query: where it is (a JSON pointer), what to do, and a stable code. */
 export interface Fault {
   pointer: string;
   detail: string;
@@ -22,8 +20,8 @@ export interface Fault {
 }
 
 /**
- * The only error that this service throws on purpose. `code` is stable and meant for programs; `detail` is a sentence that
- * says to a person what to do. Any other error is a bug and is answered as one.
+ * The only error that this service throws on purpose. `code` is stable, for programs. `detail` says what to do, for people.
+ * Any other error is a bug, and the answer is 500.
  */
 export class BrainError extends Error {
   constructor(
@@ -47,23 +45,23 @@ export function isBrainError(error: unknown, code?: string): error is BrainError
   return error instanceof BrainError && (code === undefined || error.code === code);
 }
 
-/** A member as a JSON pointer. */
+/** The JSON pointer to a member. */
 export function pointerTo(name: string): string {
   return `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;
 }
 
-/** Every fault of a body or a query at once. */
+/** The error for all faults of a body or a query. */
 export function faulty(faults: Fault[], where: 'body' | 'query' = 'body'): BrainError {
   const count = faults.length === 1 ? 'a fault' : `${faults.length} faults`;
   return invalid(`The ${where} has ${count}; see errors.`, faults);
 }
 
-/** A fault found in a body or a query; `pointer` is empty for the whole of it. */
+/** The error for a body or a query with these faults. A `pointer` is empty if the fault concerns all of it. */
 export function invalid(detail: string, errors: Fault[]): BrainError {
   return new BrainError('invalid', 'invalid_request', detail, { errors });
 }
 
-/** The text of whatever was thrown, for a log line. */
+/** The text of a thrown value, for a log line. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,8 +1,8 @@
 import { BrainError } from './errors.js';
 
-/** Throws where the caller expects another version than the current one; undefined accepts every version. */
+/** Throws if the caller expects another version than the current one. Undefined accepts every version. */
 export function expectVersion(current: number, expected: number | undefined): void {
   if (expected === undefined || expected === current) return;
-  const detail = `It was changed meanwhile: version ${expected} was demanded and it is at ${current}; read it again.`;
+  const detail = `It has version ${current}, and the request expects version ${expected}. Read it again.`;
   throw new BrainError('stale_version', 'version_mismatch', detail);
 }

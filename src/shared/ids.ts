@@ -3,7 +3,7 @@ import { hash, randomBytes } from 'node:crypto';
 const BASE36 = '0123456789abcdefghijklmnopqrstuvwxyz';
 const BASE62 = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
 
-/** Random bytes are drawn from the system four KiB at a time: one call per id would cost more than the id. */
+/** Random bytes are read from the system in pieces of 4 KiB. A call for each id would cost more than the id. */
 const POOL_BYTES = 4096;
 let pool = Buffer.alloc(0);
 let used = 0;
@@ -17,13 +17,13 @@ export function randomId(length: number): string {
       used = 0;
     }
     const byte = pool[used++];
-    // 252 is the largest multiple of 36 in a byte: taking more would favour the first characters.
+    // 252 is the largest multiple of 36 in a byte. With larger bytes the first characters would be more frequent.
     if (byte < 252) id += BASE36[byte % 36];
   }
   return id;
 }
 
-/** Bytes as base62, always `length` characters: leading zeros are kept, so equal inputs have equal lengths. */
+/** Bytes as base62, with leading zeros up to `length` characters. */
 export function base62(bytes: Buffer, length: number): string {
   let value = BigInt(`0x${bytes.toString('hex') || '0'}`);
   let text = '';
@@ -38,13 +38,13 @@ export function sha256(text: string): string {
   return hash('sha256', text, 'hex');
 }
 
-/** How many digests are remembered: statuses, types and sources repeat. */
+/** How many digests are kept in memory. Statuses, types and sources repeat often. */
 const DIGESTS_KEPT = 4096;
 const digests = new Map<string, string>();
 
 /**
- * A value that came from a user, as it may stand in the name of a key: 22 characters, whatever its length and
- * whatever it contains. 128 bits, so that nobody finds two values which share one.
+ * A hash for the name of a key, because a value of a user may be long and have any characters. It has 22 characters, which
+ * are more than 128 bits, so nobody can find two values with the same hash.
  */
 export function digest(value: string): string {
   const known = digests.get(value);

@@ -1,4 +1,4 @@
-/** The log of the process: one JSON line per entry, or readable lines on a terminal. Nothing secret ever reaches it. */
+/** The log of the process, as JSON lines or as readable lines for a terminal. Callers must not log secrets. */
 import type { LoggerService } from '@nestjs/common';
 import { type Logger as Pino, pino } from 'pino';
 import { currentContext } from './context.js';
@@ -28,6 +28,7 @@ export class Logger implements LoggerService {
     );
   }
 
+  /** Whether a line for each request would be written. */
   get requests(): boolean {
     return this.pino.isLevelEnabled('info');
   }
@@ -48,7 +49,7 @@ export class Logger implements LoggerService {
     this.pino.debug(fieldsOf(rest), String(message));
   }
 
-  /** What Nest itself says about modules and routes is of use to those who develop, not to those who operate. */
+  /** Nest calls this for its lines about modules and routes. They help developers and not operators, so they are debug lines. */
   log(message: unknown, ...rest: unknown[]): void {
     this.pino.debug(fieldsOf(rest), String(message));
   }
@@ -58,7 +59,7 @@ export class Logger implements LoggerService {
   }
 }
 
-/** Nest gives a context, and for errors a stack before it, as plain strings; our own code gives one object. */
+/** Our own code passes one object. Nest passes strings: a context, and before it a stack if there is an error. */
 function fieldsOf(rest: unknown[]): object {
   const [first] = rest;
   if (typeof first === 'object' && first !== null)

@@ -1,4 +1,4 @@
-/** Replaces the values that BRAIN_MASK names before anything is written. `*` stands for any one key or index. */
+/** Hides the values at the paths in BRAIN_MASK before an event is written. `*` in a path matches any key or index. */
 export const MASKED = '[masked]';
 
 export type Mask = (payload: object) => object;
@@ -12,7 +12,7 @@ export function compileMask(pointers: string[]): Mask {
       .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~')),
   );
   return (payload) => {
-    // The payload shares its objects with the document it was made from, so only a copy may be changed.
+    // The payload shares objects with the document, so only a copy may be changed.
     const copy = JSON.parse(JSON.stringify(payload)) as object;
     for (const path of paths) hide(copy, path);
     return copy;

@@ -1,4 +1,4 @@
-/** Where a process runs, so that another process on the same machine can find out whether it still runs. */
+/** Identifies a process, so that another process on the same machine can find out whether it still runs. */
 import { readFileSync, readlinkSync } from 'node:fs';
 
 export interface Whereabouts {
@@ -7,11 +7,11 @@ export interface Whereabouts {
   /** The namespace of the process id: a container has its own. */
   namespace: string;
   pid: number;
-  /** When the process began, in ticks since the boot: ids of processes are reused. */
+  /** When the process began, in ticks since the boot. Process ids are used again, so the id alone is not enough. */
   started: string;
 }
 
-/** Null where the system does not provide it. */
+/** Null if the system does not provide it. */
 export function whereabouts(): Whereabouts | null {
   try {
     const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
@@ -23,7 +23,7 @@ export function whereabouts(): Whereabouts | null {
   }
 }
 
-/** Only a process of this machine and namespace can be found; a stopped one (SIGSTOP) is alive. */
+/** Unknown for a process of another machine or namespace. A process that is stopped by SIGSTOP is alive. */
 export function fateOf(other: Whereabouts | null | undefined): 'alive' | 'gone' | 'unknown' {
   const own = whereabouts();
   if (!own || !other || own.boot !== other.boot || own.namespace !== other.namespace) return 'unknown';
@@ -43,7 +43,7 @@ function exists(pid: number): boolean {
   }
 }
 
-/** The name of the program is in brackets and may contain anything, so the fields are counted from its end. */
+/** The name of the program is in brackets and may contain any text, so the fields are counted from its end. */
 function statOf(pid: number): { state: string; started: string } | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8');

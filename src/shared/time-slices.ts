@@ -1,9 +1,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 
-/** How long one slice may hold the event loop. */
+/** How long one slice may block the event loop. */
 const SLICE_MS = 4;
 
-/** Runs all steps without a pause, where no request has to wait. */
+/** Runs all steps without a pause. Only for code that no request waits for. */
 export function atOnce<T>(steps: Generator<void, T, void>): T {
   for (;;) {
     const { done, value } = steps.next();
@@ -11,7 +11,7 @@ export function atOnce<T>(steps: Generator<void, T, void>): T {
   }
 }
 
-/** Runs the steps in slices, so that other work gets its turn between them. */
+/** Runs the steps in slices, so that other work can run between them. */
 export async function inSlices<T>(steps: Generator<void, T, void>): Promise<T> {
   let endMs = performance.now() + SLICE_MS;
   for (;;) {

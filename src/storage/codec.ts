@@ -2,7 +2,7 @@
 import { BrainError } from '../shared/errors.js';
 import type { Collection } from './store.js';
 
-/** Puts the version in front of the text. To copy each document into an object with one more field takes longer than all the rest. */
+/** Puts the version in front of the JSON. A copy of each document with one more field would cost more than all the rest. */
 export function encode<T>(collection: Collection<T>, doc: T): string {
   return `{"v":${collection.version},${JSON.stringify(doc).slice(1)}`;
 }

@@ -27,7 +27,7 @@ interface Claim {
   collection: AnyCollection;
   name: string;
   value: string;
-  /** The id of the document that holds the value by what this transaction knows. */
+  /** The id of the document that has the value, as far as this transaction knows. */
   before?: string;
   /** The id of the document that gets it. */
   after?: string;

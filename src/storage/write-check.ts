@@ -1,12 +1,12 @@
 /**
- * Knows whether the store takes writes, which a read cannot show. The last write shows it. If no write succeeded lately,
+ * Finds out whether the store accepts writes, which a read cannot show. The last write shows it. If no write succeeded lately,
  * the check makes a test write, so that the answer does not depend on the requests of clients.
  */
 import { type BrainError, isBrainError } from '../shared/errors.js';
 
 /** After a successful write the next one counts as possible for this long. */
 const WORKED_MS = 2000;
-/** Anybody may ask for health. A test write is made at most this often. */
+/** A test write is made at most this often, because everybody may request the health. */
 const AGAIN_MS = 500;
 
 export class WriteCheck {

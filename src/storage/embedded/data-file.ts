@@ -7,7 +7,7 @@
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { endianness } from 'node:os';
 
-/** The message is half a sentence: "page 17 is not a page of the store". */
+/** The message continues "The data file is damaged: ", such as "page 17 is not a page of the store". */
 export class DamagedFile extends Error {}
 
 /** How many pages of a file with its full length are checked: 64 MiB, about a tenth of a second. */

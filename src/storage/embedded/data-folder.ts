@@ -18,7 +18,7 @@ import { checkDataFile, DamagedFile } from './data-file.js';
 
 const DATA_FILE = 'brain.mdb';
 const ENGINE_LOCK = `${DATA_FILE}-lock`;
-/** Its presence shows that the folder had a store, so a lost data file is not taken for a first start. */
+/** It shows that the folder had a store. Without it a lost data file would look like a first start. */
 const MARKER = 'BRAIN-STORE.txt';
 const MARKER_TEXT = `This folder holds the store of a BRAiN control plane, in ${DATA_FILE}.
 If ${DATA_FILE} is missing while this file is here, the service refuses to start, rather than start empty.

@@ -68,7 +68,7 @@ function publish(folder: string, own: string): void {
   try {
     renameSync(join(folder, `${own}${UNPUBLISHED}`), join(folder, own));
   } catch (error) {
-    // An owner removes unpublished sockets of dead processes, and has taken ours for one of them.
+    // An owner removes unpublished sockets, which may come from dead processes. It has removed ours.
     throw (error as NodeJS.ErrnoException).code === 'ENOENT' ? inUse(folder) : error;
   }
 }

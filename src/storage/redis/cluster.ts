@@ -22,7 +22,7 @@ interface SlotMap {
 
 /**
  * All keys are in one slot, so one connection to its owner is enough. Every connect asks all known nodes for the owner
- * and takes the first answer. After a MOVED `RedisLink` connects again, so a cluster needs no further code.
+ * and uses the first answer. After a MOVED `RedisLink` connects again, so a cluster needs no further code.
  */
 export function clusterConnector(
   seeds: RedisAddress[],

@@ -1,6 +1,6 @@
 /**
- * The operations of `scripts/commit.lua` by name, with the letter that stands for each in the request. One letter per
- * operation keeps the request short. The header of the script says what each one does and which arguments it takes.
+ * The operations of `scripts/commit.lua`: their names, and their letters in the request. One letter for each operation keeps
+ * the request short. The header of the script says what each operation does and which arguments it has.
  */
 
 export const CHECK = {

@@ -114,7 +114,13 @@ export class CommitProgram {
       : [this.checks, this.writes, this.removals];
     const keys = [this.recordKey];
     const ops = parts.map((part) => part.ops).join('');
-    const args = [ops, this.id, String(this.checks.ops.length), String(keptSeconds), ONCE_SECONDS];
+    const args = [
+      ops,
+      this.id,
+      String(this.checks.ops.length),
+      String(keptSeconds),
+      String(IDEMPOTENCY_KEPT_SECONDS),
+    ];
     for (const part of parts) {
       for (const key of part.keys) keys.push(key);
       for (const arg of part.args) args.push(arg);
@@ -129,8 +135,6 @@ export class CommitProgram {
     return { keys, args };
   }
 }
-
-const ONCE_SECONDS = String(IDEMPOTENCY_KEPT_SECONDS);
 
 export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   const program = new CommitProgram(names, plan.id);

@@ -39,7 +39,10 @@ const BY_WORD: Record<string, Explanation> = {
   MOVED: ['store_unreachable', 'The Redis Cluster has moved the data; try again in a moment.'],
   ASK: ['store_unreachable', 'The Redis Cluster is moving the data; try again in a moment.'],
   TRYAGAIN: ['store_unreachable', 'The Redis Cluster is moving the data; try again in a moment.'],
-  MISCONF: ['store_not_persisting', 'Redis cannot save to its disk, so it takes no writes; see to its disk.'],
+  MISCONF: [
+    'store_not_persisting',
+    'Redis cannot save to its disk, so it accepts no writes; see to its disk.',
+  ],
   NOREPLICAS: [
     'store_not_replicated',
     'Redis has too few replicas to take writes. Nothing was stored. Check its replicas.',

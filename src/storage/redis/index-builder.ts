@@ -64,7 +64,7 @@ export class IndexBuilder {
     return prepare;
   }
 
-  /** Builds, or waits for the build of another replica. A build of a large collection takes minutes, so the wait has no end. */
+  /** Builds, or waits for the build of another replica. The wait has no limit, because a large build needs minutes. */
   private async prepare(collection: AnyCollection): Promise<void> {
     const { name, indexVersion } = collection;
     while (!this.link.closed) {

@@ -5,9 +5,9 @@ import { indexName } from '../index-names.js';
 import type { AnyCollection } from '../plan.js';
 
 /**
- * The names of all keys. Other programs read the documents, ids, entries, stats and the stream by contract. All other
- * keys are private: those under `sys`, and the documents of the remaining collections (docs/redis.md). A value that comes from a user is hashed. The ids are not, because the contract
- * has them in the key names.
+ * Other programs may read the documents, ids, entries, stats and the stream (docs/redis.md). The keys under `sys` and the
+ * documents of the remaining collections are private. A value that comes from a user is hashed. The ids are not, because
+ * other programs find documents by them.
  */
 export class RedisKeys {
   readonly stream: string;

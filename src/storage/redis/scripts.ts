@@ -1,4 +1,4 @@
-/** The scripts that run inside Redis. The header of each file says what it takes and returns. */
+/** The scripts that run inside Redis. The header of each file says which arguments it has and what it returns. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 

@@ -1,5 +1,5 @@
 --[[
-Takes a lease if nobody holds it. A second request with the same token returns the same lease.
+Acquires a lease if no process holds it. A second request with the same token returns the same lease.
 
 KEYS[1]  the lease
 KEYS[2]  the sequence of fences

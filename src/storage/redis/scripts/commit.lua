@@ -250,7 +250,7 @@ local function place_of(id)
 end
 
 -- Appends all events or none, and never fails: the documents are written already. When the log refuses the events, the
--- record says why, and a gap will report them. Each index key gets its entries in one call. The text is split with find and
+-- record says why, and a gap reports them. Each index key gets its entries in one call. The text is split with find and
 -- sub, because patterns with captures took half of the time of a batch.
 local function append(events)
   local stream, index, at = KEYS[#ops + 2], KEYS[#ops + 3], 1
@@ -261,7 +261,7 @@ local function append(events)
     local names = string.sub(events, event_end + 1, names_end - 1)
     -- The names are stored with the event: a trim removes the index entries that they name.
     local id = redis.pcall('XADD', stream, '*', 'event', string.sub(events, at, event_end - 1), 'keys', names)
-    -- Only the first event can be refused: a stream that took one takes the rest.
+    -- Only the first event can be refused. If the stream accepts one, it accepts the rest.
     if type(id) == 'table' then return '', stream .. ': ' .. id.err end
     local place = place_of(id)
     for name in string.gmatch(names, '%S+') do

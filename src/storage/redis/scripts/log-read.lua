@@ -3,7 +3,7 @@ Reads the events of one index key.
 
 KEYS[1]  the stream
 KEYS[2]  the index
-ARGV     1 asc or desc, 2 limit, 3 and 4 the lower and the upper bound as BYLEX takes them
+ARGV     1 asc or desc, 2 limit, 3 and 4 the lower and the upper bound, in the form of BYLEX
 
 Returns  {position, event, …}
 Errors   WRONGTYPE <type> at <key>
