@@ -1,7 +1,6 @@
 #!/bin/sh
-# Starts the service with the V8 flags that were measured for it (docs/adr/0001-one-file.md); `npm start` and the image
-# use it. A flag that this Node does not know is left out: the service runs without it, only with more memory.
-# With --flags it prints the flags instead, one a line.
+# Starts the service with the V8 flags that docs/adr/0001-one-file.md explains. `npm start` and the image use it. A flag that
+# this Node does not know is left out; the service then only needs more memory. With --flags it prints the flags, one a line.
 main="$(dirname "$0")/../dist/main.js"
 known="$(node --v8-options 2>/dev/null)"
 flags=''
