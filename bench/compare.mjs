@@ -1,6 +1,6 @@
 /**
- * Two servers against each other. The rounds alternate, and only the quotient of two neighbouring rounds counts: what
- * else the machine does in these seconds then hits both. Of the quotients the median is reported, with the extremes.
+ * Compares two servers. The rounds alternate, and only the quotient of two neighbouring rounds counts, because other work of
+ * the machine slows both of them. Reports the median of the quotients, with the extremes.
  */
 import { cpuSeconds } from './processes.mjs';
 
@@ -21,12 +21,12 @@ async function round({ load }, { server, request, status = 200 }, { connections 
   return { ...result, cpuUs: ((cpuSeconds(server) - before) * 1e6) / result.requests };
 }
 
-/** `ours` and `theirs` are `{ server, request, status }`; a ratio above 1 means that ours answers more. */
+/** `ours` and `theirs` are `{ server, request, status }`. A ratio above 1 means that ours answers more requests. */
 export async function compare(client, ours, theirs, { rounds = ROUNDS, ms = ROUND_MS, connections } = {}) {
   for (const side of [ours, theirs]) await round(client, side, { connections, ms: WARM_UP_MS });
   const pairs = [];
   for (let i = 0; i < rounds; i += 1) {
-    // Who goes first changes, so that a machine which slows down favours nobody.
+    // The order changes, so that a machine that becomes slower affects both in the same way.
     const order = i % 2 === 0 ? [ours, theirs] : [theirs, ours];
     const results = new Map();
     for (const side of order) results.set(side, await round(client, side, { connections, ms }));

@@ -1,4 +1,4 @@
-/** Decisions over HTTP, among a thousand rules, with key check, validation and events: what a client of the service gets. */
+/** Decisions over HTTP, among a thousand rules, with key check, validation and events. */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { compare } from './compare.mjs';
@@ -48,21 +48,21 @@ export async function decisions(client) {
   const together = { evaluations: requests };
   const batch = { method: 'POST', path: '/api/policy/evaluate/batch', headers, body: together };
 
-  const told = () => service('Redis', {}, policies);
-  const silent = () => service('embedded', { BRAIN_EVENTS: 'off' }, policies);
-  const asked = await silent();
-  const answered = async ({ path }, body) => (await post(asked.server, path, body)).text();
+  const withEvents = () => service('Redis', {}, policies);
+  const withoutEvents = () => service('embedded', { BRAIN_EVENTS: 'off' }, policies);
+  const sample = await withoutEvents();
+  const answered = async ({ path }, body) => (await post(sample.server, path, body)).text();
   const bareWith = (ASKED, ANSWER) => async () => ({
     server: await startServer(join(HERE, 'server.bare.mjs'), { ASKED, ANSWER }),
   });
   const bare = bareWith('agent_id', await answered(one, requests[0]));
   const bareBatch = bareWith('evaluations', await answered(batch, together));
-  await end(asked);
+  await end(sample);
   const nest = async () => ({
     server: await startServer(join(HERE, 'server.nest-decisions.mjs'), { POLICIES: file }),
   });
 
-  /** These two alone are there while they are compared. */
+  /** Only these two run while they are compared. */
   const against = async (what, ours, theirs, { goal, times = 1 }) => {
     const first = await ours.start();
     const second = theirs.start === ours.start ? first : await theirs.start();
@@ -72,7 +72,8 @@ export async function decisions(client) {
       stores: started.flatMap(({ store }) => store?.redis ?? []),
       client,
     });
-    if (!alone) console.log('  (without cores of their own: that takes taskset, chrt and two cores)');
+    if (!alone)
+      console.log('  (all processes share the cores: separate ones need taskset, chrt and two cores)');
     const sides = [
       { ...first, request: ours.request },
       { ...second, request: theirs.request },
@@ -85,30 +86,32 @@ export async function decisions(client) {
   };
   const of = (start, request) => ({ start, request });
   const single = 'A decision with events';
-  await against(`${single}, against bare node:http`, of(told, one), of(bare, one), { goal: 0.3 });
-  await against(`${single}, against stock Nest`, of(told, one), of(nest, one), { goal: 3 });
-  await against(`${single} on Redis (AOF), against without`, of(told, one), of(silent, one), { goal: 0.8 });
+  await against(`${single}, against bare node:http`, of(withEvents, one), of(bare, one), { goal: 0.3 });
+  await against(`${single}, against stock Nest`, of(withEvents, one), of(nest, one), { goal: 3 });
+  await against(`${single} on Redis (AOF), against without`, of(withEvents, one), of(withoutEvents, one), {
+    goal: 0.8,
+  });
   const hundred = 'Decisions in batches of 100';
   const times = BATCH;
-  await against(`${hundred} with events, against single ones`, of(told, batch), of(told, one), {
+  await against(`${hundred} with events, against single ones`, of(withEvents, batch), of(withEvents, one), {
     goal: 5,
     times,
   });
-  await against(`${hundred} without, against single ones`, of(silent, batch), of(silent, one), {
+  await against(`${hundred} without, against single ones`, of(withoutEvents, batch), of(withoutEvents, one), {
     goal: 20,
     times,
   });
   await against(
     'Bare node:http with such batches, against single ones',
     of(bareBatch, batch),
-    of(silent, one),
+    of(withoutEvents, one),
     {
       times,
     },
   );
   await against(
     `${hundred} without events, against bare node:http`,
-    of(silent, batch),
+    of(withoutEvents, batch),
     of(bareBatch, batch),
     {},
   );

@@ -1,4 +1,4 @@
-/** The same rules in the words of each peer, and how each is asked. */
+/** The same rules in the language of each peer, and how each decides a request. */
 import { createRequire } from 'node:module';
 
 const require = createRequire(import.meta.url);

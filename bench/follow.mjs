@@ -1,6 +1,6 @@
 /**
  * The readers of the live stream, in a process of their own. Each of them must get every event once and in the same order
- * as the others; when an event came is held against the time that stands in it. Asked and answered over IPC.
+ * as the others. The delay of an event is measured from the time in it. It gets its jobs over IPC and sends the results.
  */
 import { get } from 'node:http';
 
@@ -77,7 +77,7 @@ async function until(events) {
   return { p50Ms: at(0.5), p99Ms: at(0.99) };
 }
 
-/** How long it takes until so many have come. */
+/** The time until so many events have come. */
 function replay({ replay: events, url, headers }) {
   return new Promise((resolve) => {
     let count = 0;

@@ -1,4 +1,4 @@
-/** What the service takes before it has done anything: time to be ready, memory, and room on the disk. */
+/** What an idle service needs: the time until it is ready, memory, and room on the disk. */
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, lstatSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -44,7 +44,7 @@ function bytesOnDisk(folder) {
   return bytes;
 }
 
-/** Installed anew from the lock, as the container does it: what lies in the working copy includes the tools. */
+/** Installs them from the lock, as the image does. The working copy also has the development dependencies. */
 export function productionDependencies() {
   const folder = temporaryFolder();
   for (const file of ['package.json', 'package-lock.json'])

@@ -1,6 +1,6 @@
 /**
- * The service's own parts in this process, put together as `main.ts` does it, for what cannot be seen over HTTP. They come
- * from `build/`, which the one file in `dist/` is made of.
+ * Starts the service in this process, for measurements that are not possible over HTTP. It comes from `build/`, from which
+ * `dist/` is made.
  */
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -46,10 +46,10 @@ const SEVERITIES = ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'];
 const STATUSES = ['OPEN', 'INVESTIGATING', 'ESCALATED', 'RESOLVED'];
 const TYPES = 10;
 const SOURCES = 500;
-/** Newest first by number, one every ten seconds. */
+/** The time of the first threat. One follows every ten seconds. */
 const EPOCH_SECONDS = 1_700_000_000;
 
-/** The n-th threat of a fill: every severity, status, type and source equally often, and independent of each other. */
+/** The n-th threat of a fill. Each severity, status, type and source is equally frequent, and they are independent. */
 export function threat(n) {
   const seconds = EPOCH_SECONDS + n * 10;
   return {

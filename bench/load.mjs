@@ -1,11 +1,11 @@
 /**
- * The client, in a process of its own: raw sockets that stay open, each with one request under way. It writes bytes
- * that were made once and reads no more of an answer than its status and its length, so that on two cores the server
- * is what gets measured. Asked and answered over IPC.
+ * The client, in a process of its own: raw sockets that stay open, each with one running request. It writes bytes that were
+ * made once, and reads only the status and the length of an answer, so that the server is the limit on two cores. It gets
+ * its jobs over IPC and sends the results.
  */
 import { connect } from 'node:net';
 
-/** Longer than any pause of a loaded machine; a server that says nothing for so long is broken, not slow. */
+/** Longer than any pause of a loaded machine. A server that does not answer for so long is broken, not slow. */
 const SILENCE_MS = 10_000;
 
 function requestBytes({ method, path, headers = {}, body }, host) {
@@ -28,7 +28,7 @@ function lengthOfAnswer(bytes) {
 
 function run({ url, request, connections, ms, status }) {
   const { hostname, port, host } = new URL(url);
-  // Several bodies are sent in turn, by whichever connection is free.
+  // Several bodies are sent in turn, on the next free connection.
   const bodies = request.bodies ?? [request.body];
   const requests = bodies.map((body) => requestBytes({ ...request, body }, host));
   let sent = 0;

@@ -62,7 +62,7 @@ async function fill(count) {
   return {};
 }
 
-/** From `execute` until it is RUNNING, by the times that stand in the missions; one after the other. */
+/** From `execute` until the mission is RUNNING, by the times in the mission. One mission after the other. */
 async function begin(count) {
   const ms = [];
   while (ms.length < count) {
@@ -77,7 +77,7 @@ async function begin(count) {
       }
       await sleep(PAUSE_MS);
     }
-    // Not in step with the polls of whoever else looks for it.
+    // A random pause, so that the calls do not follow the polls of the other replica.
     await sleep(PAUSE_MS + Math.random() * 500);
   }
   ms.sort((a, b) => a - b);

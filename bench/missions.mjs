@@ -32,7 +32,7 @@ async function rounds(workers) {
   const results = workers.map(() => []);
   for (let round = 0; round < WARM_UPS + ROUNDS; round += 1) {
     for (const [i, worker] of workers.entries()) {
-      const result = await worker.tell({ run: ROUND_MS });
+      const result = await worker.send({ run: ROUND_MS });
       if (round >= WARM_UPS) results[i].push(result);
     }
   }
@@ -77,7 +77,7 @@ async function idle() {
   for (const kind of ['embedded', 'Redis']) {
     const stores = await Promise.all([newStore(kind), newStore(kind)]);
     const filler = await start('missions.inside.mjs', stores[1].settings);
-    await filler.tell({ fill: WAITING });
+    await filler.send({ fill: WAITING });
     await stop(filler);
     const workers = await Promise.all(stores.map(({ settings }) => start('missions.inside.mjs', settings)));
     await sleep(SETTLE_MS);
@@ -107,7 +107,7 @@ async function beginnings() {
   for (const kind of ['embedded', 'Redis']) {
     const store = await newStore(kind);
     const worker = await start('missions.inside.mjs', store.settings);
-    const { p50Ms, p99Ms } = await worker.tell({ begin: BEGINNINGS });
+    const { p50Ms, p99Ms } = await worker.send({ begin: BEGINNINGS });
     const measured = `p50 ${figure(p50Ms)} ms, p99 ${figure(p99Ms)} ms`;
     row(`From execute to RUNNING, ${kind}`, { p50Ms, p99Ms }, measured, '< 20 ms', p50Ms < 20);
     await stop(worker);
@@ -116,9 +116,9 @@ async function beginnings() {
   const store = await newStore('Redis');
   const alone = { BRAIN_MISSIONS_CONCURRENCY: '1', BRAIN_HTTP_ALLOW_PRIVATE: 'true' };
   const accepts = await start('missions.inside.mjs', { ...store.settings, ...alone });
-  await accepts.tell({ occupy: true });
+  await accepts.send({ occupy: true });
   const runs = await start('missions.inside.mjs', store.settings);
-  const { p50Ms, p99Ms } = await accepts.tell({ begin: BEGINNINGS });
+  const { p50Ms, p99Ms } = await accepts.send({ begin: BEGINNINGS });
   const measured = `p50 ${figure(p50Ms)} ms, p99 ${figure(p99Ms)} ms`;
   row('From execute to RUNNING on another replica', { p50Ms, p99Ms }, measured, '< 1500 ms', p50Ms < 1500);
   await Promise.all([accepts, runs].map(stop));

@@ -1,4 +1,4 @@
-/** What the benchmarks start, each in a process of its own on 127.0.0.1; all of it ends with the run. */
+/** Starts the processes of the benchmarks, all on 127.0.0.1. All of them end with the run. */
 import { execFileSync, fork, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -48,7 +48,7 @@ export async function stop({ child }) {
   await ended;
 }
 
-/** The settings of whoever runs the benchmarks must not change what is measured. */
+/** The settings in the environment of the caller must not change what is measured. */
 function environment(settings) {
   const inherited = Object.entries(process.env).filter(([name]) => !/^(BRAIN_|REDIS_URL$|PORT$)/.test(name));
   return { ...Object.fromEntries(inherited), NODE_ENV: 'production', ...settings };
@@ -94,7 +94,9 @@ function redisProgram() {
       // The next name may be the one that is installed.
     }
   }
-  throw new Error('Neither redis-server nor valkey-server is on the PATH: type apt-get install redis-server');
+  throw new Error(
+    'Neither redis-server nor valkey-server is on the PATH. Install one: apt-get install redis-server',
+  );
 }
 
 export function freePort() {
@@ -106,7 +108,7 @@ export function freePort() {
   });
 }
 
-/** A Redis of our own, which keeps nothing unless it is asked to: then what it is told goes to the disk every second. */
+/** Starts a Redis that stores nothing on disk. With `durable` it writes its log to the disk every second. */
 export async function startRedis({ durable = false } = {}) {
   const port = await freePort();
   const folder = temporaryFolder();
@@ -120,11 +122,11 @@ export async function startRedis({ durable = false } = {}) {
   return { child, url: `redis://127.0.0.1:${port}` };
 }
 
-/** The embedded store in a folder of its own, or a Redis of its own; the settings, and how to end it. */
+/** The settings of an embedded store in its own folder or of its own Redis, and the function that ends it. */
 export async function newStore(kind, options = {}) {
   const folder = temporaryFolder();
   const redis = kind === 'Redis' ? await startRedis(options) : undefined;
-  // The threats of a fill are years old, and half of them closed: retention would forget those while they are measured.
+  // The threats of a fill are years old, and half of them are closed. Retention would remove these during the measurement.
   const fixed = { BRAIN_DATA_DIR: folder, BRAIN_THREATS_RETENTION_DAYS: '36500' };
   const settings = { ...fixed, ...(redis && { REDIS_URL: redis.url }) };
   const end = async () => {
@@ -134,7 +136,7 @@ export async function newStore(kind, options = {}) {
   return { settings: { ...settings, BRAIN_BOOTSTRAP_KEY: KEY }, redis, end };
 }
 
-/** Runs one of our scripts to its end and resolves with the object that it sends. */
+/** Runs a script of this folder to its end. Resolves with the object that it sends. */
 export function ask(script, args = [], settings = {}, flags = []) {
   const child = kept(
     fork(join(HERE, script), args.map(String), { env: environment(settings), execArgv: flags }),
@@ -150,7 +152,7 @@ export function ask(script, args = [], settings = {}, flags = []) {
   });
 }
 
-/** One of our scripts that stays and answers one message after the other. */
+/** Starts a script of this folder that answers one message after the other. */
 export function startWorker(script, settings = {}) {
   const child = kept(fork(join(HERE, script), { env: environment(settings) }));
   const answer = (begin) =>
@@ -164,18 +166,18 @@ export function startWorker(script, settings = {}) {
       });
       begin();
     });
-  return { child, ready: () => answer(() => undefined), tell: (job) => answer(() => child.send(job)) };
+  return { child, ready: () => answer(() => undefined), send: (job) => answer(() => child.send(job)) };
 }
 
 export function startClient() {
-  const { child, tell } = startWorker('load.mjs');
-  return { child, load: tell };
+  const { child, send } = startWorker('load.mjs');
+  return { child, load: send };
 }
 
 /**
- * A core for the servers, and another one for what they talk to, where the client goes first: a script that keeps Redis busy
- * for milliseconds would keep the requests away as well, and the server would be measured waiting. False where the
- * system cannot do that; then everything runs where it likes.
+ * One core for the servers, and another one for the client and the stores. The client has priority there: a script that keeps
+ * Redis busy for milliseconds would otherwise delay the requests, and the server would wait. False if the system cannot do
+ * that; then all processes use all cores.
  */
 export function onCoresOfTheirOwn({ servers, client, stores }) {
   const pids = (processes) => processes.map(({ child }) => String(child.pid));
@@ -190,7 +192,7 @@ export function onCoresOfTheirOwn({ servers, client, stores }) {
   }
 }
 
-/** CPU time that a process has used, in seconds; NaN where the system does not tell (it is a hint, not the measure). */
+/** CPU time that a process has used, in seconds. NaN if the system does not report it. */
 export function cpuSeconds({ child }) {
   try {
     const stat = readFileSync(`/proc/${child.pid}/stat`, 'latin1');

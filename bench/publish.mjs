@@ -1,18 +1,18 @@
 /**
- * What an event costs: the stack of whoever calls `publish`, the CPU of the whole way into the log, and the memory of
- * events that wait. `node --expose-gc publish.mjs`, with the settings of the service in the environment.
+ * What an event costs: the time of the call of `publish`, the CPU of the whole path into the log, and the memory of events
+ * that wait. `node --expose-gc publish.mjs`, with the settings of the service in the environment.
  */
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { openService, runInContext, threat, threatDetected } from './inside.mjs';
 
-/** So many calls are timed together: a clock that is read for each would be most of what it measures. */
+/** The number of calls that are timed together. To read the clock for each call would cost more than the call. */
 const CALLS = 20;
 const SAMPLES = 2000;
 const WARM_UP = 20_000;
-/** At full load the next events are published when these are in the log; so the batches are of this size. */
+/** At full load the next events are published when these are in the log, so the batches have this size. */
 const BATCH = 100;
 const BATCHES = 1000;
-/** A steady load that leaves the process idle in between: as many events, every 5 ms. */
+/** A steady load that leaves the process idle in between: as many events every 5 ms. */
 const EVERY_MS = 5;
 const PACED = 60_000;
 const IDLE_MS = 2000;
@@ -21,7 +21,7 @@ const context = { requestId: 'bench', correlationId: 'a-correlation-of-20' };
 const subjects = Array.from({ length: 1000 }, (_, n) => threat(n));
 const { events, newStream, close } = await openService();
 
-/** Built anew for each call, as a service does it: what the caller pays includes making the payload. */
+/** Makes the payload for each call, as a service does. */
 function publish(stream, n) {
   stream.publish(threatDetected(subjects[n % subjects.length]));
 }
@@ -46,7 +46,7 @@ const cpuUs = () => {
   return user + system;
 };
 
-/** At full load: the caches are warm, and nothing is waited for but the log. */
+/** At full load: the caches are warm, and only the log is waited for. */
 async function fullCost(stream) {
   const fromUs = cpuUs();
   const startedMs = performance.now();
@@ -58,7 +58,7 @@ async function fullCost(stream) {
   return { cpuUs: (cpuUs() - fromUs) / events, perSecond: (events * 1000) / (performance.now() - startedMs) };
 }
 
-/** At a steady load: each batch wakes a process that slept. What it takes when idle is not the events' doing. */
+/** At a steady load: each batch wakes a process that slept. The CPU of an idle process is subtracted. */
 async function pacedCost(stream) {
   await stream.flush();
   const idleFromUs = cpuUs();
@@ -67,7 +67,7 @@ async function pacedCost(stream) {
   const fromUs = cpuUs();
   const startedMs = performance.now();
   for (let sent = 0; sent < PACED; ) {
-    // A timer that comes late is made up for, so that the pace is the same on a busy machine.
+    // After a late timer more events are sent, so that the rate is the same on a busy machine.
     const due = Math.min(PACED, Math.ceil((performance.now() - startedMs) / EVERY_MS) * BATCH);
     for (; sent < due; sent += 1) publish(stream, sent);
     await sleep(EVERY_MS);
@@ -77,8 +77,8 @@ async function pacedCost(stream) {
   return { cpuUs: (cpuUs() - fromUs - idlePerMs * ms) / PACED, perSecond: (PACED * 1000) / ms };
 }
 
-/** What serializing the same event costs here and now, alone: a yardstick for the machine. */
-function yardstick() {
+/** The cost of serializing the same event alone. It shows how fast the machine is at the moment. */
+function reference() {
   const { payload } = threatDetected(subjects[0]);
   const event = {
     id: 'evt_threat_1700000000000_abcdefgh',
@@ -92,10 +92,10 @@ function yardstick() {
   return { cpuUs: (cpuUs() - fromUs) / PACED, bytes: JSON.stringify(envelope).length };
 }
 
-/** A log that never answers: the calls go on, the buffer fills up to its bound, and then events are counted. */
+/** A log that never answers. The buffer fills up to its bound, and then events are counted as lost. */
 async function hung() {
-  const silent = () => new Promise(() => undefined);
-  const stream = newStream({ append: silent, bounds: silent });
+  const unanswered = () => new Promise(() => undefined);
+  const stream = newStream({ append: unanswered, bounds: unanswered });
   const used = () => {
     globalThis.gc();
     const { heapUsed, external } = process.memoryUsage();
@@ -103,7 +103,7 @@ async function hung() {
   };
   const before = used();
   const filling = await stackCost(stream, () => undefined);
-  // Past the bound of the buffer, whatever it is.
+  // Until the buffer is full.
   while (stream.lost === 0) for (let n = 0; n < 1000; n += 1) publish(stream, n);
   await sleep(1000);
   const mib = (used() - before) / 2 ** 20;
@@ -122,7 +122,7 @@ const result = await runInContext(context, async () => {
     full: await fullCost(events),
     paced: await pacedCost(events),
     hung: await hung(),
-    yardstick: yardstick(),
+    reference: reference(),
   };
 });
 process.send(result);

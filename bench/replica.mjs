@@ -1,4 +1,4 @@
-/** The service in this process, listening, so that its event loop can be watched, and told from outside what to publish. */
+/** The service in this process, so that its event loop can be measured. It publishes what it gets in messages. */
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openService, runInContext, threat, threatDetected } from './inside.mjs';

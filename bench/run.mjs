@@ -106,15 +106,15 @@ async function lists() {
 async function publish() {
   for (const kind of ['embedded', 'Redis']) {
     const store = await newStore(kind);
-    const { stack, full, paced, hung, yardstick } = await ask('publish.mjs', [], store.settings, [
+    const { stack, full, paced, hung, reference } = await ask('publish.mjs', [], store.settings, [
       '--expose-gc',
     ]);
     await store.end();
     const costs = ({ medianUs, p99Us }) => `${figure(medianUs)} µs, 99 of 100 under ${figure(p99Us)} µs`;
     row(`publish, the caller's stack, ${kind}`, stack, costs(stack), '< 5 µs', stack.medianUs < 5);
     const cost = ({ cpuUs, perSecond }) => `${figure(cpuUs)} µs at ${figure(perSecond)} events/s`;
-    const path = { full, paced, yardstick };
-    const times = `${figure(full.cpuUs / yardstick.cpuUs)} times JSON.stringify of the same event`;
+    const path = { full, paced, reference };
+    const times = `${figure(full.cpuUs / reference.cpuUs)} times JSON.stringify of the same event`;
     const both = `${cost(full)}, ${times}; ${cost(paced)} in steps`;
     row(`The whole event path, CPU per event, ${kind}`, path, both, '< 12 µs', full.cpuUs < 12);
     if (kind !== 'embedded') continue;
@@ -122,8 +122,8 @@ async function publish() {
     row('publish while the log hangs', hung.filling, costs(hung.filling), '< 5 µs', worst < 5);
     row('publish while the log hangs, buffer full', hung.full, costs(hung.full), '< 5 µs', worst < 5);
     row('Memory of a full buffer', hung.mib, `${figure(hung.mib)} MiB`, '', undefined);
-    const alone = `${figure(yardstick.cpuUs)} µs for ${yardstick.bytes} characters`;
-    row('JSON.stringify of the same event alone', yardstick, alone, '', undefined);
+    const alone = `${figure(reference.cpuUs)} µs for ${reference.bytes} characters`;
+    row('JSON.stringify of the same event alone', reference, alone, '', undefined);
   }
 }
 

@@ -1,7 +1,7 @@
-/** What a decision over HTTP is held against: `node:http` alone, which parses the same JSON and answers the same. */
+/** Compared with a decision over HTTP: `node:http` alone, which parses the same JSON and gives the same answer. */
 import { createServer } from 'node:http';
 
-/** What is asked for has this member. */
+/** A request must have this member. */
 const { ASKED } = process.env;
 const ANSWER = JSON.parse(process.env.ANSWER);
 
@@ -9,8 +9,8 @@ const server = createServer((request, response) => {
   const parts = [];
   request.on('data', (part) => parts.push(part));
   request.on('end', () => {
-    const asked = JSON.parse(Buffer.concat(parts).toString());
-    const body = Buffer.from(JSON.stringify(asked[ASKED] ? ANSWER : {}));
+    const received = JSON.parse(Buffer.concat(parts).toString());
+    const body = Buffer.from(JSON.stringify(received[ASKED] ? ANSWER : {}));
     response.writeHead(200, {
       'Content-Type': 'application/json; charset=utf-8',
       'Content-Length': body.length,

@@ -1,4 +1,4 @@
-/** What POST /api/threats is held against: Express with its own JSON parser, and one awaited SET. Nothing else. */
+/** Compared with POST /api/threats: Express with its own JSON parser and one awaited SET. */
 import { randomUUID } from 'node:crypto';
 import express from 'express';
 import { Redis } from 'ioredis';

@@ -1,4 +1,4 @@
-/** What a trivial route is held against: Nest on Express as `nest new` makes it, with one route and nothing else. */
+/** Compared with a trivial route: Nest on Express as `nest new` makes it, with one route. */
 import 'reflect-metadata';
 import { Controller, Get, Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';

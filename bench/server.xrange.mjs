@@ -1,4 +1,4 @@
-/** What a replay is held against: pages of 500 by XRANGE, written as Server-Sent Events without looking at them. */
+/** Compared with a replay: pages of 500 by XRANGE, written as Server-Sent Events without parsing. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { Redis } from 'ioredis';

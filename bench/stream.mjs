@@ -18,7 +18,7 @@ import { figure, range, row } from './table.mjs';
 const LIVE = '/api/events/stream';
 const LATENCY = { events: 10_000, perSecond: 1000 };
 const CROWD = { readers: 1000, events: 1000, perSecond: 50 };
-/** So many events stand under each subject, in the short log as in the long one. */
+/** The number of events of each subject, in the short log and in the long one. */
 const PER_SUBJECT = 100;
 const FEW = 10_000;
 const REPLAYED = 100_000;
@@ -57,14 +57,14 @@ async function live({ readers, events, perSecond }) {
   const [publisher, replica] = ['replica.mjs', 'replica.mjs'].map((script) => startWorker(script, settings));
   const client = startWorker('follow.mjs');
   const [, { url }] = await Promise.all([publisher.ready(), replica.ready()]);
-  await client.tell({ open: readers, url: url + LIVE, headers });
+  await client.send({ open: readers, url: url + LIVE, headers });
   // A warm-up, which is read but not counted.
-  await publisher.tell({ publish: perSecond * 3, perSecond });
-  await client.tell({ until: perSecond * 3 });
-  await replica.tell({ watch: true });
-  const seen = client.tell({ until: events });
-  await publisher.tell({ publish: events, perSecond });
-  const result = { ...(await seen), ...(await replica.tell({ watch: false })) };
+  await publisher.send({ publish: perSecond * 3, perSecond });
+  await client.send({ until: perSecond * 3 });
+  await replica.send({ watch: true });
+  const seen = client.send({ until: events });
+  await publisher.send({ publish: events, perSecond });
+  const result = { ...(await seen), ...(await replica.send({ watch: false })) };
   await Promise.all([client, publisher, replica].map(stop));
   await store.end();
   return result;
@@ -120,7 +120,7 @@ async function replay() {
   const client = startWorker('follow.mjs');
   const read = async (from, path) => {
     const before = cpuSeconds(from);
-    const { ms } = await client.tell({ replay: REPLAYED, url: from.url + path, headers });
+    const { ms } = await client.send({ replay: REPLAYED, url: from.url + path, headers });
     const cpuUs = ((cpuSeconds(from) - before) * 1e6) / REPLAYED;
     // The server that was left notices it, and nothing of it runs into the next round.
     await sleep(SETTLE_MS);
