@@ -29,7 +29,7 @@ const KEEP_ALIVE_MS = 75_000;
 /** One entry of the router of Express: middleware or a route. */
 interface Layer {
   name: string;
-  route?: { path: string; methods: Record<string, boolean> };
+  route?: { path: string; methods: Record<string, boolean>; stack: { handle: unknown }[] };
   match(path: string): boolean;
 }
 
@@ -80,11 +80,11 @@ export class FastExpressAdapter extends ExpressAdapter {
     if (onRequestHook || onResponseHook)
       faults.push('A request hook or response hook is set, which would be skipped; remove it.');
     const inFront = new Map<Layer, string>();
-    for (const name of this.exact.keys()) {
+    for (const [name, { handler }] of this.exact) {
       const [method = '', path = ''] = name.split(' ');
       for (const layer of this.layers()) {
         const { route } = layer;
-        if (route?.path === path && answers(route, method)) break;
+        if (route?.stack.some(({ handle }) => handle === handler)) break;
         if (this.ofNest.has(layer) || inFront.has(layer) || (route && !answers(route, method))) continue;
         if (layer.match(path)) inFront.set(layer, name);
       }

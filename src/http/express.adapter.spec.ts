@@ -1,9 +1,9 @@
-/** A finding of a review about the check for middleware in front of the map of routes; it fails until its fault is cured. */
+/** The check for middleware in front of the map of routes. */
 import { Controller, Get, type MiddlewareConsumer, Module, RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import request from 'supertest';
-import { FastExpressAdapter } from '../src/http/express.adapter.js';
+import { FastExpressAdapter } from './express.adapter.js';
 
 @Controller('thing')
 class ThingController {
