@@ -214,6 +214,27 @@ describe('Redis under the service', () => {
     LIMIT_MS,
   );
 
+  it('whose log refuses the event of a change is in a gap, though the service is stopped before the log takes events', async () => {
+    const stream = 'brain:events:stream';
+    const service = await start({ REDIS_URL: redis.url });
+    await until(() => redis.cli('exists', stream) === '1', RECOVERY_MS, 'the first event');
+    redis.cli('rename', stream, 'kept');
+    redis.cli('set', stream, 'a key of another program');
+    const from = Date.now() / 1000;
+    expect((await service.post('/api/threats', report)).status).toBe(201);
+    const to = Date.now() / 1000;
+    // Longer than from one renewal of the mark to the next.
+    await sleep(3000);
+    expect(await service.stop()).toEqual({ code: 0, signal: null });
+    redis.cli('del', stream);
+    redis.cli('rename', 'kept', stream);
+    const next = await start({ REDIS_URL: redis.url });
+    expect(await walk(next, '/api/events?type=threat.detected', 'events')).toEqual([]);
+    await until(async () => (await gapsOf(next)).length > 0, TOLD_MS, 'the gap');
+    const [gap, ...more] = await gapsOf(next);
+    expect([gap.reason, gap.from <= to, from <= gap.to, more]).toEqual(['unclean_stop', true, true, []]);
+  }, 60_000);
+
   it('that comes up after the service is waited for, and one that went away keeps no shutdown up', async () => {
     await redis.kill();
     const starting = start({ REDIS_URL: redis.url });

@@ -1,19 +1,13 @@
 import fc from 'fast-check';
+import { SwitchableLog } from '../../test/support/switchable-log.js';
 import { sleep } from '../shared/clock.js';
 import { runInContext } from '../shared/context.js';
-import { BrainError } from '../shared/errors.js';
 import { Num, Text } from '../shared/fields.js';
 import { Logger } from '../shared/logger.js';
 import { compileMask } from '../shared/mask.js';
-import {
-  EventLog,
-  type EventRecord,
-  type LogBounds,
-  type LoggedEvent,
-  type LogTail,
-} from '../storage/event-log.js';
+import type { EventRecord } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
-import { defineEvent, type Envelope } from './event.js';
+import { defineEvent } from './event.js';
 import { EventStream } from './event-stream.js';
 import { streamGap } from './log.events.js';
 
@@ -35,69 +29,6 @@ const noise = defineEvent({
   noise: (payload) => (payload as { harmless?: boolean }).harmless === true,
   of: (n: number, more: object = {}): Noise => ({ agent_id: 'agent-1', n, ...more }),
 });
-
-/** A log in memory that keeps the promises of the port, and can be made to hang, to fail, or to lose an answer. */
-class SwitchableLog extends EventLog {
-  batchKnownMs = Number.POSITIVE_INFINITY;
-  written: Envelope[] = [];
-  mode: 'works' | 'hangs' | 'fails' | 'loses' = 'works';
-  appends = 0;
-  readonly history = undefined;
-  private readonly batches = new Map<string, string>();
-  private readonly hanging: (() => void)[] = [];
-
-  async append(batchId: string, events: EventRecord[]): Promise<string> {
-    this.appends += 1;
-    await this.answer();
-    const known = this.batches.get(batchId);
-    if (known) return known;
-    this.written.push(...events.map(({ json }) => JSON.parse(json) as Envelope));
-    this.batches.set(batchId, `${this.written.length}-0`);
-    if (this.mode === 'loses') {
-      this.mode = 'works';
-      throw new BrainError('unavailable', 'store_timeout', 'the answer was lost');
-    }
-    return `${this.written.length}-0`;
-  }
-  watchDurability(): () => Promise<void> {
-    return () => Promise.resolve();
-  }
-  read(): Promise<LoggedEvent[]> {
-    return Promise.resolve([]);
-  }
-  async bounds(): Promise<LogBounds> {
-    await this.answer();
-    return { first: null, last: null, end: null, length: this.written.length, trimmed: null };
-  }
-  has(): Promise<boolean> {
-    return Promise.resolve(true);
-  }
-  forks(): Promise<[]> {
-    return Promise.resolve([]);
-  }
-  acknowledged(): [] {
-    return [];
-  }
-  trim(): Promise<LoggedEvent[]> {
-    return Promise.resolve([]);
-  }
-  next(): Promise<LogTail> {
-    return Promise.resolve({ events: [], anchored: true });
-  }
-  /** Lets those that hang come to an end, as the time-out of a client does, and works from now on. */
-  wake(): void {
-    this.mode = 'works';
-    for (const reject of this.hanging.splice(0)) reject();
-  }
-  private answer(): Promise<void> {
-    if (this.mode === 'fails')
-      return Promise.reject(new BrainError('unavailable', 'store_unreachable', 'away'));
-    if (this.mode !== 'hangs') return Promise.resolve();
-    return new Promise((_, reject) => {
-      this.hanging.push(() => reject(new BrainError('unavailable', 'store_timeout', 'no answer')));
-    });
-  }
-}
 
 const silent = (): Logger => new Logger({ level: 'silent', format: 'json' });
 

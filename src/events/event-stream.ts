@@ -82,9 +82,10 @@ export class EventStream {
     return this.sealing.seal({ definition, payload, timestamp: nowSeconds(), correlation });
   }
 
-  /** All events that were published before this time are in the log. */
+  /** All events that were published before this time are in the log, or a gap in the log reports that they are lost. */
   completeUntil(): number {
-    return Math.min(nowSeconds(), this.summary?.from ?? nowSeconds(), ...this.sender.oldest);
+    const now = nowSeconds();
+    return Math.min(now, this.summary?.from ?? now, this.sender.completeUntil);
   }
 
   /** The earliest possible time of an event of this process after this position; undefined where there can be none. */
@@ -92,17 +93,17 @@ export class EventStream {
     return this.ownEvents.oldestBehind(position);
   }
 
-  /** True when every event was written. Waits at most `mostMs` for a log that does not answer. */
+  /** True when every event was written, or a gap that reports it as lost. Waits at most `mostMs` for a log that does not answer. */
   async close(mostMs = CLOSE_MS): Promise<boolean> {
     this.summarize();
     await atMost(Math.min(mostMs, CLOSE_MS), this.flush());
-    return this.sender.unwritten === 0;
+    return this.sender.isComplete;
   }
 
   private addTo(tx: Tx, waiting: Waiting): void {
     const ready = this.sealing.seal(waiting);
     ready.refused = (reason) => {
-      this.losses.add('refused', ready.type, ready.timestamp);
+      this.losses.add('refused', ready);
       this.trouble('the log refused an event; the change of state is stored', reason);
       this.sender.schedule();
     };

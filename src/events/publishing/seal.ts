@@ -18,6 +18,8 @@ export interface Ready extends EventRecord {
   timestamp: number;
   /** If this event is lost, events may be missing since then: its own time, or the beginning of the gap that it reports. */
   since: number;
+  /** The payload, if it is a gap. */
+  gap?: StreamGap;
 }
 
 export class Sealing {
@@ -37,12 +39,13 @@ export class Sealing {
       payload,
       meta: { correlation_id: correlation, version: '1.0', schema_version: schemaVersion },
     };
-    const since = type === streamGap.type ? Math.min(timestamp, (payload as StreamGap).from) : timestamp;
+    const gap = type === streamGap.type ? (payload as StreamGap) : undefined;
+    const since = Math.min(timestamp, gap?.from ?? timestamp);
     const json = this.serialized(envelope);
     // Computed after masking: an id that is masked in the payload is masked in the index too.
     const keys = subjectsOf(definition, envelope.payload).map(subjectKey);
     if (correlation !== null) keys.push(correlationKey(correlation));
-    return { json, keys, type, timestamp, since };
+    return { json, keys, type, timestamp, since, gap };
   }
 
   private serialized(envelope: Envelope): string {

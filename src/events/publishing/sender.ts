@@ -1,7 +1,7 @@
 /**
  * Buffers the events that are published without a transaction, and writes them to the log in batches. While the log cannot
  * be reached the buffer waits. Events that do not fit into it are counted in `Losses`; once the log answers again, the
- * first thing written is a `stream.gap` that reports them.
+ * first thing written is a `stream.gap` that reports them. A `stream.gap` needs no place in the buffer, so none is lost.
  */
 import { atMost, nowSeconds, sleep } from '../../shared/clock.js';
 import { randomId } from '../../shared/ids.js';
@@ -28,7 +28,7 @@ interface Batch {
   id: string;
   events: Ready[];
   bytes: number;
-  /** How many of its events came through the buffer. */
+  /** How many of its events came through the buffer: none of a batch of gaps. */
   buffered: number;
   /** When it was first sent. */
   sentMs?: number;
@@ -60,24 +60,34 @@ export class Sender {
     private readonly durable: boolean,
   ) {}
 
-  get unwritten(): number {
+  /** Every event that was added is in the log, or a gap in the log reports that it is lost. */
+  get isComplete(): boolean {
+    return this.unwritten === 0 && this.losses.size === 0;
+  }
+
+  /** Every event from before this time is in the log, or a gap in the log reports that it is lost. */
+  get completeUntil(): number {
+    let oldest = this.losses.oldest;
+    // The clock may have been set back, so the first one need not be the oldest.
+    for (const { events } of this.outbox) for (const { since } of events) oldest = Math.min(oldest, since);
+    for (const { since } of this.ready) oldest = Math.min(oldest, since);
+    for (const { timestamp } of this.waiting) oldest = Math.min(oldest, timestamp);
+    return oldest;
+  }
+
+  private get unwritten(): number {
     const sent = this.outbox.reduce((sum, batch) => sum + batch.events.length, 0);
     return this.waiting.length + this.ready.length + sent;
   }
 
-  /** The times of the oldest events that are not written yet. */
-  get oldest(): number[] {
-    const queues = [this.outbox[0]?.events ?? [], this.ready, this.waiting];
-    return queues.flatMap(([first]) => (first ? [first.timestamp] : []));
-  }
-
   add(waiting: Waiting): void {
-    if (this.unwritten >= MAX_WAITING) {
-      this.losses.add('overflow', waiting.definition.type, waiting.timestamp);
-      return;
+    const { definition, payload, timestamp } = waiting;
+    if (definition.type === streamGap.type) this.losses.report(payload as StreamGap);
+    else if (this.unwritten >= MAX_WAITING) this.losses.add('overflow', { type: definition.type, timestamp });
+    else {
+      this.waiting.push(waiting);
+      this.buffered += 1;
     }
-    this.waiting.push(waiting);
-    this.buffered += 1;
     this.schedule();
   }
 
@@ -119,7 +129,7 @@ export class Sender {
     for (const waiting of slice) {
       const ready = this.sealing.seal(waiting);
       if (this.readyBytes + ready.json.length > MAX_WAITING_BYTES) {
-        this.losses.add('overflow', ready.type, ready.timestamp);
+        this.losses.add('overflow', ready);
         this.settle(1);
         continue;
       }
@@ -142,8 +152,9 @@ export class Sender {
       try {
         // The losses are added up only after the log answers, so that one gap reports them all.
         if (this.unreachable || this.losses.size > 0) await this.log.bounds();
-        // The gap is written before the buffered events, so that readers see it before the events that came later.
-        if (this.losses.size > 0) this.outbox.unshift(this.gapBatch());
+        // The gap is written before the buffered events, so that readers see it before the events that came later. One
+        // batch of gaps waits at most: a log that answers but takes nothing would otherwise get more and more of them.
+        if (this.losses.size > 0 && this.outbox[0]?.buffered !== 0) this.outbox.unshift(this.gapBatch());
         const batch = this.outbox[0] ?? this.nextBatch();
         if (this.isForgotten(batch)) {
           this.giveUp(batch);
@@ -188,25 +199,15 @@ export class Sender {
   }
 
   /**
-   * The batch may have arrived, but the log no longer knows its id and would store it twice. The gaps in it are written
-   * again; its other events are counted as unanswered, and a new gap says that they may be missing.
+   * The batch may have arrived, but the log no longer knows its id and would store it twice. Its events are counted as
+   * unanswered, and a new gap says that they may be missing.
    */
   private giveUp(batch: Batch): void {
     this.outbox.shift();
-    const gaps: Ready[] = [];
-    for (const event of batch.events) {
-      if (event.type === streamGap.type) gaps.push(this.again(event));
-      else this.losses.add('unanswered', event.type, event.timestamp);
-    }
-    if (gaps.length > 0) this.outbox.unshift({ id: randomId(16), events: gaps, bytes: 0, buffered: 0 });
+    for (const event of batch.events) this.losses.add('unanswered', event);
     this.readyBytes -= batch.bytes;
     this.settle(batch.buffered);
     this.trouble('the log has not answered for so long that events may be missing', 'a gap reports them');
-  }
-
-  private again({ json }: Ready): Ready {
-    const { payload } = JSON.parse(json) as { payload: StreamGap };
-    return this.gapOf(payload);
   }
 
   private async confirm({ buffered }: Batch, durable: Promise<void>): Promise<void> {
@@ -227,12 +228,9 @@ export class Sender {
   }
 
   private gapBatch(): Batch {
-    const detected_at = nowSeconds();
-    const events = this.losses.take().map((loss) => this.gapOf({ ...loss, detected_at }));
-    return { id: randomId(16), events, bytes: 0, buffered: 0 };
-  }
-
-  private gapOf(gap: StreamGap): Ready {
-    return this.sealing.seal({ ...streamGap(gap), timestamp: nowSeconds(), correlation: null });
+    const timestamp = nowSeconds();
+    const seal = (gap: StreamGap): Ready =>
+      this.sealing.seal({ ...streamGap(gap), timestamp, correlation: null });
+    return { id: randomId(16), events: this.losses.take(timestamp).map(seal), bytes: 0, buffered: 0 };
   }
 }
