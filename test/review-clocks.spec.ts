@@ -1,11 +1,9 @@
 /** Findings of a review about clocks that differ; each test fails until its fault is cured. */
-import type { Envelope } from '../src/events/event.js';
 import { sleep } from '../src/shared/clock.js';
 import { Terms } from '../src/storage/redis/terms.js';
 import { Fleet } from './faults/fleet.js';
 import { ServiceProcess, shiftedBy } from './support/process.js';
 import { ALWAYS, RedisServer, until } from './support/redis-server.js';
-import { type Service, startService } from './support/service.js';
 import { numbersOf } from './support/ticks.js';
 import { Wire } from './support/wire.js';
 
@@ -33,55 +31,8 @@ async function startPair(): Promise<[RedisServer, RedisServer]> {
   await until(joined, 10_000, 'the replica');
   return [old, other];
 }
-const gapsOf = async (service: Service): Promise<Gap[]> =>
-  (await service.events({ type: 'stream.gap' })).map(({ payload }) => payload as Gap);
 
 const { now } = Date;
-
-describe('a failover that takes back the events of changes', () => {
-  it.each([
-    ['the clocks agree', 0],
-    ['the clock of the process is 10 s behind that of Redis', -10_000],
-    ['the clock of the process is 10 s ahead of that of Redis', 10_000],
-  ])(
-    'is reported by a gap that covers them where %s',
-    async (_what, shiftMs) => {
-      const [old, promoted] = await startPair();
-      const wire = await Wire.to(old.port);
-      ends.push(() => wire.close());
-      jest.spyOn(Date, 'now').mockImplementation(() => now() + shiftMs);
-      const service = started(await startService({ REDIS_URL: wire.url }));
-      const report = async (type: string): Promise<void> => {
-        await service.post('/api/threats', { type, source: 's', severity: 'LOW' }).expect(201);
-      };
-      await report('kept');
-      await sleep(4000);
-      await until(
-        () => promoted.cli('xlen', STREAM) === old.cli('xlen', STREAM),
-        5000,
-        'the replica having all',
-      );
-      promoted.cli('replicaof', 'no', 'one');
-      for (let n = 0; n < 5; n += 1) {
-        await report(`lost${n}`);
-        await sleep(300);
-      }
-      const before = await service.events({ type: 'threat.detected' });
-      wire.retarget(promoted.port);
-      await until(async () => (await gapsOf(service).catch(() => [])).length > 0, 15_000, 'the gap');
-      const kept = new Set((await service.events({ type: 'threat.detected' })).map(({ id }) => id));
-      const lost = before.filter(({ id }: Envelope) => !kept.has(id));
-      expect(lost).toHaveLength(5);
-      const gaps = await gapsOf(service);
-      const open = lost.filter(({ timestamp: at }) => !gaps.some(({ from, to }) => from <= at && at <= to));
-      expect({ open: open.map(({ timestamp }) => timestamp), gaps: open.length ? gaps : [] }).toEqual({
-        open: [],
-        gaps: [],
-      });
-    },
-    60_000,
-  );
-});
 
 describe('a process that is killed', () => {
   async function startShifted(url: string, ms: number): Promise<ServiceProcess> {

@@ -88,9 +88,12 @@ export class EventStream {
     return Math.min(now, this.summary?.from ?? now, this.sender.completeUntil);
   }
 
-  /** The earliest possible time of an event of this process after this position; undefined where there can be none. */
-  writtenBehind(position: string): number | undefined {
-    return this.ownEvents.oldestBehind(position);
+  /**
+   * The earliest possible time of an event of this process after this position; undefined where there can be none.
+   * `since` is the earliest time by the clock of this process at which an event was handed to a commit after it.
+   */
+  writtenBehind(position: string, since: number): number | undefined {
+    return this.ownEvents.oldestBehind(position, since);
   }
 
   /** True when every event was written, or a gap that reports it as lost. Waits at most `mostMs` for a log that does not answer. */
@@ -102,6 +105,7 @@ export class EventStream {
 
   private addTo(tx: Tx, waiting: Waiting): void {
     const ready = this.sealing.seal(waiting);
+    ready.written = (position) => this.ownEvents.add(position, ready.since);
     ready.refused = (reason) => {
       this.losses.add('refused', ready);
       this.trouble('the log refused an event; the change of state is stored', reason);

@@ -15,6 +15,8 @@
 export interface EventRecord {
   json: string;
   keys: string[];
+  /** Called when the commit is applied, with the position of its last event. */
+  written?: (position: string) => void;
   /** Called when the documents were committed but the log refused the event. */
   refused?: (reason: string) => void;
 }

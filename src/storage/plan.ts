@@ -56,7 +56,7 @@ export interface Plan {
 /**
  * What a backend made of a plan.
  *
- * - `done`: all checks passed, and the writes are visible to everybody.
+ * - `done`: all checks passed, and the writes are visible to everybody. `position` is that of the last event.
  * - `changed`: something that was read has changed. `what` names the queue for the next attempt.
  * - `taken` and `lease_lost` are final.
  *
@@ -64,7 +64,7 @@ export interface Plan {
  * acknowledged commit.
  */
 export type Outcome =
-  | { status: 'done'; refused?: string; durable?: Promise<unknown> }
+  | { status: 'done'; position?: string; refused?: string; durable?: Promise<unknown> }
   | { status: 'changed'; what: string }
   | { status: 'taken'; what: string; durable?: Promise<unknown> }
   | { status: 'lease_lost'; name: string };

@@ -5,6 +5,7 @@
 import { sleep } from '../shared/clock.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { damaged } from './codec.js';
+import type { EventRecord } from './event-log.js';
 import type { Outcome, Plan } from './plan.js';
 import { alreadyExists, PlanningTx, type TransactionReads } from './planning-tx.js';
 import { busy, type KeyedQueues } from './queues.js';
@@ -37,8 +38,7 @@ export async function runTransaction<T>(
       if (!plan) return answer();
       const outcome = await backend.commit(plan);
       if (outcome.status === 'done') {
-        const { refused } = outcome;
-        if (refused !== undefined) for (const event of plan.events) event.refused?.(refused);
+        settle(plan.events, outcome);
         // The writes are visible. The next transaction in the queue may build on them now, and both share one flush.
         leave?.();
         await outcome.durable;
@@ -59,6 +59,13 @@ export async function runTransaction<T>(
     }
   } finally {
     leave?.();
+  }
+}
+
+function settle(events: EventRecord[], { position, refused }: { position?: string; refused?: string }): void {
+  for (const event of events) {
+    if (refused) event.refused?.(refused);
+    else if (position) event.written?.(position);
   }
 }
 

@@ -65,20 +65,30 @@ export class Rollbacks {
       const [fork] = unreported.map(({ from }) => from).sort(comparePositions);
       // Every process tries to get the lease. One that has lost no event of its own reports only if it gets it.
       const lease = await this.store.acquire(`rollback:${fork}`, REPORT_MS);
-      const own = this.events.writtenBehind(fork);
+      const since = this.earliestAfter(fork);
+      const own = this.events.writtenBehind(fork, since);
       const to = nowSeconds();
-      if (lease || own !== undefined) this.publish(fork, own ?? to, to);
+      if (lease || own !== undefined) this.publish(fork, Math.min(since, own ?? to), to);
       this.reported = { fork, history: this.history(), to };
     }
     this.missing = this.missing.slice(gaps.length);
   }
 
   /** The gap ends now: events that are acknowledged from now on are in the new history. */
-  private publish(fork: string, own: number, to: number): void {
-    const since = fork === LOG_START ? this.began : secondsOf(fork);
-    const from = Math.min(since - RIDE_SECONDS, own, to);
+  private publish(fork: string, since: number, to: number): void {
+    const from = Math.min(since, to);
     this.events.publish(streamGap({ reason: 'rollback', from, to, detected_at: nowSeconds() }));
     this.logger.error('a failover took the newest events of the log back; a gap reports it', { fork });
+  }
+
+  /**
+   * The earliest time of an event that was committed after the fork. Positions have the time of the store and events that of
+   * their process, so the time of the fork is also taken by the clock of this process.
+   */
+  private earliestAfter(fork: string): number {
+    const at = fork === LOG_START ? this.began : secondsOf(fork);
+    const ahead = nowSeconds() - this.store.clock().latest;
+    return at + Math.min(0, ahead) - RIDE_SECONDS;
   }
 
   /** A second failover may go back to the same fork, and the clock of its server may be behind. */

@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
-import type { EventLog } from '../event-log.js';
+import type { EventLog, EventRecord } from '../event-log.js';
 import { type Collection, MAX_CANDIDATES, type Page, type Store, type Tx } from '../store.js';
 
 export interface Client {
@@ -273,6 +273,31 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
         });
         const events = await here.log.read({ order: 'asc', limit: 10, key: 's:both' });
         expect(events.map((event) => event.json)).toEqual(['{"made":"c"}', '{"made":"c","second":true}']);
+      });
+
+      it('report to each event the position of the last one, once they are applied', async () => {
+        await add(item('a'));
+        const positions: string[] = [];
+        const event = (n: number): EventRecord => ({
+          ...{ json: JSON.stringify({ n }), keys: ['s:reported'] },
+          written: (position) => positions.push(position),
+          refused: () => positions.push('refused'),
+        });
+        let runs = 0;
+        await store.transaction(async (tx) => {
+          const old = (await tx.get(ITEMS, 'a')) as Item;
+          runs += 1;
+          if (runs === 1) await change('a', (one) => ({ ...one, n: 5 }));
+          tx.put(ITEMS, { ...old, n: old.n + 1 });
+          for (const n of [1, 2]) tx.record(event(n));
+        });
+        const refused = store.transaction((tx) => {
+          tx.insert(ITEMS, item('a'));
+          tx.record(event(3));
+        });
+        expect(await codeOf(refused)).toBe('already_exists');
+        const events = await here.log.read({ order: 'asc', limit: 10, key: 's:reported' });
+        expect([events.length, positions]).toEqual([2, [events[1].position, events[1].position]]);
       });
 
       it('run once per idempotency key, repeat the first answer, and refuse another body', async () => {

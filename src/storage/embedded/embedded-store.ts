@@ -148,7 +148,7 @@ export class EmbeddedStore extends BackendStore {
     }
     this.unflushed.add(plan, durable);
     const onDisk = durable.finally(() => this.unflushed.remove(plan)).then(() => this.notify(plan));
-    return { status: 'done', durable: onDisk };
+    return { ...outcome, durable: onDisk };
   }
 
   private notify(plan: Plan): void {

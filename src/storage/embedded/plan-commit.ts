@@ -67,8 +67,7 @@ export class PlanCommit {
     }
     for (const { collection, id, json } of plan.appends) this.appendEntry([collection.name, id], json);
     if (plan.record?.after !== undefined) this.records.put(plan.record.key, plan.record.after);
-    if (plan.events.length > 0) this.log.write(plan.events);
-    return { status: 'done' };
+    return { status: 'done', position: plan.events.length > 0 ? this.log.write(plan.events) : undefined };
   }
 
   private writeDocument({ collection, id, before, after }: PlannedDocument): void {

@@ -179,7 +179,7 @@ export class RedisStore extends BackendStore {
     if (position) this.link.terms.acknowledge(position, plan.events.at(-1)?.json);
     const durable = this.replication.ofWritten();
     if (!frees) this.writes.follow(durable);
-    return { status: 'done', refused: refused || undefined, durable };
+    return { status: 'done', position, refused, durable };
   }
 
   /** A commit that changes nothing. Redis refuses it when it refuses all other commits. */
