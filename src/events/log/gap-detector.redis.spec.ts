@@ -145,6 +145,18 @@ describe('GapDetector on Redis', () => {
     await marked(2);
   }, 60_000);
 
+  it('renews the mark of a process while the log is of another type', async () => {
+    const one = open(server.url);
+    one.keeper.start();
+    await marked(1);
+    const beat = (): number => (JSON.parse(server.cli('get', marks()[0])) as { heard_at: number }).heard_at;
+    server.cli('rename', 'brain:events:stream', 'aside');
+    server.cli('set', 'brain:events:stream', 'foreign');
+    await sleep(2500);
+    const before = beat();
+    await until(() => beat() > before, TOLD_MS, 'the next beat');
+  }, 30_000);
+
   it('reports the loss of a lone process until it is noticed if the process ended in a full Redis', async () => {
     const one = open(server.url);
     one.keeper.start();

@@ -140,22 +140,27 @@ export class GapDetector {
   }
 
   private async beatOnce(): Promise<void> {
-    await this.rollbacks.check();
+    const failed = await this.rollbacks.check().then(
+      () => undefined,
+      (error: unknown) => ({ error }),
+    );
     try {
-      await this.renewMark();
+      // Without the check nobody knows whether its events are still in the log, but the process is alive.
+      await this.renewMark(failed ? this.mark.seen_at : this.events.completeUntil());
     } catch (error) {
       if (isBrainError(error, 'storage_full')) await this.giveUpTimes();
       throw error;
     }
+    if (failed) throw failed.error;
     await this.reportUncleanStops();
   }
 
-  private async renewMark(): Promise<void> {
+  private async renewMark(completeUntil: number): Promise<void> {
     const held = this.lease && (await this.store.renew(this.lease, ALIVE_MS));
     if (!held) this.lease = await this.store.acquire(leaseOf(this.mark.id), ALIVE_MS);
     const { lease } = this;
     if (!lease) return;
-    this.mark.seen_at = this.events.completeUntil();
+    this.mark.seen_at = completeUntil;
     this.mark.heard_at = nowSeconds();
     this.mark.history = this.log.history?.at(-1)?.id;
     await this.store.transaction(async (tx) => {

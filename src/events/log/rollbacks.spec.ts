@@ -24,7 +24,8 @@ it.each([
     publish: ({ payload }: { payload: { from: number; to: number } }) => void published.push(payload),
     writtenBehind: () => Date.now() / 1000 - 1,
   } as unknown as EventStream;
-  const store = { acquire: async () => undefined } as unknown as Store;
+  const clock = () => ({ earliest: Date.now() / 1000, latest: Date.now() / 1000 });
+  const store = { acquire: async () => undefined, clock } as unknown as Store;
   const rollbacks = new Rollbacks(
     store,
     log as unknown as EventLog,

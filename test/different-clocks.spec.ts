@@ -1,4 +1,4 @@
-/** Findings of a review about clocks that differ; each test fails until its fault is cured. */
+/** Processes and servers of Redis whose clocks differ: gaps that cover what is lost, and connections that follow the right history. */
 import { sleep } from '../src/shared/clock.js';
 import { Terms } from '../src/storage/redis/terms.js';
 import { Fleet } from './faults/fleet.js';
