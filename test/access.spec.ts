@@ -1,7 +1,6 @@
 /** Who gets in, over HTTP and through the whole application. */
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RequestMethod } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
@@ -15,6 +14,7 @@ import { makeKey } from '../src/security/api-key.js';
 import { permits, ROLES, type Role } from '../src/security/principal.js';
 import { sleep } from '../src/shared/clock.js';
 import { Logger } from '../src/shared/logger.js';
+import { type TemporaryFolder, temporaryFolder } from './support/folder.js';
 
 const BOOTSTRAP = 'the-bootstrap-key-of-this-test-0123456789';
 
@@ -47,7 +47,12 @@ interface Route {
   access: Access | undefined;
 }
 
-const folders: string[] = [];
+const folders: TemporaryFolder[] = [];
+function newFolder(): string {
+  const folder = temporaryFolder();
+  folders.push(folder);
+  return folder.path;
+}
 /** What every application of this file has logged. */
 const lines: string[] = [];
 /** Every key that was in use here, to be looked for in the log. */
@@ -60,8 +65,7 @@ class Service {
   ) {}
 
   static async start(env: Record<string, string>): Promise<Service> {
-    const folder = env.BRAIN_DATA_DIR ?? mkdtempSync(join(tmpdir(), 'brain-access-'));
-    folders.push(folder);
+    const folder = env.BRAIN_DATA_DIR ?? newFolder();
     const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
     const app = await createApp(readConfig({ BRAIN_DATA_DIR: folder, ...env }), logger);
     await app.listen(0, '127.0.0.1');
@@ -145,7 +149,7 @@ class Service {
 const concrete = (path: string): string => path.replaceAll(/:\w+/g, 'nothing');
 
 afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders) folder.remove();
 });
 
 describe('access', () => {
@@ -390,7 +394,7 @@ describe('wrong keys', () => {
 
 describe('the first admin', () => {
   it('gets in with a key from a file of mode 0600, also after a restart', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'brain-access-'));
+    const folder = newFolder();
     const path = join(folder, 'admin.key');
     for (let start = 1; start <= 2; start += 1) {
       const service = await Service.start({ BRAIN_DATA_DIR: folder });

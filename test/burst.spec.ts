@@ -7,7 +7,8 @@ import { SEVERITIES, TYPES } from '../src/immune/immune.health.js';
 import { sleep } from '../src/shared/clock.js';
 import { walk } from './faults/ledger.js';
 import { LONG } from './support/effort.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { temporaryFolder } from './support/folder.js';
+import { ServiceProcess } from './support/process.js';
 import { RedisServer } from './support/redis-server.js';
 
 const A_SECOND = 1000;

@@ -4,7 +4,7 @@ import { ImmuneRetention } from '../src/immune/immune.retention.js';
 import { MissionsRetention } from '../src/missions/missions.retention.js';
 import { PolicyRetention } from '../src/policy/admin/retention.js';
 import { ThreatsRetention } from '../src/threats/threats.retention.js';
-import { until } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
 import { STORES } from './support/stores.js';
 

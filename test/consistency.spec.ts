@@ -13,7 +13,8 @@ import { Member } from './faults/member.js';
 import { gapsOf, readBack } from './faults/read-back.js';
 import { recovered, Stage } from './faults/stage.js';
 import { LONG } from './support/effort.js';
-import { ALWAYS, until } from './support/redis-server.js';
+import { ALWAYS } from './support/redis-server.js';
+import { until } from './support/until.js';
 
 const ROUNDS = LONG ? 5 : 1;
 const GRACE_SECONDS = LONG ? 3 : 2;

@@ -7,7 +7,8 @@ import { Ledger, walk } from './faults/ledger.js';
 import { isProperlyUnavailable, Writers } from './faults/writers.js';
 import { LONG } from './support/effort.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { STORES } from './support/stores.js';
 
 const KILLS = LONG ? 50 : 3;

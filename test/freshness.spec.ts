@@ -4,7 +4,8 @@
  */
 import { sleep } from '../src/shared/clock.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { RedisServer } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const start = processesWith({ BRAIN_LOG_REQUESTS: 'off' });

@@ -4,7 +4,7 @@ import type { ImmuneEventPage, ImmuneHealth } from '../src/immune/immune.dto.js'
 import { SEVERITIES, TYPES } from '../src/immune/immune.health.js';
 import { Store } from '../src/storage/store.js';
 import { expectCharter } from './support/charter.js';
-import { temporaryFolder } from './support/process.js';
+import { type TemporaryFolder, temporaryFolder } from './support/folder.js';
 import { RedisServer } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
 import { STORES } from './support/stores.js';
@@ -14,7 +14,7 @@ const critical = { severity: 'CRITICAL', type: 'RESOURCE_EXHAUSTION', message: '
 
 describe.each(STORES)('immune events on %s', (_name, startStore) => {
   let store: Awaited<ReturnType<typeof startStore>>;
-  let folder: ReturnType<typeof temporaryFolder>;
+  let folder: TemporaryFolder;
   let service: Service;
 
   const start = (env: Record<string, string> = {}): Promise<Service> =>

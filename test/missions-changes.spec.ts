@@ -3,7 +3,7 @@ import type { LogEntry } from '../src/missions/missions.dto.js';
 import { type MissionStatus, MOVES, STATUSES } from '../src/missions/missions.lifecycle.js';
 import { sleep } from '../src/shared/clock.js';
 import { logOf, missionCalls, PRIVATE, pathTo, readMission, SOON_MS } from './support/missions.js';
-import { until } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
 import { type RunningStore, STORES } from './support/stores.js';
 import { json, Target } from './support/target.js';

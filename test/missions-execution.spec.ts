@@ -10,7 +10,7 @@ import {
   SOON_MS,
   templateOf,
 } from './support/missions.js';
-import { until } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
 import { type RunningStore, STORES } from './support/stores.js';
 import { json, Target } from './support/target.js';

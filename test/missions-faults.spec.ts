@@ -3,7 +3,8 @@ import { sleep } from '../src/shared/clock.js';
 import { MissionLoad } from './faults/missions.js';
 import { LONG } from './support/effort.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { ALWAYS, RedisServer, startSentinels, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer, startSentinels } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { Target } from './support/target.js';
 
 const KILLS = LONG ? 50 : 1;

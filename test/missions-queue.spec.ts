@@ -5,7 +5,7 @@ import type { Mission } from '../src/missions/missions.dto.js';
 import { PRIORITIES } from '../src/missions/missions.lifecycle.js';
 import { Store } from '../src/storage/store.js';
 import { expectTrueStats, hasStatus, logOf, PRIVATE, readMission, SOON_MS } from './support/missions.js';
-import { until } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
 import { json, Target } from './support/target.js';
 

@@ -1,7 +1,8 @@
 /** What other programs find in Redis of missions, and what is made of the missions that they left there. */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus, logOf } from './support/missions.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { RedisServer } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
 
 const SOON_MS = 15_000;

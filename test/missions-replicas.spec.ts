@@ -7,7 +7,8 @@ import { sleep } from '../src/shared/clock.js';
 import { LONG } from './support/effort.js';
 import { hasStatus, logOf, readMission } from './support/missions.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { STORES } from './support/stores.js';
 import { json, Target } from './support/target.js';
 

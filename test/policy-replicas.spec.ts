@@ -5,8 +5,10 @@ import { TALLIES } from '../src/policy/decisions/tally.collection.js';
 import { DecisionTally } from '../src/policy/decisions/tally.js';
 import { sleep } from '../src/shared/clock.js';
 import { Store } from '../src/storage/store.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { temporaryFolder } from './support/folder.js';
+import { ServiceProcess } from './support/process.js';
+import { RedisServer } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { ADMIN, type Service, startService } from './support/service.js';
 import { STORES } from './support/stores.js';
 

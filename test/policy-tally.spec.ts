@@ -5,7 +5,7 @@
 import { sleep } from '../src/shared/clock.js';
 import { LONG } from './support/effort.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { until } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { STORES } from './support/stores.js';
 
 const KILLS = LONG ? 20 : 1;

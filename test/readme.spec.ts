@@ -12,7 +12,8 @@ import { type Permission, permits, ROLES } from '../src/security/principal.js';
 import { RedisKeys } from '../src/storage/redis/keys.js';
 import { THREATS } from '../src/threats/threats.collection.js';
 import { curlRequests } from './support/curl.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { temporaryFolder } from './support/folder.js';
+import { ServiceProcess } from './support/process.js';
 import { ADMIN, startService } from './support/service.js';
 
 const ROOT = resolve(__dirname, '..');

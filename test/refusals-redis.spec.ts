@@ -1,7 +1,8 @@
 /** A Redis that answers and takes no writes: `/readyz` says so, and yes again when it takes them, though nobody writes. */
 import { execFileSync } from 'node:child_process';
 import { openClient } from './support/redis-clients.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { RedisServer } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
 
 const HEARD_MS = 10_000;

@@ -5,7 +5,7 @@ import { StoredEvent } from '../src/events/log/stored-event.js';
 import { LogTrimmer } from '../src/events/trimmer.js';
 import { Num, Text } from '../src/shared/fields.js';
 import { EventLog } from '../src/storage/event-log.js';
-import { until } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
 import { STORES } from './support/stores.js';
 

@@ -5,7 +5,7 @@ import { EventStream } from '../src/events/event-stream.js';
 import { LiveStream } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog, LOG_END } from '../src/storage/event-log.js';
-import { until } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { ADMIN, type Service, startService } from './support/service.js';
 import { SseClient } from './support/sse-client.js';
 import { STORES } from './support/stores.js';

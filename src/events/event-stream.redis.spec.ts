@@ -1,6 +1,7 @@
 /** What becomes of a batch whose answer was lost, for however long. */
 import { eventOf, openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../test/support/redis-server.js';
+import { RedisServer } from '../../test/support/redis-server.js';
+import { until } from '../../test/support/until.js';
 import { count, numbersOf, tick } from '../../test/support/ticks.js';
 import { Wire } from '../../test/support/wire.js';
 import { sleep } from '../shared/clock.js';

@@ -1,14 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { currentContext, runInContext } from '../shared/context.js';
 import { register } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
+import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { Access, Public } from './access.decorator.js';
 import { AccessGuard } from './access.guard.js';
 import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
@@ -36,7 +32,7 @@ interface Asked {
 }
 
 describe('the guard', () => {
-  let folder: string;
+  let opened: OpenStore;
   let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
@@ -69,9 +65,8 @@ describe('the guard', () => {
   };
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-guard-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    opened = await openStore();
+    store = opened.store;
     lines = [];
     const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
     ring = new KeyRing(store, logger, { bootstrapKey: null, maxStaleSeconds: 30 });
@@ -82,8 +77,7 @@ describe('the guard', () => {
   afterEach(async () => {
     jest.restoreAllMocks();
     ring.onModuleDestroy();
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
   });
 
   it('refuses a route that declares nothing, whoever asks, and says so in the log', async () => {

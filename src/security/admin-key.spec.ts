@@ -1,57 +1,45 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
+import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
+import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { type AdminAccess, AdminKey } from './admin-key.js';
 import { KEYS, makeKey } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
 
-/** What the start does differently on Redis depends on nothing else of it. */
-class StoreOfAnotherKind extends EmbeddedStore {
-  override readonly kind = 'redis' as 'embedded';
-}
-
 describe('the first admin', () => {
-  let folder: string;
+  let opened: OpenStore;
   let path: string;
   let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
 
-  const open = async (Kind: typeof EmbeddedStore = EmbeddedStore): Promise<void> => {
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new Kind(db, new EmbeddedEventLog(db));
+  const use = async (next: OpenStore): Promise<void> => {
+    opened = next;
+    store = opened.store;
     const silent = new Logger({ level: 'silent', format: 'json' });
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, silent, { bootstrapKey: null });
   };
-  const close = async (): Promise<void> => {
-    ring.onModuleDestroy();
-    await store.close();
-  };
   const start = (terminal: boolean, bootstrapKey: string | null = null): Promise<AdminAccess> =>
-    new AdminKey(store, keys, ring, { bootstrapKey, dataDir: folder }).bootstrap(terminal);
+    new AdminKey(store, keys, ring, { bootstrapKey, dataDir: opened.folder }).bootstrap(terminal);
   const restart = async (terminal: boolean): Promise<AdminAccess> => {
-    await close();
-    await open();
+    ring.onModuleDestroy();
+    await use(await opened.reopen());
     return start(terminal);
   };
   const roleOf = (key: string): string | undefined => ring.recall(key)?.principal.role;
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-admin-'));
-    path = join(folder, 'admin.key');
-    await open();
+    await use(await openStore());
+    path = join(opened.folder, 'admin.key');
   });
   afterEach(async () => {
     jest.restoreAllMocks();
-    await close();
-    rmSync(folder, { recursive: true, force: true });
+    ring.onModuleDestroy();
+    await opened.close();
   });
 
   it('is printed on a terminal, once, and leaves no file behind', async () => {
@@ -142,8 +130,7 @@ describe('the first admin', () => {
   });
 
   it('is asked for on Redis as long as there is none', async () => {
-    await close();
-    await open(StoreOfAnotherKind);
+    jest.replaceProperty(store as { kind: string }, 'kind', 'redis');
     expect(await start(true)).toEqual({ kind: 'missing' });
     expect(existsSync(path)).toBe(false);
     await keys.create({ name: 'v', role: 'operator' }, 'bootstrap');

@@ -1,11 +1,9 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
+import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { FIRST_KEY, isWellFormedKey, KEYS, MILESTONES } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
@@ -13,7 +11,7 @@ import { KeyRing } from './key-ring.js';
 const DAY_MS = 86_400_000;
 
 describe('API keys', () => {
-  let folder: string;
+  let opened: OpenStore;
   let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
@@ -33,9 +31,8 @@ describe('API keys', () => {
   };
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-keys-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    opened = await openStore();
+    store = opened.store;
     lines = [];
     const silent = new Logger({ level: 'silent', format: 'json' });
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
@@ -45,8 +42,7 @@ describe('API keys', () => {
   afterEach(async () => {
     jest.restoreAllMocks();
     ring.onModuleDestroy();
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
   });
 
   it('are shown once, work at once, and are kept nowhere but as a hash', async () => {
@@ -58,7 +54,7 @@ describe('API keys', () => {
     const { rows, total } = await keys.list({});
     expect([rows.map(({ hash: _hash, ...info }) => info), total]).toEqual([[made], 1]);
     await store.close();
-    const disk = readdirSync(folder, { recursive: true, withFileTypes: true })
+    const disk = readdirSync(opened.folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
     expect(disk.join('')).toContain(made.id);

@@ -1,11 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { sleep } from '../shared/clock.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
 import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../storage/store.js';
 import { type ApiKey, digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
@@ -45,7 +41,7 @@ class StoreOnAWire extends EmbeddedStore {
 }
 
 describe('the key ring', () => {
-  let folder: string;
+  let opened: OpenStore<StoreOnAWire>;
   let store: StoreOnAWire;
   let ring: KeyRing;
   let lines: string[];
@@ -80,17 +76,15 @@ describe('the key ring', () => {
   };
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-ring-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreOnAWire(db, new EmbeddedEventLog(db));
+    opened = await openStore(StoreOnAWire);
+    store = opened.store;
     lines = [];
     ring = await open();
   });
   afterEach(async () => {
     jest.restoreAllMocks();
     for (const one of rings.splice(0)) one.onModuleDestroy();
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
   });
 
   it('knows the keys that were there at the start, without a question to the store', async () => {

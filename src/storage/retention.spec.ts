@@ -1,11 +1,7 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { sleep } from '../shared/clock.js';
 import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from './embedded/database.js';
-import { EmbeddedEventLog } from './embedded/embedded-event-log.js';
-import { EmbeddedStore } from './embedded/embedded-store.js';
+import type { EmbeddedStore } from './embedded/embedded-store.js';
 import { Retention } from './retention.js';
 
 /** Removes the given numbers, one per commit. */
@@ -36,18 +32,14 @@ function* endless(): Generator<number> {
 }
 
 describe('retention', () => {
-  let folder: string;
+  let opened: OpenStore;
   let store: EmbeddedStore;
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-retention-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    opened = await openStore();
+    store = opened.store;
   });
-  afterEach(async () => {
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterEach(() => opened.close());
 
   it('goes on to the end and returns the count', async () => {
     expect(await new Numbers(store, [1, 2, 3]).sweep()).toBe(3);

@@ -2,7 +2,8 @@
  * A Redis with a replica, and another replica behind that one: the first is lost with what it had not passed on, and the
  * service is led to the second. No Sentinel: who promotes and who leads is the test, so that it is known what gets lost.
  */
-import { RedisServer, until } from '../support/redis-server.js';
+import { RedisServer } from '../support/redis-server.js';
+import { until } from '../support/until.js';
 import { Wire } from '../support/wire.js';
 import { Member } from './member.js';
 import { recovered } from './stage.js';

@@ -1,5 +1,6 @@
 /** Two replicas on one Redis, each behind a wire of its own, on which one fault after another is played. */
-import { RedisServer, until } from '../support/redis-server.js';
+import { RedisServer } from '../support/redis-server.js';
+import { until } from '../support/until.js';
 import { Wire } from '../support/wire.js';
 import { Member } from './member.js';
 import { decide } from './policy-clients.js';

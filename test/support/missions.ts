@@ -2,7 +2,7 @@
 import type { Envelope } from '../../src/events/event.js';
 import type { LogEntry, Mission } from '../../src/missions/missions.dto.js';
 import { type MissionStatus, STATUSES } from '../../src/missions/missions.lifecycle.js';
-import { until } from './redis-server.js';
+import { until } from './until.js';
 import type { Service } from './service.js';
 import type { Target } from './target.js';
 

@@ -1,10 +1,10 @@
 /** The built service as a process of its own, to be sent signals; what was started here is ended by its process id. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { sleep } from '../../src/shared/clock.js';
+import { type TemporaryFolder, temporaryFolder } from './folder.js';
 import { ADMIN } from './service.js';
 
 const ROOT = resolve(__dirname, '../..');
@@ -180,12 +180,6 @@ export class ServiceProcess {
   }
 }
 
-/** A folder of its own for one test, and the way to remove it. */
-export function temporaryFolder(): { path: string; remove(): void } {
-  const path = mkdtempSync(join(tmpdir(), 'brain-process-'));
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
-}
-
 /** The settings of a process whose wall clock is wrong by so much. */
 export function shiftedBy(ms: number): Record<string, string> {
   return { NODE_OPTIONS: `--require ${join(__dirname, 'shifted-clock.cjs')}`, SHIFTED_CLOCK: String(ms) };
@@ -196,7 +190,7 @@ type Start = (env?: Record<string, string>) => Promise<ServiceProcess>;
 /** What the tests of a file start: each test on a folder of its own, and all of it ends with the test, also what stands still. */
 export function processesWith(settings: Record<string, string>): Start {
   const started: ServiceProcess[] = [];
-  let folder: ReturnType<typeof temporaryFolder>;
+  let folder: TemporaryFolder;
   beforeEach(() => {
     folder = temporaryFolder();
   });

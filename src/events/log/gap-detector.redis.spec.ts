@@ -1,7 +1,8 @@
 /** The gaps that GapDetector reports for a Redis that lost events, and for processes that have ended or only seem to. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { openClient, RECOVERY_MS, type RedisClient } from '../../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { tick } from '../../../test/support/ticks.js';
 import { Wire } from '../../../test/support/wire.js';
 import { nowSeconds, sleep } from '../../shared/clock.js';

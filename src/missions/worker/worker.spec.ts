@@ -1,84 +1,44 @@
 /** One worker on the embedded store, in rare situations that these tests create on purpose. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { until } from '../../../test/support/redis-server.js';
-import { readConfig } from '../../config/config.js';
-import type { ImmuneService } from '../../immune/immune.service.js';
-import type { PolicyService } from '../../policy/decisions/policy.service.js';
+import { ALLOWED, CALLER, MissionWorkers } from '../../../test/support/mission-worker.js';
+import { templateOf } from '../../../test/support/missions.js';
+import { type OpenStore, openStore } from '../../../test/support/open-store.js';
+import { until } from '../../../test/support/until.js';
+import type { Config } from '../../config/config.js';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
-import { ShutdownState } from '../../shared/shutdown-state.js';
-import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
+import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { Collection, Lease, ListQuery, Page, Store, Tx } from '../../storage/store.js';
 import { HELD, MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from '../missions.collection.js';
-import type { Mission, NewMission } from '../missions.dto.js';
-import { MissionsService } from '../missions.service.js';
-import { StepKinds } from '../steps/kinds.js';
-import type { StepKind } from '../steps/step.js';
-import { StepAuthorizer } from './authorize-step.js';
-import { RunTools } from './run.js';
-import { MissionsWorker } from './worker.js';
+import type { Mission } from '../missions.dto.js';
+import type { MissionsService } from '../missions.service.js';
+import type { MissionsWorker } from './worker.js';
 
-const caller = { id: 'u', role: 'admin', mayDelegate: true };
 const SOON_MS = 10_000;
 const at = (name = 'a'): object => ({ name, kind: 'wait', params: { seconds: 0 } });
 /** The fence of a worker that is gone. */
 const GONE = 999_999;
 
-const templateOf = (path: string): string => `\${${path}}`;
-
 describe('a worker', () => {
-  let folder: string;
+  let opened: OpenStore;
   let embedded: EmbeddedStore;
+  let workers: MissionWorkers;
   let missions: MissionsService;
-  let kinds: StepKinds;
-  let workers: MissionsWorker[];
-  let warnings: string[];
-  let evaluate: jest.Mock;
-  let decision: object;
-  /** What the step kind `slow` does in the current test. */
-  let slow: StepKind;
-
-  /** `over` replaces methods of the worker's store. */
-  function worker(env: Record<string, string> = {}, over: Partial<Store> = {}): MissionsWorker {
-    const store = Object.assign(Object.create(embedded), over) as Store;
-    const logger = { debug() {}, warn: (message: string) => warnings.push(message) } as unknown as Logger;
-    const policy = { evaluate } as unknown as PolicyService;
-    const config = readConfig(env);
-    const tools = new RunTools(store, kinds, new StepAuthorizer(policy, config, logger), logger);
-    const made = new MissionsWorker(config, tools, new ShutdownState());
-    workers.push(made);
-    return made;
-  }
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-worker-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    embedded = new EmbeddedStore(db, new EmbeddedEventLog(db));
-    workers = [];
-    warnings = [];
-    decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
-    evaluate = jest.fn(() => Promise.resolve(decision));
-    kinds = new StepKinds({} as ImmuneService, readConfig({}));
-    const slowStep: StepKind = { faults: () => [], run: (...all) => slow.run(...all) };
-    (kinds.byName as Map<string, StepKind>).set('slow', slowStep);
-    // `execute` wakes no worker. A worker that starts searches by itself.
-    const idle = { wake: () => undefined } as unknown as MissionsWorker;
-    missions = new MissionsService(embedded, idle, kinds);
+    opened = await openStore();
+    embedded = opened.store;
+    workers = new MissionWorkers(embedded);
+    missions = workers.missions;
   });
   afterEach(async () => {
-    for (const one of workers) await one.onModuleDestroy();
-    await embedded.close();
-    rmSync(folder, { recursive: true, force: true });
+    await workers.stop();
+    await opened.close();
   });
 
+  const worker = (settings?: Partial<Config>, over?: Partial<Store>): MissionsWorker =>
+    workers.make(settings, over);
   const make = async (over: Partial<StoredMission> = {}, input: object = {}): Promise<string> => {
-    const { id } = await missions.create({ name: 'm', steps: [at()], ...input } as NewMission, caller);
-    await missions.execute(id, caller);
+    const id = await workers.execute({ steps: [at()], ...input });
     await change(id, over);
     return id;
   };
@@ -103,9 +63,9 @@ describe('a worker', () => {
     it('counts the takeover before anything else, until a step is done', async () => {
       const id = await make(held({ takeovers: 8 }));
       let before: StoredMission | undefined;
-      evaluate.mockImplementation(async () => {
+      workers.evaluate.mockImplementation(async () => {
         before = await embedded.get(MISSIONS, id);
-        return decision;
+        return ALLOWED;
       });
       worker().onApplicationBootstrap();
       expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
@@ -122,7 +82,7 @@ describe('a worker', () => {
       // Pages of three.
       const list = <T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> =>
         embedded.list(collection, { ...query, limit: 3 });
-      worker({ BRAIN_MISSIONS_CONCURRENCY: '2' }, { list }).onApplicationBootstrap();
+      worker({ missionsConcurrency: 2 }, { list }).onApplicationBootstrap();
       for (const id of orphans) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
       for (const id of alive) expect((await missions.get(id)).finished_at).toBeNull();
     });
@@ -135,20 +95,20 @@ describe('a worker', () => {
         status: 'FAILED',
         error: { code: 'worker_lost', message: '10 workers in a row were lost in this step', step: 'a' },
       });
-      expect(evaluate).not.toHaveBeenCalled();
+      expect(workers.evaluate).not.toHaveBeenCalled();
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
     });
   });
 
   it('runs a mission while entries are added to its log', async () => {
     const id = await make();
-    evaluate.mockImplementation(async () => {
-      await missions.log(id, { message: 'still here' }, caller);
-      return decision;
+    workers.evaluate.mockImplementation(async () => {
+      await missions.log(id, { message: 'still here' }, CALLER);
+      return ALLOWED;
     });
     worker().onApplicationBootstrap();
     expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
-    expect(evaluate).toHaveBeenCalledTimes(1);
+    expect(workers.evaluate).toHaveBeenCalledTimes(1);
   });
 
   it('writes once although a write that timed out is applied after its repetition', async () => {
@@ -181,7 +141,7 @@ describe('a worker', () => {
     worker({}, { list }).onApplicationBootstrap();
     for (const id of others) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
     for (const id of unreadable) expect((await missions.get(id)).finished_at).toBeNull();
-    expect(warnings).toEqual(['the search for missions failed; it is repeated']);
+    expect(workers.warnings).toEqual(['the search for missions failed; it is repeated']);
   });
 
   it('pauses before it runs a mission again after an error', async () => {
@@ -248,16 +208,15 @@ describe('a worker', () => {
 
   it('ends a step when its lease is over, counted from when the lease was asked for', async () => {
     const ends = new Promise<[reason: unknown, atMs: number]>((resolve) => {
-      const run: StepKind['run'] = (_params, { signal }) =>
+      workers.step = (_params, { signal }) =>
         new Promise((_, reject) => {
           signal.addEventListener('abort', () => {
             resolve([signal.reason, performance.now()]);
             reject(new Error('ended'));
           });
         });
-      slow = { faults: () => [], run };
     });
-    await make({}, { steps: [{ name: 'a', kind: 'slow' }] });
+    await make({}, { steps: [{ name: 'a', kind: 'test' }] });
     let askedMs = 0;
     const acquire = async (name: string, ttlMs: number): Promise<Lease | undefined> => {
       askedMs = performance.now();
@@ -267,7 +226,7 @@ describe('a worker', () => {
     };
     const renew = (): Promise<boolean> =>
       Promise.reject(new BrainError('unavailable', 'store_unavailable', 'away'));
-    worker({ BRAIN_MISSIONS_LEASE_SECONDS: '3' }, { acquire, renew }).onApplicationBootstrap();
+    worker({ missionsLeaseSeconds: 3 }, { acquire, renew }).onApplicationBootstrap();
     const [reason, atMs] = await ends;
     expect(reason).toBe('lease_lost');
     expect(atMs - askedMs).toBeGreaterThan(2900);
@@ -281,7 +240,7 @@ describe('a worker', () => {
       if (!name.endsWith(first)) return embedded.acquire(name, ttlMs);
       return Promise.reject(new BrainError('unavailable', 'store_unavailable', 'away'));
     };
-    worker({ BRAIN_MISSIONS_CONCURRENCY: '1' }, { acquire }).onApplicationBootstrap();
+    worker({ missionsConcurrency: 1 }, { acquire }).onApplicationBootstrap();
     expect(await ended(second)).toMatchObject({ status: 'COMPLETED' });
   });
 

@@ -1,11 +1,7 @@
 /** Reading the policies into memory during other writes, on a real store. */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { type OpenStore, openStore } from '../../../test/support/open-store.js';
 import { type Config, readConfig } from '../../config/config.js';
 import { Logger } from '../../shared/logger.js';
-import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
 import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../../storage/store.js';
 import { PolicyEditor } from '../admin/editor.js';
@@ -35,24 +31,22 @@ class RestlessStore extends EmbeddedStore {
 }
 
 describe('the policies in memory', () => {
-  let folder: string;
+  let opened: OpenStore<RestlessStore>;
   let store: RestlessStore;
   let editor: PolicyEditor;
   let config: Config;
   let snapshots: SnapshotCache;
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-snapshots-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new RestlessStore(db, new EmbeddedEventLog(db));
+    opened = await openStore(RestlessStore);
+    store = opened.store;
     config = readConfig({});
     editor = new PolicyEditor(store, config);
     snapshots = new SnapshotCache(store, config, editor, new Logger({ level: 'silent', format: 'json' }));
   });
   afterEach(async () => {
     snapshots.onModuleDestroy();
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
   });
 
   const may = (action: string): boolean =>

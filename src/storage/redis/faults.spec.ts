@@ -8,7 +8,8 @@ import {
   RECOVERY_MS,
   type RedisClient,
 } from '../../../test/support/redis-clients.js';
-import { ALWAYS, RedisServer, until } from '../../../test/support/redis-server.js';
+import { ALWAYS, RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { Wire } from '../../../test/support/wire.js';
 import { BrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';

@@ -1,6 +1,7 @@
 /** Indexes that are missing or have another version, also in a database that another program filled. */
 import { openClient, type RedisClient } from '../../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { type BrainError, isBrainError } from '../../shared/errors.js';
 import { ITEMS, type Item, item } from '../contract/store.contract.js';
 import type { Collection } from '../store.js';

@@ -1,6 +1,7 @@
 /** With BRAIN_REDIS_WAIT=1 on a master and its replica: no answer follows from a write that no replica has. */
 import { failure, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { tick } from '../../../test/support/ticks.js';
 import { EventStream } from '../../events/event-stream.js';
 import { BrainError } from '../../shared/errors.js';

@@ -7,7 +7,8 @@ import {
   RECOVERY_MS,
   type RedisClient,
 } from '../../../test/support/redis-clients.js';
-import { ALWAYS, RedisServer, until } from '../../../test/support/redis-server.js';
+import { ALWAYS, RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { randomId } from '../../shared/ids.js';
 import { item } from '../contract/store.contract.js';
 
