@@ -1,4 +1,5 @@
 /** Who gets in, over HTTP and through the whole application. */
+
 import { readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -13,8 +14,8 @@ import { AdminKey } from '../src/security/admin-key.js';
 import { makeKey } from '../src/security/api-key.js';
 import { permits, ROLES, type Role } from '../src/security/principal.js';
 import { sleep } from '../src/shared/clock.js';
-import { Logger } from '../src/shared/logger.js';
 import { type TemporaryFolder, temporaryFolder } from './support/folder.js';
+import { loggerTo } from './support/logs.js';
 
 const BOOTSTRAP = 'the-bootstrap-key-of-this-test-0123456789';
 
@@ -66,7 +67,7 @@ class Service {
 
   static async start(env: Record<string, string>): Promise<Service> {
     const folder = env.BRAIN_DATA_DIR ?? newFolder();
-    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    const logger = loggerTo(lines);
     const app = await createApp(readConfig({ BRAIN_DATA_DIR: folder, ...env }), logger);
     await app.listen(0, '127.0.0.1');
     return new Service(app, (await app.getUrl()).replace('[::1]', '127.0.0.1'));

@@ -6,7 +6,7 @@ import { parse } from 'yaml';
 import type { Condition } from '../src/policy/engine/policy.dto.js';
 import { conditionOf, type PolicySketch, policyOf } from './support/policies.js';
 import { ADMIN, type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn, startEmbedded } from './support/stores.js';
 
 const ONE = '/access/v1/evaluation';
 const MANY = '/access/v1/evaluations';
@@ -87,23 +87,13 @@ const GOOD = {
   resource: { type: 'record', id: 'record-1' },
 };
 
-async function start(env: Record<string, string> = {}): Promise<Service> {
-  const service = await startService(env);
+async function addPolicies(service: Service): Promise<void> {
   for (const policy of [fixture, todoPolicy]) await service.post('/api/policy/policies', policy).expect(201);
-  return service;
 }
 
 describe.each(STORES)('the published cases on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
-  beforeAll(async () => {
-    store = await startStore();
-    service = await start(store.env);
-  });
-  afterAll(async () => {
-    await service?.stop();
-    await store?.stop();
-  });
+  const service = serviceOn(startStore);
+  beforeAll(() => addPolicies(service));
 
   it.each(certification.evaluation)('$it', async ({ body, decision }) => {
     for (const path of [ONE, ONE, MANY]) {
@@ -161,11 +151,8 @@ describe.each(STORES)('the published cases on %s', (_name, startStore) => {
 });
 
 describe('AuthZEN', () => {
-  let service: Service;
-  beforeAll(async () => {
-    service = await start();
-  });
-  afterAll(() => service.stop());
+  const service = serviceOn(startEmbedded);
+  beforeAll(() => addPolicies(service));
 
   const raw = (path: string, body: string | Buffer, type = 'application/json'): request.Test =>
     request(service.server)

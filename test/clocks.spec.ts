@@ -1,23 +1,24 @@
 /** A replica whose wall clock is a year ahead of that of Redis: what is young by the one is old by the other. */
+
 import { LogTrimmer } from '../src/events/trimmer.js';
 import { ImmuneRetention } from '../src/immune/immune.retention.js';
 import { MissionsRetention } from '../src/missions/missions.retention.js';
 import { PolicyRetention } from '../src/policy/admin/retention.js';
 import { ThreatsRetention } from '../src/threats/threats.retention.js';
-import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { type RunningStore, startRedis } from './support/stores.js';
+import { until } from './support/until.js';
 
 const YEAR_SECONDS = 365 * 86_400;
 const SOON_MS = 10_000;
 
 describe('a replica on Redis whose clock is a year ahead', () => {
-  let store: Awaited<ReturnType<(typeof STORES)[1][1]>>;
+  let store: RunningStore;
   let service: Service;
   const { now } = Date;
 
   beforeEach(async () => {
-    store = await STORES[1][1]();
+    store = await startRedis();
     service = await startService(store.env);
   }, 60_000);
   afterEach(async () => {

@@ -1,16 +1,12 @@
 /** `GET /api/events` as its users meet it, on both stores. */
 import type { Threat } from '../src/threats/threats.dto.js';
-import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn } from './support/stores.js';
 
 describe.each(STORES)('the event log on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
+  const service = serviceOn(startStore);
   const threats: Threat[] = [];
 
   beforeAll(async () => {
-    store = await startStore();
-    service = await startService(store.env);
     for (let i = 0; i < 6; i += 1) {
       const body = { type: 't', source: `s${i % 2}`, severity: i % 2 ? 'LOW' : 'HIGH' };
       const made = await service
@@ -23,10 +19,6 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     await service
       .post(`/api/threats/${first?.id}/status`, { status: 'ESCALATED' })
       .set('X-Correlation-ID', 'cause-0');
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await store.stop();
   });
 
   const list = async (

@@ -8,8 +8,8 @@ import { isProperlyUnavailable, Writers } from './faults/writers.js';
 import { LONG } from './support/effort.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
 import { ALWAYS, RedisServer } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { STORES } from './support/stores.js';
+import { until } from './support/until.js';
 
 const KILLS = LONG ? 50 : 3;
 const REDIS_KILLS = LONG ? 50 : 2;

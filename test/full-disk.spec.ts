@@ -1,8 +1,8 @@
 /** A data file that may not grow: what is refused and how, what goes on, who hears of it, and how the service ends. */
 
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
-import { until } from './support/until.js';
 import { allowWrites, refuseAllWrites, SMALL_DISKS, type SmallDisk } from './support/small-disk.js';
+import { until } from './support/until.js';
 
 const RECOVERY_MS = 10_000;
 const LIMIT_MS = 60_000;

@@ -12,8 +12,8 @@ import type { Threat } from '../src/threats/threats.dto.js';
 import { LONG } from './support/effort.js';
 import { type FuzzRequest, fuzzed, operationsOf, pairsOf } from './support/fuzz.js';
 import { type RawAnswer, RawConnection } from './support/raw-http.js';
-import { ADMIN, type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { ADMIN } from './support/service.js';
+import { STORES, serviceOn } from './support/stores.js';
 
 const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const REQUESTS = LONG ? 10_000 : 800;
@@ -42,20 +42,13 @@ interface Sent {
 }
 
 describe.each(STORES)('malformed requests on %s', (name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
+  const service = serviceOn(startStore, { BRAIN_LOG_LEVEL: 'warn' });
   const statuses = new Map<number, number>();
   const met = new Set<string>();
   const wrong: string[] = [];
 
-  beforeAll(async () => {
+  beforeAll(() => {
     process.stderr.write(`fuzzing ${name}: FUZZ_SEED=${SEED}\n`);
-    store = await startStore();
-    service = await startService({ ...store.env, BRAIN_LOG_LEVEL: 'warn' });
-  }, 60_000);
-  afterAll(async () => {
-    await service?.stop();
-    await store?.stop();
   });
 
   const used = (): number => {

@@ -7,13 +7,13 @@ import { expectCharter } from './support/charter.js';
 import { type TemporaryFolder, temporaryFolder } from './support/folder.js';
 import { RedisServer } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { type RunningStore, STORES } from './support/stores.js';
 
 const report = { severity: 'WARNING', type: 'ERROR_SPIKE', message: 'Fetches fail' };
 const critical = { severity: 'CRITICAL', type: 'RESOURCE_EXHAUSTION', message: 'No tokens are left' };
 
 describe.each(STORES)('immune events on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
+  let store: RunningStore;
   let folder: TemporaryFolder;
   let service: Service;
 

@@ -2,29 +2,15 @@
 import type { LogEntry } from '../src/missions/missions.dto.js';
 import { type MissionStatus, MOVES, STATUSES } from '../src/missions/missions.lifecycle.js';
 import { sleep } from '../src/shared/clock.js';
-import { logOf, missionCalls, PRIVATE, pathTo, readMission, SOON_MS } from './support/missions.js';
+import { logOf, missionsOn, pathTo, readMission, SOON_MS } from './support/missions.js';
+import { STORES } from './support/stores.js';
+import { json } from './support/target.js';
 import { until } from './support/until.js';
-import { type Service, startService } from './support/service.js';
-import { type RunningStore, STORES } from './support/stores.js';
-import { json, Target } from './support/target.js';
 
 const unknown = '00000000-0000-4000-8000-000000000000';
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
-  let store: RunningStore;
-  let service: Service;
-  let target: Target;
-
-  beforeAll(async () => {
-    [store, target] = await Promise.all([startStore(), Target.start()]);
-    service = await startService({ ...store.env, ...PRIVATE });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await Promise.all([store.stop(), target.stop()]);
-  });
-
-  const { make, move, execute, http } = missionCalls(() => ({ service, target }));
+  const { service, target, make, move, execute, http } = missionsOn(startStore);
 
   describe('changes by an external worker', () => {
     it('follow the table of moves, for every pair of statuses', async () => {

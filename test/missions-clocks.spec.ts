@@ -6,8 +6,8 @@ import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus } from './support/missions.js';
 import { processesWith, type ServiceProcess, shiftedBy } from './support/process.js';
 import { RedisServer } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { json, Target } from './support/target.js';
+import { until } from './support/until.js';
 
 const HOUR_MS = 3_600_000;
 const WAIT_SECONDS = 2;

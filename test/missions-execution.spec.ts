@@ -1,37 +1,15 @@
 /** How the worker of this service runs the steps of missions, on both stores. */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { sleep } from '../src/shared/clock.js';
-import {
-  hasStatus,
-  logOf,
-  missionCalls,
-  PRIVATE,
-  readMission,
-  SOON_MS,
-  templateOf,
-} from './support/missions.js';
+import { hasStatus, logOf, missionsOn, readMission, SOON_MS, templateOf } from './support/missions.js';
+import { STORES } from './support/stores.js';
+import { json } from './support/target.js';
 import { until } from './support/until.js';
-import { type Service, startService } from './support/service.js';
-import { type RunningStore, STORES } from './support/stores.js';
-import { json, Target } from './support/target.js';
 
 const quick = { backoff_seconds: 0 };
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
-  let store: RunningStore;
-  let service: Service;
-  let target: Target;
-
-  beforeAll(async () => {
-    [store, target] = await Promise.all([startStore(), Target.start()]);
-    service = await startService({ ...store.env, ...PRIVATE });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await Promise.all([store.stop(), target.stop()]);
-  });
-
-  const { make, move, execute, run, messagesOf, eventsOf, http } = missionCalls(() => ({ service, target }));
+  const { service, target, make, move, execute, run, messagesOf, eventsOf, http } = missionsOn(startStore);
 
   describe('execution', () => {
     it('of a mission without steps starts and completes it', async () => {

@@ -4,8 +4,8 @@ import { MissionLoad } from './faults/missions.js';
 import { LONG } from './support/effort.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
 import { ALWAYS, RedisServer, startSentinels } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { Target } from './support/target.js';
+import { until } from './support/until.js';
 
 const KILLS = LONG ? 50 : 1;
 const OFTEN = KILLS === 1 ? 'once' : `${KILLS} times`;

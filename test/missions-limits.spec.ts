@@ -1,27 +1,14 @@
 /** What the steps of missions must not do: what the policies deny, and what is private. */
 import type { Mission } from '../src/missions/missions.dto.js';
-import { hasStatus, logOf, missionCalls, PRIVATE, SOON_MS, templateOf } from './support/missions.js';
-import { type Service, startService } from './support/service.js';
-import { type RunningStore, STORES } from './support/stores.js';
-import { json, Target } from './support/target.js';
+import { hasStatus, logOf, missionsOn, PRIVATE, SOON_MS, templateOf } from './support/missions.js';
+import { startService } from './support/service.js';
+import { STORES } from './support/stores.js';
+import { json } from './support/target.js';
 
 const quick = { backoff_seconds: 0 };
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
-  let store: RunningStore;
-  let service: Service;
-  let target: Target;
-
-  beforeAll(async () => {
-    [store, target] = await Promise.all([startStore(), Target.start()]);
-    service = await startService({ ...store.env, ...PRIVATE });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await Promise.all([store.stop(), target.stop()]);
-  });
-
-  const { run, eventsOf, http } = missionCalls(() => ({ service, target }));
+  const { service, target, run, eventsOf, http } = missionsOn(startStore);
 
   describe('policies', () => {
     const denied = { agent_id: 'guest-1', agent_role: 'guest' };

@@ -1,29 +1,24 @@
 /** The order in which missions run, and the limits of their logs. */
+
 import { MissionWriter } from '../src/missions/mission-writer.js';
 import { MISSIONS, type StoredMission } from '../src/missions/missions.collection.js';
 import type { Mission } from '../src/missions/missions.dto.js';
 import { PRIORITIES } from '../src/missions/missions.lifecycle.js';
 import { Store } from '../src/storage/store.js';
-import { expectTrueStats, hasStatus, logOf, PRIVATE, readMission, SOON_MS } from './support/missions.js';
+import { expectTrueStats, hasStatus, logOf, missionsOn, readMission, SOON_MS } from './support/missions.js';
+import { startEmbedded } from './support/stores.js';
+import { json } from './support/target.js';
 import { until } from './support/until.js';
-import { type Service, startService } from './support/service.js';
-import { json, Target } from './support/target.js';
 
 describe('the queue', () => {
-  let service: Service;
-  let target: Target;
-  beforeAll(async () => {
-    target = await Target.start();
-    service = await startService({ ...PRIVATE, BRAIN_MISSIONS_CONCURRENCY: '1', BRAIN_LOG_REQUESTS: 'off' });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await target.stop();
+  const { service, target, make, execute } = missionsOn(startEmbedded, {
+    BRAIN_MISSIONS_CONCURRENCY: '1',
+    BRAIN_LOG_REQUESTS: 'off',
   });
 
   const queue = async (over: object): Promise<string> => {
-    const { id } = (await service.post('/api/missions', { name: 'q', ...over }).expect(201)).body as Mission;
-    await service.post(`/api/missions/${id}/execute`).expect(202);
+    const { id } = await make(over);
+    await execute(id).expect(202);
     return id;
   };
   const step = (path: string, name = 'a'): object => ({

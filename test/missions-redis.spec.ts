@@ -2,8 +2,8 @@
 import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus, logOf } from './support/missions.js';
 import { RedisServer } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
+import { until } from './support/until.js';
 
 const SOON_MS = 15_000;
 

@@ -8,9 +8,9 @@ import { LONG } from './support/effort.js';
 import { hasStatus, logOf, readMission } from './support/missions.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
 import { ALWAYS, RedisServer } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { STORES } from './support/stores.js';
 import { json, Target } from './support/target.js';
+import { until } from './support/until.js';
 
 const MISSIONS = LONG ? 1000 : 200;
 /** As short as it may be; the default is ten times as much. */

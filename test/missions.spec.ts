@@ -5,34 +5,17 @@ import {
   expectTrueStats,
   hasStatus,
   logOf,
-  missionCalls,
+  missionsOn,
   PRIVATE,
   readMission,
   SOON_MS,
   templateOf,
 } from './support/missions.js';
-import { type Service, startService } from './support/service.js';
-import { type RunningStore, STORES } from './support/stores.js';
-import { Target } from './support/target.js';
+import { startService } from './support/service.js';
+import { STORES } from './support/stores.js';
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
-  let store: RunningStore;
-  let service: Service;
-  let target: Target;
-
-  beforeAll(async () => {
-    [store, target] = await Promise.all([startStore(), Target.start()]);
-    service = await startService({ ...store.env, ...PRIVATE });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await Promise.all([store.stop(), target.stop()]);
-  });
-
-  const { make, move, execute, messagesOf, eventsOf, keyOf, http } = missionCalls(() => ({
-    service,
-    target,
-  }));
+  const { service, make, move, execute, messagesOf, eventsOf, keyOf, http } = missionsOn(startStore);
 
   describe('events', () => {
     it('mission_created', async () => {

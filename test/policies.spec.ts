@@ -9,7 +9,7 @@ import { sleep } from '../src/shared/clock.js';
 import { policyOf } from './support/policies.js';
 import { RawConnection } from './support/raw-http.js';
 import { ADMIN, type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn } from './support/stores.js';
 
 const BASE = '/api/policy/policies';
 const PACKS = resolve(__dirname, '../policies');
@@ -26,17 +26,7 @@ type Fault = { pointer: string; code: string };
 type Event = Envelope & { position: string };
 
 describe.each(STORES)('policies on %s', (name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
-
-  beforeAll(async () => {
-    store = await startStore();
-    service = await startService(store.env);
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await store.stop();
-  });
+  const service = serviceOn(startStore);
 
   const make = async (policy_id: string, over: object = {}) =>
     service.post(BASE, { policy_id, name: policy_id, ...over }).expect(201);

@@ -8,9 +8,9 @@ import { Store } from '../src/storage/store.js';
 import { temporaryFolder } from './support/folder.js';
 import { ServiceProcess } from './support/process.js';
 import { RedisServer } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { ADMIN, type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, twoReplicas } from './support/stores.js';
+import { until } from './support/until.js';
 
 const BASE = '/api/policy/policies';
 /** The promise is one second; a busy machine may need longer. */
@@ -41,21 +41,8 @@ const figures = async (service: Service): Promise<Record<string, number>> =>
   (await service.get('/api/policy/stats').expect(200)).body as Record<string, number>;
 
 describe('replicas that decide', () => {
-  let redis: RedisServer;
-  let one: Service;
-  let other: Service;
-
-  beforeAll(async () => {
-    redis = await RedisServer.start();
-    [one, other] = await Promise.all([
-      startService({ REDIS_URL: redis.url }),
-      startService({ REDIS_URL: redis.url }),
-    ]);
-  }, 60_000);
-  afterAll(async () => {
-    await Promise.all([one.stop(), other.stop()]);
-    await redis.stop();
-  });
+  const replicas = twoReplicas();
+  const { one, other } = replicas;
 
   it('write the default policies only once', async () => {
     expect((await other.get(BASE).expect(200)).body.total).toBe(2);
@@ -127,7 +114,7 @@ describe('replicas that decide', () => {
   it('read the policies again when Redis was emptied or has another history', async () => {
     await one.post(BASE, allowing('lost', 'emptied')).expect(201);
     await until(() => allows(other, 'emptied'), NOTICED_MS, 'the policy on the other replica');
-    redis.cli('FLUSHALL');
+    replicas.redis.cli('FLUSHALL');
     for (const service of [one, other]) {
       await until(async () => !(await allows(service, 'emptied')), NOTICED_MS, 'the news of the flush');
       expect((await service.get(BASE).expect(200)).body.total).toBe(2);
@@ -135,11 +122,11 @@ describe('replicas that decide', () => {
   }, 60_000);
 
   it('distinguish two histories of the same length', async () => {
-    redis.cli('SAVE');
+    replicas.redis.cli('SAVE');
     const first = await one.post(BASE, allowing('first', 'history.one')).expect(201);
     await until(() => allows(other, 'history.one'), NOTICED_MS, 'the first history');
-    await redis.kill();
-    await redis.run();
+    await replicas.redis.kill();
+    await replicas.redis.run();
     await until(async () => (await one.get(BASE)).status === 200, NOTICED_MS, 'the return of Redis');
     const second = await one.post(BASE, allowing('second', 'history.two')).expect(201);
     // The number alone would not show it.

@@ -5,8 +5,8 @@
 import { sleep } from '../src/shared/clock.js';
 import { LONG } from './support/effort.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
+import { STORES, startRedis } from './support/stores.js';
 import { until } from './support/until.js';
-import { STORES } from './support/stores.js';
 
 const KILLS = LONG ? 20 : 1;
 const ASKERS = 8;
@@ -84,7 +84,6 @@ describe.each(STORES)('the count of decisions on %s', (_name, startStore) => {
 
 describe('two replicas that count', () => {
   it('have counted every request when they stop on a signal', async () => {
-    const [, startRedis] = STORES[1];
     const store = await startRedis();
     try {
       const replicas = await Promise.all([start(store.env), start(store.env)]);

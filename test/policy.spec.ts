@@ -5,7 +5,7 @@ import type { PolicyContent } from '../src/policy/engine/policy.dto.js';
 import { expectCharter } from './support/charter.js';
 import { policyOf } from './support/policies.js';
 import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn } from './support/stores.js';
 
 type Event = Envelope & { position: string };
 
@@ -50,18 +50,8 @@ const production = { stage: 'production' };
 const never = { field: 'action', operator: '==', value: 'never' } as const;
 
 describe.each(STORES)('decisions on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
-
-  beforeAll(async () => {
-    store = await startStore();
-    service = await startService({ ...store.env, BRAIN_MASK: '/params/card,/environment/secret' });
-    await service.post('/api/policy/policies', effects).expect(201);
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await store.stop();
-  });
+  const service = serviceOn(startStore, { BRAIN_MASK: '/params/card,/environment/secret' });
+  beforeAll(() => service.post('/api/policy/policies', effects).expect(201));
 
   let agents = 0;
   /** A new agent, so that all its events belong to this test. */

@@ -2,8 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { openClient } from './support/redis-clients.js';
 import { RedisServer } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
+import { until } from './support/until.js';
 
 const HEARD_MS = 10_000;
 const report = { type: 'probe', source: 'probe', severity: 'LOW' };

@@ -1,26 +1,12 @@
 /** That no answer depends on which replica gave it: two services on one Redis. */
+
 import { sleep } from '../src/shared/clock.js';
-import { RedisServer } from './support/redis-server.js';
-import { type Service, startService } from './support/service.js';
+import { twoReplicas } from './support/stores.js';
 
 const report = { type: 't', source: 's', severity: 'LOW', fingerprint: 'one' };
 
 describe('two replicas on one Redis', () => {
-  let redis: RedisServer;
-  let one: Service;
-  let other: Service;
-
-  beforeAll(async () => {
-    redis = await RedisServer.start();
-    [one, other] = await Promise.all([
-      startService({ REDIS_URL: redis.url }),
-      startService({ REDIS_URL: redis.url }),
-    ]);
-  }, 60_000);
-  afterAll(async () => {
-    await Promise.all([one.stop(), other.stop()]);
-    await redis.stop();
-  });
+  const { one, other } = twoReplicas();
 
   it('know a key at once that the other made, and forget it within two seconds of its end', async () => {
     const made = await one.post('/api/keys', { name: 'short-lived', role: 'viewer' }).expect(201);

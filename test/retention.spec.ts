@@ -5,9 +5,9 @@ import { StoredEvent } from '../src/events/log/stored-event.js';
 import { LogTrimmer } from '../src/events/trimmer.js';
 import { Num, Text } from '../src/shared/fields.js';
 import { EventLog } from '../src/storage/event-log.js';
-import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { type RunningStore, STORES } from './support/stores.js';
+import { until } from './support/until.js';
 
 class Decision {
   @Text({ max: 64 })
@@ -40,7 +40,7 @@ const KEPT = 990;
 type Counts = Record<string, number>;
 
 describe.each(STORES)('retention on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
+  let store: RunningStore;
   let service: Service;
   let stream: EventStream;
   let log: EventLog;

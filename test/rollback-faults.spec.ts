@@ -7,9 +7,9 @@ import { sleep } from '../src/shared/clock.js';
 import { EventLog, LOG_START } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
 import { ALWAYS, RedisServer } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { SseClient } from './support/sse-client.js';
 import { count, numbersOf } from './support/ticks.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 /** The keeper looks every two seconds, and tells after a write. */

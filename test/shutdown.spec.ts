@@ -1,10 +1,10 @@
 /** How the service ends, as a process of its own: in good order at the first signal, at once at the second. */
 
-import { sleep } from '../src/shared/clock.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
 import { type RawAnswer, RawConnection, requestBytes } from './support/raw-http.js';
 import { ADMIN } from './support/service.js';
+import { until } from './support/until.js';
 
 const report = JSON.stringify({ type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' });
 const half = report.length / 2;
@@ -39,15 +39,6 @@ async function startReport(service: ServiceProcess): Promise<RawConnection> {
   return connection;
 }
 
-/** Waits until something is so; what never becomes so fails the test. */
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const endMs = Date.now() + AT_ONCE_MS;
-  while (!(await isSo())) {
-    if (Date.now() > endMs) throw new Error(`${what} did not happen within ${AT_ONCE_MS} ms`);
-    await sleep(10);
-  }
-}
-
 const refused = async (service: ServiceProcess): Promise<boolean> =>
   RawConnection.to(service.port).then(
     (connection) => {
@@ -68,11 +59,11 @@ describe('the first signal', () => {
     const service = await start({ BRAIN_SHUTDOWN_DELAY_SECONDS: '1' });
     const running = await startReport(service);
     service.kill('SIGTERM');
-    await until('/readyz saying no', async () => (await service.get('/readyz')).status === 503);
+    await until(async () => (await service.get('/readyz')).status === 503, AT_ONCE_MS, '/readyz saying no');
     expect((await service.get('/readyz')).body).toMatchObject({ code: 'draining' });
     // Whoever has not noticed yet is still served.
     expect((await service.get('/api/threats')).status).toBe(200);
-    await until('the refusal of new connections', () => refused(service));
+    await until(() => refused(service), AT_ONCE_MS, 'the refusal of new connections');
     expect(service.running).toBe(true);
     running.send(report.slice(half));
     const answer = (await running.answer()) as RawAnswer;
@@ -117,12 +108,12 @@ describe('the second signal', () => {
     const service = await start();
     await startReport(service);
     service.kill('SIGTERM');
-    await until('the refusal of new connections', () => refused(service));
+    await until(() => refused(service), AT_ONCE_MS, 'the refusal of new connections');
     const sentMs = Date.now();
     const { code } = await service.stop('SIGTERM');
     expect(code).toBe(1);
     expect(Date.now() - sentMs).toBeLessThan(AT_ONCE_MS);
     const next = await start();
-    await until('the gap', async () => (await gaps(next)) === 1);
+    await until(async () => (await gaps(next)) === 1, AT_ONCE_MS, 'the gap');
   });
 });

@@ -13,10 +13,10 @@ import { LONG } from './support/effort.js';
 import { temporaryFolder } from './support/folder.js';
 import { ServiceProcess } from './support/process.js';
 import { ALWAYS, RedisServer, startSentinels } from './support/redis-server.js';
-import { until } from './support/until.js';
 import { SseClient } from './support/sse-client.js';
 import { STORES } from './support/stores.js';
 import { count, numbersOf } from './support/ticks.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const KILLS = LONG ? 50 : 3;

@@ -5,39 +5,31 @@ import { EventStream } from '../src/events/event-stream.js';
 import { LiveStream } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog, LOG_END } from '../src/storage/event-log.js';
-import { until } from './support/until.js';
-import { ADMIN, type Service, startService } from './support/service.js';
+import { ADMIN, startService } from './support/service.js';
 import { SseClient } from './support/sse-client.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn } from './support/stores.js';
 import { count, numbersOf, tick } from './support/ticks.js';
+import { until } from './support/until.js';
 
 const report = { type: 't', source: 's', severity: 'LOW' };
 
 describe.each(STORES)('the live stream on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
+  const service = serviceOn(startStore, {
+    BRAIN_STREAM_MAX_CLIENTS: '30',
+    BRAIN_STREAM_MAX_CLIENTS_PER_KEY: '25',
+  });
   let stream: EventStream;
   let url: string;
   const clients: SseClient[] = [];
   let sent = 0;
 
   beforeAll(async () => {
-    store = await startStore();
-    service = await startService({
-      ...store.env,
-      BRAIN_STREAM_MAX_CLIENTS: '30',
-      BRAIN_STREAM_MAX_CLIENTS_PER_KEY: '25',
-    });
     stream = service.app.get(EventStream);
     url = `${await service.app.getUrl()}/api/events/stream`;
-  }, 60_000);
+  });
   afterEach(async () => {
     for (const client of clients.splice(0)) client.close();
     await until(() => service.app.get(LiveStream).connections === 0, 5000, 'the connections to be freed');
-  });
-  afterAll(async () => {
-    await service.stop();
-    await store.stop();
   });
 
   const open = async (query = '', lastEventId?: string, key?: string): Promise<SseClient> => {

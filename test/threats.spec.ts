@@ -4,23 +4,13 @@ import type { Threat } from '../src/threats/threats.dto.js';
 import { MOVES, STATUSES, type ThreatStatus } from '../src/threats/threats.lifecycle.js';
 import { expectCharter } from './support/charter.js';
 import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn } from './support/stores.js';
 
 const report = { type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' };
 const unknown = '00000000-0000-4000-8000-000000000000';
 
 describe.each(STORES)('threats on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
-
-  beforeAll(async () => {
-    store = await startStore();
-    service = await startService(store.env);
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await store.stop();
-  });
+  const service = serviceOn(startStore);
 
   const make = async (over: object = {}): Promise<Threat> =>
     (await service.post('/api/threats', { ...report, ...over }).expect(201)).body as Threat;

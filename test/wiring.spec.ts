@@ -23,8 +23,8 @@ import { PolicyService } from '../src/policy/decisions/policy.service.js';
 import { Access, Public } from '../src/security/access.decorator.js';
 import { Store } from '../src/storage/store.js';
 import { ThreatsService } from '../src/threats/threats.service.js';
-import { until } from './support/until.js';
 import { type Service, startService } from './support/service.js';
+import { until } from './support/until.js';
 
 /** Every service that publishes; a new domain adds its own. */
 const PUBLISHERS = [ThreatsService, PolicyService, ImmuneService, MissionsService];

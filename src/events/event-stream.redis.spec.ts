@@ -1,11 +1,11 @@
 /** What becomes of a batch whose answer was lost, for however long. */
+import { silentLogger } from '../../test/support/logs.js';
 import { eventOf, openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
 import { RedisServer } from '../../test/support/redis-server.js';
-import { until } from '../../test/support/until.js';
 import { count, numbersOf, tick } from '../../test/support/ticks.js';
+import { until } from '../../test/support/until.js';
 import { Wire } from '../../test/support/wire.js';
 import { sleep } from '../shared/clock.js';
-import { Logger } from '../shared/logger.js';
 import { RedisEventLog } from '../storage/redis/redis-event-log.js';
 import { ReplicaAck } from '../storage/redis/replica-ack.js';
 import { SCRIPTS } from '../storage/redis/scripts.js';
@@ -25,7 +25,7 @@ describe('a batch whose answer was lost', () => {
     wire = await Wire.to(server.port);
     client = openClient({ url: wire.url });
     const log = new RedisEventLog(client.link, new ReplicaAck(client.link), KEPT_SECONDS);
-    stream = new EventStream(log, new Logger({ level: 'silent', format: 'json' }));
+    stream = new EventStream(log, silentLogger());
     // Redis knows the script from now on, so the next send is the one that counts.
     await log.append('first', [eventOf('first')]);
   });

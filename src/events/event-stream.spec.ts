@@ -1,9 +1,9 @@
 import fc from 'fast-check';
+import { silentLogger } from '../../test/support/logs.js';
 import { sleep } from '../shared/clock.js';
 import { runInContext } from '../shared/context.js';
 import { BrainError } from '../shared/errors.js';
 import { Num, Text } from '../shared/fields.js';
-import { Logger } from '../shared/logger.js';
 import { compileMask } from '../shared/mask.js';
 import {
   EventLog,
@@ -99,11 +99,9 @@ class SwitchableLog extends EventLog {
   }
 }
 
-const silent = (): Logger => new Logger({ level: 'silent', format: 'json' });
-
 function start(mask: string[] = []): { log: SwitchableLog; stream: EventStream } {
   const log = new SwitchableLog();
-  return { log, stream: new EventStream(log, silent(), compileMask(mask)) };
+  return { log, stream: new EventStream(log, silentLogger(), compileMask(mask)) };
 }
 
 const numbers = (log: SwitchableLog): unknown[] => log.written.map(({ payload }) => (payload as Noise).n);

@@ -1,9 +1,9 @@
-import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import { loggerTo } from '../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { currentContext, runInContext } from '../shared/context.js';
 import { register } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
-import { Logger } from '../shared/logger.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { Access, Public } from './access.decorator.js';
 import { AccessGuard } from './access.guard.js';
@@ -68,7 +68,7 @@ describe('the guard', () => {
     opened = await openStore();
     store = opened.store;
     lines = [];
-    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    const logger = loggerTo(lines);
     ring = new KeyRing(store, logger, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, logger, { bootstrapKey: null });

@@ -1,7 +1,7 @@
-import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Logger } from '../shared/logger.js';
+import { silentLogger } from '../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { type AdminAccess, AdminKey } from './admin-key.js';
 import { KEYS, makeKey } from './api-key.js';
@@ -18,7 +18,7 @@ describe('the first admin', () => {
   const use = async (next: OpenStore): Promise<void> => {
     opened = next;
     store = opened.store;
-    const silent = new Logger({ level: 'silent', format: 'json' });
+    const silent = silentLogger();
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, silent, { bootstrapKey: null });
@@ -130,7 +130,7 @@ describe('the first admin', () => {
   });
 
   it('is asked for on Redis as long as there is none', async () => {
-    jest.replaceProperty(store as { kind: string }, 'kind', 'redis');
+    jest.replaceProperty(store as unknown as { kind: string }, 'kind', 'redis');
     expect(await start(true)).toEqual({ kind: 'missing' });
     expect(existsSync(path)).toBe(false);
     await keys.create({ name: 'v', role: 'operator' }, 'bootstrap');

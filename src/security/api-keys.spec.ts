@@ -1,8 +1,8 @@
-import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBrainError } from '../shared/errors.js';
-import { Logger } from '../shared/logger.js';
+import { codeOf } from '../../test/support/errors.js';
+import { loggerTo, silentLogger } from '../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { FIRST_KEY, isWellFormedKey, KEYS, MILESTONES } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
@@ -18,23 +18,15 @@ describe('API keys', () => {
   let lines: string[];
 
   const open = (bootstrapKey: string | null): ApiKeys => {
-    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    const logger = loggerTo(lines);
     return new ApiKeys(store, ring, logger, { bootstrapKey });
-  };
-  const codeOf = async (work: Promise<unknown>): Promise<string> => {
-    try {
-      await work;
-      return 'no error';
-    } catch (error) {
-      return isBrainError(error) ? error.code : String(error);
-    }
   };
 
   beforeEach(async () => {
     opened = await openStore();
     store = opened.store;
     lines = [];
-    const silent = new Logger({ level: 'silent', format: 'json' });
+    const silent = silentLogger();
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = open(null);

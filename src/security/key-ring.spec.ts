@@ -1,7 +1,8 @@
+import { codeOf } from '../../test/support/errors.js';
+import { loggerTo } from '../../test/support/logs.js';
 import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { sleep } from '../shared/clock.js';
-import { BrainError, isBrainError } from '../shared/errors.js';
-import { Logger } from '../shared/logger.js';
+import { BrainError } from '../shared/errors.js';
 import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../storage/store.js';
 import { type ApiKey, digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
@@ -48,7 +49,7 @@ describe('the key ring', () => {
   const rings: KeyRing[] = [];
 
   const open = async (bootstrapKey: string | null = null, maxStaleSeconds = 30): Promise<KeyRing> => {
-    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    const logger = loggerTo(lines);
     const made = new KeyRing(store, logger, { bootstrapKey, maxStaleSeconds });
     rings.push(made);
     await made.onModuleInit();
@@ -66,14 +67,6 @@ describe('the key ring', () => {
       await tx.get(KEYS, id);
       tx.delete(KEYS, id);
     });
-  const codeOf = async (work: () => unknown): Promise<string> => {
-    try {
-      await work();
-      return 'no error';
-    } catch (error) {
-      return isBrainError(error) ? error.code : String(error);
-    }
-  };
 
   beforeEach(async () => {
     opened = await openStore(StoreOnAWire);

@@ -1,6 +1,6 @@
+import { silentLogger } from '../../test/support/logs.js';
 import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { sleep } from '../shared/clock.js';
-import { Logger } from '../shared/logger.js';
 import type { EmbeddedStore } from './embedded/embedded-store.js';
 import { Retention } from './retention.js';
 
@@ -15,7 +15,7 @@ class Numbers extends Retention {
     private readonly there: Iterable<number>,
     private readonly commitMs = 0,
   ) {
-    super(store, new Logger({ level: 'silent', format: 'json' }));
+    super(store, silentLogger());
   }
 
   protected async *forget(): AsyncGenerator<number> {

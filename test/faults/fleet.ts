@@ -7,9 +7,9 @@ import { EventEmitter2 } from '@nestjs/event-emitter';
 import { EventStream } from '../../src/events/event-stream.js';
 import type { ReadEvent } from '../../src/events/log/stored-event.js';
 import { sleep } from '../../src/shared/clock.js';
-import { until } from '../support/until.js';
 import { type Service, startService } from '../support/service.js';
 import { count, numbersOf, tick } from '../support/ticks.js';
+import { until } from '../support/until.js';
 import { StreamReader } from './stream-reader.js';
 
 /** Whatever was wrong with Redis: from when it is right again until everybody goes on. */

@@ -7,8 +7,8 @@ import { hasEnded, type MissionStatus, STATUSES } from '../../src/missions/missi
 import { sleep } from '../../src/shared/clock.js';
 import { logOf } from '../support/missions.js';
 import type { ProcessAnswer, ServiceProcess } from '../support/process.js';
-import { until } from '../support/until.js';
 import { json, type Target } from '../support/target.js';
+import { until } from '../support/until.js';
 
 const STEPS = 3;
 const STEP_MS = 60;

@@ -1,7 +1,6 @@
 /** Missions and their worker on a store of the test. The policies and one kind of step are set by the test. */
 import { type Config, readConfig } from '../../src/config/config.js';
 import type { ImmuneService } from '../../src/immune/immune.service.js';
-import type { NewMission } from '../../src/missions/missions.dto.js';
 import { MissionsService } from '../../src/missions/missions.service.js';
 import { StepKinds } from '../../src/missions/steps/kinds.js';
 import type { StepKind } from '../../src/missions/steps/step.js';
@@ -57,7 +56,7 @@ export class MissionWorkers {
 
   /** The id of a new mission that is executed. */
   async execute(mission: object): Promise<string> {
-    const { id } = await this.missions.create({ name: 'm', ...mission } as NewMission, CALLER);
+    const { id } = await this.missions.create({ name: 'm', ...mission }, CALLER);
     await this.missions.execute(id, CALLER);
     return id;
   }

@@ -12,7 +12,7 @@ export interface RunningStore {
 export type StartStore = () => Promise<RunningStore>;
 
 /** Each service has its own data folder, so there is nothing to start. */
-async function startEmbedded(): Promise<RunningStore> {
+export async function startEmbedded(): Promise<RunningStore> {
   return { env: {}, stop: async () => undefined };
 }
 
@@ -44,17 +44,25 @@ export function serviceOn(startStore: StartStore, env: Record<string, string> = 
   return service;
 }
 
-/** Two services on one Redis for all tests of this block, and that Redis. */
-export function replicasOnRedis(): { redis: () => RedisServer; one: Service; other: Service } {
-  let server: RedisServer;
-  const startOnRedis = async (): Promise<RunningStore> => ({
-    env: { REDIS_URL: server.url },
-    stop: async () => undefined,
-  });
+export interface Replicas {
+  redis: RedisServer;
+  one: Service;
+  other: Service;
+}
+
+/** The same for two services on one Redis, which start at the same time. */
+export function twoReplicas(): Replicas {
+  const replicas = { one: {}, other: {} } as Replicas;
   beforeAll(async () => {
-    server = await RedisServer.start();
+    replicas.redis = await RedisServer.start();
+    const env = { REDIS_URL: replicas.redis.url };
+    const started = await Promise.all([startService(env), startService(env)]);
+    Object.assign(replicas.one, started[0]);
+    Object.assign(replicas.other, started[1]);
+  }, 60_000);
+  afterAll(async () => {
+    await Promise.all([replicas.one.stop?.(), replicas.other.stop?.()]);
+    await replicas.redis?.stop();
   });
-  const replicas = { redis: () => server, one: serviceOn(startOnRedis), other: serviceOn(startOnRedis) };
-  afterAll(() => server.stop());
   return replicas;
 }

@@ -1,19 +1,20 @@
 /** The gaps that GapDetector reports for a Redis that lost events, and for processes that have ended or only seem to. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
+import { silentLogger } from '../../../test/support/logs.js';
 import { openClient, RECOVERY_MS, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer } from '../../../test/support/redis-server.js';
-import { until } from '../../../test/support/until.js';
 import { tick } from '../../../test/support/ticks.js';
+import { until } from '../../../test/support/until.js';
 import { Wire } from '../../../test/support/wire.js';
 import { nowSeconds, sleep } from '../../shared/clock.js';
-import { Logger } from '../../shared/logger.js';
 import type { Whereabouts } from '../../shared/process-identity.js';
 import { fateOf, whereabouts } from '../../shared/process-identity.js';
 import type { Envelope } from '../event.js';
 import { EventStream } from '../event-stream.js';
 import { GapDetector, type KeeperSettings } from './gap-detector.js';
 
-const logger = new Logger({ level: 'silent', format: 'json' });
+const logger = silentLogger();
 /** There is a check every two seconds, and the store may have been unreachable before it. */
 const TOLD_MS = 10_000;
 

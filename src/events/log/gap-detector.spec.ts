@@ -1,12 +1,12 @@
+import { silentLogger } from '../../../test/support/logs.js';
 import { type OpenStore, openStore } from '../../../test/support/open-store.js';
 import { sleep } from '../../shared/clock.js';
-import { Logger } from '../../shared/logger.js';
 import type { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
 import { LOG_END, splitPosition } from '../../storage/event-log.js';
 import { EventStream } from '../event-stream.js';
 import { GapDetector } from './gap-detector.js';
 
-const logger = new Logger({ level: 'silent', format: 'json' });
+const logger = silentLogger();
 
 describe('GapDetector', () => {
   let opened: OpenStore;

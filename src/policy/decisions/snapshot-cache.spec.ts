@@ -1,7 +1,7 @@
 /** Reading the policies into memory during other writes, on a real store. */
+import { silentLogger } from '../../../test/support/logs.js';
 import { type OpenStore, openStore } from '../../../test/support/open-store.js';
 import { type Config, readConfig } from '../../config/config.js';
-import { Logger } from '../../shared/logger.js';
 import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../../storage/store.js';
 import { PolicyEditor } from '../admin/editor.js';
@@ -42,7 +42,7 @@ describe('the policies in memory', () => {
     store = opened.store;
     config = readConfig({});
     editor = new PolicyEditor(store, config);
-    snapshots = new SnapshotCache(store, config, editor, new Logger({ level: 'silent', format: 'json' }));
+    snapshots = new SnapshotCache(store, config, editor, silentLogger());
   });
   afterEach(async () => {
     snapshots.onModuleDestroy();

@@ -3,6 +3,7 @@
  * what it cannot show; no test is skipped silently.
  */
 import fc from 'fast-check';
+import { codeOf } from '../../../test/support/errors.js';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
@@ -89,15 +90,6 @@ async function walk(
     cursor = page.next ?? undefined;
   } while (cursor !== undefined);
   return { ids, pages };
-}
-
-async function codeOf(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-    return 'no error';
-  } catch (error) {
-    return error instanceof BrainError ? error.code : String(error);
-  }
 }
 
 /** With `whole` false it leaves out slow tests that do not depend on the topology. */

@@ -22,7 +22,8 @@ eventLogContract('the embedded database', start);
 
 describe('a commit that is not on disk yet', () => {
   it('is in no answer: of a repetition, a refusal, or a transaction that changes nothing', async () => {
-    const { db, store, close } = await openStore();
+    const opened = await openStore();
+    const { db, store } = opened;
     const idempotency = { key: 'k', body: 'x' };
     await store.transaction((tx) => tx.insert(ITEMS, item('before')));
     let flush = (): void => {};
@@ -70,6 +71,6 @@ describe('a commit that is not on disk yet', () => {
     await Promise.all([first, ...all]);
     expect(answers.sort()).toEqual(['conflict', 'no change', 'refusal', 'repetition']);
     Reflect.deleteProperty(root, 'flushed');
-    await close();
+    await opened.close();
   });
 });

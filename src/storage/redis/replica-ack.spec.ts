@@ -1,11 +1,11 @@
 /** With BRAIN_REDIS_WAIT=1 on a master and its replica: no answer follows from a write that no replica has. */
+import { silentLogger } from '../../../test/support/logs.js';
 import { failure, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer } from '../../../test/support/redis-server.js';
-import { until } from '../../../test/support/until.js';
 import { tick } from '../../../test/support/ticks.js';
+import { until } from '../../../test/support/until.js';
 import { EventStream } from '../../events/event-stream.js';
 import { BrainError } from '../../shared/errors.js';
-import { Logger } from '../../shared/logger.js';
 import { ITEMS, type Item, item } from '../contract/store.contract.js';
 
 const NOT_REPLICATED = { kind: 'unavailable', code: 'store_not_replicated' };
@@ -79,12 +79,7 @@ describe('a replica that is away', () => {
   }, 20_000);
 
   it('keeps no event out of the log, and makes a durable decision wait', async () => {
-    const stream = new EventStream(
-      other.log,
-      new Logger({ level: 'silent', format: 'json' }),
-      undefined,
-      true,
-    );
+    const stream = new EventStream(other.log, silentLogger(), undefined, true);
     const publish = (many: number): void => {
       for (let n = 0; n < many; n += 1) stream.publish(tick(n, 'waiting', ''));
     };
