@@ -1,9 +1,11 @@
 /** Missions while their workers and their Redis are killed, stopped and failed over. `npm run test:faults` runs the long form. */
+
 import { sleep } from '../src/shared/clock.js';
 import { MissionLoad } from './faults/missions.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
 import { LONG } from './support/effort.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { ALWAYS, RedisServer, startSentinels } from './support/redis-server.js';
+import { ALWAYS, failOver, RedisServer, startSentinels } from './support/redis-server.js';
 import { Target } from './support/target.js';
 import { until } from './support/until.js';
 
@@ -16,7 +18,6 @@ const LEASE_SECONDS = 3;
 /** For missions in each process. */
 const PLACES = 10;
 const LIMIT_MS = LONG ? 1_800_000 : 120_000;
-const FAILOVER_MS = 20_000;
 
 const startProcess = processesWith({
   BRAIN_LOG_REQUESTS: 'off',
@@ -24,17 +25,13 @@ const startProcess = processesWith({
   BRAIN_MISSIONS_LEASE_SECONDS: String(LEASE_SECONDS),
   BRAIN_MISSIONS_CONCURRENCY: String(PLACES),
 });
-const ends: (() => Promise<unknown>)[] = [];
+const { started } = cleanUpAfterEach();
 let target: Target;
 let services: ServiceProcess[];
 
 beforeEach(async () => {
-  target = await Target.start();
+  target = started(await Target.start());
   services = [];
-  ends.push(() => target.stop());
-});
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
 });
 
 async function start(env: Record<string, string>): Promise<void> {
@@ -42,9 +39,7 @@ async function start(env: Record<string, string>): Promise<void> {
 }
 
 async function startRedis(): Promise<RedisServer> {
-  const redis = await RedisServer.start(ALWAYS);
-  ends.push(() => redis.stop());
-  return redis;
+  return started(await RedisServer.start(ALWAYS));
 }
 
 /** While missions are in its hands; now and then it comes back first, after it has lost them. */
@@ -128,30 +123,16 @@ it(
 it(
   `of ${MISSIONS} missions all that survive a failover end, and none is half done`,
   async () => {
-    const group = await startSentinels();
-    ends.push(() => group.stop());
-    const env = {
-      BRAIN_REDIS_SENTINELS: group.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','),
-      BRAIN_REDIS_MASTER: 'mymaster',
-    };
-    await Promise.all([1, 2].map(() => start(env)));
+    const group = started(await startSentinels());
+    await Promise.all([1, 2].map(() => start(group.env)));
     const load = new MissionLoad(() => services, target, MISSIONS);
     await load.made(MISSIONS / 2);
-    const [master, replica] = group.servers;
+    const [master] = group.servers;
     // What is acknowledged from here on until its death is lost, more than any failover would lose by itself.
     master.cli('acl', 'setuser', 'default', '-psync', '-sync');
     master.cli('client', 'kill', 'type', 'replica');
     await sleep(300);
-    await master.kill();
-    const promoted = async (): Promise<boolean> => {
-      try {
-        return replica.cli('role').startsWith('master');
-      } catch {
-        // While it changes sides it may hang up on whoever asks.
-        return false;
-      }
-    };
-    await until(promoted, FAILOVER_MS, 'the failover');
+    await failOver(group);
     await load.over();
     const lost = await load.executeAgain();
     const { repeated, takenOver } = await load.verify({ rollback: true });

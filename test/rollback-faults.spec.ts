@@ -2,11 +2,13 @@
  * A failover in which the old master goes on taking writes while the promoted one already has events of its own: what is lost stands in
  * a gap, and what survived reaches everybody who reads.
  */
+
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { EventLog, LOG_START } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
-import { ALWAYS, RedisServer } from './support/redis-server.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
+import { ALWAYS, NO_SYNC_DELAY, RedisServer } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { count, numbersOf } from './support/ticks.js';
 import { until } from './support/until.js';
@@ -15,16 +17,7 @@ import { Wire } from './support/wire.js';
 /** The keeper looks every two seconds, and tells after a write. */
 const TOLD_MS = 10_000;
 
-/** Whatever a test has started, the last first. */
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-}, 60_000);
-
-function started<T extends { stop(): unknown }>(what: T): T {
-  ends.push(() => what.stop());
-  return what;
-}
+const { later, started } = cleanUpAfterEach();
 
 interface Told {
   reason: string;
@@ -38,16 +31,14 @@ interface Pair {
 }
 
 async function startPair(): Promise<Pair> {
-  const old = started(await RedisServer.start([...ALWAYS, '--repl-diskless-sync-delay', '0']));
-  const promoted = started(await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${old.port}`]));
-  const joined = (): boolean => promoted.cli('info', 'replication').includes('master_link_status:up');
-  await until(joined, GOES_ON_MS, 'the replica');
+  const old = started(await RedisServer.start([...ALWAYS, ...NO_SYNC_DELAY]));
+  const promoted = started(await RedisServer.startReplica(old, ALWAYS));
   return { old, promoted };
 }
 
 async function wireTo(port: number): Promise<Wire> {
   const wire = await Wire.to(port);
-  ends.push(() => wire.close());
+  later(() => wire.close());
   return wire;
 }
 
@@ -128,7 +119,7 @@ describe('a failover with events on both sides', () => {
     const late = started(await Replica.start('late', { REDIS_URL: wires[0].url }));
     const before = await lostPosition(lost);
     const reader = await SseClient.open(`${late.url}/api/events/stream`, undefined, before);
-    ends.push(() => reader.close());
+    later(() => reader.close());
     const wanted = numbersOf(stays.reader.events, leaves.name).filter((n) => n >= 100);
     await until(
       () => numbersOf(reader.events, leaves.name).length >= wanted.length,
@@ -164,9 +155,7 @@ describe('a failover with events on both sides', () => {
   }
 
   it('twice in a row: tells both, and gives what survived both to every reader once', async () => {
-    const third = started(
-      await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${pair.promoted.port}`]),
-    );
+    const third = started(await RedisServer.startReplica(pair.promoted, ALWAYS));
     await part();
     const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
     await until(() => lengthOf(third) === lengthOf(pair.promoted), GOES_ON_MS, 'the third having all');
@@ -202,7 +191,7 @@ describe('a failover with events on both sides', () => {
       return page;
     });
     const reader = await SseClient.open(`${stays.url}/api/events/stream?type=test.*`, undefined, LOG_START);
-    ends.push(() => reader.close());
+    later(() => reader.close());
     await until(() => pages > 3, GOES_ON_MS, 'the reader being in the middle');
     reading.mockRestore();
     fleet.publish(50);

@@ -2,6 +2,7 @@
  * Nothing disappears from the stream and nothing comes twice, whatever is done to the service, to Redis and to those who
  * read; where something must be missing, that is told. `npm run test:faults` runs the long form.
  */
+
 import { LiveStream } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog } from '../src/storage/event-log.js';
@@ -9,10 +10,11 @@ import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
 import { Ledger, walk } from './faults/ledger.js';
 import { StreamReader } from './faults/stream-reader.js';
 import { Writers } from './faults/writers.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
 import { LONG } from './support/effort.js';
 import { temporaryFolder } from './support/folder.js';
 import { ServiceProcess } from './support/process.js';
-import { ALWAYS, RedisServer, startSentinels } from './support/redis-server.js';
+import { ALWAYS, failOver, RedisServer, type SentinelGroup, startSentinels } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { STORES } from './support/stores.js';
 import { count, numbersOf } from './support/ticks.js';
@@ -34,16 +36,7 @@ const STREAM = 'brain:events:stream';
 
 const randomMs = (least: number, most: number): number => least + Math.random() * (most - least);
 
-/** Whatever a test has started, the last first. */
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-}, 60_000);
-
-function started<T extends { stop(): unknown }>(what: T): T {
-  ends.push(() => what.stop());
-  return what;
-}
+const { later, started } = cleanUpAfterEach();
 
 async function positionsIn(service: ServiceProcess): Promise<string[]> {
   const events = await walk(service, '/api/events?order=asc', 'events');
@@ -74,7 +67,7 @@ async function expectRollback(fleet: Fleet): Promise<void> {
 
 async function startProcess(env: Record<string, string>): Promise<ServiceProcess> {
   const service = await ServiceProcess.start({ BRAIN_LOG_REQUESTS: 'off', ...env });
-  ends.push(() => service.stop('SIGKILL'));
+  later(() => service.stop('SIGKILL'));
   return service;
 }
 
@@ -84,7 +77,7 @@ describe.each(STORES)('a service on %s', (_name, startStore) => {
     async () => {
       const store = started(await startStore());
       const folder = temporaryFolder();
-      ends.push(() => folder.remove());
+      later(() => folder.remove());
       const env = { BRAIN_DATA_DIR: folder.path, ...store.env };
       let service = await startProcess(env);
       const reader = started(new StreamReader(() => service.url));
@@ -214,7 +207,7 @@ describe('two replicas on a Redis', () => {
 
   it('whose log was cut beyond where they are, by whomever, tell of it and go on behind it', async () => {
     const wire = await Wire.to(redis.port);
-    ends.push(() => wire.close());
+    later(() => wire.close());
     const [one] = fleet.replicas;
     const far = started(await Replica.start('replica-far', { REDIS_URL: wire.url }));
     const log = one.service.app.get(EventLog);
@@ -361,7 +354,7 @@ describe('two replicas on a Redis', () => {
 
   it('one of which loses its way to it for a while: that one misses and repeats nothing', async () => {
     const wire = await Wire.to(redis.port);
-    ends.push(() => wire.close());
+    later(() => wire.close());
     const far = started(await Replica.start('replica-far', { REDIS_URL: wire.url }));
     fleet.startFlow();
     await fleet.goesOn();
@@ -418,38 +411,19 @@ describe('two replicas on a Redis', () => {
 });
 
 describe('two replicas behind Sentinels', () => {
-  let group: Awaited<ReturnType<typeof startSentinels>>;
+  let group: SentinelGroup;
   let fleet: Fleet;
 
   beforeEach(async () => {
     group = started(await startSentinels());
-    const env = {
-      BRAIN_REDIS_SENTINELS: group.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','),
-      BRAIN_REDIS_MASTER: 'mymaster',
-    };
-    fleet = started(await Fleet.start(env, env));
+    fleet = started(await Fleet.start(group.env, group.env));
   }, 60_000);
-
-  /** From the death of the master it takes the Sentinels a few seconds, and then us. */
-  async function failOver(): Promise<void> {
-    const [master, replica] = group.servers;
-    await master.kill();
-    const promoted = (): boolean => {
-      try {
-        return replica.cli('role').startsWith('master');
-      } catch {
-        // While it changes sides it may hang up on whoever asks.
-        return false;
-      }
-    };
-    await until(promoted, 20_000, 'the failover');
-  }
 
   it('go on after a failover, and have missed nothing', async () => {
     fleet.publish(200);
     await fleet.goesOn();
     expect(group.servers[0].cli('wait', '1', '1000')).toBe('1');
-    const failover = failOver();
+    const failover = failOver(group);
     fleet.publish(100);
     await failover;
     fleet.publish(100);
@@ -469,7 +443,7 @@ describe('two replicas behind Sentinels', () => {
     master.cli('client', 'kill', 'type', 'replica');
     fleet.publish(50);
     await fleet.goesOn();
-    await failOver();
+    await failOver(group);
     fleet.publish(100);
     await fleet.goesOn();
     await expectRollback(fleet);

@@ -1,6 +1,8 @@
 /** What becomes of a batch whose answer was lost, for however long. */
+
 import { silentLogger } from '../../test/support/logs.js';
-import { eventOf, openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
+import { openWiredRedisStore, type WiredRedis } from '../../test/support/open-store.js';
+import { eventOf, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
 import { RedisServer } from '../../test/support/redis-server.js';
 import { count, numbersOf, tick } from '../../test/support/ticks.js';
 import { until } from '../../test/support/until.js';
@@ -15,25 +17,21 @@ import { EventStream } from './event-stream.js';
 const KEPT_SECONDS = 1;
 
 describe('a batch whose answer was lost', () => {
+  let redis: WiredRedis;
   let server: RedisServer;
   let wire: Wire;
   let client: RedisClient;
   let stream: EventStream;
 
   beforeEach(async () => {
-    server = await RedisServer.start();
-    wire = await Wire.to(server.port);
-    client = openClient({ url: wire.url });
+    redis = await openWiredRedisStore();
+    ({ server, wire, client } = redis);
     const log = new RedisEventLog(client.link, new ReplicaAck(client.link), KEPT_SECONDS);
     stream = new EventStream(log, silentLogger());
     // Redis knows the script from now on, so the next send is the one that counts.
     await log.append('first', [eventOf('first')]);
   });
-  afterEach(async () => {
-    await client.store.close();
-    await wire.close();
-    await server.stop();
-  });
+  afterEach(() => redis.close());
   const written = async (): Promise<Envelope[]> =>
     (await client.log.read({ order: 'asc', limit: 500 })).map(({ json }) => JSON.parse(json) as Envelope);
 

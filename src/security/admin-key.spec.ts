@@ -130,7 +130,7 @@ describe('the first admin', () => {
   });
 
   it('is asked for on Redis as long as there is none', async () => {
-    jest.replaceProperty(store as unknown as { kind: string }, 'kind', 'redis');
+    Object.defineProperty(store, 'kind', { value: 'redis' });
     expect(await start(true)).toEqual({ kind: 'missing' });
     expect(existsSync(path)).toBe(false);
     await keys.create({ name: 'v', role: 'operator' }, 'bootstrap');

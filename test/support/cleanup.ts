@@ -1,9 +1,9 @@
 /** Collects what each test of a file starts, and ends it after the test, the last first. */
 export interface Cleanup {
   /** Calls `end` after the test. */
-  later(end: () => unknown): void;
+  later: (end: () => unknown) => void;
   /** Stops this after the test. */
-  started<T extends { stop(): unknown }>(what: T): T;
+  started: <T extends { stop(): unknown }>(what: T) => T;
 }
 
 export function cleanUpAfterEach(): Cleanup {

@@ -3,7 +3,7 @@ import { EmbeddedDatabase } from '../../src/storage/embedded/database.js';
 import { EmbeddedEventLog } from '../../src/storage/embedded/embedded-event-log.js';
 import { EmbeddedStore } from '../../src/storage/embedded/embedded-store.js';
 import { temporaryFolder } from './folder.js';
-import { openClient, openReady, type RedisClient } from './redis-clients.js';
+import { openReady, type RedisClient } from './redis-clients.js';
 import { RedisServer } from './redis-server.js';
 import { Wire } from './wire.js';
 
@@ -18,9 +18,9 @@ export interface OpenStore<S extends EmbeddedStore = EmbeddedStore> {
   readonly log: EmbeddedEventLog;
   readonly store: S;
   /** Closes the store and opens it again on the same data, like a restart. */
-  reopen(): Promise<OpenStore<S>>;
+  reopen: () => Promise<OpenStore<S>>;
   /** Closes the store and removes its data. */
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** The embedded store in a folder of its own. */
@@ -48,7 +48,7 @@ export async function openStore(Kind: StoreClass<EmbeddedStore> = EmbeddedStore)
 export interface OpenRedis {
   readonly server: RedisServer;
   readonly client: RedisClient;
-  close(): Promise<void>;
+  close: () => Promise<void>;
 }
 
 /** A Redis of its own and a client with complete indexes. `options` are arguments of redis-server. */
@@ -62,11 +62,15 @@ export async function openRedisStore(options: string[] = []): Promise<OpenRedis>
   return { server, client, close };
 }
 
-/** The same with a connection that the test can break. The client has no indexes yet. */
-export async function openWiredRedisStore(): Promise<OpenRedis & { wire: Wire }> {
+export interface WiredRedis extends OpenRedis {
+  readonly wire: Wire;
+}
+
+/** The same with a connection that the test can break. */
+export async function openWiredRedisStore(): Promise<WiredRedis> {
   const server = await RedisServer.start();
   const wire = await Wire.to(server.port);
-  const client = openClient({ url: wire.url });
+  const client = await openReady(wire.url);
   const close = async (): Promise<void> => {
     await client.store.close();
     await wire.close();

@@ -1,16 +1,15 @@
 /** Faults of Redis. Each has its own code and says what to do, and the service recovers from all of them by itself. */
+import { type OpenRedis, openRedisStore, openWiredRedisStore } from '../../../test/support/open-store.js';
 import {
   ANSWER_MS,
   failure,
   insertItem,
   openClient,
-  openReady,
   RECOVERY_MS,
   type RedisClient,
 } from '../../../test/support/redis-clients.js';
-import { ALWAYS, RedisServer } from '../../../test/support/redis-server.js';
+import { ALWAYS, NO_SYNC_DELAY, RedisServer } from '../../../test/support/redis-server.js';
 import { until } from '../../../test/support/until.js';
-import { Wire } from '../../../test/support/wire.js';
 import { BrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import { ITEMS, type Item, item } from '../contract/store.contract.js';
@@ -25,18 +24,16 @@ describe('a Redis that takes no writes of ours', () => {
   const url = (login: string): string => server.url.replace('//', `//${login}@`);
 
   it('is a read-only replica: reads work, and writes, health and the log of the service say so', async () => {
-    const master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
-    const writer = await openReady(master.url);
-    await insertItem(writer, item('a'));
-    const replica = await RedisServer.start(['--replicaof', `127.0.0.1 ${master.port}`]);
-    await until(() => replica.cli('info', 'replication').includes('link_status:up'), RECOVERY_MS, 'a sync');
+    const master = await openRedisStore(NO_SYNC_DELAY);
+    await insertItem(master.client, item('a'));
+    const replica = await RedisServer.startReplica(master.server);
     const client = openClient({ url: replica.url });
     expect(await client.store.get(ITEMS, 'a')).toEqual(item('a'));
     expect((await failure(insertItem(client, item('b')))).code).toBe('store_read_only');
     expect(await client.store.health()).toMatchObject({ ok: false, code: 'store_read_only' });
     expect(client.lines.map((line) => line.fields.code)).toContain('store_read_only');
-    await Promise.all([client.store.close(), writer.store.close()]);
-    await Promise.all([replica.stop(), master.stop()]);
+    await client.store.close();
+    await Promise.all([replica.stop(), master.close()]);
   });
 
   it.each([
@@ -82,28 +79,24 @@ describe('a Redis that takes no writes of ours', () => {
   });
 
   it('deletes documents when it is full, and a warning at the start and in health says so', async () => {
-    const lossy = await RedisServer.start(['--maxmemory-policy', 'allkeys-lru']);
-    const client = await openReady(lossy.url);
+    const { client, close } = await openRedisStore(['--maxmemory-policy', 'allkeys-lru']);
     const warned = client.lines.find((line) => line.level === 'warn');
     expect(warned?.message).toContain('maxmemory-policy is allkeys-lru');
     const health = await client.store.health();
     expect([health.ok, health.warnings.length]).toEqual([true, 1]);
-    await client.store.close();
-    await lossy.stop();
+    await close();
   });
 });
 
 describe('a Redis that is away', () => {
+  let redis: OpenRedis;
   let server: RedisServer;
   let client: RedisClient;
   beforeEach(async () => {
-    server = await RedisServer.start(ALWAYS);
-    client = await openReady(server.url);
+    redis = await openRedisStore(ALWAYS);
+    ({ server, client } = redis);
   });
-  afterEach(async () => {
-    await client.store.close();
-    await server.stop();
-  });
+  afterEach(() => redis.close());
   const back = async (): Promise<boolean> => {
     try {
       await insertItem(client, item(randomId(12)));
@@ -197,8 +190,7 @@ describe('a Redis that is away', () => {
 
 describe('a Redis that loads its data', () => {
   it('says so to old and new connections, until it is done', async () => {
-    const server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    const client = await openReady(server.url);
+    const { server, client, close } = await openRedisStore(['--enable-debug-command', 'yes']);
     await insertItem(client, item('a'));
     server.cli('mset', ...Array.from({ length: 200 }, (_, i) => [`filler${i}`, 'x'.repeat(100)]).flat());
     server.cli('config', 'set', 'loading-process-events-interval-bytes', '1024');
@@ -214,16 +206,15 @@ describe('a Redis that loads its data', () => {
     for (const one of [client, late]) {
       await until(async () => (await one.store.health()).ok, RECOVERY_MS, 'the recovery');
       expect(await one.store.get(ITEMS, 'a')).toEqual(item('a'));
-      await one.store.close();
     }
-    await server.stop();
+    await late.store.close();
+    await close();
   });
 });
 
 describe('a Redis whose append-only file ends in half a commit', () => {
   it('drops that half and keeps all later commits, if the file is repaired before the start', async () => {
-    const server = await RedisServer.start(ALWAYS);
-    const client = await openReady(server.url);
+    const { server, client, close } = await openRedisStore(ALWAYS);
     await insertItem(client, item('torn'));
     await server.kill();
     server.tearLog(5);
@@ -235,16 +226,13 @@ describe('a Redis whose append-only file ends in half a commit', () => {
     await until(async () => (await client.store.health()).ok, RECOVERY_MS, 'the recovery');
     expect(await client.store.get(ITEMS, 'torn')).toBeUndefined();
     expect((await client.store.list(ITEMS, {})).rows).toEqual([item('kept')]);
-    await client.store.close();
-    await server.stop();
+    await close();
   });
 });
 
 describe('a wire that breaks', () => {
   it('loses answers and requests, and every commit and batch is still applied once', async () => {
-    const server = await RedisServer.start();
-    const wire = await Wire.to(server.port);
-    const client = await openReady(wire.url);
+    const { wire, client, close } = await openWiredRedisStore();
     await insertItem(client, item('a'));
     const lengthBefore = (await client.log.bounds()).length;
     wire.cutAfter(SCRIPTS.commit.sha);
@@ -271,16 +259,13 @@ describe('a wire that breaks', () => {
     const events = await client.log.read({ order: 'asc', limit: 500, key: 's:count' });
     expect(events).toHaveLength(count);
     expect((await client.store.counts(ITEMS)).sum).toBe(count);
-    await client.store.close();
-    await wire.close();
-    await server.stop();
+    await close();
   }, 20_000);
 });
 
 describe('a failover that loses commits', () => {
   it('is noticed by watchers and in the log, and sequences and fences still grow', async () => {
-    const server = await RedisServer.start();
-    const client = await openReady(server.url);
+    const { server, client, close } = await openRedisStore();
     await insertItem(client, item('old'));
     const draw = (): Promise<number> => client.store.transaction((tx) => tx.next('numbers'));
     await draw();
@@ -309,7 +294,6 @@ describe('a failover that loses commits', () => {
       tx.insert(ITEMS, item('late'));
     });
     expect((await failure(late)).code).toBe('lease_lost');
-    await client.store.close();
-    await server.stop();
+    await close();
   }, 20_000);
 });

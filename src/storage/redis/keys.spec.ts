@@ -1,16 +1,12 @@
 /** Unexpected keys, unusual requests and a full Redis: no commit is half done. */
-import {
-  eventOf,
-  failure,
-  insertItem,
-  openReady,
-  type RedisClient,
-} from '../../../test/support/redis-clients.js';
+import { type OpenRedis, openRedisStore } from '../../../test/support/open-store.js';
+import { eventOf, failure, insertItem, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { randomId } from '../../shared/ids.js';
 import { ITEMS, type Item, item } from '../contract/store.contract.js';
 
 describe('an unexpected key', () => {
+  let redis: OpenRedis;
   let server: RedisServer;
   let client: RedisClient;
   const lease = { name: 'mine', fence: 0, token: '' };
@@ -32,13 +28,10 @@ describe('an unexpected key', () => {
     );
 
   beforeAll(async () => {
-    server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    client = await openReady(server.url);
+    redis = await openRedisStore(['--enable-debug-command', 'yes']);
+    ({ server, client } = redis);
   });
-  afterAll(async () => {
-    await client.store.close();
-    await server.stop();
-  });
+  afterAll(() => redis.close());
   beforeEach(async () => {
     server.cli('flushall');
     await client.store.counts(ITEMS);
@@ -163,8 +156,7 @@ describe('an unexpected key', () => {
 
 describe('a request', () => {
   it('with an impossible cursor is refused, and one with thousands of documents is committed', async () => {
-    const server = await RedisServer.start();
-    const client = await openReady(server.url);
+    const { client, close } = await openRedisStore();
     const cursor = (text: string): string => Buffer.from(text).toString('base64url');
     for (const text of ['[1e999,"a"]', '[null,"a"]']) {
       const list = client.store.list(ITEMS, { cursor: cursor(text) });
@@ -178,15 +170,13 @@ describe('a request', () => {
       for (let i = 0; i < 9000; i += 1) tx.insert(ITEMS, item(`i${i}`));
     });
     expect((await client.store.list(ITEMS, { until: Number.POSITIVE_INFINITY })).total).toBe(9000);
-    await client.store.close();
-    await server.stop();
+    await close();
   });
 });
 
 describe('a full Redis', () => {
   it('refuses whole writes, and still reads, deletes and trims', async () => {
-    const server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    const client = await openReady(server.url);
+    const { server, client, close } = await openRedisStore(['--enable-debug-command', 'yes']);
     await insertItem(client, item('a', { tag: 't' }));
     await insertItem(client, item('b'));
     await client.store.transaction((tx) => tx.append(ITEMS, 'a', { n: 0 }));
@@ -221,7 +211,6 @@ describe('a full Redis', () => {
     expect(server.cli('exists', client.link.keys.events('s:x'))).toBe('0');
     server.cli('config', 'set', 'maxmemory', '0');
     await insertItem(client, item('c'));
-    await client.store.close();
-    await server.stop();
+    await close();
   });
 });

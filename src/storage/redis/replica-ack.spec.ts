@@ -1,7 +1,7 @@
 /** With BRAIN_REDIS_WAIT=1 on a master and its replica: no answer follows from a write that no replica has. */
 import { silentLogger } from '../../../test/support/logs.js';
 import { failure, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
-import { RedisServer } from '../../../test/support/redis-server.js';
+import { NO_SYNC_DELAY, RedisServer } from '../../../test/support/redis-server.js';
 import { tick } from '../../../test/support/ticks.js';
 import { until } from '../../../test/support/until.js';
 import { EventStream } from '../../events/event-stream.js';
@@ -30,8 +30,8 @@ describe('a replica that is away', () => {
   };
 
   beforeAll(async () => {
-    master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
-    replica = await RedisServer.start(['--replicaof', `127.0.0.1 ${master.port}`]);
+    master = await RedisServer.start(NO_SYNC_DELAY);
+    replica = await RedisServer.startReplica(master);
     [writer, other] = [1, 2].map(() => openClient({ url: master.url, wait: 1 }));
     for (const { store } of [writer, other]) store.declare(ITEMS);
     await back();

@@ -1,6 +1,11 @@
 /** The short form of the contract suites on Redis with several servers, and the tests of a failover. */
 import { backendOn, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
-import { type Group, startCluster, startSentinels } from '../../../test/support/redis-server.js';
+import {
+  type Group,
+  type SentinelGroup,
+  startCluster,
+  startSentinels,
+} from '../../../test/support/redis-server.js';
 import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
@@ -64,7 +69,7 @@ describe('a Cluster', () => {
 });
 
 describe('Sentinel', () => {
-  let group: Awaited<ReturnType<typeof startSentinels>>;
+  let group: SentinelGroup;
   beforeAll(async () => {
     group = await startSentinels();
   }, 60_000);
