@@ -10,7 +10,7 @@ import {
   type LoggedEvent,
   splitPosition,
 } from '../event-log.js';
-import type { Backend } from './store.contract.js';
+import type { Backend } from './subject.js';
 
 const event = (n: number, ...keys: string[]): EventRecord => ({
   json: JSON.stringify({

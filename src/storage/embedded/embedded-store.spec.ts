@@ -3,7 +3,9 @@ import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
 import { eventLogContract } from '../contract/event-log.contract.js';
-import { type Backend, ITEMS, item, storeContract } from '../contract/store.contract.js';
+import { ITEMS, item } from '../contract/items.js';
+import { storeContract } from '../contract/store.contract.js';
+import type { Backend } from '../contract/subject.js';
 
 async function start(): Promise<Backend> {
   let opened = await openStore();

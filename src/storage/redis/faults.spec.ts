@@ -12,7 +12,7 @@ import { ALWAYS, NO_SYNC_DELAY, RedisServer } from '../../../test/support/redis-
 import { until } from '../../../test/support/until.js';
 import { BrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
-import { ITEMS, type Item, item } from '../contract/store.contract.js';
+import { ITEMS, type Item, item } from '../contract/items.js';
 import { SCRIPTS } from './scripts.js';
 
 describe('a Redis that takes no writes of ours', () => {

@@ -3,7 +3,7 @@ import { openClient, type RedisClient } from '../../../test/support/redis-client
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { until } from '../../../test/support/until.js';
 import { type BrainError, isBrainError } from '../../shared/errors.js';
-import { ITEMS, type Item, item } from '../contract/store.contract.js';
+import { ITEMS, type Item, item } from '../contract/items.js';
 import type { Collection } from '../store.js';
 
 const READY_MS = 15_000;

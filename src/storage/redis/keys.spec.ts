@@ -3,7 +3,7 @@ import { type OpenRedis, openRedisStore } from '../../../test/support/open-store
 import { eventOf, failure, insertItem, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { randomId } from '../../shared/ids.js';
-import { ITEMS, type Item, item } from '../contract/store.contract.js';
+import { ITEMS, type Item, item } from '../contract/items.js';
 
 describe('an unexpected key', () => {
   let redis: OpenRedis;

@@ -6,7 +6,7 @@ import { tick } from '../../../test/support/ticks.js';
 import { until } from '../../../test/support/until.js';
 import { EventStream } from '../../events/event-stream.js';
 import { BrainError } from '../../shared/errors.js';
-import { ITEMS, type Item, item } from '../contract/store.contract.js';
+import { ITEMS, type Item, item } from '../contract/items.js';
 
 const NOT_REPLICATED = { kind: 'unavailable', code: 'store_not_replicated' };
 

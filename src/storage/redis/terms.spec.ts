@@ -10,7 +10,7 @@ import {
 import { ALWAYS, RedisServer } from '../../../test/support/redis-server.js';
 import { until } from '../../../test/support/until.js';
 import { randomId } from '../../shared/ids.js';
-import { item } from '../contract/store.contract.js';
+import { item } from '../contract/items.js';
 
 describe('the forks of the log', () => {
   const open = new Set<RedisClient>();

@@ -11,7 +11,8 @@ import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import { eventLogContract } from '../contract/event-log.contract.js';
-import { ITEMS, item, storeContract } from '../contract/store.contract.js';
+import { ITEMS, item } from '../contract/items.js';
+import { storeContract } from '../contract/store.contract.js';
 
 /** The servers need time to agree on a failover, and then the service needs time to follow. */
 const FAILOVER_MS = 15_000;
