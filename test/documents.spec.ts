@@ -9,8 +9,8 @@ import { exampleOf } from '../src/events/catalog/event-schema.js';
 import { eventsPage } from '../src/events/catalog/events-page.js';
 import { catalog } from '../src/events/event.js';
 import { openApiDocument } from '../src/http/openapi.js';
-import { faultsOf } from './support/charter.js';
 import { curlRequests } from './support/curl.js';
+import { faultsOf } from './support/envelope.js';
 import { ADMIN, type Service, startService } from './support/service.js';
 
 const read = (file: string): string => readFileSync(resolve(__dirname, '..', file), 'utf8');

@@ -3,7 +3,7 @@ import { IMMUNE_EVENTS } from '../src/immune/immune.collection.js';
 import type { ImmuneEventPage, ImmuneHealth } from '../src/immune/immune.dto.js';
 import { SEVERITIES, TYPES } from '../src/immune/immune.health.js';
 import { Store } from '../src/storage/store.js';
-import { expectCharter } from './support/charter.js';
+import { expectEnvelope } from './support/envelope.js';
 import { type TemporaryFolder, temporaryFolder } from './support/folder.js';
 import { RedisServer } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
@@ -90,14 +90,14 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     it('event_envelope_charter_compliance', async () => {
       await service
         .post('/api/immune/event', { ...critical, agent_id: 'a', module: 'm', meta: { n: 1 } })
-        .set('X-Correlation-ID', 'charter-check')
+        .set('X-Correlation-ID', 'envelope-check')
         .expect(200);
       await publish();
-      const mine = await service.events({ correlation_id: 'charter-check' });
+      const mine = await service.events({ correlation_id: 'envelope-check' });
       expect(mine.map(({ type }) => type)).toEqual(['immune.event_published', 'immune.critical_event']);
       const all = await service.events({ type: 'immune.*' });
       expect(all).toHaveLength(3);
-      for (const event of all) expectCharter(event);
+      for (const event of all) expectEnvelope(event);
       expect(new Set(all.map(({ id }) => id)).size).toBe(3);
     });
 

@@ -1,6 +1,6 @@
 /** Missions over HTTP on both stores: their events, how they are created and listed, and who may change them. */
 import type { Mission } from '../src/missions/missions.dto.js';
-import { expectCharter } from './support/charter.js';
+import { expectEnvelope } from './support/envelope.js';
 import {
   expectTrueStats,
   hasStatus,
@@ -106,24 +106,24 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
     it('mission_charter_compliance', async () => {
       const { id } = (
         await service
-          .post('/api/missions', { name: 'Charter', steps: [http('/charter')] })
-          .set('X-Correlation-ID', 'charter-made')
+          .post('/api/missions', { name: 'Envelopes', steps: [http('/envelopes')] })
+          .set('X-Correlation-ID', 'envelope-made')
           .expect(201)
       ).body as Mission;
-      await execute(id).set('X-Correlation-ID', 'charter-run').expect(202);
+      await execute(id).set('X-Correlation-ID', 'envelope-run').expect(202);
       await hasStatus(service, id, 'COMPLETED', SOON_MS);
       const types = async (correlation: string): Promise<string[]> =>
         (await service.events({ correlation_id: correlation })).map(({ type }) => type);
-      expect(await types('charter-made')).toEqual(['mission.created', 'mission.log_appended']);
-      expect(await types('charter-run')).toEqual(
+      expect(await types('envelope-made')).toEqual(['mission.created', 'mission.log_appended']);
+      expect(await types('envelope-run')).toEqual(
         expect.arrayContaining(['policy.rule_evaluated', 'mission.status_changed', 'mission.log_appended']),
       );
       const mine = await eventsOf(id);
       expect(new Set(mine.map(({ meta }) => meta.correlation_id))).toEqual(
-        new Set(['charter-made', 'charter-run']),
+        new Set(['envelope-made', 'envelope-run']),
       );
       const all = await service.events();
-      for (const event of all) expectCharter(event);
+      for (const event of all) expectEnvelope(event);
       expect(new Set(all.map((event) => event.id)).size).toBe(all.length);
     });
 

@@ -2,7 +2,7 @@
 
 import type { Threat } from '../src/threats/threats.dto.js';
 import { MOVES, STATUSES, type ThreatStatus } from '../src/threats/threats.lifecycle.js';
-import { expectCharter } from './support/charter.js';
+import { expectEnvelope } from './support/envelope.js';
 import { type Service, startService } from './support/service.js';
 import { STORES, serviceOn } from './support/stores.js';
 
@@ -156,7 +156,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
     });
 
     it('event_envelope_charter_compliance', async () => {
-      const correlation = 'charter-check';
+      const correlation = 'envelope-check';
       await service
         .post('/api/threats', { ...report, metadata: { a: 1 } })
         .set('X-Correlation-ID', correlation);
@@ -165,7 +165,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(mine[0]?.meta.correlation_id).toBe(correlation);
       const all = await service.events();
       expect(all.length).toBeGreaterThan(10);
-      for (const event of all) expectCharter(event);
+      for (const event of all) expectEnvelope(event);
       expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
     });
   });
