@@ -11,7 +11,7 @@ function faultsOf(env: Record<string, string>): string[] {
 }
 
 describe('the settings', () => {
-  it('need nothing', () => {
+  it('have a default for everything', () => {
     expect(readConfig({})).toMatchObject({
       port: 8080,
       host: '127.0.0.1',
@@ -26,11 +26,11 @@ describe('the settings', () => {
     });
   });
 
-  it('take an empty value for one that is not set', () => {
+  it('treat an empty value as not set', () => {
     expect(readConfig({ REDIS_URL: '', PORT: '' })).toMatchObject({ redis: null, port: 8080 });
   });
 
-  it('understand every form', () => {
+  it('accept every form of a value', () => {
     const config = readConfig({
       PORT: '0',
       REDIS_URL: 'rediss://user:pa%20ss@host.example:6380/2',
@@ -59,7 +59,7 @@ describe('the settings', () => {
     expect(readConfig({ BRAIN_TRUST_PROXY: '1' }).trustProxy).toBe(1);
   });
 
-  it('tell all faults together, by name and never by value', () => {
+  it('report all faults together, with the name of each setting and never its value', () => {
     const secret = 'hunter2-hunter2';
     const faults = faultsOf({
       PORT: '99999',
@@ -84,7 +84,7 @@ describe('the settings', () => {
     expect(faults.join('\n')).not.toContain(secret);
   });
 
-  it('refuse what cannot be had together', () => {
+  it('refuse combinations that contradict each other', () => {
     expect(faultsOf({ BRAIN_DECISIONS: 'durable', BRAIN_EVENTS: 'off' })).toEqual([
       expect.stringContaining('BRAIN_EVENTS=on'),
     ]);
@@ -97,7 +97,7 @@ describe('the settings', () => {
     ]);
   });
 
-  it('ignore what Kubernetes injects for a service of that name', () => {
+  it('ignore the variables that Kubernetes sets for a service with the name of ours', () => {
     const injected = {
       BRAIN_SERVICE_HOST: '10.0.0.1',
       BRAIN_SERVICE_PORT: '80',
@@ -118,7 +118,7 @@ describe('the settings', () => {
     ['host:port', 'BRAIN_REDIS_CLUSTER'],
     ['a b', 'BRAIN_KEY_PREFIX'],
     ['brain:x', 'BRAIN_KEY_PREFIX'],
-  ])('%j is %s: a fault or not', (value, name, count = 1) => {
+  ])('check %j as the value of %s', (value, name, count = 1) => {
     expect(faultsOf({ [name]: value })).toHaveLength(count);
   });
 });
@@ -129,7 +129,7 @@ describe('the settings of a module', () => {
     BRAIN_NOTES_MODE: { about: 'How', parse: allow.oneOf('fast', 'slow') },
   });
 
-  it('are read, checked and known by their names like all others', () => {
+  it('are read and checked like all other settings', () => {
     expect(settingsIn(readConfig({}), TABLE)).toEqual({ BRAIN_NOTES_MAX: 10, BRAIN_NOTES_MODE: null });
     const config = readConfig({ BRAIN_NOTES_MAX: '7', BRAIN_NOTES_MODE: 'slow' });
     expect(settingsIn(config, TABLE)).toEqual({ BRAIN_NOTES_MAX: 7, BRAIN_NOTES_MODE: 'slow' });
@@ -139,7 +139,7 @@ describe('the settings of a module', () => {
     ]);
   });
 
-  it('have names of their own that begin with BRAIN_', () => {
+  it('need names that begin with BRAIN_ and are not taken', () => {
     const one = { about: 'One', parse: allow.onOff };
     expect(() => defineSettings('Again', { BRAIN_NOTES_MAX: one })).toThrow(
       'BRAIN_NOTES_MAX is defined twice',

@@ -36,9 +36,9 @@ describe('a batch whose answer was lost', () => {
     (await client.log.read({ order: 'asc', limit: 500 })).map(({ json }) => JSON.parse(json) as Envelope);
 
   it.each([
-    ['sooner than its record ends is sent again', 0, []],
-    ['later than that is told to be missing instead', KEPT_SECONDS + 1, ['unanswered']],
-  ])('and that is answered %s: no event is there twice', async (_, awaySeconds, gaps) => {
+    ['is sent again before its record expires', 0, []],
+    ['is reported as missing after its record has expired', KEPT_SECONDS + 1, ['unanswered']],
+  ])('%s, and is in the log once', async (_, awaySeconds, gaps) => {
     wire.cutAfter(SCRIPTS.commit.sha);
     wire.tearOnCut();
     for (let n = 0; n < 5; n += 1) stream.publish(tick(n, 'agent', ''));

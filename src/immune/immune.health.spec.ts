@@ -52,7 +52,7 @@ describe('the health of the fleet', () => {
     });
   });
 
-  it('of a window without events is healthy, with every number named', () => {
+  it('is healthy without events, and lists every number as zero', () => {
     expect(summarize([], bounds)).toEqual({
       status: 'healthy',
       active_issues: 0,

@@ -8,7 +8,7 @@ import { KEYS, makeKey } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
 
-describe('the first admin', () => {
+describe('the first admin key', () => {
   let opened: OpenStore;
   let path: string;
   let store: EmbeddedStore;
@@ -42,7 +42,7 @@ describe('the first admin', () => {
     await opened.close();
   });
 
-  it('is printed on a terminal, once, and leaves no file behind', async () => {
+  it('is printed once on a terminal, and leaves no file', async () => {
     const made = await start(true);
     if (made.kind !== 'made') throw new Error(made.kind);
     expect(roleOf(made.key)).toBe('admin');
@@ -52,7 +52,7 @@ describe('the first admin', () => {
     expect(roleOf(made.key)).toBe('admin');
   });
 
-  it('lies in a file that only its owner can read where there is no terminal', async () => {
+  it('is in a file that only its owner can read if there is no terminal', async () => {
     expect(await start(false)).toEqual({ kind: 'file', path });
     expect(statSync(path).mode & 0o777).toBe(0o600);
     const key = readFileSync(path, 'utf8').trim();
@@ -71,7 +71,7 @@ describe('the first admin', () => {
     expect(roleOf(made.key)).toBe('admin');
   });
 
-  it('is not lost, and not made twice, when the process ends between the file and the commit', async () => {
+  it('is neither lost nor made twice when the process ends between the file and the commit', async () => {
     const commit = jest.spyOn(keys, 'createFirst').mockRejectedValue(new Error('the end'));
     await expect(start(false)).rejects.toThrow('the end');
     commit.mockRestore();
@@ -83,7 +83,7 @@ describe('the first admin', () => {
   });
 
   it.each(['', 'brn_cut short', makeKey().slice(0, -2)])(
-    'does not come from a damaged file (%j)',
+    'is not taken from a damaged file (%j)',
     async (text) => {
       writeFileSync(path, text, { mode: 0o600 });
       expect(await start(false)).toEqual({ kind: 'file', path });
@@ -91,7 +91,7 @@ describe('the first admin', () => {
     },
   );
 
-  it('does not come from a file that others could read', async () => {
+  it('is not taken from a file that others can read', async () => {
     const key = makeKey();
     writeFileSync(path, key);
     chmodSync(path, 0o644);
@@ -101,7 +101,7 @@ describe('the first admin', () => {
     expect(roleOf(key)).toBeUndefined();
   });
 
-  it('is made once when several starts come at once, and only the winner shows it', async () => {
+  it('is made and shown once when several processes start together', async () => {
     const all = await Promise.all([start(true), start(true), start(true)]);
     const kinds = all.map(({ kind }) => kind).sort();
     expect(kinds).toEqual(['file', 'file', 'made']);
@@ -109,7 +109,7 @@ describe('the first admin', () => {
     expect(roleOf(readFileSync(path, 'utf8').trim())).toBe('admin');
   });
 
-  it('is never made again: not after it was replaced, and not after all keys are gone', async () => {
+  it('is never made again, neither after it is replaced nor after all keys are gone', async () => {
     await start(false);
     const [first] = (await store.list(KEYS, {})).rows;
     const other = await keys.create({ name: 'mine', role: 'admin' }, 'x');
@@ -123,13 +123,13 @@ describe('the first admin', () => {
     expect((await store.list(KEYS, {})).total).toBe(0);
   });
 
-  it('is the bootstrap key while that is set; the first start without it makes one if there was no key', async () => {
+  it('is the bootstrap key while that is set; the first start without it makes a key if there is none', async () => {
     expect(await start(false, 'b'.repeat(32))).toEqual({ kind: 'env' });
     expect(existsSync(path)).toBe(false);
     expect(await restart(false)).toEqual({ kind: 'file', path });
   });
 
-  it('is asked for on Redis as long as there is none', async () => {
+  it('is reported as missing on Redis as long as there is no admin', async () => {
     Object.defineProperty(store, 'kind', { value: 'redis' });
     expect(await start(true)).toEqual({ kind: 'missing' });
     expect(existsSync(path)).toBe(false);

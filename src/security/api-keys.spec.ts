@@ -37,7 +37,7 @@ describe('API keys', () => {
     await opened.close();
   });
 
-  it('are shown once, work at once, and are kept nowhere but as a hash', async () => {
+  it('are shown once, work at once, and are stored only as a hash', async () => {
     const { key, ...made } = await keys.create({ name: 'scanner', role: 'agent' }, 'key_maker');
     if (key === undefined) throw new Error('the key was not shown');
     expect(isWellFormedKey(key)).toBe(true);
@@ -67,7 +67,7 @@ describe('API keys', () => {
     );
   });
 
-  it('cannot be made to have expired already', async () => {
+  it('cannot be made with an expiry in the past', async () => {
     const over = keys.create({ name: 'n', role: 'viewer', expires_at: Date.now() / 1000 - 1 }, 'x');
     await expect(over).rejects.toMatchObject({
       kind: 'invalid',
@@ -76,7 +76,7 @@ describe('API keys', () => {
     expect((await keys.list({})).total).toBe(0);
   });
 
-  it('open nothing any more when they are deleted, and are then not found', async () => {
+  it('stop working when they are deleted, and are then not found', async () => {
     const { id, key = '' } = await keys.create({ name: 'n', role: 'agent' }, 'x');
     await keys.remove(id, 'x');
     expect(ring.recall(key)).toBeUndefined();
@@ -85,7 +85,7 @@ describe('API keys', () => {
       expect(await codeOf(keys.remove(gone, 'x'))).toBe('key_not_found');
   });
 
-  it('keep the last admin, unless the bootstrap key is one', async () => {
+  it('cannot lose the last admin, unless there is a bootstrap key', async () => {
     const a = await keys.create({ name: 'a', role: 'admin' }, 'x');
     await keys.create({ name: 'o', role: 'operator' }, 'x');
     const ending = Date.now() / 1000 + 60;
@@ -98,7 +98,7 @@ describe('API keys', () => {
     expect(await keys.hasAdmin()).toBe(false);
   });
 
-  it('keep one admin also when all of them are deleted at once', async () => {
+  it('keep one admin even if all are deleted at the same time', async () => {
     for (let round = 0; round < 5; round += 1) {
       const made = await Promise.all(
         Array.from({ length: 5 }, (_, i) => keys.create({ name: `a${i}`, role: 'admin' }, 'x')),
@@ -112,7 +112,7 @@ describe('API keys', () => {
     }
   });
 
-  it('leave a mark with the first of them that stays', async () => {
+  it('note the first key that is made', async () => {
     const { id } = await keys.create({ name: 'n', role: 'viewer' }, 'x');
     await keys.create({ name: 'n', role: 'viewer' }, 'x');
     await keys.remove(id, 'x');
@@ -120,7 +120,7 @@ describe('API keys', () => {
     expect(await keys.createFirst('brn_', 'admin')).toBe(false);
   });
 
-  it('are forgotten a month after they expired', async () => {
+  it('are removed a month after they expire', async () => {
     const startMs = Date.now();
     const clock = jest.spyOn(Date, 'now').mockImplementation(() => startMs);
     for (const days of [1, 2]) {
@@ -132,7 +132,7 @@ describe('API keys', () => {
     expect(rows.map(({ name }) => name)).toEqual(['2', 'new']);
   });
 
-  it('are not made without bound', async () => {
+  it('are limited in number', async () => {
     jest.spyOn(store, 'counts').mockResolvedValue({ total: 10_000 });
     expect(await codeOf(keys.create({ name: 'n', role: 'agent' }, 'x'))).toBe('too_many_keys');
   });

@@ -41,12 +41,12 @@ describe('retention', () => {
   });
   afterEach(() => opened.close());
 
-  it('goes on to the end and returns the count', async () => {
+  it('removes everything and returns the count', async () => {
     expect(await new Numbers(store, [1, 2, 3]).sweep()).toBe(3);
     expect(await new Numbers(store, []).sweep()).toBe(0);
   });
 
-  it('runs one sweep at a time, and releases the lease also after an error', async () => {
+  it('runs one sweep at a time, and releases the lease even after an error', async () => {
     const first = new Numbers(store, [1, 2], 50);
     const sweeping = first.sweep();
     await sleep(20);
@@ -61,7 +61,7 @@ describe('retention', () => {
     expect(await new Numbers(store, [3]).sweep()).toBe(1);
   });
 
-  it('ends with the service, after the running commit', async () => {
+  it('stops with the service, after the running commit', async () => {
     const numbers = new Numbers(store, endless(), 5);
     numbers.onApplicationBootstrap();
     const sweeping = numbers.sweep();

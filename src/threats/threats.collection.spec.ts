@@ -13,7 +13,7 @@ describe('a stored threat', () => {
     extra: 1,
   };
 
-  it('of another program gets what that program leaves out, and keeps what it adds', () => {
+  it('of another program gets the missing fields, and keeps unknown ones', () => {
     expect(read(foreign)).toEqual({
       ...foreign,
       description: null,
@@ -34,7 +34,7 @@ describe('a stored threat', () => {
     [{ status: 'open' }],
     [{ severity: 'WORST' }],
     [{ created_at: 'yesterday' }],
-  ])('that is none is refused: %j', (wrong) => {
+  ])('is refused if it is not a threat: %j', (wrong) => {
     expect(() => read({ ...foreign, ...wrong })).toThrow();
   });
 });

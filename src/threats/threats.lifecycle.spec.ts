@@ -25,7 +25,7 @@ const pairs = STATUSES.flatMap((from) =>
 );
 
 describe('the life of a threat', () => {
-  it.each(pairs)('%s → %s: %s', (from, to, allowed) => {
+  it.each(pairs)('moves from %s to %s: %s', (from, to, allowed) => {
     expect(mayMove(from, to)).toBe(allowed);
   });
 
@@ -42,7 +42,7 @@ describe('the life of a threat', () => {
     ]);
   });
 
-  it('is mitigated by each entry into MITIGATED, and into RESOLVED unless from there', () => {
+  it('is mitigated by each change to MITIGATED, and to RESOLVED from any other status', () => {
     const mitigations = pairs.filter(([from, to, allowed]) => allowed && isMitigation(from, to));
     expect(mitigations.map(([from, to]) => `${from}>${to}`)).toEqual([
       'OPEN>MITIGATED',
@@ -54,7 +54,7 @@ describe('the life of a threat', () => {
     ]);
   });
 
-  it('has severities in order', () => {
+  it('orders the severities', () => {
     const worse = SEVERITIES.flatMap((one) =>
       SEVERITIES.filter((than) => isWorse(one, than)).map((than) => `${one}>${than}`),
     );

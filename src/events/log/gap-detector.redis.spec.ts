@@ -79,7 +79,7 @@ describe('GapDetector on Redis', () => {
   const marked = (howMany: number): Promise<void> =>
     until(() => marks().length === howMany, RECOVERY_MS, `${howMany} marks`);
 
-  it('reports a loss that only this process has seen, however short', async () => {
+  it('reports the loss of an event that only this process has seen', async () => {
     const one = open(server.url);
     one.keeper.start();
     await marked(1);
@@ -94,7 +94,7 @@ describe('GapDetector on Redis', () => {
     expect([gap.reason, gap.from <= timestamp, timestamp <= gap.to]).toEqual(['rollback', true, true]);
   });
 
-  it('reports a loss since the oldest lost event, however long that event waited for the log', async () => {
+  it('reports a loss from the oldest lost event on, even if that event waited long for the log', async () => {
     const one = open(wire.url);
     const other = open(server.url);
     one.keeper.start();
@@ -114,7 +114,7 @@ describe('GapDetector on Redis', () => {
     expect([gap.reason, gap.from <= published]).toEqual(['rollback', true]);
   }, 30_000);
 
-  it('takes no process of its machine for gone that still runs, whether it is heard of or not', async () => {
+  it('does not report a silent process of its own machine that still runs', async () => {
     const silent = open(wire.url);
     const other = open(server.url);
     silent.keeper.start();
@@ -126,7 +126,7 @@ describe('GapDetector on Redis', () => {
     expect(marks()).toHaveLength(2);
   }, 30_000);
 
-  it('takes one of another machine for gone after a long silence; when it comes back it makes its mark anew', async () => {
+  it('reports a process of another machine after a long silence; the process registers again when it comes back', async () => {
     const elsewhere = { fateOf: () => 'unknown' as const, silenceMs: 10_000 };
     const silent = open(wire.url, elsewhere);
     const other = open(server.url, elsewhere);
@@ -164,7 +164,7 @@ describe('a process of this machine', () => {
   });
   afterEach(() => child.kill('SIGKILL'));
 
-  it('counts a paused process as alive, and a killed one as gone', async () => {
+  it('is alive while it is paused, and gone when it is killed', async () => {
     expect(fateOf(place)).toBe('alive');
     child.kill('SIGSTOP');
     expect(fateOf(place)).toBe('alive');
@@ -174,7 +174,7 @@ describe('a process of this machine', () => {
     expect(fateOf(place)).toBe('gone');
   });
 
-  it('is gone where another has its number, and unknown where it runs elsewhere', () => {
+  it('is gone if another process has its id, and unknown if it runs on another machine', () => {
     expect(fateOf({ ...place, started: '1' })).toBe('gone');
     expect(fateOf({ ...place, boot: 'another' })).toBe('unknown');
     expect(fateOf({ ...place, namespace: 'pid:[1]' })).toBe('unknown');

@@ -44,7 +44,7 @@ describe('GapDetector', () => {
     expect([from <= at, at <= to]).toEqual([true, true]);
   };
 
-  it('reports an unclean stop once, and a clean one not at all', async () => {
+  it('reports an unclean stop once, and a clean stop never', async () => {
     const first = open();
     first.keeper.start();
     await sleep(200);
@@ -64,7 +64,7 @@ describe('GapDetector', () => {
     await third.keeper.stop(true);
   });
 
-  it('ends the gap of an unclean stop when the process can last have been alive, however late it is found', async () => {
+  it('ends the gap of an unclean stop at the last time at which the process can have been alive', async () => {
     const first = open();
     first.keeper.start();
     await sleep(200);
@@ -80,7 +80,7 @@ describe('GapDetector', () => {
     await second.keeper.stop(true);
   });
 
-  it('reports that the end of the log is gone', async () => {
+  it('reports that the last events of the log are gone', async () => {
     const { db, log, stream, keeper } = open();
     const last = await log.append('batch-1', [
       { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] },
@@ -95,7 +95,7 @@ describe('GapDetector', () => {
     await keeper.stop(true);
   });
 
-  it('reports what another reader missed, also if the first report failed', async () => {
+  it('reports what another reader missed, even if the first report fails', async () => {
     const { db, log, stream, store, keeper } = open();
     const event = { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] };
     const first = await log.append('batch-1', [event]);
@@ -112,7 +112,7 @@ describe('GapDetector', () => {
     await keeper.stop(true);
   });
 
-  it('takes a trim for no rollback', async () => {
+  it('does not report a trim as a rollback', async () => {
     const { log, stream, keeper } = open();
     await log.append('batch-1', [{ json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] }]);
     keeper.start();

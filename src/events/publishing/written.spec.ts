@@ -1,7 +1,7 @@
 import { Written } from './written.js';
 
-describe('what was written behind a position', () => {
-  it('is as old as the oldest event of the batches that end behind it', () => {
+describe('the age of the events after a position', () => {
+  it('is as old as the oldest event in the batches that end after it', () => {
     const written = new Written();
     written.add('10000-0', 9);
     written.add('20000-0', 3);
@@ -11,7 +11,7 @@ describe('what was written behind a position', () => {
     expect(written.oldestBehind('19999-5')).toBe(3);
   });
 
-  it('stays true where it is not known one by one any more', () => {
+  it('stays correct when old batches are merged', () => {
     const written = new Written();
     for (let n = 1; n <= 5000; n += 1) written.add(`${n * 1000}-0`, n === 7 ? 0.5 : n);
     for (let n = 1; n < 5000; n += 1) {
@@ -21,7 +21,7 @@ describe('what was written behind a position', () => {
     expect(written.oldestBehind('4500000-0')).toBe(4501);
   });
 
-  it('may be an event that rode in a transaction shortly before', () => {
+  it('may include an event of a transaction shortly before', () => {
     const written = new Written();
     written.handedOver(100);
     expect(written.oldestBehind('103000-0')).toBeUndefined();

@@ -164,7 +164,7 @@ describe('a request to a private target', () => {
     'http://169.254.169.254/latest/meta-data/',
     'http://localhost:1/',
     'https://localhost:1/',
-  ])('is refused however it is written: %s', async (url) => {
+  ])('is refused in every notation: %s', async (url) => {
     expect(step.faults({ url }, 'written')).toEqual([]);
     await expect(step.run({ url }, context)).rejects.toMatchObject({ code: 'private_target', final: true });
   });
@@ -221,7 +221,7 @@ describe('a request', () => {
     },
   );
 
-  it('carries to another origin nothing that may be a credential', async () => {
+  it('sends no credentials to another origin after a redirect', async () => {
     const headers = {
       Authorization: 'Bearer secret',
       'X-Api-Key': 'secret',
@@ -235,7 +235,7 @@ describe('a request', () => {
     expect(asked?.headers).toMatchObject({ accept: 'a/b', 'idempotency-key': 'k' });
   });
 
-  it('stays what it was on 307 and becomes a GET on 303', async () => {
+  it('keeps its method on 307 and becomes a GET on 303', async () => {
     const params = { method: 'PUT', body: { a: 1 }, headers: { Authorization: 'Bearer mine' } };
     await send({ ...params, url: `${target.url}/same` });
     expect(target.asked.at(-1)).toMatchObject({ method: 'PUT', path: '/there', body: '{"a":1}' });
@@ -244,7 +244,7 @@ describe('a request', () => {
     expect(target.asked.at(-1)).toMatchObject({ method: 'GET', path: '/there', body: '' });
   });
 
-  it('gives back status, headers and body, JSON as what it stands for', async () => {
+  it('returns status, headers and body, with JSON parsed', async () => {
     expect(await send({ url: `${target.url}/x?y=1`, body: 'text' })).toMatchObject({
       status: 200,
       headers: { 'content-type': 'application/json' },
@@ -267,7 +267,7 @@ describe('a request', () => {
     await expect(send({ url: target.url + path })).rejects.toMatchObject({ code, final });
   });
 
-  it('to nobody fails, and may be tried again', async () => {
+  it('fails if nothing listens, and may be tried again', async () => {
     await expect(send({ url: 'http://127.0.0.1:1/' })).rejects.toMatchObject({
       code: 'http_failed',
       final: false,

@@ -60,7 +60,7 @@ describe('a worker', () => {
   };
 
   describe('that takes a mission over', () => {
-    it('counts the takeover before anything else, until a step is done', async () => {
+    it('counts the takeover first, and resets the count when a step is done', async () => {
       const id = await make(held({ takeovers: 8 }));
       let before: StoredMission | undefined;
       workers.evaluate.mockImplementation(async () => {
@@ -73,7 +73,7 @@ describe('a worker', () => {
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
     });
 
-    it('finds it behind any number of missions with living workers', async () => {
+    it('finds it among any number of missions with living workers', async () => {
       const alive: string[] = [];
       const orphans: string[] = [];
       for (let i = 0; i < 12; i += 1) alive.push(await make(held({ due_at: 1 + i })));
@@ -206,7 +206,7 @@ describe('a worker', () => {
     });
   });
 
-  it('ends a step when its lease is over, counted from when the lease was asked for', async () => {
+  it('ends a step when its lease ends, counted from the request for the lease', async () => {
     const ends = new Promise<[reason: unknown, atMs: number]>((resolve) => {
       workers.step = (_params, { signal }) =>
         new Promise((_, reject) => {
@@ -259,7 +259,7 @@ describe('a worker', () => {
     expect(await embedded.acquire(`mission:${id}`, 1000)).toBeDefined();
   });
 
-  it('searches again after every call of wake, even at the very end of a search', async () => {
+  it('searches again after every call of wake, even at the end of a search', async () => {
     let searches = 0;
     const list = <T>(): Promise<Page<T>> => {
       searches += 1;

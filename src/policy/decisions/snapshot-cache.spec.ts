@@ -52,7 +52,7 @@ describe('the policies in memory', () => {
   const may = (action: string): boolean =>
     decide(snapshots.current().snapshot, { agent_id: 'a', action }).allowed;
 
-  it('are those of the last write, although others write before every read', async () => {
+  it('are those of the last write, even if others write before every read', async () => {
     await editor.create({ policy_id: 'changed', name: 'changed', rules: allowing('before') }, { by });
     await editor.create({ policy_id: 'removed', name: 'removed', rules: allowing('gone') }, { by });
     let writes = 0;
@@ -71,7 +71,7 @@ describe('the policies in memory', () => {
     expect(snapshots.revision).toBe((await store.get(POLICY_SET, CURRENT))?.revision);
   });
 
-  it('are unknown while the changes form no chain, and are read as soon as they do', async () => {
+  it('are unknown while a change is missing, and are read as soon as all changes are there', async () => {
     await editor.create({ policy_id: 'p', name: 'p', rules: allowing('work') }, { by });
     let looks = 0;
     store.meanwhile = async () => {

@@ -60,7 +60,7 @@ export function coordinationContract(subject: Subject): void {
       expect(await store.acquire(name, 1000)).toBeUndefined();
     });
 
-    it('stop a transaction that demands a lost one', async () => {
+    it('stop a transaction that demands a lost lease', async () => {
       const name = randomId(8);
       const lease = await store.acquire(name, 100);
       if (!lease) throw new Error('the lease was not given');
@@ -104,7 +104,7 @@ export function coordinationContract(subject: Subject): void {
       }
     });
 
-    it('ends no delay of one client early for another one, and ends each of them', async () => {
+    it('ends a delay of one client for another client too, and never early', async () => {
       const [from, to] = [store, await other()];
       for (const [setter, looker] of [
         [from, to],
@@ -145,7 +145,7 @@ export function coordinationContract(subject: Subject): void {
       expect(calls).toBe(stopped);
     });
 
-    it('knows up to when every commit was reported, and never claims too much', async () => {
+    it('knows until when every commit is reported, and never a later time', async () => {
       const other = await backend.client();
       other.store.declare(ITEMS);
       await other.store.transaction((tx) => tx.insert(ITEMS, item('n', { n: 0 })));

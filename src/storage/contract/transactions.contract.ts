@@ -59,7 +59,7 @@ export function transactionsContract(subject: Subject): void {
       expect((await store.counts(ITEMS)).sum).toBe(200);
     });
 
-    it('check absence: 50 inserts that have read a unique value make one document', async () => {
+    it('check absence: 50 concurrent inserts after a read of one unique value make one document', async () => {
       const made = await Promise.all(
         Array.from({ length: 50 }, (_, i) =>
           store.transaction(async (tx) => {
@@ -124,7 +124,7 @@ export function transactionsContract(subject: Subject): void {
       expect(await store.get(NOTES, 'x')).toBeUndefined();
     });
 
-    it('count once when the answer is lost and the commit is sent again', async () => {
+    it('are applied once if the answer is lost and the commit is sent again', async () => {
       await add(item('a'));
       backend.loseNextAnswer?.(here);
       await change('a', (old) => ({ ...old, n: old.n + 1 }));
@@ -179,11 +179,11 @@ export function transactionsContract(subject: Subject): void {
       return { result, runs };
     };
 
-    it('that write nothing check their reads', async () => {
+    it('check their reads even if they write nothing', async () => {
       expect(await overtaken((n) => n)).toEqual({ result: 2, runs: 2 });
     });
 
-    it('that refuse check their reads', async () => {
+    it('check their reads before an error of the caller is thrown', async () => {
       const refuse = (n: number): string => {
         if (n === 1) throw new BrainError('conflict', 'too_small', 'It is too small.');
         return 'large enough';
@@ -229,7 +229,7 @@ export function transactionsContract(subject: Subject): void {
       await writing;
     });
 
-    it('give a repetition the first answer, whatever else has changed', async () => {
+    it('return the first answer to a repetition, even if other data have changed', async () => {
       const other = await backend.client();
       const inTheWay = async (tx: Tx, id: string): Promise<void> => {
         if (await tx.get(ITEMS, id)) throw new BrainError('conflict', 'there_already', 'It is there.');

@@ -5,7 +5,7 @@ import { ITEMS, type Item, item } from './items.js';
 import { type Subject, walk } from './subject.js';
 
 export function volumeContract(subject: Subject, title: string): void {
-  describe('at length', () => {
+  describe('many documents', () => {
     const { add } = subject;
     let store: Store;
     beforeAll(() => {

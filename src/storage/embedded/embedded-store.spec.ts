@@ -23,7 +23,7 @@ storeContract('the embedded database', start);
 eventLogContract('the embedded database', start);
 
 describe('a commit that is not on disk yet', () => {
-  it('is in no answer: of a repetition, a refusal, or a transaction that changes nothing', async () => {
+  it('delays every answer that depends on it: a repetition, a refusal, a transaction without changes', async () => {
     const opened = await openStore();
     const { db, store } = opened;
     const idempotency = { key: 'k', body: 'x' };

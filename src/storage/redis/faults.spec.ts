@@ -15,7 +15,7 @@ import { randomId } from '../../shared/ids.js';
 import { ITEMS, type Item, item } from '../contract/items.js';
 import { SCRIPTS } from './scripts.js';
 
-describe('a Redis that takes no writes of ours', () => {
+describe('a Redis that refuses our writes', () => {
   let server: RedisServer;
   beforeAll(async () => {
     server = await RedisServer.start(['--requirepass', 'right']);
@@ -23,7 +23,7 @@ describe('a Redis that takes no writes of ours', () => {
   afterAll(() => server.stop());
   const url = (login: string): string => server.url.replace('//', `//${login}@`);
 
-  it('is a read-only replica: reads work, and writes, health and the log of the service say so', async () => {
+  it('that is a read-only replica serves reads, and writes, health and the log report it', async () => {
     const master = await openRedisStore(NO_SYNC_DELAY);
     await insertItem(master.client, item('a'));
     const replica = await RedisServer.startReplica(master.server);
@@ -40,7 +40,7 @@ describe('a Redis that takes no writes of ours', () => {
     ['a wrong password', ':wrong'],
     ['no password', ''],
     ['an unknown user', 'nobody:right'],
-  ])('requires another login: %s', async (_, login) => {
+  ])('requires another login than this: %s', async (_, login) => {
     const client = openClient({ url: login === '' ? server.url : url(login) });
     const error = await failure(client.store.get(ITEMS, 'a'));
     expect([error.kind, error.code]).toEqual(['unavailable', 'store_auth_failed']);
@@ -71,14 +71,14 @@ describe('a Redis that takes no writes of ours', () => {
     }
   });
 
-  it('says which permission is missing', async () => {
+  it('causes an error that names the missing permission', async () => {
     server.cli('acl', 'setuser', 'weak', 'on', '>secret', '~other:*', '+@all');
     const client = openClient({ url: url('weak:secret') });
     expect((await failure(insertItem(client, item('a')))).code).toBe('store_auth_failed');
     await client.store.close();
   });
 
-  it('deletes documents when it is full, and a warning at the start and in health says so', async () => {
+  it('and deletes documents when it is full causes a warning at the start and in health', async () => {
     const { client, close } = await openRedisStore(['--maxmemory-policy', 'allkeys-lru']);
     const warned = client.lines.find((line) => line.level === 'warn');
     expect(warned?.message).toContain('maxmemory-policy is allkeys-lru');
@@ -106,7 +106,7 @@ describe('a Redis that is away', () => {
     }
   };
 
-  it('frozen: every caller gets an answer within two seconds, later ones at once, and all works again afterwards', async () => {
+  it('by being frozen delays an answer by at most two seconds, and everything works again afterwards', async () => {
     let reads = 0;
     client.store.watch(ITEMS, () => {
       reads += 1;
@@ -147,7 +147,7 @@ describe('a Redis that is away', () => {
     expect(client.store.watchedUntilMs()).toBeGreaterThan(seenMs);
   }, 20_000);
 
-  it('killed: callers get an answer at once, acknowledged commits are there, and all works again afterwards', async () => {
+  it('by being killed causes errors at once, keeps acknowledged commits, and everything works again afterwards', async () => {
     await insertItem(client, item('kept'));
     const { last } = await client.log.bounds();
     await server.kill();
@@ -168,7 +168,7 @@ describe('a Redis that is away', () => {
     expect(new Set(codes)).toEqual(new Set(['store_unreachable']));
   }, 20_000);
 
-  it('missing at the start: everything is unavailable until it starts', async () => {
+  it('at the start makes everything unavailable until it is there', async () => {
     await server.kill();
     const early = openClient({ url: server.url });
     early.store.declare(ITEMS);
@@ -181,7 +181,7 @@ describe('a Redis that is away', () => {
     expect((await failure(early.store.get(ITEMS, 'early'))).code).toBe('store_unreachable');
   }, 20_000);
 
-  it('without its scripts: they are sent again', async () => {
+  it('and comes back without scripts gets them again', async () => {
     server.cli('script', 'flush');
     await insertItem(client, item('a'));
     expect((await client.store.list(ITEMS, {})).total).toBe(1);
@@ -189,7 +189,7 @@ describe('a Redis that is away', () => {
 });
 
 describe('a Redis that loads its data', () => {
-  it('says so to old and new connections, until it is done', async () => {
+  it('reports this to old and new connections until it is done', async () => {
     const { server, client, close } = await openRedisStore(['--enable-debug-command', 'yes']);
     await insertItem(client, item('a'));
     server.cli('mset', ...Array.from({ length: 200 }, (_, i) => [`filler${i}`, 'x'.repeat(100)]).flat());
@@ -230,7 +230,7 @@ describe('a Redis whose append-only file ends in half a commit', () => {
   });
 });
 
-describe('a wire that breaks', () => {
+describe('a connection that breaks', () => {
   it('loses answers and requests, and every commit and batch is still applied once', async () => {
     const { wire, client, close } = await openWiredRedisStore();
     await insertItem(client, item('a'));

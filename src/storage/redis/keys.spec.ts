@@ -60,7 +60,7 @@ describe('an unexpected key', () => {
     ['a lease', () => keys().lease('mine'), 'list'],
   ];
 
-  it.each(places)('of another type: %s', async (_, key, type) => {
+  it.each(places)('of another type fails the commit and changes nothing: %s', async (_, key, type) => {
     server.cli('del', key());
     if (type === 'list') server.cli('rpush', key(), 'x');
     else server.cli('set', key(), 'x');
@@ -99,22 +99,25 @@ describe('an unexpected key', () => {
     ],
   ];
 
-  it.each(garbage)('with garbage: %s', async (_, key, command, act) => {
-    server.cli(...command.map((part) => (part === '#' ? key() : part)));
-    server.cli('del', keys().stats(ITEMS));
-    const before = server.cli('dbsize');
-    const error = await failure(act());
-    expect([error.kind, error.code]).toEqual(['unavailable', 'store_damaged']);
-    expect(error.detail).toContain(key().replace(/^brain:/, ''));
-    expect(server.cli('dbsize')).toBe(before);
-  });
+  it.each(garbage)(
+    'with garbage fails the operation and changes nothing: %s',
+    async (_, key, command, act) => {
+      server.cli(...command.map((part) => (part === '#' ? key() : part)));
+      server.cli('del', keys().stats(ITEMS));
+      const before = server.cli('dbsize');
+      const error = await failure(act());
+      expect([error.kind, error.code]).toEqual(['unavailable', 'store_damaged']);
+      expect(error.detail).toContain(key().replace(/^brain:/, ''));
+      expect(server.cli('dbsize')).toBe(before);
+    },
+  );
 
-  it('an idempotency record with garbage is reported as damaged', async () => {
+  it('that is an idempotency record with garbage is reported as damaged', async () => {
     server.cli('set', keys().idempotencyRecord('used'), '{');
     expect((await failure(everything('used'))).code).toBe('store_damaged');
   });
 
-  it('stats with garbage are written again, and indexes of an unknown version are built again', async () => {
+  it('in the statistics is overwritten, and an unknown version of the indexes starts a new build', async () => {
     server.cli('set', keys().stats(ITEMS), 'garbage');
     server.cli('hset', keys().collections, 'items.index', 'garbage');
     await insertItem(client, item('b', { state: 'shut', n: 5 }));
@@ -130,7 +133,7 @@ describe('an unexpected key', () => {
   it.each([
     ['the stream', () => keys().stream],
     ['an index of events', () => keys().events('s:x')],
-  ])('the log refuses the event and the documents are written: %s', async (_, key) => {
+  ])('in the log fails the events, and the documents are written: %s', async (_, key) => {
     server.cli('del', key());
     server.cli('set', key(), 'x');
     const refused: string[] = [];
@@ -155,7 +158,7 @@ describe('an unexpected key', () => {
 });
 
 describe('a request', () => {
-  it('with an impossible cursor is refused, and one with thousands of documents is committed', async () => {
+  it('is refused with an impossible cursor, and works with thousands of documents', async () => {
     const { client, close } = await openRedisStore();
     const cursor = (text: string): string => Buffer.from(text).toString('base64url');
     for (const text of ['[1e999,"a"]', '[null,"a"]']) {

@@ -10,7 +10,7 @@ import { ITEMS, type Item, item } from '../contract/items.js';
 
 const NOT_REPLICATED = { kind: 'unavailable', code: 'store_not_replicated' };
 
-describe('a replica that is away', () => {
+describe('a Redis replica that is away', () => {
   let master: RedisServer;
   let replica: RedisServer;
   let writer: RedisClient;
@@ -44,7 +44,7 @@ describe('a replica that is away', () => {
     await Promise.all([master.stop(), replica.stop()]);
   });
 
-  it('lets no commit and no repetition of it be acknowledged, on any connection', async () => {
+  it('fails each commit and its repetitions, on any connection', async () => {
     const idempotency = { key: 'k', body: 'x' };
     const make = ({ store }: RedisClient): Promise<string> =>
       store.transaction(
@@ -62,7 +62,7 @@ describe('a replica that is away', () => {
     expect(await make(other)).toBe('made');
   }, 20_000);
 
-  it('lets no transaction without a change and no refusal be acknowledged', async () => {
+  it('fails transactions without a change, and refusals', async () => {
     const write = writer.store.transaction((tx) => tx.insert(ITEMS, item('read', { n: 1 })));
     expect(await failure(write)).toMatchObject(NOT_REPLICATED);
     const read = (): Promise<Item | undefined> => other.store.transaction((tx) => tx.get(ITEMS, 'read'));
@@ -78,7 +78,7 @@ describe('a replica that is away', () => {
     expect(await failure(again())).toMatchObject({ code: 'already_exists' });
   }, 20_000);
 
-  it('keeps no event out of the log, and makes a durable decision wait', async () => {
+  it('does not keep events from the log, and delays durable decisions', async () => {
     const stream = new EventStream(other.log, silentLogger(), undefined, true);
     const publish = (many: number): void => {
       for (let n = 0; n < many; n += 1) stream.publish(tick(n, 'waiting', ''));
@@ -96,7 +96,7 @@ describe('a replica that is away', () => {
     await stream.close();
   }, 40_000);
 
-  it('lets a full Redis repeat stored answers', async () => {
+  it('does not keep a full Redis from repeating stored answers', async () => {
     replica.thaw();
     await back();
     const idempotency = { key: 'full', body: 'x' };

@@ -81,7 +81,7 @@ describe('Sentinel', () => {
   storeContract('a master behind Sentinels', start, false);
   eventLogContract('a master behind Sentinels', start);
 
-  it('acknowledges only commits that a replica has, if so configured', async () => {
+  it('acknowledges only commits that a replica has, if this is configured', async () => {
     const client = openClient({ ...config(), wait: 1 });
     client.store.declare(ITEMS);
     await Promise.all(
