@@ -43,7 +43,7 @@ describe('a burst of immune events to three replicas', () => {
   };
 
   it(
-    `of ${A_SECOND} a second for ${SECONDS} s is there, every one of them, once, and the summary equals a recount`,
+    `of ${A_SECOND} a second for ${SECONDS} s is stored, each event once, and the summary equals a recount`,
     async () => {
       const count = A_SECOND * SECONDS;
       const startMs = performance.now();

@@ -53,7 +53,7 @@ describe('the catalog', () => {
     });
   });
 
-  it('has schemas that its examples keep to, and that refuse what is not theirs', () => {
+  it('has schemas that accept their examples and refuse other events', () => {
     for (const { type, example } of catalog.types) {
       expect([type, faultsOf(example)]).toEqual([type, []]);
       const [first = ''] = Object.keys(example.payload);
@@ -69,7 +69,7 @@ describe('the catalog', () => {
     }
   });
 
-  it('is there when events are off', async () => {
+  it('is available when events are off', async () => {
     const silent = await startService({ BRAIN_EVENTS: 'off' });
     expect((await silent.get('/api/events/catalog').expect(200)).body).toEqual(catalog);
     await silent.stop();
@@ -111,7 +111,7 @@ describe('the names of events', () => {
     for (const [type, aliases] of Object.entries(CONTRACT)) expect(aliasesOf(type)).toEqual(aliases);
   });
 
-  it('are the same in every flow', () => {
+  it('are used in every flow of EVENTS.md', () => {
     for (const { title, steps } of FLOWS) {
       expect([title, steps.filter(({ type }) => CONTRACT[type] === undefined)]).toEqual([title, []]);
     }
@@ -140,7 +140,7 @@ describe('EVENTS.md', () => {
   const typesOf = async (id: string): Promise<string[]> =>
     (await service.events({ subject: id })).map(({ type }) => type);
 
-  it('tells the flows whose types are all there, and no other', () => {
+  it('describes the flows whose types all exist, and no others', () => {
     const told = FLOWS.filter(({ title }) => page.includes(`### ${title}\n`));
     const types = definitions().map(({ type }) => type);
     const real = FLOWS.filter(({ steps }) => steps.every(({ type }) => types.includes(type)));
@@ -155,7 +155,7 @@ describe('EVENTS.md', () => {
     );
   });
 
-  it('tells the life of a threat as it happens', async () => {
+  it('describes the life of a threat as it happens', async () => {
     const id = await make();
     expect(await make()).toBe(id);
     for (const status of ['INVESTIGATING', 'MITIGATED', 'RESOLVED']) {
@@ -164,19 +164,19 @@ describe('EVENTS.md', () => {
     expect(await typesOf(id)).toEqual(stepsOf('The life of a threat'));
   });
 
-  it('tells an escalation as it happens', async () => {
+  it('describes an escalation as it happens', async () => {
     const id = await make({ fingerprint: undefined });
     await service.post(`/api/threats/${id}/severity`, { severity: 'HIGH' }).expect(200);
     expect(await typesOf(id)).toEqual(stepsOf('An escalation'));
   });
 
-  it('tells a critical immune event as it happens', async () => {
+  it('describes a critical immune event as it happens', async () => {
     const event = { severity: 'CRITICAL', type: 'AGENT_FAILURE', message: 'It does not answer any more' };
     const id = (await service.post('/api/immune/event', event).expect(200)).body as number;
     expect(await typesOf(String(id))).toEqual(stepsOf('A critical immune event'));
   });
 
-  it('tells a mission as it happens', async () => {
+  it('describes a mission as it happens', async () => {
     const { id } = (await service.post('/api/missions', { name: 'A mission' }).expect(201)).body as {
       id: string;
     };
@@ -185,7 +185,7 @@ describe('EVENTS.md', () => {
     expect(await typesOf(id)).toEqual(stepsOf('A mission'));
   });
 
-  it('has requests that are answered', async () => {
+  it('has requests that get 200', async () => {
     const [{ position }] = await service.events();
     const { next_cursor } = (await service.get('/api/events?order=asc&limit=1')).body;
     const given = { KEY: ADMIN, THREAT: 'any', AGENT: 'any', CORRELATION: 'any' };

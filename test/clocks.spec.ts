@@ -40,7 +40,7 @@ describe('a replica on Redis whose clock is a year ahead', () => {
     await service.post('/api/immune/event', event).expect(200);
   };
 
-  it('forgets nothing that is young', async () => {
+  it('removes nothing that is young by the clock of Redis', async () => {
     const mission = await made('/api/missions', { name: 'm' });
     await service.post(`/api/missions/${mission}/status`, { status: 'CANCELLED' }).expect(200);
     const threat = await made('/api/threats', { type: 't', source: 's', severity: 'LOW' });
@@ -62,7 +62,7 @@ describe('a replica on Redis whose clock is a year ahead', () => {
     expect(keys.map(({ id }) => id)).toContain(key);
   });
 
-  it('takes a key for as long as Redis says, and counts what was just reported', async () => {
+  it('accepts a key until it expires by the clock of Redis, and counts new reports', async () => {
     const expires_at = now() / 1000 + 86_400;
     const { body } = await service.post('/api/keys', { name: 'k', role: 'admin', expires_at }).expect(201);
     await report();

@@ -50,7 +50,7 @@ async function told(member: Member, kills: number): Promise<void> {
   await until(async () => (await gaps()) >= kills, TOLD_MS, `a gap for each of ${kills} kills`);
 }
 
-describe('replicas on one Redis keep what they promise', () => {
+describe('the answers of two replicas on one Redis are consistent', () => {
   let stage: Stage;
   let histories = 0;
   let kills = 0;
@@ -61,7 +61,7 @@ describe('replicas on one Redis keep what they promise', () => {
   afterAll(() => stage.stop());
 
   it.each(INTERRUPTIONS)(
-    'while $name',
+    'when $name',
     async (fault) => {
       for (let round = 0; round < ROUNDS; round += 1) {
         histories += 1;
@@ -90,9 +90,9 @@ describe('replicas on one Redis keep what they promise', () => {
   );
 });
 
-describe('replicas on a Redis that another takes over from', () => {
+describe('the answers of replicas during a failover of Redis', () => {
   it.each(Array.from({ length: FAILOVERS }, (_, i) => i + 1))(
-    'keep what they promise with BRAIN_REDIS_WAIT=1 and BRAIN_DECISIONS=durable, time %d',
+    'are consistent with BRAIN_REDIS_WAIT=1 and BRAIN_DECISIONS=durable, run %d',
     async (time) => {
       const settings = { BRAIN_DECISIONS: 'durable', BRAIN_MAX_STALE_SECONDS: String(GRACE_SECONDS) };
       const failover = await Failover.start(settings);
@@ -119,9 +119,9 @@ describe('replicas on a Redis that another takes over from', () => {
   );
 });
 
-describe('a service on the embedded store', () => {
+describe('the answers of a service on the embedded store', () => {
   it(
-    `keeps what it promises when it is killed with -9 ${KILLS} times, each time when it has answered a repetition`,
+    `are consistent when it is killed with -9 ${KILLS} times, each time after it has answered a repetition`,
     async () => {
       const member = new Member('a', { BRAIN_TRUST_PROXY: '1' });
       const crowd = new Crowd([member], { prefix: 'e', graceMs: GRACE_MS });

@@ -55,7 +55,7 @@ async function underWay(ledger: Ledger): Promise<void> {
 
 describe.each(STORES)('kill -9 of the service on %s', (_name, startStore) => {
   it(
-    `${KILLS} times during writes loses nothing that was answered, and each is told`,
+    `${KILLS} times during writes loses nothing that was answered, and each kill is reported`,
     async () => {
       const store = await startStore();
       try {
@@ -91,7 +91,7 @@ describe.each(STORES)('kill -9 of the service on %s', (_name, startStore) => {
 
 describe('a replica that is stopped', () => {
   it(
-    `for ${STOP_MS / 1000} s is not told as dead by the other, and loses nothing`,
+    `for ${STOP_MS / 1000} s is not reported by the other replica, and loses nothing`,
     async () => {
       const redis = await RedisServer.start();
       try {
@@ -120,7 +120,7 @@ describe('a replica that is stopped', () => {
   );
 });
 
-describe('Redis under the service', () => {
+describe('the Redis of a service', () => {
   let redis: RedisServer;
 
   beforeEach(async () => {
@@ -168,7 +168,7 @@ describe('Redis under the service', () => {
   );
 
   it(
-    `stopped for ${FREEZE_MS / 1000} s leaves every answer a quick 503, and the service comes back by itself`,
+    `stopped for ${FREEZE_MS / 1000} s makes every answer a quick 503, and the service recovers by itself`,
     async () => {
       const service = await start({ REDIS_URL: redis.url });
       const ledger = new Ledger();
@@ -215,7 +215,7 @@ describe('Redis under the service', () => {
     LIMIT_MS,
   );
 
-  it('that comes up after the service is waited for, and one that went away keeps no shutdown up', async () => {
+  it('may start after the service, and its absence does not delay a shutdown', async () => {
     await redis.kill();
     const starting = start({ REDIS_URL: redis.url });
     await sleep(1000);

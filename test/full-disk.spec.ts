@@ -48,7 +48,7 @@ describe.each(SMALL_DISKS)('a data file that may not grow because of %s', (_name
   afterEach(() => disk.remove());
 
   it(
-    'is storage_full from the first refused write on; what needs no room goes on, and with room all does',
+    'causes storage_full for writes that need space; other requests work, and all work again with space',
     async () => {
       const service = await start({ BRAIN_DATA_DIR: disk.path });
       const made = await service.post('/api/keys', { name: 'spare', role: 'agent' });
@@ -81,7 +81,7 @@ describe.each([
   ['off', 'off'],
 ])('a store that refuses every write, with events %s', (_, events) => {
   it(
-    'makes the service not ready until a write works, though nobody writes',
+    'makes the service not ready until a write works, even if no client writes',
     async () => {
       const service = await start({ BRAIN_EVENTS: events });
       refuseAllWrites(service);
@@ -100,7 +100,7 @@ describe.each([
   );
 
   it(
-    'keeps no shutdown up, and the next start finds all that was answered',
+    'does not delay a shutdown, and the next start finds everything that was answered',
     async () => {
       const service = await start({ BRAIN_EVENTS: events });
       const kept = await service.post('/api/threats', report('kept'));

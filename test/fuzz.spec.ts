@@ -92,7 +92,7 @@ describe.each(STORES)('malformed requests on %s', (name, startStore) => {
   }
 
   it(
-    'are answered, every one of them, and none as a fault of the service',
+    'are all answered, and none with an error of the service',
     async () => {
       const { port } = service.server.address() as AddressInfo;
       const document = (await service.get('/openapi.json')).body as OpenAPIObject;
@@ -144,11 +144,11 @@ describe.each(STORES)('malformed requests on %s', (name, startStore) => {
     LONG ? 600_000 : 60_000,
   );
 
-  it('leave no line in the log that tells of a fault', () => {
+  it('cause no line about an error in the log', () => {
     expect(service.logs.filter(({ level, stack }) => level === 'error' && stack !== undefined)).toEqual([]);
   });
 
-  it('leave a service that works', async () => {
+  it('leave the service working', async () => {
     const report = { type: 'after', source: 'fuzz', severity: 'LOW', metadata: { constructor: { a: 1 } } };
     const made = await service.post('/api/threats', report).expect(201);
     const read = await service.get(`/api/threats/${(made.body as Threat).id}`).expect(200);

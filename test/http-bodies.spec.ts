@@ -34,19 +34,19 @@ describe('a body', () => {
     ],
     ['that is not UTF-8', Buffer.from([0x22, 0xff, 0xfe, 0x22])],
     ['in UTF-16', Buffer.from(JSON.stringify(report), 'utf16le')],
-  ])('that is not JSON is a 400: %s', async (_what, body) => {
+  ])('that is not JSON gets 400: %s', async (_what, body) => {
     const answer = await raw(post([JSON_TYPE, `Content-Length: ${Buffer.byteLength(body)}`], body));
     expectRawProblem(answer, 400, 'malformed_json');
   });
 
-  it.each(['[]', '"text"', '7', 'true'])('that is no object is a 422: %s', async (body) => {
+  it.each(['[]', '"text"', '7', 'true'])('that is not an object gets 422: %s', async (body) => {
     const answer = await raw(post([JSON_TYPE, `Content-Length: ${body.length}`], body));
     expect(expectRawProblem(answer, 422, 'invalid_request').errors).toEqual([
       expect.objectContaining({ pointer: '' }),
     ]);
   });
 
-  it('may have 256 KiB and not one byte more, with its length told or in chunks', async () => {
+  it('may have 256 KiB and not one byte more, with a declared length or in chunks', async () => {
     const fits = bodyOf(USUAL_BODY_BYTES);
     const over = bodyOf(USUAL_BODY_BYTES + 1);
     expect([fits.length, over.length]).toEqual([262_144, 262_145]);
@@ -58,12 +58,12 @@ describe('a body', () => {
     }
   });
 
-  it('that is too large by its own word is refused before it is sent', async () => {
+  it('with a declared length above the limit is refused before it is sent', async () => {
     const answer = await raw(post([JSON_TYPE, 'Content-Length: 262145']));
     expectRawProblem(answer, 413, 'body_too_large');
   });
 
-  it('without an end is refused at the limit, whatever still comes', async () => {
+  it('without an end is refused at the limit, before all of it has arrived', async () => {
     const connection = await connect();
     connection.send(post([JSON_TYPE, 'Transfer-Encoding: chunked']));
     const chunk = `10000\r\n${' '.repeat(65_536)}\r\n`;
@@ -72,7 +72,7 @@ describe('a body', () => {
     connection.close();
   });
 
-  it('that was refused leaves the connection good for the next request', async () => {
+  it('that is refused leaves the connection usable', async () => {
     const connection = await connect();
     const over = bodyOf(USUAL_BODY_BYTES + 1);
     connection.send(post([JSON_TYPE, `Content-Length: ${over.length}`], over));
@@ -87,7 +87,7 @@ describe('a body', () => {
     'application/json; charset=utf-8',
     'Application/JSON;charset="UTF-8"',
     'application/merge-patch+json',
-  ])('is taken as %s', async (type) => {
+  ])('is accepted with the type %s', async (type) => {
     const body = JSON.stringify(report);
     const answer = await raw(post([`Content-Type: ${type}`, `Content-Length: ${body.length}`], body));
     expect(answer.status).toBe(201);
@@ -104,7 +104,7 @@ describe('a body', () => {
     'application/jsonp',
     'application/json, text/plain',
     ';',
-  ])('is not taken as %s', async (type) => {
+  ])('is refused with the type %s', async (type) => {
     const body = JSON.stringify(report);
     const answer = await raw(
       post(
@@ -115,23 +115,20 @@ describe('a body', () => {
     expectRawProblem(answer, 415, 'unsupported_content_type');
   });
 
-  it.each(['gzip', 'br', 'deflate', 'identity, gzip'])(
-    'is not taken in the encoding %s',
-    async (encoding) => {
-      const headers = [JSON_TYPE, `Content-Encoding: ${encoding}`, 'Content-Length: 2'];
-      expectRawProblem(await raw(post(headers, '{}')), 415, 'unsupported_content_encoding');
-    },
-  );
+  it.each(['gzip', 'br', 'deflate', 'identity, gzip'])('is refused in the encoding %s', async (encoding) => {
+    const headers = [JSON_TYPE, `Content-Encoding: ${encoding}`, 'Content-Length: 2'];
+    expectRawProblem(await raw(post(headers, '{}')), 415, 'unsupported_content_encoding');
+  });
 
-  describe('is not looked at before the guard', () => {
+  describe('and the access guard', () => {
     const length = `Content-Length: ${JSON.stringify(report).length}`;
 
-    it('has let the request pass: the 401 does not wait for it', async () => {
+    it('are in order: a 401 does not wait for the body', async () => {
       const answer = await raw(requestBytes('POST /api/threats', [JSON_TYPE, length]));
       expectRawProblem(answer, 401, 'unauthenticated');
     });
 
-    it('has let the request pass: who asks whether to send it hears 401 and not "go on"', async () => {
+    it('are in order: Expect: 100-continue without a key gets 401 and no 100', async () => {
       const connection = await connect();
       connection.send(requestBytes('POST /api/threats', [JSON_TYPE, length, 'Expect: 100-continue']));
       const answer = (await connection.answer()) as RawAnswer;
@@ -140,7 +137,7 @@ describe('a body', () => {
       await connection.ended();
     });
 
-    it('has let the request pass: who may come is told to go on, and answered after the body', async () => {
+    it('are in order: Expect: 100-continue with a key gets 100, and the answer after the body', async () => {
       const connection = await connect();
       connection.send(requestBytes('POST /api/threats', [KEY, JSON_TYPE, length, 'Expect: 100-continue']));
       expect((await connection.answer())?.status).toBe(100);
@@ -152,37 +149,34 @@ describe('a body', () => {
       connection.close();
     });
 
-    it('and one too large is not asked for either', async () => {
+    it('are in order: Expect: 100-continue with a body above the limit gets 413', async () => {
       const headers = [KEY, JSON_TYPE, 'Content-Length: 262145', 'Expect: 100-continue'];
       expectRawProblem(await raw(requestBytes('POST /api/threats', headers)), 413, 'body_too_large');
     });
 
-    it('while an expectation that nobody knows is passed over', async () => {
+    it('are in order: an unknown expectation is ignored', async () => {
       const body = JSON.stringify(report);
       const headers = [KEY, JSON_TYPE, length, 'Expect: the-inquisition'];
       expect((await raw(requestBytes('POST /api/threats', headers, body))).status).toBe(201);
     });
   });
 
-  it.each([1, 10, 100])(
-    'in pieces of %d bytes is put together, and the next request is heard',
-    async (size) => {
-      const body = JSON.stringify({ ...report, description: 'größer'.repeat(10) });
-      const connection = await connect();
-      connection.send(post([JSON_TYPE, `Content-Length: ${Buffer.byteLength(body)}`]));
-      const bytes = Buffer.from(body);
-      for (let at = 0; at < bytes.length; at += size) {
-        await sleep(1);
-        connection.send(bytes.subarray(at, at + size));
-      }
-      const answer = (await connection.answer()) as RawAnswer;
-      expect(answer.status).toBe(201);
-      expect(JSON.parse(answer.body)).toMatchObject({ description: 'größer'.repeat(10) });
-      connection.send(requestBytes('GET /livez'));
-      expect((await connection.answer())?.status).toBe(200);
-      connection.close();
-    },
-  );
+  it.each([1, 10, 100])('in pieces of %d bytes is put together, and the next request works', async (size) => {
+    const body = JSON.stringify({ ...report, description: 'größer'.repeat(10) });
+    const connection = await connect();
+    connection.send(post([JSON_TYPE, `Content-Length: ${Buffer.byteLength(body)}`]));
+    const bytes = Buffer.from(body);
+    for (let at = 0; at < bytes.length; at += size) {
+      await sleep(1);
+      connection.send(bytes.subarray(at, at + size));
+    }
+    const answer = (await connection.answer()) as RawAnswer;
+    expect(answer.status).toBe(201);
+    expect(JSON.parse(answer.body)).toMatchObject({ description: 'größer'.repeat(10) });
+    connection.send(requestBytes('GET /livez'));
+    expect((await connection.answer())?.status).toBe(200);
+    connection.close();
+  });
 
   it('may be followed by the next request in the same packet', async () => {
     const one = JSON.stringify(report);
@@ -193,7 +187,7 @@ describe('a body', () => {
     connection.close();
   });
 
-  it('whose sender goes away half-way is neither a fault nor a threat', async () => {
+  it('whose sender disconnects half-way is logged with 499 and causes no error', async () => {
     const before = service.logs.length;
     const connection = await connect();
     connection.send(post([JSON_TYPE, 'Content-Length: 100', 'X-Request-ID: gone-half-way'], '{"type":'));

@@ -72,7 +72,7 @@ describe('a problem', () => {
     },
   );
 
-  it('names every fault of a body at once, each by its pointer', async () => {
+  it('reports every fault of a body at once, each with its pointer', async () => {
     const sent = { source: 7, severity: 'bad', 'no/such~field': 1, metadata: { deep: nested(40) } };
     const body = expectProblem(await service.post('/api/threats', sent), 422, 'invalid_request');
     const faults = body.errors as { pointer: string; detail: string; code: string }[];
@@ -86,7 +86,7 @@ describe('a problem', () => {
     for (const { detail } of faults) expect(detail).toMatch(/^(must|is) /);
   });
 
-  it('is no answer to names that every object knows', async () => {
+  it('is never caused by names that every JavaScript object has', async () => {
     for (const name of ['constructor', '__proto__', 'toString', 'hasOwnProperty']) {
       const found = await service.get(`/api/events?type=${name}&source=${name}&subject=${name}`).expect(200);
       expect(found.body).toEqual({ events: [], next_cursor: null });
@@ -98,7 +98,7 @@ describe('a problem', () => {
     }
   });
 
-  it('names every fault of a query at once', async () => {
+  it('reports every fault of a query at once', async () => {
     const answer = await service.get('/api/threats?limit=x&status=open&colour=red&cursor=');
     const body = expectProblem(answer, 422, 'invalid_request');
     const pointers = (body.errors as { pointer: string }[]).map(({ pointer }) => pointer);
@@ -112,11 +112,11 @@ describe('a problem', () => {
     ['PUT', '/api/threats'],
     ['DELETE', '/readyz'],
     ['OPTIONS', '/api/threats'],
-  ])('is a 404 for what is not there: %s %s', async (method, path) => {
+  ])('has the status 404 for an unknown route: %s %s', async (method, path) => {
     expectRawProblem(await raw(requestBytes(`${method} ${path}`, [KEY])), 404, 'no_such_route');
   });
 
-  it('is a 404 for an id longer than any store could hold', async () => {
+  it('has the status 404 for an id that is too long for the stores', async () => {
     for (const length of [257, 2000, 8000]) {
       const id = 'x'.repeat(length);
       expectProblem(await service.get(`/api/threats/${id}`), 404, 'no_such_id');
@@ -127,7 +127,7 @@ describe('a problem', () => {
     expectProblem(await service.get(`/api/threats/${'%F0%9F%98%80'.repeat(64)}`), 404, 'threat_not_found');
   });
 
-  it('of the service itself is a 500 that tells nothing, and the log tells all', async () => {
+  it('of the service itself has the status 500 and no details; the log has them', async () => {
     jest.spyOn(service.app.get(ThreatsService), 'get').mockRejectedValue(new Error('the secret reason'));
     const answer = await service.get(`/api/threats/${randomUUID()}`);
     const body = expectProblem(answer, 500, 'internal_error');
@@ -144,7 +144,7 @@ function nested(levels: number): object {
   return levels === 0 ? {} : { in: nested(levels - 1) };
 }
 
-describe('what is no HTTP that anyone could route', () => {
+describe('a request that is not valid HTTP', () => {
   const sane = 'X-Request-ID: chosen-by-the-client';
 
   it.each<[string, number, string, string]>([
@@ -170,12 +170,12 @@ describe('what is no HTTP that anyone could route', () => {
       'headers_too_large',
       `GET / HTTP/1.1\r\nHost: x\r\nA: ${'a'.repeat(20_000)}\r\n\r\n`,
     ],
-  ])('is answered with a problem: %s', async (_what, status, code, bytes) => {
+  ])('gets a problem: %s', async (_what, status, code, bytes) => {
     const body = expectRawProblem(await raw(bytes), status, code);
     expect(body.request_id).toMatch(/^[0-9a-z]{20}$/);
   });
 
-  it('is answered with the request id where there is one: no Host, a broken chunk', async () => {
+  it('gets the request id of the client in the answer, without Host or with a broken chunk', async () => {
     const homeless = await raw(`GET /livez HTTP/1.1\r\n${sane}\r\n\r\n`);
     const broken = await raw(
       requestBytes('POST /api/threats', [KEY, JSON_TYPE, sane, 'Transfer-Encoding: chunked']),
@@ -185,7 +185,7 @@ describe('what is no HTTP that anyone could route', () => {
       expect(expectRawProblem(answer, 400, 'malformed_request').request_id).toBe('chosen-by-the-client');
   });
 
-  it('is answered with a problem when the head of a chunk never ends, or the request does not come to its end', async () => {
+  it('gets a problem if the head of a chunk or the request does not end', async () => {
     const head = requestBytes('POST /api/threats', [KEY, JSON_TYPE, 'Transfer-Encoding: chunked']);
     expectRawProblem(await raw(head, `2;${'e'.repeat(20_000)}\r\n`), 413, 'body_too_large');
     // Node raises this after a minute.
@@ -198,7 +198,7 @@ describe('what is no HTTP that anyone could route', () => {
     await connection.ended();
   });
 
-  it('never cuts into the answer before it on the same connection', async () => {
+  it('does not damage the answer before it on the same connection', async () => {
     const connection = await connect();
     connection.send('GET /livez HTTP/1.1\r\nHost: x\r\n\r\n');
     expect((await connection.answer())?.json()).toEqual({ status: 'alive' });

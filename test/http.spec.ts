@@ -17,7 +17,7 @@ describe('the ids of a request', () => {
   const idOf = (answer: Answered | RawAnswer): unknown => answer.headers['x-request-id'];
 
   it.each(['a', 'x'.repeat(128), 'with spaces and / "quotes"', '~'])(
-    'are taken when sane: %s',
+    'are taken from the client if they are valid: %s',
     async (id) => {
       expect(idOf(await service.get('/livez').set('X-Request-ID', id))).toBe(id);
       const lost = await service.get('/nowhere').set('X-Request-ID', id);
@@ -25,19 +25,22 @@ describe('the ids of a request', () => {
     },
   );
 
-  it.each(['', 'x'.repeat(129), 'gr\xfc\xdfe', 'tab\there'])('are replaced when not: %j', async (id) => {
-    const answer = await raw(requestBytes('GET /livez', [`X-Request-ID: ${id}`]));
-    expect(idOf(answer)).toMatch(/^[0-9a-z]{20}$/);
-  });
+  it.each(['', 'x'.repeat(129), 'gr\xfc\xdfe', 'tab\there'])(
+    'are replaced if they are not valid: %j',
+    async (id) => {
+      const answer = await raw(requestBytes('GET /livez', [`X-Request-ID: ${id}`]));
+      expect(idOf(answer)).toMatch(/^[0-9a-z]{20}$/);
+    },
+  );
 
-  it('are one when they are sent twice, with nothing at the ends that gets lost on the way', async () => {
+  it('are joined when they are sent twice, and replaced if one of them is empty', async () => {
     const twice = async (first: string, second: string): Promise<unknown> =>
       idOf(await raw(requestBytes('GET /livez', [`X-Request-ID: ${first}`, `X-Request-ID: ${second}`])));
     expect(await twice('a', 'b')).toBe('a, b');
     expect(await twice('a', '')).toMatch(/^[0-9a-z]{20}$/);
   });
 
-  it('are made anew for each request and echoed on errors of every origin', async () => {
+  it('are new for each request, and are in every answer and every error', async () => {
     const answers = await Promise.all([
       service.get('/livez'),
       service.get('/nowhere'),
@@ -73,7 +76,7 @@ describe('the ids of a request', () => {
       { 'X-Correlation-ID': 'x'.repeat(129), 'X-Request-ID': 'too-long' },
       'too-long',
     ],
-  ])('reach the events: %s', async (_what, headers, correlation) => {
+  ])('are the correlation id of the events: %s', async (_what, headers, correlation) => {
     const made = await service.post('/api/threats', report).set(headers).expect(201);
     const events = await service.events({ subject: (made.body as Threat).id });
     expect(events.map(({ meta }) => meta.correlation_id)).toEqual([correlation]);
@@ -110,13 +113,13 @@ describe('the log', () => {
     expect(lines[0]?.ms).toBeGreaterThanOrEqual(0);
   });
 
-  it('has a line for who was refused, without who that would have been', async () => {
+  it('has a line for a refused request, without a principal', async () => {
     await service.get('/api/threats', '').set('X-Request-ID', 'nobody');
     const line = await logged(({ request_id }) => request_id === 'nobody');
     expect(line).toMatchObject({ status: 401, principal: null, route: '/api/threats' });
   });
 
-  it('never holds a secret: no key, no header, no body, no query', async () => {
+  it('never contains a secret: no key, no header, no body, no query', async () => {
     const wrong = makeKey();
     const secret = 'sesame-open-thyself';
     await service.get('/api/threats', wrong);
@@ -136,7 +139,7 @@ describe('the log', () => {
 });
 
 describe('health', () => {
-  it('is told without a key: the process lives, and the store is there', async () => {
+  it('is public: /livez, /readyz and the health of a domain', async () => {
     expect((await service.get('/livez', '').expect(200)).body).toEqual({ status: 'alive' });
     expect((await service.get('/readyz', '').expect(200)).body).toEqual({
       status: 'ready',
@@ -146,7 +149,7 @@ describe('health', () => {
     expect((await service.get('/api/threats/health', '').expect(200)).body).toEqual({ status: 'ok' });
   });
 
-  it('says no on /readyz while the service drains, and lives on', async () => {
+  it('is 503 on /readyz while the service drains, and other requests work', async () => {
     const draining = service.app.get(ShutdownState);
     draining.active = true;
     try {
@@ -159,7 +162,7 @@ describe('health', () => {
     await service.get('/readyz', '').expect(200);
   });
 
-  it('says which part is not ready, as a warning at first and as a problem after the grace', async () => {
+  it('names the part that is not ready, as a warning first and as a problem after the grace time', async () => {
     const store = service.app.get(Store);
     const health = { ok: false, code: 'store_unreachable', detail: 'It does not answer.', warnings: [] };
     jest.spyOn(store, 'health').mockResolvedValue(health);
@@ -175,7 +178,7 @@ describe('health', () => {
 });
 
 describe('the explorer', () => {
-  it('opens without a key and takes everything from this service', async () => {
+  it('opens without a key, and loads everything from this service', async () => {
     const page = await service
       .get('/docs', '')
       .expect(200)
@@ -219,7 +222,7 @@ describe('the explorer', () => {
     '%2e%2e%2f%2e%2e%2fetc%2fpasswd',
     'index.html',
     'constructor',
-  ])('has no file but its own: %s', async (file) => {
+  ])('serves only its own files: %s', async (file) => {
     expectRawProblem(await raw(requestBytes(`GET /docs/${file}`)), 404, 'no_such_file');
   });
 });

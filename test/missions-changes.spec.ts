@@ -72,7 +72,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(changed.headers.etag).toBe('"3"');
     });
 
-    it('by 50 clients at once, with execute and retry, leave one legal history', async () => {
+    it('by 50 concurrent clients, with execute and retry, leave one legal history', async () => {
       target.on('/raced', (_asked, response) => json(response, {}, 400));
       const { id } = await make({ steps: [http('/raced')] });
       const wishes = [
@@ -138,7 +138,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await service.get(`/api/missions/${id}/log?cursor=rubbish`).expect(422);
     });
 
-    it('reports every fault of an entry', async () => {
+    it('refuses a faulty entry with every fault', async () => {
       const { id } = await make();
       const answer = await service
         .post(`/api/missions/${id}/log`, { level: 'fatal', data: 1, x: 1 })

@@ -80,9 +80,9 @@ async function shiftOf(service: ServiceProcess): Promise<number> {
 describe.each([
   ['ahead', HOUR_MS],
   ['behind', -HOUR_MS],
-])('where the clock of one replica is an hour %s', (_how, shiftMs) => {
+])('on a replica whose clock is an hour %s', (_how, shiftMs) => {
   it(
-    'no wait ends early, and all end',
+    'waits and pauses end, and none ends early',
     async () => {
       const services = await replicas({}, shiftedBy(shiftMs));
       expect(Math.round((await shiftOf(services[1])) / HOUR_MS) * HOUR_MS).toBe(shiftMs);
@@ -99,10 +99,10 @@ describe.each([
   );
 
   it.each([
-    ['it sets in motion the other takes', shiftedBy(shiftMs), {}],
-    ['the other sets in motion it takes', {}, shiftedBy(shiftMs)],
+    ['it executes and the other replica runs', shiftedBy(shiftMs), {}],
+    ['the other replica executes and it runs', {}, shiftedBy(shiftMs)],
   ])(
-    'what %s',
+    'missions that %s run at once',
     async (_what, busy, free) => {
       const [setter] = await replicas({ BRAIN_MISSIONS_CONCURRENCY: '1', ...busy });
       // Its only place is taken for good.

@@ -56,7 +56,7 @@ async function killOne(load: MissionLoad, mayReturn: boolean): Promise<void> {
   } else await load.during(steps, () => victim.stop('SIGKILL'));
 }
 
-it('a mission that was begun is gone on with after a kill although others wait for the only place', async () => {
+it('a running mission continues after a kill, before the missions that wait for the only place', async () => {
   const env = { BRAIN_MISSIONS_CONCURRENCY: '1' };
   await start(env);
   const [service] = services;
@@ -80,7 +80,7 @@ it.each([
   ['the service on the embedded store', 1],
   ['one of three replicas on Redis', 3],
 ])(
-  `missions end as they should though %s is killed ${OFTEN}`,
+  `all missions end correctly when %s is killed ${OFTEN}`,
   async (_what, replicas) => {
     const env: Record<string, string> = replicas === 1 ? {} : { REDIS_URL: (await startRedis()).url };
     await Promise.all(Array.from({ length: replicas }, () => start(env)));
@@ -98,7 +98,7 @@ it.each([
 );
 
 it(
-  `${MISSIONS} missions end as they should though Redis is killed and then stands still for ${FREEZE_MS / 1000} s`,
+  `${MISSIONS} missions end correctly when Redis is killed and then frozen for ${FREEZE_MS / 1000} s`,
   async () => {
     const redis = await startRedis();
     const env = { REDIS_URL: redis.url };
@@ -121,7 +121,7 @@ it(
 );
 
 it(
-  `of ${MISSIONS} missions all that survive a failover end, and none is half done`,
+  `all of ${MISSIONS} missions that survive a failover end correctly, and none is half done`,
   async () => {
     const group = started(await startSentinels());
     await Promise.all([1, 2].map(() => start(group.env)));

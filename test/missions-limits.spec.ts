@@ -88,7 +88,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('deny nothing with observe and log what they would deny; with off they are not asked', async () => {
+    it('deny nothing in the mode observe and log what they would deny; in the mode off they are not asked', async () => {
       for (const mode of ['observe', 'off']) {
         const empty = await startStore();
         const lax = await startService({ ...empty.env, ...PRIVATE, BRAIN_MISSIONS_POLICY: mode });
@@ -117,8 +117,8 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
     }, 60_000);
   });
 
-  describe('what a step may reach', () => {
-    it('does not include this machine, unless the setting allows it', async () => {
+  describe('the targets of a step', () => {
+    it('do not include this machine, unless the setting allows it', async () => {
       const empty = await startStore();
       const strict = await startService(empty.env);
       try {
@@ -142,7 +142,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       }
     }, 60_000);
 
-    it('gets credentials that appear in no log and no event', async () => {
+    it('get credentials that appear in no log and no event', async () => {
       target.on('/secret', (_asked, response) => json(response, {}, 500));
       const secret = 'a-very-secret-token';
       const step = http(

@@ -81,7 +81,7 @@ describe('the queue', () => {
     expect(target.times('/slow')).toBe(10);
   }, 60_000);
 
-  it('continues from what is stored after the store took back writes of a run', async () => {
+  it('continues from the stored state after the store has lost writes of a run', async () => {
     const waiting: (() => void)[] = [];
     target.on('/last', (_asked, response) => void waiting.push(() => json(response, {})));
     const steps = ['/first', '/last'].map((path, i) => ({

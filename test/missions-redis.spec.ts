@@ -20,7 +20,7 @@ describe('missions in Redis', () => {
   });
   const parsed = (...command: string[]): unknown => JSON.parse(redis.cli(...command));
 
-  it('stand under the keys that other programs read', async () => {
+  it('are stored under the keys that other programs read', async () => {
     service = await startService({ REDIS_URL: redis.url });
     const made = (await service.post('/api/missions', { id: 'm-1', name: 'One' }).expect(201))
       .body as Mission;
@@ -46,7 +46,7 @@ describe('missions in Redis', () => {
     });
   });
 
-  it('of another program are adopted: they are listed, counted, run, and keep what we do not know', async () => {
+  it('of another program are listed, counted and run, and keep their unknown fields', async () => {
     const fill = (id: string, mission: object): void => {
       redis.cli(
         'set',

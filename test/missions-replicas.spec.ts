@@ -92,7 +92,7 @@ describe('replicas on one Redis', () => {
     Promise.all(Array.from({ length: count }, () => start({ REDIS_URL: redis.url })));
 
   it(
-    `run ${MISSIONS} missions exactly once each, between the three of them`,
+    `run each of ${MISSIONS} missions exactly once`,
     async () => {
       const services = await replicas(3);
       target.on('/count', (_asked, response) => {
@@ -118,7 +118,7 @@ describe('replicas on one Redis', () => {
   );
 
   it(
-    'cancel a step that runs on another',
+    'cancel a step that runs on another replica',
     async () => {
       const [one, other] = await replicas(2);
       const { closed } = gate('/far');
@@ -140,7 +140,7 @@ describe('replicas on one Redis', () => {
   );
 
   it(
-    'go on with the mission of one that is killed at the first step without a result',
+    'continue the mission of a killed replica at the first step without a result',
     async () => {
       const [holder] = await replicas(1);
       const { open } = gate('/during');
@@ -164,7 +164,7 @@ describe('replicas on one Redis', () => {
   );
 
   it(
-    'write nothing for a mission that they lost while they stood still',
+    'write nothing for a mission that they lost while they were stopped',
     async () => {
       const [holder] = await replicas(1);
       const { open } = gate('/still');
@@ -193,7 +193,7 @@ describe('replicas on one Redis', () => {
   );
 
   it(
-    'keep the result of a step that ended while Redis was away, and repeat nothing',
+    'store the result of a step that ended while Redis was away, and repeat no step',
     async () => {
       const [service] = await Promise.all([
         start({ REDIS_URL: redis.url, BRAIN_MISSIONS_LEASE_SECONDS: '30' }),
@@ -228,7 +228,7 @@ describe('replicas on one Redis', () => {
 
 describe.each(STORES)('a shutdown on %s', (_name, startStore) => {
   it(
-    'lets a step that ends in time end, and what comes after it is gone on with at the next start',
+    'waits for a step that ends in time, and the mission continues at the next start',
     async () => {
       const store = await startStore();
       try {
@@ -256,7 +256,7 @@ describe.each(STORES)('a shutdown on %s', (_name, startStore) => {
   );
 
   it(
-    'hands a step back that does not, and the next start runs it at once',
+    'gives back a mission whose step does not end, and the next start runs it at once',
     async () => {
       const store = await startStore();
       try {
@@ -281,7 +281,7 @@ describe.each(STORES)('a shutdown on %s', (_name, startStore) => {
   );
 
   it(
-    'by kill -9 loses no mission, one that waits included',
+    'by kill -9 loses no mission, including one that waits',
     async () => {
       const store = await startStore();
       try {

@@ -18,7 +18,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
   const { service, make, move, execute, messagesOf, eventsOf, keyOf, http } = missionsOn(startStore);
 
   describe('events', () => {
-    it('mission_created', async () => {
+    it('a new mission publishes mission.created', async () => {
       const mission = await make({ name: 'Tell the owner', description: 'of the page', data: { a: 1 } });
       expect(mission).toMatchObject({
         status: 'PENDING',
@@ -47,7 +47,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(appended?.payload).toMatchObject({ log_level: 'info', message: 'Mission created' });
     });
 
-    it('mission_status_changed', async () => {
+    it('a change of the status publishes mission.status_changed', async () => {
       const { id } = await make();
       await move(id, 'RUNNING', { reason: 'begun' }).expect(200);
       const [, , changed, appended, ...others] = await eventsOf(id);
@@ -66,7 +66,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       });
     });
 
-    it('mission_log_appended', async () => {
+    it('an entry in the log publishes mission.log_appended', async () => {
       const { id } = await make();
       const line = { timestamp: 1735424567.89, level: 'warning', message: 'Slow', data: { ms: 5 } };
       const answer = await service.post(`/api/missions/${id}/log`, line).expect(202);
@@ -86,7 +86,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(appended).toHaveLength(3);
     });
 
-    it('mission_status_transitions', async () => {
+    it('each status in the life of a mission is published', async () => {
       const { id } = await make();
       await move(id, 'RUNNING').expect(200);
       const failed = (await move(id, 'FAILED', { reason: 'broke' }).expect(200)).body as Mission;
@@ -103,7 +103,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('mission_charter_compliance', async () => {
+    it('all types of mission events have a valid envelope and match their schema', async () => {
       const { id } = (
         await service
           .post('/api/missions', { name: 'Envelopes', steps: [http('/envelopes')] })
@@ -127,7 +127,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(new Set(all.map((event) => event.id)).size).toBe(all.length);
     });
 
-    it('carry the correlation id of the request that caused them, although one worker runs all missions', async () => {
+    it('all events carry the correlation id of the request that executed the mission', async () => {
       const ids = await Promise.all(
         [1, 2, 3, 4].map(async (n) => {
           const { id } = await make({ steps: [http('/mine')] });
@@ -142,7 +142,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       }
     });
 
-    it('missions_work_without_eventstream', async () => {
+    it('missions run with events off', async () => {
       const silent = await startStore();
       const quiet = await startService({ ...silent.env, ...PRIVATE, BRAIN_EVENTS: 'off' });
       try {
@@ -175,7 +175,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       }
     });
 
-    it('are done once per Idempotency-Key', async () => {
+    it('happen once for each Idempotency-Key', async () => {
       const body = { name: 'Once' };
       const once = () => service.post('/api/missions', body).set('Idempotency-Key', 'mission-once');
       const first = await once().expect(201);
@@ -191,7 +191,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(other.body.code).toBe('idempotency_key_reused');
     });
 
-    it('report every fault at once, each with its pointer', async () => {
+    it('are refused with every fault at once, each with its pointer', async () => {
       const fields = await service
         .post('/api/missions', { name: '', priority: 'URGENT', data: [], owner: 'x' })
         .expect(422);
@@ -219,7 +219,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('for another agent need missions:delegate', async () => {
+    it('for another agent need the permission missions:delegate', async () => {
       const [agent, operator] = [await keyOf('agent'), await keyOf('operator')];
       const own = await make({}, agent.key);
       expect(own).toMatchObject({ agent_role: 'agent', agent_id: own.created_by });

@@ -10,7 +10,7 @@ import { STORES } from './support/stores.js';
 describe.each(STORES)('concurrent writes of policies on %s', (_name, startStore) => {
   const { service, make, importYaml } = policiesOn(startStore);
 
-  it('fifty writers of one policy leave a complete history', async () => {
+  it('by fifty writers of one policy leave a complete history', async () => {
     const made = await make('raced');
     const start = revisionOf(made);
     const wishes = Array.from({ length: 50 }, (_, i) => {
@@ -35,7 +35,7 @@ describe.each(STORES)('concurrent writes of policies on %s', (_name, startStore)
     await expectTrueCounts(service);
   }, 60_000);
 
-  it('two imports with replace leave one of them, complete', async () => {
+  it('by two imports with replace leave one of them, complete', async () => {
     const all = (await service.get('/api/policy/export').expect(200)).text;
     const setOf = (prefix: string): PolicyContent[] =>
       Array.from({ length: 5 }, (_, i) => policyOf({ policy_id: `${prefix}-${i}`, name: prefix }));
@@ -52,7 +52,7 @@ describe.each(STORES)('concurrent writes of policies on %s', (_name, startStore)
     await expectTrueCounts(service);
   }, 60_000);
 
-  it('decisions are by the old revision or the new one, and always by one', async () => {
+  it('each decision is by the old revision or the new one', async () => {
     const conditions = [{ field: 'action', operator: '==', value: 'while.written' }];
     await make('while-written', { rules: [ruleBody('v0', { effect: 'allow', conditions })] });
     let writing = true;

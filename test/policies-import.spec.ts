@@ -25,7 +25,7 @@ describe.each(STORES)('an import of policies on %s', (name, startStore) => {
     policyOf({ policy_id: 'im-b' }),
   ];
 
-  it('merges in one commit, and reports its plan', async () => {
+  it('merges policies in one commit, and reports its plan', async () => {
     const before = await setRevision();
     const tried = await service.post('/api/policy/import?dry_run=true', { policies: two }).expect(200);
     const plan = { create: ['im-a', 'im-b'], update: [], delete: [], unchanged: [] };
@@ -45,7 +45,7 @@ describe.each(STORES)('an import of policies on %s', (name, startStore) => {
     expect(third.body).toMatchObject({ update: ['im-a'], unchanged: ['im-b'] });
   });
 
-  it('reports every fault at its place, and then writes nothing', async () => {
+  it('reports every fault with its pointer, and writes nothing', async () => {
     const before = await setRevision();
     const policies = [policyOf({ policy_id: 'fine' }), { name: '' }, { name: 'Fine' }, { name: 'fine' }];
     const answer = await service.post('/api/policy/import', { policies }).expect(422);
@@ -70,7 +70,7 @@ describe.each(STORES)('an import of policies on %s', (name, startStore) => {
     expect(await setRevision()).toBe(before);
   });
 
-  it('of the starter packs works as docs/policy.md says', async () => {
+  it('accepts the starter packs, as docs/policy.md describes', async () => {
     for (const file of readdirSync(PACKS)) {
       const done = await importYaml(readFileSync(join(PACKS, file), 'utf8')).expect(200);
       expect([file, done.body.create, done.body.warnings]).toEqual([
@@ -87,7 +87,7 @@ describe.each(STORES)('an import of policies on %s', (name, startStore) => {
     expect(asked.body.matched_rule).toBe('no_deploy_in_freeze');
   });
 
-  it('of an export changes nothing', async () => {
+  it('changes nothing if it is an unchanged export', async () => {
     await make('no', {
       name: 'no',
       version: '1.10',
@@ -121,7 +121,7 @@ describe.each(STORES)('an import of policies on %s', (name, startStore) => {
     await expectTrueCounts(service);
   }, 60_000);
 
-  it('of malformed or hostile YAML is a 400', async () => {
+  it('refuses malformed or hostile YAML with 400', async () => {
     const before = await setRevision();
     const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${`*l${i},`.repeat(9)}]`);
     const large = `a: &a "${'x'.repeat(500_000)}"\nb: [${'*a,'.repeat(90)}]`;
@@ -152,7 +152,7 @@ describe.each(STORES)('an import of policies on %s', (name, startStore) => {
     expect(await setRevision()).toBe(before);
   }, 60_000);
 
-  it('of thousands of rules delays no other request', async () => {
+  it('does not delay other requests, with thousands of rules', async () => {
     const policies = Array.from({ length: 4 }, (_, p) =>
       policyOf({
         policy_id: `large-${p}`,

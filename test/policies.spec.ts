@@ -97,7 +97,7 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
       await service.put(`${BASE}/partly/rules/r`, { rule_id: 'other' }).expect(422);
     });
 
-    it('accepts a policy as it was read', async () => {
+    it('accepts a policy in the form in which it was read', async () => {
       await make('read-back', { rules: [ruleBody('r')] });
       const { body } = await service.get(`${BASE}/read-back`).expect(200);
       const put = await service.put(`${BASE}/read-back`, body).expect(200);
@@ -162,7 +162,7 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
       ]);
     });
 
-    it('warns of a rule that can never decide', async () => {
+    it('warns about a rule that can never decide', async () => {
       const made = await make('shadowed', { rules: [ruleBody('a', { conditions: [] }), ruleBody('b')] });
       expect(made.body.warnings).toEqual([
         expect.objectContaining({ pointer: '/rules/1', code: 'unreachable_rule' }),
@@ -170,7 +170,7 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
       await service.delete(`${BASE}/shadowed`).expect(204);
     });
 
-    it('that changes nothing makes no revision and no event', async () => {
+    it('without a change makes no revision and no event', async () => {
       const made = await make('still', { rules: [ruleBody('r')] });
       const revision = revisionOf(made);
       const before = await typesOf('still');
@@ -187,7 +187,7 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
       expect((await service.get(`${BASE}/still/revisions`)).body.revisions).toHaveLength(1);
     });
 
-    it('honours If-Match on every route', async () => {
+    it('respects If-Match on every route', async () => {
       const path = `${BASE}/matched`;
       await make('matched', { rules: [ruleBody('r')] });
       expect((await service.get(path).expect(200)).headers.etag).toBe('"1"');
@@ -213,7 +213,7 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
       await service.post(`${path}/rollback`, { revision: 1 }).set('If-Match', '"8"').expect(412);
     });
 
-    it('happens once for each Idempotency-Key and policy', async () => {
+    it('is done once for each Idempotency-Key and policy', async () => {
       const once = () => service.post(BASE, { name: 'Only once' }).set('Idempotency-Key', 'policy');
       const first = await once().expect(201);
       const second = await once().expect(201);
@@ -257,7 +257,7 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
       expect(events[4]?.payload).toMatchObject({ changes: { effect: { old: 'deny', new: 'warn' } } });
     });
 
-    it('with hostile content is refused at once, and nothing is stored', async () => {
+    it('of hostile content is refused at once, and nothing is stored', async () => {
       const before = await setRevision();
       const withValue = (operator: string, value: string) =>
         `{"name":"Hostile","rules":[{"name":"r","effect":"deny","conditions":[{"field":"params.x","operator":"${operator}","value":${value}}]}]}`;
@@ -291,7 +291,7 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
     });
 
     it.each(['application/json', 'application/yaml'])(
-      'of a hundred megabytes of %s is refused before they are sent',
+      'of a hundred megabytes of %s is refused before the body is sent',
       async (type) => {
         const { port } = service.server.address() as { port: number };
         const connection = await RawConnection.to(port);
@@ -362,7 +362,7 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
     });
   });
 
-  it('lists refuse unknown parameters, and their pages are complete', async () => {
+  it('are listed in complete pages, and unknown parameters are refused', async () => {
     await service.get(`${BASE}?limit=0`).expect(422);
     await service.get(`${BASE}?cursor=rubbish`).expect(422);
     await service.get(`${BASE}?colour=red`).expect(422);
@@ -382,8 +382,8 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
   });
 });
 
-describe('the limits of policies', () => {
-  it('are settings', async () => {
+describe('the settings for the limits of policies', () => {
+  it('are applied', async () => {
     const service = await startService({
       BRAIN_POLICY_MAX_RULES: '6',
       BRAIN_POLICY_MAX_RULES_PER_POLICY: '2',

@@ -207,7 +207,7 @@ describe.each(STORES)('events of policies on %s', (_name, startStore) => {
     expect(rule?.type).toBe('policy.rule_deleted');
   });
 
-  it('the life of a policy is in the log in order, and the decisions by it are too', async () => {
+  it('all events in the life of a policy, and of decisions by it, are in the log in order', async () => {
     const agent_id = newAgent();
     const ask = () => evaluate({ agent_id, action: 'life.cycle' });
     const path = '/api/policy/policies/life';

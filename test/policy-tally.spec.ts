@@ -52,7 +52,7 @@ class Flow {
 
 describe.each(STORES)('the count of decisions on %s', (_name, startStore) => {
   it(
-    `loses by ${KILLS} kills at most what was not written, and counts nothing twice`,
+    `loses at most unwritten counts in ${KILLS} kills, and counts nothing twice`,
     async () => {
       const store = await startStore();
       try {
@@ -82,7 +82,7 @@ describe.each(STORES)('the count of decisions on %s', (_name, startStore) => {
   );
 });
 
-describe('two replicas that count', () => {
+describe('two replicas that count decisions', () => {
   it('have counted every request when they stop on a signal', async () => {
     const store = await startRedis();
     try {

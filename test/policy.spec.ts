@@ -9,7 +9,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
   const { service, newAgent, evaluate, eventsOf } = decisionsOn(startStore);
 
   describe('answers', () => {
-    it('a denial with 200, and with 403 if the caller asks for it', async () => {
+    it('have 200 for a denial, and 403 if the caller asks for it', async () => {
       const body = { agent_id: newAgent(), action: 'doc.drop', environment: production };
       await service.post('/api/policy/evaluate', body).expect(200);
       const refused = await service.post('/api/policy/evaluate?enforce=true', body).expect(403);
@@ -23,7 +23,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       });
     });
 
-    it('an explanation, with every rule, each condition and the near miss', async () => {
+    it('have an explanation on request, with every rule, each condition and the near miss', async () => {
       const body = { agent_id: newAgent(), action: 'doc.drop', environment: { stage: 'test' } };
       const { explain, ...decision } = await evaluate(body, '?explain=true');
       expect(decision).toMatchObject({ allowed: false, matched_rule: null });
@@ -41,7 +41,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       expect((await evaluate(body)).explain).toBeUndefined();
     });
 
-    it('a thousand requests, in order and by one revision', async () => {
+    it('to a thousand requests in a batch are in order and by one revision', async () => {
       const agent_id = newAgent();
       const actions = ['doc.read', 'doc.copy', 'doc.send', 'doc.unknown'];
       const evaluations = Array.from({ length: 1000 }, (_, i) => ({ agent_id, action: actions[i % 4] }));
@@ -66,7 +66,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
         .expect(422);
     });
 
-    it('every fault of a batch at once, and decides none of it', async () => {
+    it('to a faulty batch have every fault at once, and no decision', async () => {
       const before = await decisionStats(service);
       const evaluations = [{ agent_id: 'a', action: 'b' }, { agent_id: 1, extra: true }, 'text'];
       const answer = await service.post('/api/policy/evaluate/batch', { evaluations }).expect(422);
@@ -79,7 +79,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       expect(await decisionStats(service)).toEqual(before);
     });
 
-    it('by a required revision, or 503 if it does not arrive', async () => {
+    it('are by the required revision, or 503 if it does not arrive', async () => {
       const body = { agent_id: newAgent(), action: 'doc.read' };
       const { policy_revision } = await evaluate(body);
       await evaluate(body, `?min_revision=${policy_revision}`);
@@ -92,7 +92,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       await service.post('/api/policy/evaluate?min_revision=many', body).expect(422);
     });
 
-    it('a trial of drafts, without counts and events', async () => {
+    it('to a test of drafts cause no counts and no events', async () => {
       const agent_id = newAgent();
       const before = await decisionStats(service);
       const request = { agent_id, action: 'doc.read' };
@@ -126,7 +126,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       await service.get('/api/policy/policies/draft').expect(404);
     });
 
-    it('no masked value, in explanations, events and logs', async () => {
+    it('have no masked value, nor do events and logs', async () => {
       const agent_id = newAgent();
       const secrets = ['4111-secret-card', 'environment-secret'];
       const policies = [
@@ -169,7 +169,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
     const send = (path: string, body: string) =>
       service.post(path).set('Content-Type', 'application/json').send(body);
 
-    it('is refused clearly, of any kind', async () => {
+    it('is refused with the right status and pointer', async () => {
       const before = await decisionStats(service);
       const deep = `${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`;
       const cases: [body: string, status: number, pointer?: string][] = [
@@ -218,7 +218,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
     });
   });
 
-  it('have public health and settings that can be read', async () => {
+  it('have a public health route, and settings that can be read', async () => {
     expect((await service.get('/api/policy/health', '').expect(200)).body.status).toBe('ok');
     expect((await service.get('/api/policy/info').expect(200)).body).toMatchObject({
       name: 'policy',

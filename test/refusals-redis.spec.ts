@@ -79,7 +79,7 @@ const TROUBLES: Trouble[] = [
 
 describe.each(['on', 'off'])('with events %s, a Redis that refuses every write', (events) => {
   it.each(TROUBLES)(
-    'is %s because %s',
+    'is reported as %s because %s',
     async (code, _why, trouble, cure, advice) => {
       await begin(events);
       await trouble();
@@ -98,7 +98,7 @@ describe.each(['on', 'off'])('with events %s, a Redis that refuses every write',
   );
 });
 
-it('a Redis whose replicas confirm nothing is told as one that takes no writes', async () => {
+it('a Redis whose replicas confirm no write is reported as one that refuses writes', async () => {
   await begin('on');
   const client = openClient({ url: redis.url, wait: 1 });
   const refused = { ok: false, refusesWrites: true, code: 'store_not_replicated' };
@@ -106,7 +106,7 @@ it('a Redis whose replicas confirm nothing is told as one that takes no writes',
   await client.store.close();
 }, 40_000);
 
-it('a Redis that is full is warned of: decisions go on, and what only removes', async () => {
+it('a full Redis causes a warning; decisions and deletes work', async () => {
   await begin('on');
   const { body: key } = await service.post('/api/keys', { name: 'spare', role: 'agent' }).expect(201);
   redis.cli('config', 'set', 'maxmemory', '1');

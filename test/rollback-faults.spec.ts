@@ -92,7 +92,7 @@ describe('a failover with events on both sides', () => {
     return lost.filter(({ position }) => !taken.has(position)).at(-1)?.position as string;
   }
 
-  it('tells by gaps when each event was lost, and gives what survived to every reader once', async () => {
+  it('reports each lost event by a gap, and every reader gets each surviving event once', async () => {
     await part();
     const seen = seenBy(stays);
     wires[0].retarget(pair.promoted.port);
@@ -154,7 +154,7 @@ describe('a failover with events on both sides', () => {
     expect((await lostOf(seen)).filter((event) => !isCovered(event))).toEqual([]);
   }
 
-  it('twice in a row: tells both, and gives what survived both to every reader once', async () => {
+  it('that is followed by another one reports both, and every reader gets each surviving event once', async () => {
     const third = started(await RedisServer.startReplica(pair.promoted, ALWAYS));
     await part();
     const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
@@ -177,7 +177,7 @@ describe('a failover with events on both sides', () => {
     }
   }, 60_000);
 
-  it('takes a reader that is in the middle of its history back to where the histories part', async () => {
+  it('returns a reader that is still reading old events to the position of the fork', async () => {
     stays.publish(1200);
     await part();
     const log = stays.service.app.get(EventLog);

@@ -73,7 +73,7 @@ async function startProcess(env: Record<string, string>): Promise<ServiceProcess
 
 describe.each(STORES)('a service on %s', (_name, startStore) => {
   it(
-    `that is killed ${KILLS} times hands out what it acknowledged once and in order, and each kill is told`,
+    `that is killed ${KILLS} times delivers each acknowledged event once and in order, and reports each kill`,
     async () => {
       const store = started(await startStore());
       const folder = temporaryFolder();
@@ -106,7 +106,7 @@ describe.each(STORES)('a service on %s', (_name, startStore) => {
   );
 });
 
-describe('two replicas on a Redis', () => {
+describe('the live streams of two replicas on one Redis', () => {
   let redis: RedisServer;
   let fleet: Fleet;
 
@@ -130,7 +130,7 @@ describe('two replicas on a Redis', () => {
   }
 
   it(
-    `that is killed and started again ${REDIS_KILLS} times go on by themselves and have missed nothing`,
+    `continue without a missing event when Redis is killed and started again ${REDIS_KILLS} times`,
     async () => {
       fleet.startFlow();
       await fleet.goesOn();
@@ -149,7 +149,7 @@ describe('two replicas on a Redis', () => {
   );
 
   it(
-    `that does not answer for ${FREEZE_MS / 1000} s wait for it quietly, and have missed nothing`,
+    `wait without a missing event while Redis does not answer for ${FREEZE_MS / 1000} s`,
     async () => {
       fleet.startFlow();
       await fleet.goesOn();
@@ -178,7 +178,7 @@ describe('two replicas on a Redis', () => {
     LIMIT_MS,
   );
 
-  it('that is emptied, while nothing happens or with new events at its heels, tell of it and go on', async () => {
+  it('report and continue when Redis is emptied, with and without new events', async () => {
     fleet.publish(200);
     await fleet.goesOn();
     redis.cli('flushall');
@@ -194,7 +194,7 @@ describe('two replicas on a Redis', () => {
     fleet.expectEachOnce();
   });
 
-  it('whose log was cut at its beginning by somebody else miss nothing that is still there', async () => {
+  it('miss no stored event when another program trims the beginning of the log', async () => {
     fleet.publish(200);
     await fleet.goesOn();
     expect(Number(redis.cli('xtrim', STREAM, 'MAXLEN', '=', '50'))).toBeGreaterThan(300);
@@ -205,7 +205,7 @@ describe('two replicas on a Redis', () => {
     await expectNoGaps();
   });
 
-  it('whose log was cut beyond where they are, by whomever, tell of it and go on behind it', async () => {
+  it('report and continue when the log is trimmed beyond their position', async () => {
     const wire = await Wire.to(redis.port);
     later(() => wire.close());
     const [one] = fleet.replicas;
@@ -249,7 +249,7 @@ describe('two replicas on a Redis', () => {
     await expectNoGaps();
   });
 
-  it('tell a reader whose history is cut off while it reads it', async () => {
+  it('report to a reader that the events it reads were trimmed', async () => {
     const [one] = fleet.replicas;
     one.publish(1200);
     await fleet.goesOn();
@@ -274,7 +274,7 @@ describe('two replicas on a Redis', () => {
     ]);
   });
 
-  it('keep no place for a reader that is gone before it is served', async () => {
+  it('free the place of a reader that disconnects before it is served', async () => {
     const [one, other] = fleet.replicas;
     const made = await other.service.post('/api/keys', { name: 'hasty', role: 'viewer' }).expect(201);
     const key = made.body.key as string;
@@ -293,7 +293,7 @@ describe('two replicas on a Redis', () => {
     await until(() => channel.connections === 1, GOES_ON_MS, 'its place being free');
   });
 
-  it('give a reader that comes back to the one that is behind the other nothing twice', async () => {
+  it('repeat nothing for a reader that reconnects to the replica that is behind', async () => {
     const [one, behind] = fleet.replicas;
     fleet.publish(50);
     await fleet.goesOn();
@@ -329,7 +329,7 @@ describe('two replicas on a Redis', () => {
   });
 
   it(
-    `show 20 readers that come and go for ${RESTLESS_MS / 1000} s, now here and now there, each event once`,
+    `show each event once to 20 readers that reconnect to either replica for ${RESTLESS_MS / 1000} s`,
     async () => {
       const any = (): string => fleet.replicas[Math.floor(Math.random() * 2)].url;
       const readers = count(0, 20).map(() => new StreamReader(any, () => randomMs(1, 400)));
@@ -352,7 +352,7 @@ describe('two replicas on a Redis', () => {
     LIMIT_MS,
   );
 
-  it('one of which loses its way to it for a while: that one misses and repeats nothing', async () => {
+  it('miss and repeat nothing on a replica that is cut off from Redis for a while', async () => {
     const wire = await Wire.to(redis.port);
     later(() => wire.close());
     const far = started(await Replica.start('replica-far', { REDIS_URL: wire.url }));
@@ -371,7 +371,7 @@ describe('two replicas on a Redis', () => {
     await expectNoGaps();
   });
 
-  it('do not let a hundred thousand events wait, and say exactly how many were lost', async () => {
+  it('limit the waiting events to 50,000, and report exactly how many were lost', async () => {
     const [one, other] = fleet.replicas;
     one.publish(10);
     await fleet.goesOn();
@@ -419,7 +419,7 @@ describe('two replicas behind Sentinels', () => {
     fleet = started(await Fleet.start(group.env, group.env));
   }, 60_000);
 
-  it('go on after a failover, and have missed nothing', async () => {
+  it('continue after a failover without a missing event', async () => {
     fleet.publish(200);
     await fleet.goesOn();
     expect(group.servers[0].cli('wait', '1', '1000')).toBe('1');
@@ -433,7 +433,7 @@ describe('two replicas behind Sentinels', () => {
     expect(await fleet.gapsInLog()).toEqual([]);
   }, 60_000);
 
-  it('tell of a failover that took back the last moments, and go on', async () => {
+  it('report a failover that lost the last events, and continue', async () => {
     const [master] = group.servers;
     fleet.publish(200);
     await fleet.goesOn();
@@ -454,9 +454,9 @@ describe('two replicas behind Sentinels', () => {
   }, 60_000);
 });
 
-describe('a replica that stands still', () => {
+describe('a replica that is stopped', () => {
   it(
-    `for ${STOPPED_MS / 1000} s misses and repeats nothing`,
+    `for ${STOPPED_MS / 1000} s misses and repeats no event`,
     async () => {
       const redis = started(await RedisServer.start());
       const [works, stands] = await Promise.all([1, 2].map(() => startProcess({ REDIS_URL: redis.url })));

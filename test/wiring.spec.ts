@@ -61,7 +61,7 @@ describe('the wiring', () => {
   let service: Service;
   afterEach(() => service.stop());
 
-  it('gives every domain the one stream and the one store', async () => {
+  it('gives every domain the same EventStream and the same store', async () => {
     service = await startService();
     const stream = service.app.get(EventStream);
     const store = service.app.get(Store);
@@ -72,7 +72,7 @@ describe('the wiring', () => {
     }
   });
 
-  it('gives no domain a stream when events are off', async () => {
+  it('gives no domain an EventStream when events are off', async () => {
     service = await startService({ BRAIN_EVENTS: 'off' });
     expect(() => service.app.get(EventStream)).toThrow();
     for (const publisher of PUBLISHERS) {
@@ -91,10 +91,10 @@ describe('the wiring', () => {
   });
 });
 
-describe('what the service does not start with', () => {
+describe('a start', () => {
   const passOn = (_request: Request, _response: Response, next: NextFunction): void => next();
 
-  it('is middleware in front of the routes, by Nest or by Express', async () => {
+  it('is refused with middleware in front of the routes, by Nest or by Express', async () => {
     @Module({})
     class WithConsumer {
       configure(consumer: MiddlewareConsumer): void {
@@ -115,7 +115,7 @@ describe('what the service does not start with', () => {
     );
   });
 
-  it('is a route that another one hides', async () => {
+  it('is refused with a route that another one hides', async () => {
     @Controller('api/hidden')
     class Hiding {
       @Get(':id')
@@ -150,7 +150,7 @@ describe('what the service does not start with', () => {
     await expect(startWith(TwiceModule)).rejects.toThrow('GET /api/hidden/all is declared by two handlers');
   });
 
-  it('is a handler that takes what nothing checks, or that demands what nobody can have', async () => {
+  it('is refused with a handler whose input is not checked, or whose permission nobody declares', async () => {
     interface Shape {
       name: string;
     }
@@ -202,7 +202,7 @@ describe('what the service does not start with', () => {
 });
 
 describe('the guards', () => {
-  it('are the one of access and then the one of input, and no others', async () => {
+  it('are AccessGuard and then InputGuard, and no others', async () => {
     const service = await startService();
     const { config } = service.app as unknown as { config: ApplicationConfig };
     const names = config.getGlobalGuards().map((guard) => guard.constructor.name);
