@@ -1,8 +1,7 @@
 /** What the steps of missions must not do: what the policies deny, and what is private. */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus, logOf, missionsOn, PRIVATE, SOON_MS, templateOf } from './support/missions.js';
-import { startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, withService } from './support/stores.js';
 import { json } from './support/target.js';
 
 const quick = { backoff_seconds: 0 };
@@ -90,9 +89,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
 
     it('deny nothing in the mode observe and log what they would deny; in the mode off they are not asked', async () => {
       for (const mode of ['observe', 'off']) {
-        const empty = await startStore();
-        const lax = await startService({ ...empty.env, ...PRIVATE, BRAIN_MISSIONS_POLICY: mode });
-        try {
+        await withService(startStore, { ...PRIVATE, BRAIN_MISSIONS_POLICY: mode }, async (lax) => {
           const { id } = (
             await lax.post('/api/missions', { name: mode, ...denied, steps: [http(`/${mode}`)] })
           ).body as Mission;
@@ -109,19 +106,14 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
             ]);
             expect(asked[0]?.payload).toMatchObject({ decision_id });
           }
-        } finally {
-          await lax.stop();
-          await empty.stop();
-        }
+        });
       }
     }, 60_000);
   });
 
   describe('the targets of a step', () => {
     it('do not include this machine, unless the setting allows it', async () => {
-      const empty = await startStore();
-      const strict = await startService(empty.env);
-      try {
+      await withService(startStore, {}, async (strict) => {
         for (const url of [
           target.url,
           target.url.replace('127.0.0.1', 'localhost'),
@@ -136,10 +128,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
           expect([url, error?.code]).toEqual([url, 'private_target']);
           expect(error?.message).toContain('BRAIN_HTTP_ALLOW_PRIVATE');
         }
-      } finally {
-        await strict.stop();
-        await empty.stop();
-      }
+      });
     }, 60_000);
 
     it('get credentials that appear in no log and no event', async () => {

@@ -11,8 +11,7 @@ import {
   SOON_MS,
   templateOf,
 } from './support/missions.js';
-import { startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, withService } from './support/stores.js';
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
   const { service, make, move, execute, messagesOf, eventsOf, keyOf, http } = missionsOn(startStore);
@@ -143,9 +142,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
     });
 
     it('missions run with events off', async () => {
-      const silent = await startStore();
-      const quiet = await startService({ ...silent.env, ...PRIVATE, BRAIN_EVENTS: 'off' });
-      try {
+      await withService(startStore, { ...PRIVATE, BRAIN_EVENTS: 'off' }, async (quiet) => {
         const steps = [http('/quiet'), { name: 'rest', kind: 'wait', params: { seconds: 0.01 } }];
         const { id } = (await quiet.post('/api/missions', { name: 'Quiet', steps }).expect(201))
           .body as Mission;
@@ -157,10 +154,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
         await hasStatus(quiet, other.id, 'FAILED', SOON_MS);
         const { stats } = (await quiet.get('/api/missions/stats/overview').expect(200)).body;
         expect(stats).toMatchObject({ total: 2, by_status: { COMPLETED: 1, FAILED: 1 } });
-      } finally {
-        await quiet.stop();
-        await silent.stop();
-      }
+      });
     }, 60_000);
   });
 

@@ -3,8 +3,8 @@
 import type { Threat } from '../src/threats/threats.dto.js';
 import { MOVES, STATUSES, type ThreatStatus } from '../src/threats/threats.lifecycle.js';
 import { expectEnvelope } from './support/envelope.js';
-import { type Service, startService } from './support/service.js';
-import { STORES, serviceOn } from './support/stores.js';
+import type { Service } from './support/service.js';
+import { STORES, serviceOn, withService } from './support/stores.js';
 
 const report = { type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' };
 const unknown = '00000000-0000-4000-8000-000000000000';
@@ -138,10 +138,8 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       ]);
     });
 
-    it('every answer is the same with events off', async () => {
-      const silent = await startStore();
-      const quiet = await startService({ ...silent.env, BRAIN_EVENTS: 'off' });
-      try {
+    it('the life of a threat is the same with events off', async () => {
+      await withService(startStore, { BRAIN_EVENTS: 'off' }, async (quiet) => {
         const made = (await quiet.post('/api/threats', report).expect(201)).body as Threat;
         await quiet.post(`/api/threats/${made.id}/severity`, { severity: 'CRITICAL' }).expect(200);
         await quiet.post(`/api/threats/${made.id}/status`, { status: 'MITIGATED' }).expect(200);
@@ -149,10 +147,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
         expect(overview.body.stats).toMatchObject({ total: 1, by_status: { MITIGATED: 1 } });
         const events = await quiet.get('/api/events').expect(404);
         expect(events.body.code).toBe('events_off');
-      } finally {
-        await quiet.stop();
-        await silent.stop();
-      }
+      });
     });
 
     it('all types of threat events have a valid envelope and match their schema', async () => {

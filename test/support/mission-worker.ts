@@ -1,4 +1,4 @@
-/** Missions and their worker on a store of the test. The policies and one kind of step are set by the test. */
+/** Missions and their workers on an embedded store. The policies and one kind of step are set by the test. */
 import { type Config, readConfig } from '../../src/config/config.js';
 import type { ImmuneService } from '../../src/immune/immune.service.js';
 import { MissionsService } from '../../src/missions/missions.service.js';
@@ -10,7 +10,9 @@ import { MissionsWorker } from '../../src/missions/worker/worker.js';
 import type { PolicyService } from '../../src/policy/decisions/policy.service.js';
 import type { Logger } from '../../src/shared/logger.js';
 import { ShutdownState } from '../../src/shared/shutdown-state.js';
+import type { EmbeddedStore } from '../../src/storage/embedded/embedded-store.js';
 import type { Store } from '../../src/storage/store.js';
+import { type OpenStore, openStore } from './open-store.js';
 
 export const CALLER = { id: 'u', role: 'admin', mayDelegate: true };
 /** The decision by which every step may run. */
@@ -33,12 +35,20 @@ export class MissionWorkers {
   private readonly kinds = new StepKinds({} as ImmuneService, readConfig({}));
   private readonly workers: MissionsWorker[] = [];
 
-  constructor(private readonly store: Store) {
+  static async open(): Promise<MissionWorkers> {
+    return new MissionWorkers(await openStore());
+  }
+
+  private constructor(private readonly opened: OpenStore) {
     const kind: StepKind = { faults: () => [], run: (...all) => this.step(...all) };
     (this.kinds.byName as Map<string, StepKind>).set('test', kind);
     // `execute` wakes no worker. A worker that starts searches by itself.
     const idle = { wake: () => undefined } as unknown as MissionsWorker;
-    this.missions = new MissionsService(store, idle, this.kinds);
+    this.missions = new MissionsService(this.store, idle, this.kinds);
+  }
+
+  get store(): EmbeddedStore {
+    return this.opened.store;
   }
 
   /** A worker that has not started yet. `over` replaces methods of its store. */
@@ -61,7 +71,8 @@ export class MissionWorkers {
     return id;
   }
 
-  async stop(): Promise<void> {
+  async close(): Promise<void> {
     for (const worker of this.workers) await worker.onModuleDestroy();
+    await this.opened.close();
   }
 }

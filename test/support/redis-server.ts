@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, w
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from './until.js';
 
 /** An acknowledged write is on disk. */
 export const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
@@ -59,24 +60,6 @@ function isFree(port: number): Promise<boolean> {
     server.once('error', () => resolve(false));
     server.listen(port, HOST, () => server.close(() => resolve(true)));
   });
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Calls `true_` until it returns true. Fails after `ms`; `what` names the condition in the error. */
-export async function until(
-  true_: () => Promise<boolean> | boolean,
-  ms: number,
-  what: string,
-  everyMs = 20,
-): Promise<void> {
-  const endMs = Date.now() + ms;
-  while (!(await true_())) {
-    if (Date.now() > endMs) throw new Error(`${what} did not happen within ${ms} ms`);
-    await pause(everyMs);
-  }
 }
 
 export class RedisServer {

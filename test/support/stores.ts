@@ -44,6 +44,21 @@ export function serviceOn(startStore: StartStore, env: Record<string, string> = 
   return service;
 }
 
+/** Runs `use` with a service on an empty store, and stops both. */
+export async function withService(
+  startStore: StartStore,
+  env: Record<string, string>,
+  use: (service: Service) => Promise<void>,
+): Promise<void> {
+  const store = await startStore();
+  try {
+    const service = await startService({ ...store.env, ...env });
+    await use(service).finally(() => service.stop());
+  } finally {
+    await store.stop();
+  }
+}
+
 export interface Replicas {
   redis: RedisServer;
   one: Service;

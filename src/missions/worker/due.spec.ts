@@ -1,6 +1,5 @@
 /** When missions are due if the clock of the store differs from the clock of the process. */
 import { CALLER, MissionWorkers } from '../../../test/support/mission-worker.js';
-import { type OpenStore, openStore } from '../../../test/support/open-store.js';
 import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
 import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
@@ -15,7 +14,6 @@ const EARLIEST = 1000;
 const LATEST = 1010;
 
 describe('a mission', () => {
-  let opened: OpenStore;
   let store: EmbeddedStore;
   let workers: MissionWorkers;
   let worker: MissionsWorker;
@@ -23,18 +21,13 @@ describe('a mission', () => {
   let time: StoreTime;
 
   beforeEach(async () => {
-    opened = await openStore();
-    store = opened.store;
+    workers = await MissionWorkers.open();
+    ({ store, missions } = workers);
     time = { earliest: EARLIEST, latest: LATEST };
     jest.spyOn(store, 'clock').mockImplementation(() => time);
-    workers = new MissionWorkers(store);
     worker = workers.make({ shutdownGraceSeconds: 0 });
-    missions = workers.missions;
   });
-  afterEach(async () => {
-    await workers.stop();
-    await opened.close();
-  });
+  afterEach(() => workers.close());
 
   const make = (step: object): Promise<string> => workers.execute({ steps: [{ name: 'a', ...step }] });
   const stored = async (id: string): Promise<StoredMission> => {

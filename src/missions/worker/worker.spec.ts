@@ -1,7 +1,6 @@
 /** One worker on the embedded store, in rare situations that these tests create on purpose. */
 import { ALLOWED, CALLER, MissionWorkers } from '../../../test/support/mission-worker.js';
 import { templateOf } from '../../../test/support/missions.js';
-import { type OpenStore, openStore } from '../../../test/support/open-store.js';
 import { until } from '../../../test/support/until.js';
 import type { Config } from '../../config/config.js';
 import { sleep } from '../../shared/clock.js';
@@ -19,21 +18,15 @@ const at = (name = 'a'): object => ({ name, kind: 'wait', params: { seconds: 0 }
 const GONE = 999_999;
 
 describe('a worker', () => {
-  let opened: OpenStore;
   let embedded: EmbeddedStore;
   let workers: MissionWorkers;
   let missions: MissionsService;
 
   beforeEach(async () => {
-    opened = await openStore();
-    embedded = opened.store;
-    workers = new MissionWorkers(embedded);
-    missions = workers.missions;
+    workers = await MissionWorkers.open();
+    ({ store: embedded, missions } = workers);
   });
-  afterEach(async () => {
-    await workers.stop();
-    await opened.close();
-  });
+  afterEach(() => workers.close());
 
   const worker = (settings?: Partial<Config>, over?: Partial<Store>): MissionsWorker =>
     workers.make(settings, over);
