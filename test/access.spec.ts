@@ -1,5 +1,4 @@
-/** Who gets in, over HTTP and through the whole application. */
-
+/** Access over HTTP, through the whole application. */
 import { readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -19,7 +18,7 @@ import { loggerTo } from './support/logs.js';
 
 const BOOTSTRAP = 'the-bootstrap-key-of-this-test-0123456789';
 
-/** All that answers without a key. A route that is not in this list and not closed fails the test. */
+/** All public routes. A route that is public and not in this list fails the test. */
 const PUBLIC = [
   'GET /.well-known/authzen-configuration',
   'GET /api/immune/health',
@@ -56,7 +55,7 @@ function newFolder(): string {
 }
 /** What every application of this file has logged. */
 const lines: string[] = [];
-/** Every key that was in use here, to be looked for in the log. */
+/** Every key of these tests. None may be in the log. */
 const secrets: string[] = [BOOTSTRAP];
 
 class Service {

@@ -1,12 +1,12 @@
-/** The rules of the house that a machine can hold: who may know whom, and how large things may grow. */
+/** The rules of ARCHITECTURE.md that a program can check: who may import whom, and the limits of size. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 
 const SRC = resolve(__dirname, '../src');
 const CARRIERS = ['storage', 'events', 'security', 'http', 'shared'];
-/** What a file may be that is nobody's production code. */
+/** Files that are not production code. */
 const OF_TESTS = /\.spec\.ts$|^storage\/contract\//;
-/** Functions of what they are given, by their folder or their role. */
+/** Pure files, by their folder or their role. */
 const PURE = /^policy\/(engine\/|authzen\/authzen\.ts)|\.(lifecycle|health)\.ts$/;
 
 interface Source {

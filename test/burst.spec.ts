@@ -1,5 +1,5 @@
 /**
- * A fleet that cries out at once: a thousand immune events a second, to three replicas on one Redis. Real processes;
+ * A thousand immune events a second, reported to three replicas on one Redis. Real processes;
  * `npm run test:faults` runs the long form.
  */
 import type { ImmuneEvent, ImmuneHealth } from '../src/immune/immune.dto.js';

@@ -1,5 +1,4 @@
 /** The catalog of events and EVENTS.md describe what the service publishes. */
-
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Catalog } from '../src/events/catalog/catalog.dto.js';

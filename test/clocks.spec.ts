@@ -1,5 +1,4 @@
-/** A replica whose wall clock is a year ahead of that of Redis: what is young by the one is old by the other. */
-
+/** A replica whose wall clock is a year ahead of the clock of Redis. Ages and expiries must go by the clock of Redis. */
 import { LogTrimmer } from '../src/events/trimmer.js';
 import { ImmuneRetention } from '../src/immune/immune.retention.js';
 import { MissionsRetention } from '../src/missions/missions.retention.js';

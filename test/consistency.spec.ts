@@ -1,7 +1,7 @@
 /**
- * Many clients of several replicas, and one fault after another. What they were answered is recorded and then held against
- * what the service promises (faults/checker.ts) and against the state and the log that are read back. Real processes, a real
- * Redis. `npm run test:faults` runs the long form.
+ * Many clients of several replicas, and one fault after another. All answers are recorded, and then checked by the rules in
+ * faults/checker.ts and by the state and the log that are read back. Real processes, a real Redis.
+ * `npm run test:faults` runs the long form.
  */
 import { sleep } from '../src/shared/clock.js';
 import { check, report } from './faults/checker.js';
@@ -19,23 +19,23 @@ import { until } from './support/until.js';
 const ROUNDS = LONG ? 5 : 1;
 const GRACE_SECONDS = LONG ? 3 : 2;
 const GRACE_MS = GRACE_SECONDS * 1000;
-/** Before the fault, so that it meets clients at work; behind it, so that what it leaves is seen by them. */
+/** Clients work before the fault, so that it interrupts them, and after it, so that they see its effects. */
 const BEFORE_MS = LONG ? 2000 : 500;
 const AFTER_MS = LONG ? 3000 : 900;
-/** So long changes are written to a Redis that passes nothing on. */
+/** How long changes are written to a master whose replica gets nothing. */
 const ISOLATED_MS = 2500;
 const FAILOVERS = LONG ? 5 : 1;
-/** Of the embedded service. */
+/** Kills of the service on the embedded store. */
 const QUIET_KILLS = LONG ? 50 : 4;
 const BUSY_KILLS = LONG ? 20 : 2;
 const KILLS = QUIET_KILLS + BUSY_KILLS;
-/** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
+/** On Redis the record of a killed process lasts eight seconds, and there is a check every two. */
 const TOLD_MS = 15_000;
 const LIMIT_MS = LONG ? 900_000 : 60_000;
 
 const INTERRUPTIONS = interruptions(GRACE_MS).filter(({ onlyLong }) => LONG || !onlyLong);
 
-/** A history in which little was done shows nothing. */
+/** A history with few operations proves nothing. */
 function expectWork(history: History): void {
   expect(ofKind(history, 'write').filter(isDone).length).toBeGreaterThan(10);
   expect(ofKind(history, 'decide').filter(isDone).length).toBeGreaterThan(50);
@@ -43,7 +43,7 @@ function expectWork(history: History): void {
   expect(ofKind(history, 'revoke').filter(isDone).length).toBeGreaterThan(0);
 }
 
-/** What a process took along when it was killed is told by a gap, a while later. */
+/** A gap reports the events that a killed process had not written, after a while. */
 async function told(member: Member, kills: number): Promise<void> {
   const gaps = async (): Promise<number> =>
     (await gapsOf(member)).filter(({ reason }) => reason === 'unclean_stop').length;

@@ -1,4 +1,4 @@
-/** That what is made from the code is fresh, and that the pages and the lock file keep up with it. */
+/** The documents that are made from the code are up to date, and so are the pages and the lock file. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Parser } from '@asyncapi/parser';
@@ -35,7 +35,7 @@ interface Operation {
   responses: Record<string, { description: string; content?: Record<string, { schema?: Schema }> }>;
 }
 
-/** An answer without what is another each time. */
+/** An answer without the values that differ each time. */
 function lasting(json: string): unknown {
   return JSON.parse(json, (name, value: unknown) =>
     ['decision_id', 'policy_revision'].includes(name) ? undefined : value,

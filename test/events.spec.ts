@@ -1,4 +1,4 @@
-/** `GET /api/events` as its users meet it, on both stores. */
+/** `GET /api/events`, on both stores. */
 import type { Threat } from '../src/threats/threats.dto.js';
 import { STORES, serviceOn } from './support/stores.js';
 

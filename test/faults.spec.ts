@@ -1,6 +1,6 @@
 /**
- * What was answered is there, whatever is killed: the service on either store, and Redis under the service. Real
- * processes and `kill -9`. `npm run test:faults` runs the long form.
+ * What was answered is stored, even if the service or its Redis is killed. On both stores, with real processes and
+ * `kill -9`. `npm run test:faults` runs the long form.
  */
 import { sleep } from '../src/shared/clock.js';
 import { Ledger, walk } from './faults/ledger.js';
@@ -13,13 +13,13 @@ import { until } from './support/until.js';
 
 const KILLS = LONG ? 50 : 3;
 const REDIS_KILLS = LONG ? 50 : 2;
-/** Longer than the mark of a process holds without being renewed, which is eight seconds. */
+/** Longer than the record of a process lasts without being renewed, which is eight seconds. */
 const STOP_MS = LONG ? 35_000 : 11_000;
 const FREEZE_MS = LONG ? 10_000 : 4000;
-/** The promise is 2 s for an answer and 5 s for the recovery; the rest is for a machine that does other things too. */
+/** The promise is 2 s for an answer and 5 s for the recovery; the rest is for a busy machine. */
 const ANSWER_MS = 2000 + 1000;
 const RECOVERY_MS = 5000;
-/** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
+/** On Redis the record of a killed process lasts eight seconds, and there is a check every two. */
 const TOLD_MS = 15_000;
 const FLOW_MS = 20_000;
 /** BRAIN_SHUTDOWN_GRACE_SECONDS, as it is documented. */
@@ -39,14 +39,14 @@ async function gapsOf(service: ServiceProcess): Promise<Gap[]> {
   return events.map((event) => (event as { payload: Gap }).payload);
 }
 
-/** Faults of the service itself that its log tells of. */
+/** Errors of the service itself in its log. */
 function faultsIn(service: ServiceProcess): Record<string, unknown>[] {
   return service.logs.filter(({ level, stack }) => level === 'error' && stack !== undefined);
 }
 
 const randomMs = (least: number, most: number): number => least + Math.random() * (most - least);
 
-/** Writes are in full flow, on a machine of any speed, and it is any moment of theirs. */
+/** Writes are in full flow, on a machine of any speed. The moment is random. */
 async function underWay(ledger: Ledger): Promise<void> {
   const before = ledger.acknowledged;
   await until(() => ledger.acknowledged >= before + 50, FLOW_MS, 'the flow of writes');

@@ -1,6 +1,6 @@
 /**
- * What a replica holds in memory counts from the moment since which it was read, not from when the store last answered:
- * a gate that was closed because the store was away stays closed until policies and keys have been read again.
+ * The age of policies and keys in memory counts from when they were read, not from the last answer of the store. After an
+ * outage of the store nothing is allowed until policies and keys have been read again.
  */
 import { sleep } from '../src/shared/clock.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
@@ -33,7 +33,7 @@ const ask = (service: ServiceProcess, key?: string): Promise<ProcessAnswer> =>
     key === undefined ? {} : { Authorization: `Bearer ${key}` },
   );
 
-/** What a decision said, in one word. */
+/** An answer in one word. */
 function verdict({ status, body }: ProcessAnswer): string {
   if (status !== 200) return `${status} ${String(body.code)}`;
   return `${body.allowed ? 'allowed' : 'denied'}${body.stale ? ' stale' : ''}`;

@@ -1,5 +1,4 @@
-/** A data file that may not grow: what is refused and how, what goes on, who hears of it, and how the service ends. */
-
+/** A data file that may not grow: which requests are refused, which work, what is reported, and how the service ends. */
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
 import { allowWrites, refuseAllWrites, SMALL_DISKS, type SmallDisk } from './support/small-disk.js';
 import { until } from './support/until.js';
@@ -15,7 +14,7 @@ const report = (source: string, bytes = 0): object => ({
   metadata: { filler: 'x'.repeat(bytes) },
 });
 
-/** Writes until twenty in a row were refused, eight at a time, and gives every answer. */
+/** Writes, eight at a time, until twenty in a row were refused. Returns every answer. */
 async function fill(service: ServiceProcess, bytes: number): Promise<ProcessAnswer[]> {
   const answers: ProcessAnswer[] = [];
   const full = (): boolean => answers.length > 20 && answers.slice(-20).every(({ status }) => status !== 201);
@@ -59,7 +58,7 @@ describe.each(SMALL_DISKS)('a data file that may not grow because of %s', (_name
       expect((await service.post('/api/policy/evaluate', question)).status).toBe(200);
       const removed = await service.delete(`/api/keys/${made.body.id as string}`);
       expect(removed.status).toBe(204);
-      // Nor does the smallest report find room any more; the mark of the process, which is smaller still, may.
+      // The smallest report does not fit any more. The record of the process is smaller and may fit.
       expect(codesOf(await fill(service, 0))).toEqual(['503 storage_full']);
       await until(async () => !(await ready(service)), RECOVERY_MS, '/readyz saying no');
       expect((await service.get('/readyz')).body.code).toBe('storage_full');

@@ -1,7 +1,6 @@
 /**
- * Malformed requests by the thousand against every documented route: whatever a client sends, the answer is never the
- * fault of the service, nothing that all objects share is touched, and memory stays flat. `FUZZ_SEED=… FAULTS=long`
- * repeats a run.
+ * Thousands of malformed requests to every documented route. None of them causes an error of the service, changes a shared
+ * prototype, or makes memory grow. `FUZZ_SEED=… FAULTS=long` repeats a run.
  */
 import type { AddressInfo } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
@@ -18,15 +17,15 @@ import { STORES, serviceOn } from './support/stores.js';
 const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const REQUESTS = LONG ? 10_000 : 800;
 const LANES = 8;
-/** Who sends half a request waits this long for an answer that may never come. */
+/** A client that sends half a request waits this long for an answer, which may not come. */
 const UNFINISHED_MS = 300;
-/** Caches have their limits and fill up; what grows with every request grows beyond this. */
+/** Caches grow up to their limits. What grows with every request exceeds this. */
 const MAX_GROWTH_BYTES = 24 * 1024 * 1024;
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** What everything inherits from, in the world of these tests and in the one of Node's own modules. */
+/** The prototypes that all objects share, of these tests and of the modules of Node. */
 const SHARED = [
   Object.prototype,
   Array.prototype,

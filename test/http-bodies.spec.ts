@@ -1,5 +1,4 @@
 /** How the bodies of requests are read: types, encodings, limits, and what happens before the body is read. */
-
 import { USUAL_BODY_BYTES } from '../src/http/request.js';
 import { sleep } from '../src/shared/clock.js';
 import { httpService, JSON_TYPE, KEY, report } from './support/http.js';

@@ -1,5 +1,4 @@
 /** The answers to requests that fail: one form for all kinds of errors, also for bytes that are not HTTP. */
-
 import { randomUUID } from 'node:crypto';
 import type { Response } from 'supertest';
 import { STATUS } from '../src/http/problem.filter.js';

@@ -1,5 +1,4 @@
 /** What is common to every route: request ids, the log, health, and the API explorer. */
-
 import { randomUUID } from 'node:crypto';
 import { makeKey } from '../src/security/api-key.js';
 import { ShutdownState } from '../src/shared/shutdown-state.js';

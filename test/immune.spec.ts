@@ -1,4 +1,4 @@
-/** The immune system as its users meet it: over HTTP, on both stores, with the events read back from the log. */
+/** The immune system over HTTP, on both stores, with the events read from the log. */
 import { IMMUNE_EVENTS } from '../src/immune/immune.collection.js';
 import type { ImmuneEventPage, ImmuneHealth } from '../src/immune/immune.dto.js';
 import { SEVERITIES, TYPES } from '../src/immune/immune.health.js';

@@ -1,6 +1,6 @@
 /**
- * Two replicas on one Redis, and the wall clock of one of them is wrong by an hour. When missions are due is a matter of the clock
- * of Redis, which here is that of the test.
+ * Two replicas on one Redis. The wall clock of one of them is wrong by an hour. Missions are due by the clock of Redis, which
+ * here is the clock of the test.
  */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus } from './support/missions.js';
@@ -12,7 +12,7 @@ import { until } from './support/until.js';
 const HOUR_MS = 3_600_000;
 const WAIT_SECONDS = 2;
 const EACH = 6;
-/** All waits, and a busy machine that comes to what follows them. */
+/** All waits, and time for a busy machine. */
 const END_MS = 30_000;
 const LIMIT_MS = 90_000;
 
@@ -32,7 +32,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** Answers with each of these in turn, and notes when it was asked. */
+/** Answers with each of these in turn, and records the times of the requests. */
 function answers(statuses: number[]): string {
   const at: number[] = [];
   const path = `/${arrivals.size}`;
@@ -65,7 +65,7 @@ function waits(service: ServiceProcess): Promise<string> {
   return run(service, [call('from', url), wait, call('to', url)]);
 }
 
-/** Calls, fails, and calls again; of the seconds half at least is waited. */
+/** Calls, fails, and calls again after at least half of these seconds. */
 function triesAgain(service: ServiceProcess): Promise<string> {
   const retry = { attempts: 2, backoff_seconds: 2 * WAIT_SECONDS };
   return run(service, [call('again', answers([500, 200]), { retry })]);

@@ -1,5 +1,4 @@
 /** Missions while their workers and their Redis are killed, stopped and failed over. `npm run test:faults` runs the long form. */
-
 import { sleep } from '../src/shared/clock.js';
 import { MissionLoad } from './faults/missions.js';
 import { cleanUpAfterEach } from './support/cleanup.js';
@@ -15,7 +14,7 @@ const MISSIONS = LONG ? 1000 : 30;
 const FREEZE_MS = LONG ? 10_000 : 1500;
 /** As short as it may be; the default is ten times as much. */
 const LEASE_SECONDS = 3;
-/** For missions in each process. */
+/** How many missions each process runs at one time. */
 const PLACES = 10;
 const LIMIT_MS = LONG ? 1_800_000 : 120_000;
 
@@ -42,7 +41,7 @@ async function startRedis(): Promise<RedisServer> {
   return started(await RedisServer.start(ALWAYS));
 }
 
-/** While missions are in its hands; now and then it comes back first, after it has lost them. */
+/** Kills a process that runs missions. If it may return, it is stopped first and continues after it has lost its missions. */
 async function killOne(load: MissionLoad, mayReturn: boolean): Promise<void> {
   await sleep(500 + Math.random() * 500);
   const steps = (services.length - 1) * PLACES + 1;

@@ -1,4 +1,4 @@
-/** What the steps of missions must not do: what the policies deny, and what is private. */
+/** The limits of the steps of missions: the policies, and private targets. */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus, logOf, missionsOn, PRIVATE, SOON_MS, templateOf } from './support/missions.js';
 import { STORES, withService } from './support/stores.js';

@@ -1,5 +1,4 @@
 /** The order in which missions run, and the limits of their logs. */
-
 import { MissionWriter } from '../src/missions/mission-writer.js';
 import { MISSIONS, type StoredMission } from '../src/missions/missions.collection.js';
 import type { Mission } from '../src/missions/missions.dto.js';

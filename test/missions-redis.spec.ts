@@ -1,4 +1,4 @@
-/** What other programs find in Redis of missions, and what is made of the missions that they left there. */
+/** The keys of missions in Redis, and missions that another program has written there. */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus, logOf } from './support/missions.js';
 import { RedisServer } from './support/redis-server.js';

@@ -15,9 +15,9 @@ import { until } from './support/until.js';
 const MISSIONS = LONG ? 1000 : 200;
 /** As short as it may be; the default is ten times as much. */
 const LEASE_SECONDS = 3;
-/** The lease is over, it was looked for, and a busy machine came to it. */
+/** The end of the lease, the next search, and time for a busy machine. */
 const TAKEN_OVER_MS = LEASE_SECONDS * 1000 + 15_000;
-/** The promise is two seconds; the rest is for a machine that does other things too. */
+/** The promise is two seconds; the rest is for a busy machine. */
 const CANCELLED_MS = 2000 + 3000;
 const END_MS = LONG ? 300_000 : 40_000;
 const LIMIT_MS = LONG ? 900_000 : 90_000;
@@ -50,7 +50,7 @@ async function execute(service: ServiceProcess, id: string): Promise<void> {
   expect((await service.post(`/api/missions/${id}/execute`, {})).status).toBe(202);
 }
 
-/** Requests that are not answered until they are told to; each is known by its path. */
+/** Holds all requests to this path until it is opened. */
 function gate(path: string): { open: () => void; closed: () => number } {
   const waiting: (() => void)[] = [];
   let isOpen = false;
@@ -154,7 +154,7 @@ describe('replicas on one Redis', () => {
       open();
       expect(await hasStatus(alive, id, 'COMPLETED', TAKEN_OVER_MS)).toMatchObject({ attempts: 1 });
       expect([target.times('/before'), target.times('/during')]).toEqual([1, 2]);
-      // By its key the target could tell that it was the same.
+      // By its key the target can see that it was the same step.
       expect(target.keys('/during').size).toBe(1);
       const messages = await messagesOf(alive, id);
       expect(messages.filter((message) => message.startsWith('Taken over'))).toHaveLength(1);

@@ -1,5 +1,4 @@
 /** Writes of policies and decisions at the same time, on both stores. */
-
 import type { ImportAnswer } from '../src/policy/admin/policies.dto.js';
 import type { Policy, PolicyContent } from '../src/policy/engine/policy.dto.js';
 import { sleep } from '../src/shared/clock.js';

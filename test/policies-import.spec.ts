@@ -1,5 +1,4 @@
 /** Imports and exports of policies over HTTP, on both stores. */
-
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';

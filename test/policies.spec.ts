@@ -1,5 +1,4 @@
 /** Writing policies over HTTP, on both stores, with the events read from the log. */
-
 import type { Envelope } from '../src/events/event.js';
 import type { Policy } from '../src/policy/engine/policy.dto.js';
 import {

@@ -1,5 +1,4 @@
 /** The events of policies and decisions, on both stores, read from the log. */
-
 import { decisionsOn, effects, production } from './support/decisions.js';
 import { expectEnvelope } from './support/envelope.js';
 import { policyOf } from './support/policies.js';

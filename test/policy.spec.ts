@@ -1,5 +1,4 @@
 /** Decisions over HTTP, on both stores, with the events read from the log. */
-
 import type { Decision } from '../src/policy/decisions/routes.dto.js';
 import { decisionStats, decisionsOn, production } from './support/decisions.js';
 import { policyOf } from './support/policies.js';

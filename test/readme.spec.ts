@@ -1,4 +1,4 @@
-/** The README and the pages in docs/ hold against the service: what they tell a reader to type works. */
+/** The commands and requests in the README and in docs/ work on the service. */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';

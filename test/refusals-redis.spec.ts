@@ -1,4 +1,4 @@
-/** A Redis that answers and takes no writes: `/readyz` says so, and yes again when it takes them, though nobody writes. */
+/** A Redis that answers and refuses writes: `/readyz` is 503, and 200 again when writes work, even if no client writes. */
 import { execFileSync } from 'node:child_process';
 import { openClient } from './support/redis-clients.js';
 import { RedisServer } from './support/redis-server.js';

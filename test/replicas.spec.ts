@@ -1,5 +1,4 @@
-/** That no answer depends on which replica gave it: two services on one Redis. */
-
+/** No answer depends on which of two replicas on one Redis gives it. */
 import { sleep } from '../src/shared/clock.js';
 import { twoReplicas } from './support/stores.js';
 

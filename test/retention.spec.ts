@@ -1,4 +1,4 @@
-/** That the log stays within its bounds, tells what it lost by it, and keeps evidence rather than noise; on both stores. */
+/** Trimming of the log: its limits, the report of what was removed, and what is kept first. On both stores. */
 import { defineEvent } from '../src/events/event.js';
 import { EventStream } from '../src/events/event-stream.js';
 import { StoredEvent } from '../src/events/log/stored-event.js';

@@ -1,8 +1,7 @@
 /**
- * A failover in which the old master goes on taking writes while the promoted one already has events of its own: what is lost stands in
- * a gap, and what survived reaches everybody who reads.
+ * A failover in which the old master still takes writes while the promoted one already has events of its own. Gaps report
+ * the lost events, and the surviving events reach every reader.
  */
-
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { EventLog, LOG_START } from '../src/storage/event-log.js';
@@ -14,7 +13,7 @@ import { count, numbersOf } from './support/ticks.js';
 import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
-/** The keeper looks every two seconds, and tells after a write. */
+/** There is a check every two seconds, and the report needs a write. */
 const TOLD_MS = 10_000;
 
 const { later, started } = cleanUpAfterEach();
@@ -56,7 +55,7 @@ describe('a failover with events on both sides', () => {
     [stays, leaves] = fleet.replicas as [Replica, Replica];
   }, 60_000);
 
-  /** One replica moves to the promoted server, the other goes on at the old one, and both write. */
+  /** One replica moves to the promoted server, the other one stays with the old master, and both write. */
   async function part(): Promise<void> {
     fleet.publish(100);
     await fleet.goesOn();

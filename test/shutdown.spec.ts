@@ -1,5 +1,4 @@
-/** How the service ends, as a process of its own: in good order at the first signal, at once at the second. */
-
+/** How a process of the service ends: in order at the first signal, at once at the second. */
 import type { Threat } from '../src/threats/threats.dto.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
 import { type RawAnswer, RawConnection, requestBytes } from './support/raw-http.js';
@@ -8,7 +7,7 @@ import { until } from './support/until.js';
 
 const report = JSON.stringify({ type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' });
 const half = report.length / 2;
-/** The whole of a test takes less, unless the machine is busy with others. */
+/** Generous, because the machine may be busy with other tests. */
 const AT_ONCE_MS = 5000;
 
 const start = processesWith({});

@@ -1,8 +1,7 @@
 /**
- * Nothing disappears from the stream and nothing comes twice, whatever is done to the service, to Redis and to those who
- * read; where something must be missing, that is told. `npm run test:faults` runs the long form.
+ * Faults of the service, of Redis and of readers: every event reaches every live stream once, and missing events are
+ * reported. `npm run test:faults` runs the long form.
  */
-
 import { LiveStream } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog } from '../src/storage/event-log.js';
@@ -26,11 +25,11 @@ const REDIS_KILLS = LONG ? 20 : 2;
 const FREEZE_MS = LONG ? 10_000 : 4000;
 const RESTLESS_MS = LONG ? 60_000 : 5000;
 const STOPPED_MS = LONG ? 6000 : 1500;
-/** Longer than the mark of a living process holds, and than those that were away are given to renew theirs. */
+/** Longer than the record of a living process lasts, and than a process has to renew it after an outage. */
 const DOUBT_MS = LONG ? 12_000 : 0;
 const LIMIT_MS = LONG ? 900_000 : 90_000;
 const FLOW_MS = 20_000;
-/** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
+/** On Redis the record of a killed process lasts eight seconds, and there is a check every two. */
 const TOLD_MS = 15_000;
 const STREAM = 'brain:events:stream';
 
@@ -51,14 +50,14 @@ async function expectWholeLog(reader: StreamReader, service: ServiceProcess): Pr
   expect(reader.positions).toEqual(wanted);
 }
 
-/** Writes are in full flow, on a machine of any speed, and it is any moment of theirs. */
+/** Writes are in full flow, on a machine of any speed. The moment is random. */
 async function underWay(ledger: Ledger): Promise<void> {
   const before = ledger.acknowledged;
   await until(() => ledger.acknowledged >= before + 50, FLOW_MS, 'the flow of writes');
   await sleep(randomMs(0, 500));
 }
 
-/** The log tells that history was taken back, and of nothing else. */
+/** The log reports a rollback, and no other gap. */
 async function expectRollback(fleet: Fleet): Promise<void> {
   const told = async (): Promise<boolean> => (await fleet.gapsInLog()).length > 0;
   await until(told, GOES_ON_MS, 'the log telling of the rollback');
@@ -115,13 +114,13 @@ describe('the live streams of two replicas on one Redis', () => {
     fleet = started(await Fleet.start({ REDIS_URL: redis.url }, { REDIS_URL: redis.url }));
   }, 30_000);
 
-  /** Nobody was told that anything is missing. */
+  /** No reader and no log has a gap. */
   async function expectNoGaps(): Promise<void> {
     expect(fleet.replicas.map(({ reader }) => reader.gaps)).toEqual([[], []]);
     expect(await fleet.gapsInLog()).toEqual([]);
   }
 
-  /** Each reader was told so often that what was there was taken back, and the log that is left tells it too. */
+  /** Each reader got this many rollbacks, and the remaining log reports them too. */
   async function expectRollbackTold(times: number): Promise<void> {
     await expectRollback(fleet);
     for (const { reader } of fleet.replicas) {
@@ -237,7 +236,7 @@ describe('the live streams of two replicas on one Redis', () => {
       expect(numbersOf(far.reader.events, one.name).slice(-10)).toEqual(
         count(one.published - 10, one.published),
       );
-      // Who comes back with the id of the gap is told neither again nor less.
+      // A reader that returns with the id of the gap gets the events after it, and no second gap.
       const again = await SseClient.open(`${far.url}/api/events/stream?type=test.*`, undefined, gap.id);
       expect(numbersOf(await again.received(10))).toEqual(count(one.published - 10, one.published));
       again.close();
@@ -395,7 +394,7 @@ describe('the live streams of two replicas on one Redis', () => {
     const eachUs = (sumMs / 100_000) * 1000;
     console.log(`publish: ${eachUs.toFixed(2)} µs each, ${slowestMs.toFixed(1)} ms for the slowest hundred`);
     expect(eachUs).toBeLessThan(1000);
-    // What did not fit is the end of it, and the one gap stands before what waited.
+    // The last events did not fit, and the one gap comes before the events that waited.
     const kept = 10 + 50_000;
     for (const { reader } of [one, other]) {
       const given = (): boolean => numbersOf(reader.events, one.name).length >= kept;

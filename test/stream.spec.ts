@@ -1,5 +1,4 @@
-/** The live stream as its readers meet it, on both stores: real HTTP, real connections. */
-
+/** The live stream over real connections, on both stores. */
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { EventStream } from '../src/events/event-stream.js';
 import { LiveStream } from '../src/events/live/live-stream.js';
@@ -76,7 +75,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect([...heard].sort()).toEqual([`any ${first} true`, `pattern ${first} true`, `type ${first} true`]);
     emitter.off('test.tick', exact);
     emitter.off('test.*', pattern);
-    // Who listens to everything is told also where nobody listens for the type.
+    // A listener for all events also gets types without a listener of their own.
     const [second] = publish(1);
     await until(() => heard.length === 4, 5000, 'the last listener to be told');
     expect(heard[3]).toBe(`any ${second} true`);
@@ -274,7 +273,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
       data: { reason: 'trimmed', from: first, to: page[3].position, detected_at: expect.any(Number) },
     });
     expect(numbersOf(rest)).toEqual(numbers.slice(-3));
-    // Who comes back with the id of the gap is not told again.
+    // A reader that returns with the id of the gap does not get the gap again.
     const again = await open('?type=test.*', gap.id);
     await again.received(3);
     expect(again.events.map(({ event }) => event)).toEqual(['test.tick', 'test.tick', 'test.tick']);

@@ -1,5 +1,4 @@
-/** Threats as their users meet them: over HTTP, on both stores, with the events read back from the log. */
-
+/** Threats over HTTP, on both stores, with the events read from the log. */
 import type { Threat } from '../src/threats/threats.dto.js';
 import { MOVES, STATUSES, type ThreatStatus } from '../src/threats/threats.lifecycle.js';
 import { expectEnvelope } from './support/envelope.js';
@@ -376,7 +375,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
   it('have statistics that equal a recount', () => expectTrueStats(service));
 });
 
-/** Recounts every threat over HTTP and holds the overview against it. */
+/** Counts all threats again over HTTP and compares the result with the overview. */
 async function expectTrueStats(service: Service): Promise<void> {
   const all: Threat[] = [];
   let cursor: string | null = '';

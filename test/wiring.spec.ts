@@ -1,4 +1,4 @@
-/** That the parts are really connected: a missing import or decorator metadata gives a silent `undefined`. */
+/** The parts are connected. A missing import or missing decorator metadata gives a silent `undefined`. */
 import {
   Body,
   Controller,

@@ -1,5 +1,4 @@
 /** What becomes of a batch whose answer was lost, for however long. */
-
 import { silentLogger } from '../../test/support/logs.js';
 import { openWiredRedisStore, type WiredRedis } from '../../test/support/open-store.js';
 import { eventOf, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';

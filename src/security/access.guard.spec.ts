@@ -55,7 +55,7 @@ describe('the access guard', () => {
   };
   const bearer = async (role: 'admin' | 'viewer'): Promise<string> =>
     `Bearer ${(await keys.create({ name: role, role }, 'x')).key}`;
-  /** As another replica makes a key that this one has not heard of yet. */
+  /** Makes a key like another replica, so that this one does not know it yet. */
   const madeElsewhere = async (): Promise<string> => {
     ring.onModuleDestroy();
     const key = makeKey();

@@ -35,7 +35,7 @@ export class Failover {
     return failover;
   }
 
-  /** The first goes on, and what it is told from now on will be lost. */
+  /** The first server continues, and what is written to it from now on will be lost. */
   isolate(): void {
     this.passage.tear();
   }

@@ -15,7 +15,7 @@ const STEP_MS = 60;
 const CLIENTS = 4;
 /** Together they ask for less than one process on the embedded store can do: a queue is no fault. */
 const PAUSE_MS = 100;
-/** Who is not served after this has found a service that does not come back. */
+/** A client that is not served for this long has found a service that does not recover. */
 const INSIST_MS = 60_000;
 /** From the last fault until every mission has ended. */
 const END_MS = 60_000;

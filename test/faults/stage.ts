@@ -6,7 +6,7 @@ import { Member } from './member.js';
 import { decide } from './policy-clients.js';
 import { Recorder } from './recorder.js';
 
-/** Whatever was wrong: from when it is right again until all replicas serve and decide afresh. */
+/** The longest time from the end of a fault until all replicas serve and decide by fresh policies. */
 const RECOVERY_MS = 10_000;
 /** Requests come from many addresses, as through a proxy. */
 const COMMON = { BRAIN_TRUST_PROXY: '1' };
@@ -37,7 +37,7 @@ export class Stage {
     return [this.a, this.b];
   }
 
-  /** Nobody hears of anything, since Redis is away. */
+  /** No replica gets news, because Redis is away. */
   redisIsOut(): void {
     for (const member of this.members) member.isOut('cut');
   }

@@ -1,5 +1,4 @@
 /** The gaps that GapDetector reports for a Redis that lost events, and for processes that have ended or only seem to. */
-
 import { type ChildProcess, spawn } from 'node:child_process';
 import { silentLogger } from '../../../test/support/logs.js';
 import { openClient, RECOVERY_MS, type RedisClient } from '../../../test/support/redis-clients.js';
@@ -84,7 +83,7 @@ describe('GapDetector on Redis', () => {
     one.keeper.start();
     await marked(1);
     server.cli('save');
-    // Between two looks, and nobody follows.
+    // Between two checks, and without a follower.
     one.stream.publish(tick(1, 'agent', ''));
     await one.stream.flush();
     const [{ timestamp }] = await events(one);
@@ -139,7 +138,7 @@ describe('GapDetector on Redis', () => {
     expect(await gaps(other)).toEqual([]);
     const gap = await told(other);
     expect(gap.reason).toBe('unclean_stop');
-    // It was heard of until it was cut off, and could decide for no longer than five seconds from then on.
+    // It renewed its record until it was cut off, and could decide for at most five seconds from then on.
     expect(gap.to).toBeGreaterThanOrEqual(cutAt);
     expect(gap.to).toBeLessThan(cutAt + 9);
     expect(marks()).toHaveLength(1);

@@ -62,7 +62,7 @@ describe('a private address', () => {
     '::8.8.8.8',
     '::808:808',
     '::ffff:0:127.0.0.1',
-    // 6to4, Teredo and NAT64 stand for an IPv4 address, public or not.
+    // 6to4, Teredo and NAT64 contain an IPv4 address, public or not.
     '2002:808:808::1',
     '2002:a00:1::1',
     '2002:c0a8:101::',
