@@ -1,7 +1,6 @@
-/** Who gets in, over HTTP and through the whole application. */
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+/** Access over HTTP, through the whole application. */
+import { readFileSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { RequestMethod } from '@nestjs/common';
 import { METHOD_METADATA, PATH_METADATA } from '@nestjs/common/constants.js';
@@ -14,11 +13,12 @@ import { AdminKey } from '../src/security/admin-key.js';
 import { makeKey } from '../src/security/api-key.js';
 import { permits, ROLES, type Role } from '../src/security/principal.js';
 import { sleep } from '../src/shared/clock.js';
-import { Logger } from '../src/shared/logger.js';
+import { type TemporaryFolder, temporaryFolder } from './support/folder.js';
+import { loggerTo } from './support/logs.js';
 
 const BOOTSTRAP = 'the-bootstrap-key-of-this-test-0123456789';
 
-/** All that answers without a key. A route that is not in this list and not closed fails the test. */
+/** All public routes. A route that is public and not in this list fails the test. */
 const PUBLIC = [
   'GET /.well-known/authzen-configuration',
   'GET /api/immune/health',
@@ -47,10 +47,15 @@ interface Route {
   access: Access | undefined;
 }
 
-const folders: string[] = [];
+const folders: TemporaryFolder[] = [];
+function newFolder(): string {
+  const folder = temporaryFolder();
+  folders.push(folder);
+  return folder.path;
+}
 /** What every application of this file has logged. */
 const lines: string[] = [];
-/** Every key that was in use here, to be looked for in the log. */
+/** Every key of these tests. None may be in the log. */
 const secrets: string[] = [BOOTSTRAP];
 
 class Service {
@@ -60,9 +65,8 @@ class Service {
   ) {}
 
   static async start(env: Record<string, string>): Promise<Service> {
-    const folder = env.BRAIN_DATA_DIR ?? mkdtempSync(join(tmpdir(), 'brain-access-'));
-    folders.push(folder);
-    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    const folder = env.BRAIN_DATA_DIR ?? newFolder();
+    const logger = loggerTo(lines);
     const app = await createApp(readConfig({ BRAIN_DATA_DIR: folder, ...env }), logger);
     await app.listen(0, '127.0.0.1');
     return new Service(app, (await app.getUrl()).replace('[::1]', '127.0.0.1'));
@@ -145,7 +149,7 @@ class Service {
 const concrete = (path: string): string => path.replaceAll(/:\w+/g, 'nothing');
 
 afterAll(() => {
-  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+  for (const folder of folders) folder.remove();
 });
 
 describe('access', () => {
@@ -158,7 +162,7 @@ describe('access', () => {
   });
   afterAll(() => service.app.close());
 
-  it('is declared by every route, and only those that are meant to be are public', () => {
+  it('is declared by every route, and only the listed routes are public', () => {
     const routes = service.routes();
     expect(routes.length).toBeGreaterThan(10);
     expect(routes.filter(({ access }) => access === undefined).map(({ name }) => name)).toEqual([]);
@@ -166,13 +170,13 @@ describe('access', () => {
     expect(open.filter((name) => !PUBLIC.includes(name))).toEqual([]);
   });
 
-  it('is asked for on every route that Express knows: none stands before the guard', () => {
+  it('is checked on every route of Express: no route comes before the guard', () => {
     const known = service.routes().map(({ name }) => name);
     expect(service.registered().filter((name) => !known.includes(name))).toEqual([]);
     expect(service.registered().length).toBe(known.length);
   });
 
-  it('without a key is 401 with WWW-Authenticate everywhere but on the public routes', async () => {
+  it('without a key gets 401 with WWW-Authenticate on every route that is not public', async () => {
     for (const { name, method, path, access } of service.routes()) {
       const answer = await service.ask(method, concrete(path));
       if (access?.permission === null)
@@ -185,7 +189,7 @@ describe('access', () => {
     }
   });
 
-  it.each(ROLES)('of %s reaches the routes of its permissions and no other', async (role) => {
+  it.each(ROLES)('of the role %s reaches the routes of its permissions and no others', async (role) => {
     for (const { name, method, path, access } of service.routes()) {
       if (!access?.permission) continue;
       const answer = await service.ask(method, concrete(path), keys[role]);
@@ -202,7 +206,7 @@ describe('access', () => {
     }
   });
 
-  it('stands in the OpenAPI document: its scheme and its permission on each closed route', async () => {
+  it('is in the OpenAPI document, with a scheme and a permission for each closed route', async () => {
     const document = (await (await fetch(`${service.url}/openapi.json`)).json()) as {
       paths: Record<
         string,
@@ -223,7 +227,7 @@ describe('access', () => {
     }
   });
 
-  it('refuses before it reads: a huge body without a key is 401', async () => {
+  it('is checked before the body is read: a huge body without a key gets 401', async () => {
     const response = await fetch(`${service.url}/api/threats`, { method: 'POST', body: 'x'.repeat(300_000) });
     expect(response.status).toBe(401);
   });
@@ -237,7 +241,7 @@ describe('API keys', () => {
   });
   afterAll(() => service.app.close());
 
-  it('are made, work at once, are listed without themselves, and end with their deletion', async () => {
+  it('work as soon as they are made, are listed without the secret, and end when they are deleted', async () => {
     const { status, made } = await service.make({ name: 'scanner', role: 'viewer' });
     const { id = '', key = '' } = made;
     expect(status).toBe(201);
@@ -285,7 +289,7 @@ describe('API keys', () => {
     expect((await service.make({ name: 'other', role: 'agent' }, 'once')).status).toBe(422);
   });
 
-  it('are looked at again when a body was long in coming', async () => {
+  it('are checked again after a body that took long to arrive', async () => {
     const { made } = await service.make({ name: 'slow', role: 'agent' });
     const { id = '', key = '' } = made;
     const text = JSON.stringify({ agent_id: 'slow', action: 'read' });
@@ -307,7 +311,7 @@ describe('API keys', () => {
     expect(answer).toMatch(/^HTTP\/1.1 401 /);
   });
 
-  it('are answered as at first when the request is repeated, also when they have expired since', async () => {
+  it('get the same answer when the request is repeated, even if they have expired since', async () => {
     const headers = {
       Authorization: `Bearer ${BOOTSTRAP}`,
       'Content-Type': 'application/json',
@@ -324,7 +328,7 @@ describe('API keys', () => {
     expect(await make()).toEqual(first);
   });
 
-  it('name every fault of a request', async () => {
+  it('are not made by a faulty request, whose faults are all reported', async () => {
     const { status, made } = await service.make({ name: '', role: 'root', expires_at: 'soon', extra: 1 });
     expect(status).toBe(422);
     const pointers = (made.errors as unknown as { pointer: string }[]).map(({ pointer }) => pointer);
@@ -333,7 +337,7 @@ describe('API keys', () => {
     expect((await service.make({ name: 'n', role: 'agent', expires_at: null })).status).toBe(201);
   });
 
-  it('expire', async () => {
+  it('stop working when they expire', async () => {
     const { made } = await service.make({ name: 'n', role: 'viewer', expires_at: Date.now() / 1000 + 0.5 });
     expect((await service.ask('GET', '/api/threats', made.key)).status).toBe(200);
     await sleep(550);
@@ -345,7 +349,7 @@ describe('API keys', () => {
     ]);
   });
 
-  it('may not make keys unless they are an admin', async () => {
+  it('can make other keys only with the role admin', async () => {
     const operator = await service.keyFor('operator');
     expect((await service.ask('POST', '/api/keys', operator)).code).toBe('forbidden');
     expect((await service.ask('GET', '/api/keys', operator)).code).toBe('forbidden');
@@ -353,7 +357,7 @@ describe('API keys', () => {
 });
 
 describe('wrong keys', () => {
-  it('are throttled by address, and the address is that of the socket unless a proxy is trusted', async () => {
+  it('are throttled by the address of the socket, unless a proxy is trusted', async () => {
     const service = await Service.start({ BRAIN_BOOTSTRAP_KEY: BOOTSTRAP });
     const statuses: number[] = [];
     for (let i = 0; i < 14; i += 1) {
@@ -375,7 +379,7 @@ describe('wrong keys', () => {
     await service.app.close();
   });
 
-  it('are throttled by the address that a trusted proxy tells', async () => {
+  it('are throttled by the address that a trusted proxy reports', async () => {
     const service = await Service.start({ BRAIN_BOOTSTRAP_KEY: BOOTSTRAP, BRAIN_TRUST_PROXY: '1' });
     const from = async (address: string): Promise<number> =>
       (await service.ask('GET', '/api/threats', 'wrong', { 'X-Forwarded-For': address })).status;
@@ -389,8 +393,8 @@ describe('wrong keys', () => {
 });
 
 describe('the first admin', () => {
-  it('gets in with a key from a file of mode 0600, also after a restart', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'brain-access-'));
+  it('has a key in a file of mode 0600, which works after a restart too', async () => {
+    const folder = newFolder();
     const path = join(folder, 'admin.key');
     for (let start = 1; start <= 2; start += 1) {
       const service = await Service.start({ BRAIN_DATA_DIR: folder });
@@ -432,7 +436,7 @@ describe('the first admin', () => {
 });
 
 describe('the log', () => {
-  it('has lines about all of this and not one key', () => {
+  it('has lines about all of this, and no key', () => {
     const log = lines.join('');
     expect(log).toContain('Wrong API key');
     expect(log).toContain('"principal":"bootstrap"');

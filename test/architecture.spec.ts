@@ -1,12 +1,12 @@
-/** The rules of the house that a machine can hold: who may know whom, and how large things may grow. */
+/** The rules of ARCHITECTURE.md that a program can check: who may import whom, and the limits of size. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 
 const SRC = resolve(__dirname, '../src');
 const CARRIERS = ['storage', 'events', 'security', 'http', 'shared'];
-/** What a file may be that is nobody's production code. */
+/** Files that are not production code. */
 const OF_TESTS = /\.spec\.ts$|^storage\/contract\//;
-/** Functions of what they are given, by their folder or their role. */
+/** Pure files, by their folder or their role. */
 const PURE = /^policy\/(engine\/|authzen\/authzen\.ts)|\.(lifecycle|health)\.ts$/;
 
 interface Source {
@@ -52,13 +52,13 @@ const CALLED_BY_MISSIONS = [
   'immune/immune.dto.ts',
 ];
 
-describe('the house', () => {
-  it('has sources and domains to look at', () => {
+describe('the architecture', () => {
+  it('has sources and domains to check', () => {
     expect(product.length).toBeGreaterThan(30);
     expect(domains).toContain('threats');
   });
 
-  it('lets a domain know shared, the ports, the stream, its own files, and of other domains their events', () => {
+  it('lets a domain import shared code, the ports, EventStream, its own files, and the events of other domains', () => {
     const ports = [
       'storage/store.ts',
       'storage/event-log.ts',
@@ -89,7 +89,7 @@ describe('the house', () => {
     ).toEqual([]);
   });
 
-  it('keeps engines, life cycles and health functions pure, and all that they are made of', () => {
+  it('keeps engines, life cycles and health functions pure, with everything that they import', () => {
     const pure = product.filter(({ path }) => PURE.test(path));
     expect(pure.length).toBeGreaterThan(0);
     const allowed = (to: string, { folder }: Source): boolean =>
@@ -99,7 +99,7 @@ describe('the house', () => {
     expect(pure.filter(({ text }) => impure.test(text)).map(({ path }) => path)).toEqual([]);
   });
 
-  it('keeps domains out of what carries them', () => {
+  it('lets storage, events, security and http import no domain', () => {
     const carriers = product.filter(({ folder }) => CARRIERS.includes(folder));
     expect(
       strangers(carriers, (to) => to === 'config/config.ts' || CARRIERS.includes(to.split('/')[0])),
@@ -112,7 +112,7 @@ describe('the house', () => {
     );
   });
 
-  it('hands out neither client: only the adapters import their engine', () => {
+  it('lets only storage/redis import ioredis, and only storage/embedded lmdb', () => {
     const importers = (name: string): string[] =>
       product.filter(({ packages }) => packages.some((one) => one === name)).map(({ path }) => path);
     expect(importers('ioredis').filter((path) => !path.startsWith('storage/redis/'))).toEqual([]);
@@ -139,7 +139,7 @@ describe('the house', () => {
     expect(cycles).toEqual([]);
   });
 
-  it('has no barrels, no forwardRef, no HttpException thrown by a service, and nothing deeper than two folders', () => {
+  it('has no barrels, no forwardRef, no thrown HttpException, and nothing deeper than two folders', () => {
     expect(product.filter(({ path }) => /(^|\/)index\.ts$/.test(path)).map(({ path }) => path)).toEqual([]);
     expect(product.filter(({ path }) => path.split('/').length > 3).map(({ path }) => path)).toEqual([]);
     expect(product.filter(({ text }) => text.includes('forwardRef(')).map(({ path }) => path)).toEqual([]);
@@ -149,7 +149,7 @@ describe('the house', () => {
     expect(thrown).toEqual([]);
   });
 
-  it('injects the stream as a value and only as an option', () => {
+  it('injects EventStream as a value, and always as optional', () => {
     const injecting = product.filter(
       ({ text }) => /@Inject\(EventStream\)/.test(text) && /Service\b/.test(text),
     );
@@ -160,12 +160,12 @@ describe('the house', () => {
     expect(injecting.map(({ path }) => path)).toContain('threats/threats.service.ts');
   });
 
-  it('keeps files at a size that can be read in one go', () => {
+  it('has no file of more than 400 lines', () => {
     const large = product.filter(({ text }) => text.split('\n').length > 400).map(({ path }) => path);
     expect(large).toEqual([]);
   });
 
-  it('has a test for each sentence that ARCHITECTURE says must be true', () => {
+  it('has a test for each sentence of "What must be true" in ARCHITECTURE.md', () => {
     const root = resolve(SRC, '..');
     const page = readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8');
     const [, list = ''] = page.split('## What must be true');

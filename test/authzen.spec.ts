@@ -6,7 +6,7 @@ import { parse } from 'yaml';
 import type { Condition } from '../src/policy/engine/policy.dto.js';
 import { conditionOf, type PolicySketch, policyOf } from './support/policies.js';
 import { ADMIN, type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn, startEmbedded } from './support/stores.js';
 
 const ONE = '/access/v1/evaluation';
 const MANY = '/access/v1/evaluations';
@@ -87,23 +87,13 @@ const GOOD = {
   resource: { type: 'record', id: 'record-1' },
 };
 
-async function start(env: Record<string, string> = {}): Promise<Service> {
-  const service = await startService(env);
+async function addPolicies(service: Service): Promise<void> {
   for (const policy of [fixture, todoPolicy]) await service.post('/api/policy/policies', policy).expect(201);
-  return service;
 }
 
 describe.each(STORES)('the published cases on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
-  beforeAll(async () => {
-    store = await startStore();
-    service = await start(store.env);
-  });
-  afterAll(async () => {
-    await service?.stop();
-    await store?.stop();
-  });
+  const service = serviceOn(startStore);
+  beforeAll(() => addPolicies(service));
 
   it.each(certification.evaluation)('$it', async ({ body, decision }) => {
     for (const path of [ONE, ONE, MANY]) {
@@ -161,11 +151,8 @@ describe.each(STORES)('the published cases on %s', (_name, startStore) => {
 });
 
 describe('AuthZEN', () => {
-  let service: Service;
-  beforeAll(async () => {
-    service = await start();
-  });
-  afterAll(() => service.stop());
+  const service = serviceOn(startEmbedded);
+  beforeAll(() => addPolicies(service));
 
   const raw = (path: string, body: string | Buffer, type = 'application/json'): request.Test =>
     request(service.server)
@@ -243,7 +230,7 @@ describe('AuthZEN', () => {
       ['permit_on_first_permit', [fly, faulty], [false, false], 1],
       [undefined, [fly, read], [false, true], 2],
     ])(
-      '%s: only what is decided is answered, told and counted',
+      'with %s answer, publish and count only what is decided',
       async (semantic, evaluations, wanted, count) => {
         const total = async (): Promise<number> =>
           ((await service.get('/api/policy/stats')).body as { total_evaluations: number }).total_evaluations;
@@ -261,7 +248,7 @@ describe('AuthZEN', () => {
       },
     );
 
-    it('report the fault of one evaluation in its own context', async () => {
+    it('report the fault of one evaluation in the context of its answer', async () => {
       const evaluations = [{}, faulty, 'read', { subject: null, resource: { type: 'record' } }];
       const { body } = await service.post(MANY, { ...GOOD, evaluations }).expect(200);
       const [first, ...others] = (body as { evaluations: Answer[] }).evaluations;
@@ -275,7 +262,7 @@ describe('AuthZEN', () => {
       );
     });
 
-    it('inherit members as a whole: a resource without properties has none', async () => {
+    it('inherit members as a whole: a resource without properties gets none', async () => {
       const archived = { type: 'record', id: 'record-1', properties: { status: 'archived' } };
       const body = { ...GOOD, action: { name: 'write' }, resource: archived };
       const evaluations = [{}, { resource: { type: 'record', id: 'record-1' } }];
@@ -308,7 +295,7 @@ describe('AuthZEN', () => {
         { evaluations: [{}], options: { evaluations_semantic: 'any' } },
         '/options/evaluations_semantic',
       ],
-    ])('are 400 as a whole with %s', async (_what, more, pointer) => {
+    ])('all get 400 with %s', async (_what, more, pointer) => {
       const { body } = await service.post(MANY, { ...GOOD, ...more }).expect(400);
       expect((body as { errors: object[] }).errors).toEqual([expect.objectContaining({ pointer })]);
     });
@@ -335,7 +322,7 @@ describe('AuthZEN', () => {
       ['another type', JSON.stringify(GOOD), 'text/plain'],
       ['a type that only ends in json', JSON.stringify(GOOD), 'application/vnd.api+json'],
       ['another encoding', JSON.stringify(GOOD), 'application/json; charset=utf-16'],
-    ])('is 400: %s', async (_what, body, type) => {
+    ])('gets 400: %s', async (_what, body, type) => {
       for (const path of [ONE, MANY]) {
         const answer = await raw(path, body, type);
         expect([path, answer.status, answer.type]).toEqual([path, 400, 'application/problem+json']);
@@ -361,19 +348,19 @@ describe('AuthZEN', () => {
       ],
       ['properties that are no object', '"action": {"name": "read", "properties": []}'],
       ['null for a context', '"context": null'],
-    ])('is 400: %s', async (_what, members) => {
+    ])('gets 400: %s', async (_what, members) => {
       // If a member occurs twice, the last one counts.
       const body = `${JSON.stringify(GOOD).slice(0, -1)}, ${members}}`;
       expect((await raw(ONE, body)).status).toBe(400);
       expect((await raw(MANY, body)).status).toBe(400);
     });
 
-    it('is not one with a null role, or with the key `constructor`', async () => {
+    it('does not include a null role, or the key `constructor`', async () => {
       const subject = { type: 'user', id: 'alice', properties: { role: null, constructor: 1 } };
       await service.post(ONE, { ...GOOD, subject, context: { constructor: { name: 'x' } } }).expect(200);
     });
 
-    it('is 413 if it is too large', async () => {
+    it('gets 413 if it is too large', async () => {
       const padding = 'x'.repeat(300 * 1024);
       expect((await raw(ONE, JSON.stringify({ ...GOOD, padding }))).status).toBe(413);
       expect((await raw(MANY, JSON.stringify({ ...GOOD, padding }))).status).toBe(200);

@@ -1,5 +1,5 @@
 /**
- * A fleet that cries out at once: a thousand immune events a second, to three replicas on one Redis. Real processes;
+ * A thousand immune events a second, reported to three replicas on one Redis. Real processes;
  * `npm run test:faults` runs the long form.
  */
 import type { ImmuneEvent, ImmuneHealth } from '../src/immune/immune.dto.js';
@@ -7,7 +7,8 @@ import { SEVERITIES, TYPES } from '../src/immune/immune.health.js';
 import { sleep } from '../src/shared/clock.js';
 import { walk } from './faults/ledger.js';
 import { LONG } from './support/effort.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { temporaryFolder } from './support/folder.js';
+import { ServiceProcess } from './support/process.js';
 import { RedisServer } from './support/redis-server.js';
 
 const A_SECOND = 1000;
@@ -42,7 +43,7 @@ describe('a burst of immune events to three replicas', () => {
   };
 
   it(
-    `of ${A_SECOND} a second for ${SECONDS} s is there, every one of them, once, and the summary equals a recount`,
+    `of ${A_SECOND} a second for ${SECONDS} s is stored, each event once, and the summary equals a recount`,
     async () => {
       const count = A_SECOND * SECONDS;
       const startMs = performance.now();

@@ -1,15 +1,18 @@
-/** What the service tells about its events, in the catalog and in EVENTS.md, against what it does. */
+/** The catalog of events and EVENTS.md describe what the service publishes. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Catalog } from '../src/events/catalog/catalog.dto.js';
 import { FLOWS } from '../src/events/catalog/flows.js';
 import { aliasesOf, catalog as definitions } from '../src/events/event.js';
+import { EventStream } from '../src/events/event-stream.js';
 import type { Threat } from '../src/threats/threats.dto.js';
-import { faultsOf } from './support/charter.js';
 import { type CurlRequest, curlRequests } from './support/curl.js';
+import { faultsOf } from './support/envelope.js';
 import { hasStatus } from './support/missions.js';
 import { ADMIN, type Service, startService } from './support/service.js';
 import { SseClient } from './support/sse-client.js';
+import { serviceOn, startEmbedded } from './support/stores.js';
+import { until } from './support/until.js';
 
 describe('the catalog', () => {
   let service: Service;
@@ -53,7 +56,7 @@ describe('the catalog', () => {
     });
   });
 
-  it('has schemas that its examples keep to, and that refuse what is not theirs', () => {
+  it('has schemas that accept their examples and refuse other events', () => {
     for (const { type, example } of catalog.types) {
       expect([type, faultsOf(example)]).toEqual([type, []]);
       const [first = ''] = Object.keys(example.payload);
@@ -69,15 +72,15 @@ describe('the catalog', () => {
     }
   });
 
-  it('is there when events are off', async () => {
+  it('is available when events are off', async () => {
     const silent = await startService({ BRAIN_EVENTS: 'off' });
     expect((await silent.get('/api/events/catalog').expect(200)).body).toEqual(catalog);
     await silent.stop();
   });
 });
 
-/** Every type that the contract of the product names, with its aliases. */
-const CONTRACT: Record<string, string[]> = {
+/** The types of this release and their aliases. Consumers depend on these names. */
+const NAMES: Record<string, string[]> = {
   'policy.rule_evaluated': ['policy.evaluated'],
   'policy.action_denied': ['policy.denied'],
   'policy.warning_triggered': [],
@@ -106,16 +109,77 @@ const CONTRACT: Record<string, string[]> = {
 };
 
 describe('the names of events', () => {
-  it('are those of the contract, aliases included', () => {
-    expect(definitions().map(({ type }) => type)).toEqual(Object.keys(CONTRACT).sort());
-    for (const [type, aliases] of Object.entries(CONTRACT)) expect(aliasesOf(type)).toEqual(aliases);
+  it('are unchanged, aliases included', () => {
+    expect(definitions().map(({ type }) => type)).toEqual(Object.keys(NAMES).sort());
+    for (const [type, aliases] of Object.entries(NAMES)) expect(aliasesOf(type)).toEqual(aliases);
   });
 
-  it('are the same in every flow', () => {
+  it('are the only ones in the flows of EVENTS.md', () => {
     for (const { title, steps } of FLOWS) {
-      expect([title, steps.filter(({ type }) => CONTRACT[type] === undefined)]).toEqual([title, []]);
+      expect([title, steps.filter(({ type }) => NAMES[type] === undefined)]).toEqual([title, []]);
     }
   });
+});
+
+describe('a service', () => {
+  const service = serviceOn(startEmbedded, { BRAIN_EVENTS_MAX_LENGTH: '1000' });
+
+  /** Publishes every type of the domains. */
+  async function useAllDomains(): Promise<void> {
+    const post = async (path: string, body: object = {}): Promise<string> => {
+      const answer = await service.post(path, body);
+      expect([path, answer.status < 300]).toEqual([path, true]);
+      return (answer.body as { id: string }).id;
+    };
+    const policies = '/api/policy/policies';
+    const effects = ['allow', 'deny', 'warn', 'audit'];
+    const rules = effects.map((effect) => ({
+      rule_id: effect,
+      name: effect,
+      effect,
+      conditions: [{ field: 'action', operator: '==', value: `do.${effect}` }],
+    }));
+    await post(policies, { policy_id: 'p', name: 'p', rules });
+    for (const effect of effects)
+      await post('/api/policy/evaluate', { agent_id: 'a', action: `do.${effect}` });
+    await service.put(`${policies}/p/rules/warn`, { priority: 1 }).expect(200);
+    for (const change of ['disable', 'enable']) await post(`${policies}/p/rules/warn/${change}`);
+    await service.delete(`${policies}/p`).expect(204);
+
+    const report = { type: 't', source: 's', severity: 'LOW', fingerprint: 'f' };
+    const threat = await post('/api/threats', report);
+    await post('/api/threats', report);
+    await post(`/api/threats/${threat}/severity`, { severity: 'HIGH' });
+    await post(`/api/threats/${threat}/status`, { status: 'MITIGATED' });
+    await post('/api/immune/event', { severity: 'CRITICAL', type: 'AGENT_FAILURE', message: 'm' });
+    const mission = await post('/api/missions', { name: 'm' });
+    await post(`/api/missions/${mission}/status`, { status: 'RUNNING' });
+    await post(`/api/missions/${mission}/log`, { message: 'm' });
+  }
+
+  /** Fills the log: it is trimmed, and allowed decisions are only counted from then on, which a gap reports. */
+  async function fillLog(): Promise<void> {
+    const denied = { agent_id: 'a', action: 'nothing' };
+    const evaluations = Array.from({ length: 1000 }, () => denied);
+    await service.post('/api/policy/evaluate/batch', { evaluations }).expect(200);
+    const stream = service.app.get(EventStream);
+    await until(() => stream.condensing, 10_000, 'the trim');
+    await service
+      .post('/api/policy/evaluate', { agent_id: 'a', agent_role: 'admin', action: 'b' })
+      .expect(200);
+    await stream.close();
+  }
+
+  it('publishes every type of the catalog, and no other', async () => {
+    await useAllDomains();
+    const events = await service.events();
+    await fillLog();
+    events.push(...(await service.events()));
+    expect(events.flatMap((event) => faultsOf(event))).toEqual([]);
+    expect([...new Set(events.map(({ type }) => type))].sort()).toEqual(
+      definitions().map(({ type }) => type),
+    );
+  }, 30_000);
 });
 
 describe('EVENTS.md', () => {
@@ -140,12 +204,12 @@ describe('EVENTS.md', () => {
   const typesOf = async (id: string): Promise<string[]> =>
     (await service.events({ subject: id })).map(({ type }) => type);
 
-  it('tells the flows whose types are all there, and no other', () => {
-    const told = FLOWS.filter(({ title }) => page.includes(`### ${title}\n`));
+  it('describes the flows whose types all exist, and no others', () => {
+    const described = FLOWS.filter(({ title }) => page.includes(`### ${title}\n`));
     const types = definitions().map(({ type }) => type);
     const real = FLOWS.filter(({ steps }) => steps.every(({ type }) => types.includes(type)));
-    expect(told).toEqual(real);
-    expect(told.map(({ title }) => title)).toEqual(
+    expect(described).toEqual(real);
+    expect(described.map(({ title }) => title)).toEqual(
       expect.arrayContaining([
         'The life of a threat',
         'An escalation',
@@ -155,7 +219,7 @@ describe('EVENTS.md', () => {
     );
   });
 
-  it('tells the life of a threat as it happens', async () => {
+  it('describes the life of a threat as it happens', async () => {
     const id = await make();
     expect(await make()).toBe(id);
     for (const status of ['INVESTIGATING', 'MITIGATED', 'RESOLVED']) {
@@ -164,19 +228,19 @@ describe('EVENTS.md', () => {
     expect(await typesOf(id)).toEqual(stepsOf('The life of a threat'));
   });
 
-  it('tells an escalation as it happens', async () => {
+  it('describes an escalation as it happens', async () => {
     const id = await make({ fingerprint: undefined });
     await service.post(`/api/threats/${id}/severity`, { severity: 'HIGH' }).expect(200);
     expect(await typesOf(id)).toEqual(stepsOf('An escalation'));
   });
 
-  it('tells a critical immune event as it happens', async () => {
+  it('describes a critical immune event as it happens', async () => {
     const event = { severity: 'CRITICAL', type: 'AGENT_FAILURE', message: 'It does not answer any more' };
     const id = (await service.post('/api/immune/event', event).expect(200)).body as number;
     expect(await typesOf(String(id))).toEqual(stepsOf('A critical immune event'));
   });
 
-  it('tells a mission as it happens', async () => {
+  it('describes a mission as it happens', async () => {
     const { id } = (await service.post('/api/missions', { name: 'A mission' }).expect(201)).body as {
       id: string;
     };
@@ -185,7 +249,7 @@ describe('EVENTS.md', () => {
     expect(await typesOf(id)).toEqual(stepsOf('A mission'));
   });
 
-  it('has requests that are answered', async () => {
+  it('has requests that get 200', async () => {
     const [{ position }] = await service.events();
     const { next_cursor } = (await service.get('/api/events?order=asc&limit=1')).body;
     const given = { KEY: ADMIN, THREAT: 'any', AGENT: 'any', CORRELATION: 'any' };

@@ -1,20 +1,20 @@
-/** A replica whose wall clock is a year ahead of that of Redis: what is young by the one is old by the other. */
+/** A replica whose wall clock is a year ahead of the clock of Redis. Ages and expiries must go by the clock of Redis. */
 import { LogTrimmer } from '../src/events/trimmer.js';
 import type { Retention } from '../src/storage/retention.js';
-import { until } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { type RunningStore, startRedis } from './support/stores.js';
+import { until } from './support/until.js';
 
 const YEAR_SECONDS = 365 * 86_400;
 const SOON_MS = 10_000;
 
 describe('a replica on Redis whose clock is a year ahead', () => {
-  let store: Awaited<ReturnType<(typeof STORES)[1][1]>>;
+  let store: RunningStore;
   let service: Service;
   const { now } = Date;
 
   beforeEach(async () => {
-    store = await STORES[1][1]();
+    store = await startRedis();
     service = await startService(store.env);
   }, 60_000);
   afterEach(async () => {
@@ -36,7 +36,7 @@ describe('a replica on Redis whose clock is a year ahead', () => {
     await service.post('/api/immune/event', event).expect(200);
   };
 
-  it('forgets nothing that is young', async () => {
+  it('removes nothing that is young by the clock of Redis', async () => {
     const mission = await made('/api/missions', { name: 'm' });
     await service.post(`/api/missions/${mission}/status`, { status: 'CANCELLED' }).expect(200);
     const threat = await made('/api/threats', { type: 't', source: 's', severity: 'LOW' });
@@ -59,7 +59,7 @@ describe('a replica on Redis whose clock is a year ahead', () => {
     expect(keys.map(({ id }) => id)).toContain(key);
   });
 
-  it('takes a key for as long as Redis says, and counts what was just reported', async () => {
+  it('accepts a key until it expires by the clock of Redis, and counts new reports', async () => {
     const expires_at = now() / 1000 + 86_400;
     const { body } = await service.post('/api/keys', { name: 'k', role: 'admin', expires_at }).expect(201);
     await report();

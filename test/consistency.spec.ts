@@ -1,7 +1,7 @@
 /**
- * Many clients of several replicas, and one fault after another. What they were answered is recorded and then held against
- * what the service promises (faults/checker.ts) and against the state and the log that are read back. Real processes, a real
- * Redis. `npm run test:faults` runs the long form.
+ * Many clients of several replicas, and one fault after another. All answers are recorded, and then checked by the rules in
+ * faults/checker.ts and by the state and the log that are read back. Real processes, a real Redis.
+ * `npm run test:faults` runs the long form.
  */
 import { sleep } from '../src/shared/clock.js';
 import { check, report } from './faults/checker.js';
@@ -13,28 +13,29 @@ import { Member } from './faults/member.js';
 import { gapsOf, readBack } from './faults/read-back.js';
 import { recovered, Stage } from './faults/stage.js';
 import { LONG } from './support/effort.js';
-import { ALWAYS, until } from './support/redis-server.js';
+import { ALWAYS } from './support/redis-server.js';
+import { until } from './support/until.js';
 
 const ROUNDS = LONG ? 5 : 1;
 const GRACE_SECONDS = LONG ? 3 : 2;
 const GRACE_MS = GRACE_SECONDS * 1000;
-/** Before the fault, so that it meets clients at work; behind it, so that what it leaves is seen by them. */
+/** Clients work before the fault, so that it interrupts them, and after it, so that they see its effects. */
 const BEFORE_MS = LONG ? 2000 : 500;
 const AFTER_MS = LONG ? 3000 : 900;
-/** So long changes are written to a Redis that passes nothing on. */
+/** How long changes are written to a master whose replica gets nothing. */
 const ISOLATED_MS = 2500;
 const FAILOVERS = LONG ? 5 : 1;
-/** Of the embedded service. */
+/** Kills of the service on the embedded store. */
 const QUIET_KILLS = LONG ? 50 : 4;
 const BUSY_KILLS = LONG ? 20 : 2;
 const KILLS = QUIET_KILLS + BUSY_KILLS;
-/** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
+/** On Redis the record of a killed process lasts eight seconds, and there is a check every two. */
 const TOLD_MS = 15_000;
 const LIMIT_MS = LONG ? 900_000 : 60_000;
 
 const INTERRUPTIONS = interruptions(GRACE_MS).filter(({ onlyLong }) => LONG || !onlyLong);
 
-/** A history in which little was done shows nothing. */
+/** A history with few operations proves nothing. */
 function expectWork(history: History): void {
   expect(ofKind(history, 'write').filter(isDone).length).toBeGreaterThan(10);
   expect(ofKind(history, 'decide').filter(isDone).length).toBeGreaterThan(50);
@@ -42,14 +43,14 @@ function expectWork(history: History): void {
   expect(ofKind(history, 'revoke').filter(isDone).length).toBeGreaterThan(0);
 }
 
-/** What a process took along when it was killed is told by a gap, a while later. */
+/** A gap reports the events that a killed process had not written, after a while. */
 async function told(member: Member, kills: number): Promise<void> {
   const gaps = async (): Promise<number> =>
     (await gapsOf(member)).filter(({ reason }) => reason === 'unclean_stop').length;
   await until(async () => (await gaps()) >= kills, TOLD_MS, `a gap for each of ${kills} kills`);
 }
 
-describe('replicas on one Redis keep what they promise', () => {
+describe('the answers of two replicas on one Redis are consistent', () => {
   let stage: Stage;
   let histories = 0;
   let kills = 0;
@@ -60,7 +61,7 @@ describe('replicas on one Redis keep what they promise', () => {
   afterAll(() => stage.stop());
 
   it.each(INTERRUPTIONS)(
-    'while $name',
+    'when $name',
     async (fault) => {
       for (let round = 0; round < ROUNDS; round += 1) {
         histories += 1;
@@ -89,9 +90,9 @@ describe('replicas on one Redis keep what they promise', () => {
   );
 });
 
-describe('replicas on a Redis that another takes over from', () => {
+describe('the answers of replicas during a failover of Redis', () => {
   it.each(Array.from({ length: FAILOVERS }, (_, i) => i + 1))(
-    'keep what they promise with BRAIN_REDIS_WAIT=1 and BRAIN_DECISIONS=durable, time %d',
+    'are consistent with BRAIN_REDIS_WAIT=1 and BRAIN_DECISIONS=durable, run %d',
     async (time) => {
       const settings = { BRAIN_DECISIONS: 'durable', BRAIN_MAX_STALE_SECONDS: String(GRACE_SECONDS) };
       const failover = await Failover.start(settings);
@@ -118,9 +119,9 @@ describe('replicas on a Redis that another takes over from', () => {
   );
 });
 
-describe('a service on the embedded store', () => {
+describe('the answers of a service on the embedded store', () => {
   it(
-    `keeps what it promises when it is killed with -9 ${KILLS} times, each time when it has answered a repetition`,
+    `are consistent when it is killed with -9 ${KILLS} times, each time after it has answered a repetition`,
     async () => {
       const member = new Member('a', { BRAIN_TRUST_PROXY: '1' });
       const crowd = new Crowd([member], { prefix: 'e', graceMs: GRACE_MS });

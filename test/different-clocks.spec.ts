@@ -3,8 +3,9 @@ import { sleep } from '../src/shared/clock.js';
 import { Terms } from '../src/storage/redis/terms.js';
 import { Fleet } from './faults/fleet.js';
 import { ServiceProcess, shiftedBy } from './support/process.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
 import { numbersOf } from './support/ticks.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const ends: (() => unknown)[] = [];

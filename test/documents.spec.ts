@@ -1,4 +1,4 @@
-/** That what is made from the code is fresh, and that the pages and the lock file keep up with it. */
+/** The documents that are made from the code are up to date, and so are the pages and the lock file. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { Parser } from '@asyncapi/parser';
@@ -9,8 +9,8 @@ import { exampleOf } from '../src/events/catalog/event-schema.js';
 import { eventsPage } from '../src/events/catalog/events-page.js';
 import { catalog } from '../src/events/event.js';
 import { openApiDocument } from '../src/http/openapi.js';
-import { faultsOf } from './support/charter.js';
 import { curlRequests } from './support/curl.js';
+import { faultsOf } from './support/envelope.js';
 import { ADMIN, type Service, startService } from './support/service.js';
 
 const read = (file: string): string => readFileSync(resolve(__dirname, '..', file), 'utf8');
@@ -35,7 +35,7 @@ interface Operation {
   responses: Record<string, { description: string; content?: Record<string, { schema?: Schema }> }>;
 }
 
-/** An answer without what is another each time. */
+/** An answer without the values that differ each time. */
 function lasting(json: string): unknown {
   return JSON.parse(json, (name, value: unknown) =>
     ['decision_id', 'policy_revision'].includes(name) ? undefined : value,
@@ -49,23 +49,23 @@ describe('documents', () => {
   });
   afterAll(() => service.stop());
 
-  it('EVENTS.md is fresh (npm run docs:events)', () => {
+  it('EVENTS.md is up to date (npm run docs:events)', () => {
     expect(read('EVENTS.md')).toBe(eventsPage());
   });
 
-  it('openapi.json is fresh (npm run docs:openapi)', () => {
+  it('openapi.json is up to date (npm run docs:openapi)', () => {
     expect(JSON.parse(read('openapi.json'))).toEqual(
       JSON.parse(JSON.stringify(openApiDocument(service.app))),
     );
   });
 
-  it('asyncapi.json is fresh (npm run docs:asyncapi), and what the service answers', async () => {
+  it('asyncapi.json is up to date (npm run docs:asyncapi), and the service returns it', async () => {
     const document = JSON.parse(read('asyncapi.json')) as object;
     expect(document).toEqual(JSON.parse(JSON.stringify(asyncApiDocument())));
     expect((await service.get('/asyncapi.json').expect(200)).body).toEqual(document);
   });
 
-  it('asyncapi.json is valid by the parser of AsyncAPI', async () => {
+  it('asyncapi.json is valid for the parser of AsyncAPI', async () => {
     const { document, diagnostics } = await new Parser().parse(read('asyncapi.json'));
     // That 3.1 exists is no fault of a document that says 3.0.
     expect(diagnostics.filter(({ code }) => code !== 'asyncapi-latest-version')).toEqual([]);
@@ -140,7 +140,7 @@ describe('documents', () => {
     expect(Object.keys(document.paths).length).toBeGreaterThan(8);
   });
 
-  it('every event type has an example that its schema accepts as it stands', () => {
+  it('every event type has an example that its schema accepts', () => {
     expect(catalog().map(({ type }) => type)).toEqual(
       expect.arrayContaining(['threat.detected', 'stream.gap']),
     );
@@ -151,12 +151,12 @@ describe('documents', () => {
     }
   });
 
-  it('docs/settings.md and .env.example are fresh (npm run docs:settings)', () => {
+  it('docs/settings.md and .env.example are up to date (npm run docs:settings)', () => {
     expect(read('docs/settings.md')).toBe(settingsPage());
     expect(read('.env.example')).toBe(environmentFile());
   });
 
-  it('docs/authzen.md and docs/policy.md ask what the service answers', async () => {
+  it('docs/authzen.md and docs/policy.md have requests and answers that the service gives', async () => {
     const part = read('docs/authzen.md') + read('docs/policy.md');
     const requests = curlRequests(part, { KEY: ADMIN });
     const shown: string[] = [];
@@ -173,7 +173,7 @@ describe('documents', () => {
   });
 
   it.each(['package-lock.json', 'bench/package-lock.json'])(
-    '%s has no holes that npm ci would refuse',
+    '%s is complete, so that npm ci accepts it',
     (file) => {
       const lock = JSON.parse(read(file)) as {
         packages: Record<string, { optionalDependencies?: Record<string, string>; resolved?: string }>;

@@ -1,16 +1,12 @@
-/** `GET /api/events` as its users meet it, on both stores. */
+/** `GET /api/events`, on both stores. */
 import type { Threat } from '../src/threats/threats.dto.js';
-import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn } from './support/stores.js';
 
 describe.each(STORES)('the event log on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
+  const service = serviceOn(startStore);
   const threats: Threat[] = [];
 
   beforeAll(async () => {
-    store = await startStore();
-    service = await startService(store.env);
     for (let i = 0; i < 6; i += 1) {
       const body = { type: 't', source: `s${i % 2}`, severity: i % 2 ? 'LOW' : 'HIGH' };
       const made = await service
@@ -23,10 +19,6 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     await service
       .post(`/api/threats/${first?.id}/status`, { status: 'ESCALATED' })
       .set('X-Correlation-ID', 'cause-0');
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await store.stop();
   });
 
   const list = async (
@@ -49,7 +41,7 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     expect(down.events[0]?.type).toBe('threat.escalated');
   });
 
-  it('filters by type, pattern, priority and source', async () => {
+  it('filters events by type, pattern, priority and source', async () => {
     expect((await list('type=threat.detected')).events).toHaveLength(6);
     expect((await list('type=threat.escalated&type=threat.status_changed')).events).toHaveLength(2);
     expect((await list('type=*.detected')).events).toHaveLength(6);
@@ -60,7 +52,7 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     expect((await list('source=immune_service')).events).toHaveLength(0);
   });
 
-  it('finds by subject and by correlation, and by both', async () => {
+  it('finds events by subject, by correlation id, and by both', async () => {
     const [first, , third] = threats;
     expect((await list(`subject=${first?.id}`)).events).toHaveLength(3);
     expect((await list('correlation_id=cause-0')).events).toHaveLength(4);
@@ -69,7 +61,7 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     expect((await list('subject=nobody')).events).toHaveLength(0);
   });
 
-  it('pages without a hole or a repetition, both ways', async () => {
+  it('has pages in both directions without a missing or repeated event', async () => {
     for (const order of ['asc', 'desc']) {
       const seen: string[] = [];
       let cursor: string | null = '';
@@ -86,7 +78,7 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     }
   });
 
-  it('is bounded by time', async () => {
+  it('is limited by two times', async () => {
     const { events } = await list(`order=asc&${ours}`);
     const ms = Number(events[3]?.position.split('-')[0]);
     const since = (await list(`order=asc&${ours}&since=${ms / 1000}`)).events;
@@ -97,7 +89,7 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     expect((await list(`since=${ms / 1000 + 3600}`)).events).toHaveLength(0);
   });
 
-  it('is a list of CloudEvents on request, page by page', async () => {
+  it('returns CloudEvents on request, page by page', async () => {
     const ask = (query: string, accept = '*/*') =>
       service.get(`/api/events?${ours}${query}`).set('Accept', accept);
     const batch = 'application/cloudevents-batch+json';
@@ -130,7 +122,7 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     expect(positions).toEqual(events.map(({ position }) => position));
   });
 
-  it('refuses what it does not know', async () => {
+  it('refuses unknown parameters and values', async () => {
     for (const query of [
       'order=up',
       'limit=0',

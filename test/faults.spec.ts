@@ -1,24 +1,25 @@
 /**
- * What was answered is there, whatever is killed: the service on either store, and Redis under the service. Real
- * processes and `kill -9`. `npm run test:faults` runs the long form.
+ * What was answered is stored, even if the service or its Redis is killed. On both stores, with real processes and
+ * `kill -9`. `npm run test:faults` runs the long form.
  */
 import { sleep } from '../src/shared/clock.js';
 import { Ledger, walk } from './faults/ledger.js';
 import { isProperlyUnavailable, Writers } from './faults/writers.js';
 import { LONG } from './support/effort.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
 import { STORES } from './support/stores.js';
+import { until } from './support/until.js';
 
 const KILLS = LONG ? 50 : 3;
 const REDIS_KILLS = LONG ? 50 : 2;
-/** Longer than the mark of a process holds without being renewed, which is eight seconds. */
+/** Longer than the record of a process lasts without being renewed, which is eight seconds. */
 const STOP_MS = LONG ? 35_000 : 11_000;
 const FREEZE_MS = LONG ? 10_000 : 4000;
-/** The promise is 2 s for an answer and 5 s for the recovery; the rest is for a machine that does other things too. */
+/** The promise is 2 s for an answer and 5 s for the recovery; the rest is for a busy machine. */
 const ANSWER_MS = 2000 + 1000;
 const RECOVERY_MS = 5000;
-/** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
+/** On Redis the record of a killed process lasts eight seconds, and there is a check every two. */
 const TOLD_MS = 15_000;
 const FLOW_MS = 20_000;
 /** BRAIN_SHUTDOWN_GRACE_SECONDS, as it is documented. */
@@ -38,14 +39,14 @@ async function gapsOf(service: ServiceProcess): Promise<Gap[]> {
   return events.map((event) => (event as { payload: Gap }).payload);
 }
 
-/** Faults of the service itself that its log tells of. */
+/** Errors of the service itself in its log. */
 function faultsIn(service: ServiceProcess): Record<string, unknown>[] {
   return service.logs.filter(({ level, stack }) => level === 'error' && stack !== undefined);
 }
 
 const randomMs = (least: number, most: number): number => least + Math.random() * (most - least);
 
-/** Writes are in full flow, on a machine of any speed, and it is any moment of theirs. */
+/** Writes are in full flow, on a machine of any speed. The moment is random. */
 async function underWay(ledger: Ledger): Promise<void> {
   const before = ledger.acknowledged;
   await until(() => ledger.acknowledged >= before + 50, FLOW_MS, 'the flow of writes');
@@ -54,7 +55,7 @@ async function underWay(ledger: Ledger): Promise<void> {
 
 describe.each(STORES)('kill -9 of the service on %s', (_name, startStore) => {
   it(
-    `${KILLS} times during writes loses nothing that was answered, and each is told`,
+    `${KILLS} times during writes loses nothing that was answered, and each kill is reported`,
     async () => {
       const store = await startStore();
       try {
@@ -90,7 +91,7 @@ describe.each(STORES)('kill -9 of the service on %s', (_name, startStore) => {
 
 describe('a replica that is stopped', () => {
   it(
-    `for ${STOP_MS / 1000} s is not told as dead by the other, and loses nothing`,
+    `for ${STOP_MS / 1000} s is not reported by the other replica, and loses nothing`,
     async () => {
       const redis = await RedisServer.start();
       try {
@@ -119,7 +120,7 @@ describe('a replica that is stopped', () => {
   );
 });
 
-describe('Redis under the service', () => {
+describe('the Redis of a service', () => {
   let redis: RedisServer;
 
   beforeEach(async () => {
@@ -167,7 +168,7 @@ describe('Redis under the service', () => {
   );
 
   it(
-    `stopped for ${FREEZE_MS / 1000} s leaves every answer a quick 503, and the service comes back by itself`,
+    `stopped for ${FREEZE_MS / 1000} s makes every answer a quick 503, and the service recovers by itself`,
     async () => {
       const service = await start({ REDIS_URL: redis.url });
       const ledger = new Ledger();
@@ -235,7 +236,7 @@ describe('Redis under the service', () => {
     expect([gap.reason, gap.from <= to, from <= gap.to, more]).toEqual(['unclean_stop', true, true, []]);
   }, 60_000);
 
-  it('that comes up after the service is waited for, and one that went away keeps no shutdown up', async () => {
+  it('may start after the service, and its absence does not delay a shutdown', async () => {
     await redis.kill();
     const starting = start({ REDIS_URL: redis.url });
     await sleep(1000);

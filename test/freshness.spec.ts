@@ -1,10 +1,11 @@
 /**
- * What a replica holds in memory counts from the moment since which it was read, not from when the store last answered:
- * a gate that was closed because the store was away stays closed until policies and keys have been read again.
+ * The age of policies and keys in memory counts from when they were read, not from the last answer of the store. After an
+ * outage of the store nothing is allowed until policies and keys have been read again.
  */
 import { sleep } from '../src/shared/clock.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { RedisServer } from './support/redis-server.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const start = processesWith({ BRAIN_LOG_REQUESTS: 'off' });
@@ -32,13 +33,13 @@ const ask = (service: ServiceProcess, key?: string): Promise<ProcessAnswer> =>
     key === undefined ? {} : { Authorization: `Bearer ${key}` },
   );
 
-/** What a decision said, in one word. */
+/** An answer in one word. */
 function verdict({ status, body }: ProcessAnswer): string {
   if (status !== 200) return `${status} ${String(body.code)}`;
   return `${body.allowed ? 'allowed' : 'denied'}${body.stale ? ' stale' : ''}`;
 }
 
-describe('a replica that comes back to Redis', () => {
+describe('a replica that reaches Redis again', () => {
   let redis: RedisServer;
   let wire: Wire;
   let near: ServiceProcess;
@@ -61,7 +62,7 @@ describe('a replica that comes back to Redis', () => {
     await redis.stop();
   });
 
-  it('allows nothing by what it held, and nobody whose key was revoked, before it has read both again', async () => {
+  it('allows nothing by old policies, and no revoked key, until it has read policies and keys again', async () => {
     const made = await near.post('/api/keys', { name: 'agent', role: 'agent' });
     const key = made.body.key as string;
     await until(
@@ -92,7 +93,7 @@ describe('a replica that comes back to Redis', () => {
     expect([...met.revoked].filter((word) => /^(allowed|denied)/.test(word))).toEqual([]);
   }, 60_000);
 
-  it('that was stopped itself says that what it decides is stale until it has read what it has missed', async () => {
+  it('after being stopped marks its decisions as stale until it has read the missed changes', async () => {
     for (const effect of ['deny', 'allow', 'deny'] as const) {
       far.kill('SIGSTOP');
       await sleep(1500);
@@ -108,7 +109,7 @@ describe('a replica that comes back to Redis', () => {
     }
   }, 60_000);
 
-  it('that was stopped for longer than the grace decides nothing by what it held', async () => {
+  it('after being stopped for longer than the grace time decides nothing by old policies', async () => {
     far.kill('SIGSTOP');
     await sleep(GRACE_SECONDS * 1000 + 500);
     expect((await near.put(`${POLICIES}/gate`, policy('deny'))).status).toBe(200);

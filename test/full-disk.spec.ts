@@ -1,9 +1,8 @@
-/** A data file that may not grow: what is refused and how, what goes on, who hears of it, and how the service ends. */
-
+/** A data file that may not grow: which requests are refused, which work, what is reported, and how the service ends. */
 import { sleep } from '../src/shared/clock.js';
 import { type ProcessAnswer, processesWith, type ServiceProcess } from './support/process.js';
-import { until } from './support/redis-server.js';
 import { allowWrites, refuseAllWrites, SMALL_DISKS, type SmallDisk } from './support/small-disk.js';
+import { until } from './support/until.js';
 
 const RECOVERY_MS = 10_000;
 const LIMIT_MS = 60_000;
@@ -16,7 +15,7 @@ const report = (source: string, bytes = 0): object => ({
   metadata: { filler: 'x'.repeat(bytes) },
 });
 
-/** Writes until twenty in a row were refused, eight at a time, and gives every answer. */
+/** Writes, eight at a time, until twenty in a row were refused. Returns every answer. */
 async function fill(service: ServiceProcess, bytes: number): Promise<ProcessAnswer[]> {
   const answers: ProcessAnswer[] = [];
   const full = (): boolean => answers.length > 20 && answers.slice(-20).every(({ status }) => status !== 201);
@@ -49,7 +48,7 @@ describe.each(SMALL_DISKS)('a data file that may not grow because of %s', (_name
   afterEach(() => disk.remove());
 
   it(
-    'is storage_full from the first refused write on; what needs no room goes on, and with room all does',
+    'causes storage_full for writes that need space; other requests work, and all work again with space',
     async () => {
       const service = await start({ BRAIN_DATA_DIR: disk.path });
       const made = await service.post('/api/keys', { name: 'spare', role: 'agent' });
@@ -60,7 +59,7 @@ describe.each(SMALL_DISKS)('a data file that may not grow because of %s', (_name
       expect((await service.post('/api/policy/evaluate', question)).status).toBe(200);
       const removed = await service.delete(`/api/keys/${made.body.id as string}`);
       expect(removed.status).toBe(204);
-      // Nor does the smallest report find room any more; the mark of the process, which is smaller still, may.
+      // The smallest report does not fit any more. The record of the process is smaller and may fit.
       expect(codesOf(await fill(service, 0))).toEqual(['503 storage_full']);
       await until(async () => !(await ready(service)), RECOVERY_MS, '/readyz saying no');
       expect((await service.get('/readyz')).body.code).toBe('storage_full');
@@ -110,7 +109,7 @@ describe.each([
   ['off', 'off'],
 ])('a store that refuses every write, with events %s', (_, events) => {
   it(
-    'makes the service not ready until a write works, though nobody writes',
+    'makes the service not ready until a write works, even if no client writes',
     async () => {
       const service = await start({ BRAIN_EVENTS: events });
       refuseAllWrites(service);
@@ -129,7 +128,7 @@ describe.each([
   );
 
   it(
-    'keeps no shutdown up, and the next start finds all that was answered',
+    'does not delay a shutdown, and the next start finds everything that was answered',
     async () => {
       const service = await start({ BRAIN_EVENTS: events });
       const kept = await service.post('/api/threats', report('kept'));

@@ -1,7 +1,6 @@
 /**
- * Malformed requests by the thousand against every documented route: whatever a client sends, the answer is never the
- * fault of the service, nothing that all objects share is touched, and memory stays flat. `FUZZ_SEED=… FAULTS=long`
- * repeats a run.
+ * Thousands of malformed requests to every documented route. None of them causes an error of the service, changes a shared
+ * prototype, or makes memory grow. `FUZZ_SEED=… FAULTS=long` repeats a run.
  */
 import type { AddressInfo } from 'node:net';
 import { setFlagsFromString } from 'node:v8';
@@ -12,21 +11,21 @@ import type { Threat } from '../src/threats/threats.dto.js';
 import { LONG } from './support/effort.js';
 import { type FuzzRequest, fuzzed, operationsOf, pairsOf } from './support/fuzz.js';
 import { type RawAnswer, RawConnection } from './support/raw-http.js';
-import { ADMIN, type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { ADMIN } from './support/service.js';
+import { STORES, serviceOn } from './support/stores.js';
 
 const SEED = Number(process.env.FUZZ_SEED ?? Math.floor(Math.random() * 2 ** 31));
 const REQUESTS = LONG ? 10_000 : 800;
 const LANES = 8;
-/** Who sends half a request waits this long for an answer that may never come. */
+/** A client that sends half a request waits this long for an answer, which may not come. */
 const UNFINISHED_MS = 300;
-/** Caches have their limits and fill up; what grows with every request grows beyond this. */
+/** Caches grow up to their limits. What grows with every request exceeds this. */
 const MAX_GROWTH_BYTES = 24 * 1024 * 1024;
 
 setFlagsFromString('--expose-gc');
 const collectGarbage = runInNewContext('gc') as () => void;
 
-/** What everything inherits from, in the world of these tests and in the one of Node's own modules. */
+/** The prototypes that all objects share, of these tests and of the modules of Node. */
 const SHARED = [
   Object.prototype,
   Array.prototype,
@@ -42,20 +41,13 @@ interface Sent {
 }
 
 describe.each(STORES)('malformed requests on %s', (name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
+  const service = serviceOn(startStore, { BRAIN_LOG_LEVEL: 'warn' });
   const statuses = new Map<number, number>();
   const met = new Set<string>();
   const wrong: string[] = [];
 
-  beforeAll(async () => {
+  beforeAll(() => {
     process.stderr.write(`fuzzing ${name}: FUZZ_SEED=${SEED}\n`);
-    store = await startStore();
-    service = await startService({ ...store.env, BRAIN_LOG_LEVEL: 'warn' });
-  }, 60_000);
-  afterAll(async () => {
-    await service?.stop();
-    await store?.stop();
   });
 
   const used = (): number => {
@@ -99,7 +91,7 @@ describe.each(STORES)('malformed requests on %s', (name, startStore) => {
   }
 
   it(
-    'are answered, every one of them, and none as a fault of the service',
+    'are all answered, and none with an error of the service',
     async () => {
       const { port } = service.server.address() as AddressInfo;
       const document = (await service.get('/openapi.json')).body as OpenAPIObject;
@@ -151,11 +143,11 @@ describe.each(STORES)('malformed requests on %s', (name, startStore) => {
     LONG ? 600_000 : 60_000,
   );
 
-  it('leave no line in the log that tells of a fault', () => {
+  it('cause no line about an error in the log', () => {
     expect(service.logs.filter(({ level, stack }) => level === 'error' && stack !== undefined)).toEqual([]);
   });
 
-  it('leave a service that works', async () => {
+  it('leave the service working', async () => {
     const report = { type: 'after', source: 'fuzz', severity: 'LOW', metadata: { constructor: { a: 1 } } };
     const made = await service.post('/api/threats', report).expect(201);
     const read = await service.get(`/api/threats/${(made.body as Threat).id}`).expect(200);

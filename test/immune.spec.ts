@@ -1,20 +1,20 @@
-/** The immune system as its users meet it: over HTTP, on both stores, with the events read back from the log. */
+/** The immune system over HTTP, on both stores, with the events read from the log. */
 import { IMMUNE_EVENTS } from '../src/immune/immune.collection.js';
 import type { ImmuneEventPage, ImmuneHealth } from '../src/immune/immune.dto.js';
 import { SEVERITIES, TYPES } from '../src/immune/immune.health.js';
 import { Store } from '../src/storage/store.js';
-import { expectCharter } from './support/charter.js';
-import { temporaryFolder } from './support/process.js';
+import { expectEnvelope } from './support/envelope.js';
+import { type TemporaryFolder, temporaryFolder } from './support/folder.js';
 import { RedisServer } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { type RunningStore, STORES } from './support/stores.js';
 
 const report = { severity: 'WARNING', type: 'ERROR_SPIKE', message: 'Fetches fail' };
 const critical = { severity: 'CRITICAL', type: 'RESOURCE_EXHAUSTION', message: 'No tokens are left' };
 
 describe.each(STORES)('immune events on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let folder: ReturnType<typeof temporaryFolder>;
+  let store: RunningStore;
+  let folder: TemporaryFolder;
   let service: Service;
 
   const start = (env: Record<string, string> = {}): Promise<Service> =>
@@ -39,8 +39,8 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     (await service.get(`/api/immune/events${query}`).expect(200)).body as ImmuneEventPage;
   const eventsOf = (id: number) => service.events({ subject: String(id) });
 
-  describe('in the log', () => {
-    it('immune_event_published', async () => {
+  describe('events', () => {
+    it('a report publishes immune.event_published', async () => {
       const known = { agent_id: 'researcher-7', module: 'crawler', meta: { failed: 14, of: 20 } };
       const id = await publish(known);
       const { events } = await list();
@@ -55,13 +55,13 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
       });
     });
 
-    it('immune_event_published with nothing but what is required says nothing else', async () => {
+    it('a report with only the required fields publishes only these', async () => {
       const [event] = await eventsOf(await publish({ agent_id: null, module: null, meta: {} }));
       const fields = ['event_id', 'message', 'published_at', 'severity', 'type'];
       expect(Object.keys(event?.payload as object).sort()).toEqual(fields);
     });
 
-    it('immune_critical_event', async () => {
+    it('a critical report also publishes immune.critical_event', async () => {
       const id = await publish({ ...critical, agent_id: 'researcher-7' });
       const [published, second, ...others] = await eventsOf(id);
       expect(others).toEqual([]);
@@ -72,7 +72,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
       expect(byAlias).toEqual([second]);
     });
 
-    it('immune_event_types', async () => {
+    it('each type and severity is published as it was reported', async () => {
       const kinds = SEVERITIES.flatMap((severity) => TYPES.map((type) => ({ severity, type })));
       for (const kind of kinds) {
         const events = await eventsOf(await publish(kind));
@@ -87,21 +87,21 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
       expect(by_type).toEqual(Object.fromEntries(TYPES.map((type) => [type, 3])));
     });
 
-    it('event_envelope_charter_compliance', async () => {
+    it('all types of immune events have a valid envelope and match their schema', async () => {
       await service
         .post('/api/immune/event', { ...critical, agent_id: 'a', module: 'm', meta: { n: 1 } })
-        .set('X-Correlation-ID', 'charter-check')
+        .set('X-Correlation-ID', 'envelope-check')
         .expect(200);
       await publish();
-      const mine = await service.events({ correlation_id: 'charter-check' });
+      const mine = await service.events({ correlation_id: 'envelope-check' });
       expect(mine.map(({ type }) => type)).toEqual(['immune.event_published', 'immune.critical_event']);
       const all = await service.events({ type: 'immune.*' });
       expect(all).toHaveLength(3);
-      for (const event of all) expectCharter(event);
+      for (const event of all) expectEnvelope(event);
       expect(new Set(all.map(({ id }) => id)).size).toBe(3);
     });
 
-    it('immune_works_without_eventstream', async () => {
+    it('reports are stored with events off', async () => {
       await service.stop();
       service = await start({ BRAIN_EVENTS: 'off' });
       const id = await publish(critical);
@@ -111,7 +111,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     });
   });
 
-  it('immune_event_lifecycle: published, stored, in the summary', async () => {
+  it('a report is published, stored, and in the summary', async () => {
     expect(await health()).toEqual({
       status: 'healthy',
       active_issues: 0,
@@ -147,7 +147,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     });
   });
 
-  it('a burst: 300 reports at once are all there, and no id is given twice', async () => {
+  it('300 concurrent reports are all stored, and each has its own id', async () => {
     const severityOf = (i: number) => SEVERITIES[i % 3];
     const ids = await Promise.all(
       Array.from({ length: 300 }, (_, i) => publish({ severity: severityOf(i) })),
@@ -163,7 +163,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     expect(await service.events({ type: 'immune.*' })).toHaveLength(400);
   });
 
-  it('an error spike: degraded by the number of warnings, however many events are harmless', async () => {
+  it('the health is degraded by the number of warnings, with any number of harmless events', async () => {
     const harmless = { severity: 'INFO', type: 'SELF_HEALING_ACTION' };
     await Promise.all(Array.from({ length: 30 }, () => publish(harmless)));
     for (let i = 0; i < 10; i += 1) await publish({ agent_id: 'researcher-7' });
@@ -179,7 +179,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     expect((await list('?agent_id=researcher-7')).total).toBe(11);
   });
 
-  it('thresholds are settings, and stand in the answer', async () => {
+  it('the thresholds are settings, and the answer has them', async () => {
     await service.stop();
     service = await start({ BRAIN_IMMUNE_DEGRADED_WARNINGS: '1', BRAIN_IMMUNE_DEGRADED_SHARE: '1' });
     await publish();
@@ -191,7 +191,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     expect((await health()).status).toBe('degraded');
   });
 
-  it('health without a key has numbers and no event', async () => {
+  it('the health without a key has numbers and no events', async () => {
     await publish({ ...critical, message: 'not for everybody', agent_id: 'secret-agent' });
     const { last_events, ...numbers } = await health();
     expect(last_events).toHaveLength(1);
@@ -201,7 +201,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     }
   });
 
-  it('health counts exactly what lies in the window, as long as that may be', async () => {
+  it('the health counts exactly the events in the window, up to the longest window', async () => {
     // Half a minute off every window, so that the test may take its time.
     const ages = Array.from({ length: 400 }, (_, i) => ((i * 37) % 2000) + 0.5);
     const kindOf = (i: number) => ({ severity: SEVERITIES[i % 3], type: TYPES[i % 6] }) as const;
@@ -223,7 +223,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
     }
   });
 
-  it('ids are bare integers that grow, also over a restart', async () => {
+  it('the ids are integers that grow, also over a restart', async () => {
     const answer = await service.post('/api/immune/event', report).expect(200);
     expect(answer.headers['content-type']).toBe('application/json; charset=utf-8');
     expect(answer.text).toMatch(/^\d+$/);
@@ -238,7 +238,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
   });
 
   describe('reports', () => {
-    it('may say an id and a time, whatever they are, and get their own', async () => {
+    it('may contain any id and time, which are replaced', async () => {
       const first = await publish();
       for (const own of [
         { id: 1, created_at: '2001-01-01T00:00:00Z' },
@@ -264,7 +264,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
       expect(await service.events({ type: 'immune.event_published' })).toHaveLength(1);
     });
 
-    it('that are wrong are refused with every fault at once', async () => {
+    it('with faults are refused with every fault at once', async () => {
       const answer = await service
         .post('/api/immune/event', {
           severity: 'critical',
@@ -292,7 +292,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
   });
 
   describe('lists', () => {
-    it('filter, page newest first, and count', async () => {
+    it('have filters, pages with the newest first, and a total', async () => {
       const ids: number[] = [];
       for (let i = 0; i < 7; i += 1) {
         ids.unshift(await publish({ module: 'crawler', agent_id: i % 2 ? 'odd' : 'even' }));
@@ -309,7 +309,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
       expect((await list('?agent_id=nobody')).events).toEqual([]);
     });
 
-    it('begin at a time', async () => {
+    it('start at a given time', async () => {
       await publish();
       const id = await publish({ message: 'later' });
       const [{ created_at }] = (await list()).events;
@@ -320,7 +320,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
       expect(await list(`?since=${since + 60}`)).toEqual({ events: [], total: 0, next_cursor: null });
     });
 
-    it('and health refuse what they do not know', async () => {
+    it('and the health refuse unknown parameters and values', async () => {
       for (const path of [
         'events?severity=critical',
         'events?type=OTHER',
@@ -344,7 +344,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
 });
 
 describe('immune events while the store is away', () => {
-  it('are a 503 that says when to come back, health included', async () => {
+  it('get 503 with Retry-After, as does the health', async () => {
     const redis = await RedisServer.start();
     const service = await startService({ REDIS_URL: redis.url });
     await service.post('/api/immune/event', report).expect(200);

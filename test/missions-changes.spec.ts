@@ -2,29 +2,15 @@
 import type { LogEntry } from '../src/missions/log.dto.js';
 import { type MissionStatus, MOVES, STATUSES } from '../src/missions/missions.lifecycle.js';
 import { sleep } from '../src/shared/clock.js';
-import { logOf, missionCalls, PRIVATE, pathTo, readMission, SOON_MS } from './support/missions.js';
-import { until } from './support/redis-server.js';
-import { type Service, startService } from './support/service.js';
-import { type RunningStore, STORES } from './support/stores.js';
-import { json, Target } from './support/target.js';
+import { logOf, missionsOn, pathTo, readMission, SOON_MS } from './support/missions.js';
+import { STORES } from './support/stores.js';
+import { json } from './support/target.js';
+import { until } from './support/until.js';
 
 const unknown = '00000000-0000-4000-8000-000000000000';
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
-  let store: RunningStore;
-  let service: Service;
-  let target: Target;
-
-  beforeAll(async () => {
-    [store, target] = await Promise.all([startStore(), Target.start()]);
-    service = await startService({ ...store.env, ...PRIVATE });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await Promise.all([store.stop(), target.stop()]);
-  });
-
-  const { make, move, execute, http } = missionCalls(() => ({ service, target }));
+  const { service, target, make, move, execute, http } = missionsOn(startStore);
 
   describe('changes by an external worker', () => {
     it('follow the table of moves, for every pair of statuses', async () => {
@@ -86,7 +72,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(changed.headers.etag).toBe('"3"');
     });
 
-    it('by 50 clients at once, with execute and retry, leave one legal history', async () => {
+    it('by 50 concurrent clients, with execute and retry, leave one legal history', async () => {
       target.on('/raced', (_asked, response) => json(response, {}, 400));
       const { id } = await make({ steps: [http('/raced')] });
       const wishes = [
@@ -152,7 +138,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await service.get(`/api/missions/${id}/log?cursor=rubbish`).expect(422);
     });
 
-    it('reports every fault of an entry', async () => {
+    it('refuses a faulty entry with every fault', async () => {
       const { id } = await make();
       const answer = await service
         .post(`/api/missions/${id}/log`, { level: 'fatal', data: 1, x: 1 })

@@ -1,17 +1,18 @@
 /**
- * Two replicas on one Redis, and the wall clock of one of them is wrong by an hour. When missions are due is a matter of the clock
- * of Redis, which here is that of the test.
+ * Two replicas on one Redis. The wall clock of one of them is wrong by an hour. Missions are due by the clock of Redis, which
+ * here is the clock of the test.
  */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus } from './support/missions.js';
 import { processesWith, type ServiceProcess, shiftedBy } from './support/process.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { RedisServer } from './support/redis-server.js';
 import { json, Target } from './support/target.js';
+import { until } from './support/until.js';
 
 const HOUR_MS = 3_600_000;
 const WAIT_SECONDS = 2;
 const EACH = 6;
-/** All waits, and a busy machine that comes to what follows them. */
+/** All waits, and time for a busy machine. */
 const END_MS = 30_000;
 const LIMIT_MS = 90_000;
 
@@ -31,7 +32,7 @@ afterEach(async () => {
   await redis.stop();
 });
 
-/** Answers with each of these in turn, and notes when it was asked. */
+/** Answers with each of these in turn, and records the times of the requests. */
 function answers(statuses: number[]): string {
   const at: number[] = [];
   const path = `/${arrivals.size}`;
@@ -64,7 +65,7 @@ function waits(service: ServiceProcess): Promise<string> {
   return run(service, [call('from', url), wait, call('to', url)]);
 }
 
-/** Calls, fails, and calls again; of the seconds half at least is waited. */
+/** Calls, fails, and calls again after at least half of these seconds. */
 function triesAgain(service: ServiceProcess): Promise<string> {
   const retry = { attempts: 2, backoff_seconds: 2 * WAIT_SECONDS };
   return run(service, [call('again', answers([500, 200]), { retry })]);
@@ -79,9 +80,9 @@ async function shiftOf(service: ServiceProcess): Promise<number> {
 describe.each([
   ['ahead', HOUR_MS],
   ['behind', -HOUR_MS],
-])('where the clock of one replica is an hour %s', (_how, shiftMs) => {
+])('on a replica whose clock is an hour %s', (_how, shiftMs) => {
   it(
-    'no wait ends early, and all end',
+    'waits and pauses end, and none ends early',
     async () => {
       const services = await replicas({}, shiftedBy(shiftMs));
       expect(Math.round((await shiftOf(services[1])) / HOUR_MS) * HOUR_MS).toBe(shiftMs);
@@ -98,10 +99,10 @@ describe.each([
   );
 
   it.each([
-    ['it sets in motion the other takes', shiftedBy(shiftMs), {}],
-    ['the other sets in motion it takes', {}, shiftedBy(shiftMs)],
+    ['it executes and the other replica runs', shiftedBy(shiftMs), {}],
+    ['the other replica executes and it runs', {}, shiftedBy(shiftMs)],
   ])(
-    'what %s',
+    'missions that %s run at once',
     async (_what, busy, free) => {
       const [setter] = await replicas({ BRAIN_MISSIONS_CONCURRENCY: '1', ...busy });
       // Its only place is taken for good.

@@ -1,40 +1,18 @@
 /** How the worker of this service runs the steps of missions, on both stores. */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { sleep } from '../src/shared/clock.js';
-import {
-  hasStatus,
-  logOf,
-  missionCalls,
-  PRIVATE,
-  readMission,
-  SOON_MS,
-  templateOf,
-} from './support/missions.js';
-import { until } from './support/redis-server.js';
-import { type Service, startService } from './support/service.js';
-import { type RunningStore, STORES } from './support/stores.js';
-import { json, Target } from './support/target.js';
+import { hasStatus, logOf, missionsOn, readMission, SOON_MS, templateOf } from './support/missions.js';
+import { STORES } from './support/stores.js';
+import { json } from './support/target.js';
+import { until } from './support/until.js';
 
 const quick = { backoff_seconds: 0 };
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
-  let store: RunningStore;
-  let service: Service;
-  let target: Target;
-
-  beforeAll(async () => {
-    [store, target] = await Promise.all([startStore(), Target.start()]);
-    service = await startService({ ...store.env, ...PRIVATE });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await Promise.all([store.stop(), target.stop()]);
-  });
-
-  const { make, move, execute, run, messagesOf, eventsOf, http } = missionCalls(() => ({ service, target }));
+  const { service, target, make, move, execute, run, messagesOf, eventsOf, http } = missionsOn(startStore);
 
   describe('execution', () => {
-    it('of a mission without steps starts and completes it', async () => {
+    it('completes a mission without steps', async () => {
       const mission = await run({});
       expect(mission).toMatchObject({
         attempts: 1,
@@ -96,7 +74,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(events[0]).toMatchObject({ id: tell.result.event_id, message: 'It was 200' });
     });
 
-    it('runs a mission once although it is executed three times, and refuses execute while it runs', async () => {
+    it('runs a mission once even if it is executed three times, and refuses execute while it runs', async () => {
       let release = (): void => undefined;
       target.on('/slow', (_asked, response) => {
         release = () => json(response, {});
@@ -151,7 +129,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(last?.payload).toMatchObject({ new_status: 'FAILED', reason: 'call: the target answered 500' });
     });
 
-    it('fails at once if another attempt would fail in the same way, as with a missing value', async () => {
+    it('fails at once if another attempt cannot help, for instance with a missing value', async () => {
       const steps = [
         http('/there', { name: 'one' }),
         http('/x', { name: 'two' }, { body: templateOf('steps.one.result.body.no') }),
@@ -200,7 +178,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(target.times('/hangs')).toBe(2);
     });
 
-    it('continues by retry at the step that failed, as a new attempt', async () => {
+    it('continues after a retry at the step that failed, as a new attempt', async () => {
       let good = false;
       target.on('/fixed', (_asked, response) => json(response, {}, good ? 200 : 400));
       const steps = [http('/before', { name: 'one' }), http('/fixed', { name: 'two' })];

@@ -1,10 +1,12 @@
 /** Missions while their workers and their Redis are killed, stopped and failed over. `npm run test:faults` runs the long form. */
 import { sleep } from '../src/shared/clock.js';
 import { MissionLoad } from './faults/missions.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
 import { LONG } from './support/effort.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { ALWAYS, RedisServer, startSentinels, until } from './support/redis-server.js';
+import { ALWAYS, failOver, RedisServer, startSentinels } from './support/redis-server.js';
 import { Target } from './support/target.js';
+import { until } from './support/until.js';
 
 const KILLS = LONG ? 50 : 1;
 const OFTEN = KILLS === 1 ? 'once' : `${KILLS} times`;
@@ -12,10 +14,9 @@ const MISSIONS = LONG ? 1000 : 30;
 const FREEZE_MS = LONG ? 10_000 : 1500;
 /** As short as it may be; the default is ten times as much. */
 const LEASE_SECONDS = 3;
-/** For missions in each process. */
+/** How many missions each process runs at one time. */
 const PLACES = 10;
 const LIMIT_MS = LONG ? 1_800_000 : 120_000;
-const FAILOVER_MS = 20_000;
 
 const startProcess = processesWith({
   BRAIN_LOG_REQUESTS: 'off',
@@ -23,17 +24,13 @@ const startProcess = processesWith({
   BRAIN_MISSIONS_LEASE_SECONDS: String(LEASE_SECONDS),
   BRAIN_MISSIONS_CONCURRENCY: String(PLACES),
 });
-const ends: (() => Promise<unknown>)[] = [];
+const { started } = cleanUpAfterEach();
 let target: Target;
 let services: ServiceProcess[];
 
 beforeEach(async () => {
-  target = await Target.start();
+  target = started(await Target.start());
   services = [];
-  ends.push(() => target.stop());
-});
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
 });
 
 async function start(env: Record<string, string>): Promise<void> {
@@ -41,12 +38,10 @@ async function start(env: Record<string, string>): Promise<void> {
 }
 
 async function startRedis(): Promise<RedisServer> {
-  const redis = await RedisServer.start(ALWAYS);
-  ends.push(() => redis.stop());
-  return redis;
+  return started(await RedisServer.start(ALWAYS));
 }
 
-/** While missions are in its hands; now and then it comes back first, after it has lost them. */
+/** Kills a process that runs missions. If it may return, it is stopped first and continues after it has lost its missions. */
 async function killOne(load: MissionLoad, mayReturn: boolean): Promise<void> {
   await sleep(500 + Math.random() * 500);
   const steps = (services.length - 1) * PLACES + 1;
@@ -60,7 +55,7 @@ async function killOne(load: MissionLoad, mayReturn: boolean): Promise<void> {
   } else await load.during(steps, () => victim.stop('SIGKILL'));
 }
 
-it('a mission that was begun is gone on with after a kill although others wait for the only place', async () => {
+it('a running mission continues after a kill, before the missions that wait for the only place', async () => {
   const env = { BRAIN_MISSIONS_CONCURRENCY: '1' };
   await start(env);
   const [service] = services;
@@ -84,7 +79,7 @@ it.each([
   ['the service on the embedded store', 1],
   ['one of three replicas on Redis', 3],
 ])(
-  `missions end as they should though %s is killed ${OFTEN}`,
+  `all missions end correctly when %s is killed ${OFTEN}`,
   async (_what, replicas) => {
     const env: Record<string, string> = replicas === 1 ? {} : { REDIS_URL: (await startRedis()).url };
     await Promise.all(Array.from({ length: replicas }, () => start(env)));
@@ -102,7 +97,7 @@ it.each([
 );
 
 it(
-  `${MISSIONS} missions end as they should though Redis is killed and then stands still for ${FREEZE_MS / 1000} s`,
+  `${MISSIONS} missions end correctly when Redis is killed and then frozen for ${FREEZE_MS / 1000} s`,
   async () => {
     const redis = await startRedis();
     const env = { REDIS_URL: redis.url };
@@ -125,32 +120,18 @@ it(
 );
 
 it(
-  `of ${MISSIONS} missions all that survive a failover end, and none is half done`,
+  `all of ${MISSIONS} missions that survive a failover end correctly, and none is half done`,
   async () => {
-    const group = await startSentinels();
-    ends.push(() => group.stop());
-    const env = {
-      BRAIN_REDIS_SENTINELS: group.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','),
-      BRAIN_REDIS_MASTER: 'mymaster',
-    };
-    await Promise.all([1, 2].map(() => start(env)));
+    const group = started(await startSentinels());
+    await Promise.all([1, 2].map(() => start(group.env)));
     const load = new MissionLoad(() => services, target, MISSIONS);
     await load.made(MISSIONS / 2);
-    const [master, replica] = group.servers;
+    const [master] = group.servers;
     // What is acknowledged from here on until its death is lost, more than any failover would lose by itself.
     master.cli('acl', 'setuser', 'default', '-psync', '-sync');
     master.cli('client', 'kill', 'type', 'replica');
     await sleep(300);
-    await master.kill();
-    const promoted = async (): Promise<boolean> => {
-      try {
-        return replica.cli('role').startsWith('master');
-      } catch {
-        // While it changes sides it may hang up on whoever asks.
-        return false;
-      }
-    };
-    await until(promoted, FAILOVER_MS, 'the failover');
+    await failOver(group);
     await load.over();
     const lost = await load.executeAgain();
     const { repeated, takenOver } = await load.verify({ rollback: true });

@@ -1,27 +1,13 @@
-/** What the steps of missions must not do: what the policies deny, and what is private. */
+/** The limits of the steps of missions: the policies, and private targets. */
 import type { Mission } from '../src/missions/missions.dto.js';
-import { hasStatus, logOf, missionCalls, PRIVATE, SOON_MS, templateOf } from './support/missions.js';
-import { type Service, startService } from './support/service.js';
-import { type RunningStore, STORES } from './support/stores.js';
-import { json, Target } from './support/target.js';
+import { hasStatus, logOf, missionsOn, PRIVATE, SOON_MS, templateOf } from './support/missions.js';
+import { STORES, withService } from './support/stores.js';
+import { json } from './support/target.js';
 
 const quick = { backoff_seconds: 0 };
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
-  let store: RunningStore;
-  let service: Service;
-  let target: Target;
-
-  beforeAll(async () => {
-    [store, target] = await Promise.all([startStore(), Target.start()]);
-    service = await startService({ ...store.env, ...PRIVATE });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await Promise.all([store.stop(), target.stop()]);
-  });
-
-  const { run, eventsOf, http } = missionCalls(() => ({ service, target }));
+  const { service, target, run, eventsOf, http } = missionsOn(startStore);
 
   describe('policies', () => {
     const denied = { agent_id: 'guest-1', agent_role: 'guest' };
@@ -101,11 +87,9 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('deny nothing with observe and log what they would deny; with off they are not asked', async () => {
+    it('deny nothing in the mode observe and log what they would deny; in the mode off they are not asked', async () => {
       for (const mode of ['observe', 'off']) {
-        const empty = await startStore();
-        const lax = await startService({ ...empty.env, ...PRIVATE, BRAIN_MISSIONS_POLICY: mode });
-        try {
+        await withService(startStore, { ...PRIVATE, BRAIN_MISSIONS_POLICY: mode }, async (lax) => {
           const { id } = (
             await lax.post('/api/missions', { name: mode, ...denied, steps: [http(`/${mode}`)] })
           ).body as Mission;
@@ -122,19 +106,14 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
             ]);
             expect(asked[0]?.payload).toMatchObject({ decision_id });
           }
-        } finally {
-          await lax.stop();
-          await empty.stop();
-        }
+        });
       }
     }, 60_000);
   });
 
-  describe('what a step may reach', () => {
-    it('does not include this machine, unless the setting allows it', async () => {
-      const empty = await startStore();
-      const strict = await startService(empty.env);
-      try {
+  describe('the targets of a step', () => {
+    it('do not include this machine, unless the setting allows it', async () => {
+      await withService(startStore, {}, async (strict) => {
         for (const url of [
           target.url,
           target.url.replace('127.0.0.1', 'localhost'),
@@ -149,13 +128,10 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
           expect([url, error?.code]).toEqual([url, 'private_target']);
           expect(error?.message).toContain('BRAIN_HTTP_ALLOW_PRIVATE');
         }
-      } finally {
-        await strict.stop();
-        await empty.stop();
-      }
+      });
     }, 60_000);
 
-    it('gets credentials that appear in no log and no event', async () => {
+    it('get credentials that appear in no log and no event', async () => {
       target.on('/secret', (_asked, response) => json(response, {}, 500));
       const secret = 'a-very-secret-token';
       const step = http(

@@ -4,26 +4,20 @@ import { MISSIONS, type StoredMission } from '../src/missions/missions.collectio
 import type { Mission } from '../src/missions/missions.dto.js';
 import { PRIORITIES } from '../src/missions/missions.lifecycle.js';
 import { Store } from '../src/storage/store.js';
-import { expectTrueStats, hasStatus, logOf, PRIVATE, readMission, SOON_MS } from './support/missions.js';
-import { until } from './support/redis-server.js';
-import { type Service, startService } from './support/service.js';
-import { json, Target } from './support/target.js';
+import { expectTrueStats, hasStatus, logOf, missionsOn, readMission, SOON_MS } from './support/missions.js';
+import { startEmbedded } from './support/stores.js';
+import { json } from './support/target.js';
+import { until } from './support/until.js';
 
 describe('the queue', () => {
-  let service: Service;
-  let target: Target;
-  beforeAll(async () => {
-    target = await Target.start();
-    service = await startService({ ...PRIVATE, BRAIN_MISSIONS_CONCURRENCY: '1', BRAIN_LOG_REQUESTS: 'off' });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await target.stop();
+  const { service, target, make, execute } = missionsOn(startEmbedded, {
+    BRAIN_MISSIONS_CONCURRENCY: '1',
+    BRAIN_LOG_REQUESTS: 'off',
   });
 
   const queue = async (over: object): Promise<string> => {
-    const { id } = (await service.post('/api/missions', { name: 'q', ...over }).expect(201)).body as Mission;
-    await service.post(`/api/missions/${id}/execute`).expect(202);
+    const { id } = await make(over);
+    await execute(id).expect(202);
     return id;
   };
   const step = (path: string, name = 'a'): object => ({
@@ -86,7 +80,7 @@ describe('the queue', () => {
     expect(target.times('/slow')).toBe(10);
   }, 60_000);
 
-  it('continues from what is stored after the store took back writes of a run', async () => {
+  it('continues from the stored state after the store has lost writes of a run', async () => {
     const waiting: (() => void)[] = [];
     target.on('/last', (_asked, response) => void waiting.push(() => json(response, {})));
     const steps = ['/first', '/last'].map((path, i) => ({

@@ -1,8 +1,9 @@
-/** What other programs find in Redis of missions, and what is made of the missions that they left there. */
+/** The keys of missions in Redis, and missions that another program has written there. */
 import type { Mission } from '../src/missions/missions.dto.js';
 import { hasStatus, logOf } from './support/missions.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { RedisServer } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
+import { until } from './support/until.js';
 
 const SOON_MS = 15_000;
 
@@ -19,7 +20,7 @@ describe('missions in Redis', () => {
   });
   const parsed = (...command: string[]): unknown => JSON.parse(redis.cli(...command));
 
-  it('stand under the keys that other programs read', async () => {
+  it('are stored under the keys that other programs read', async () => {
     service = await startService({ REDIS_URL: redis.url });
     const made = (await service.post('/api/missions', { id: 'm-1', name: 'One' }).expect(201))
       .body as Mission;
@@ -45,7 +46,7 @@ describe('missions in Redis', () => {
     });
   });
 
-  it('of another program are adopted: they are listed, counted, run, and keep what we do not know', async () => {
+  it('of another program are listed, counted and run, and keep their unknown fields', async () => {
     const fill = (id: string, mission: object): void => {
       redis.cli(
         'set',

@@ -7,16 +7,17 @@ import { sleep } from '../src/shared/clock.js';
 import { LONG } from './support/effort.js';
 import { hasStatus, logOf, readMission } from './support/missions.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
 import { STORES } from './support/stores.js';
 import { json, Target } from './support/target.js';
+import { until } from './support/until.js';
 
 const MISSIONS = LONG ? 1000 : 200;
 /** As short as it may be; the default is ten times as much. */
 const LEASE_SECONDS = 3;
-/** The lease is over, it was looked for, and a busy machine came to it. */
+/** The end of the lease, the next search, and time for a busy machine. */
 const TAKEN_OVER_MS = LEASE_SECONDS * 1000 + 15_000;
-/** The promise is two seconds; the rest is for a machine that does other things too. */
+/** The promise is two seconds; the rest is for a busy machine. */
 const CANCELLED_MS = 2000 + 3000;
 const END_MS = LONG ? 300_000 : 40_000;
 const LIMIT_MS = LONG ? 900_000 : 90_000;
@@ -49,7 +50,7 @@ async function execute(service: ServiceProcess, id: string): Promise<void> {
   expect((await service.post(`/api/missions/${id}/execute`, {})).status).toBe(202);
 }
 
-/** Requests that are not answered until they are told to; each is known by its path. */
+/** Holds all requests to this path until it is opened. */
 function gate(path: string): { open: () => void; closed: () => number } {
   const waiting: (() => void)[] = [];
   let isOpen = false;
@@ -91,7 +92,7 @@ describe('replicas on one Redis', () => {
     Promise.all(Array.from({ length: count }, () => start({ REDIS_URL: redis.url })));
 
   it(
-    `run ${MISSIONS} missions exactly once each, between the three of them`,
+    `run each of ${MISSIONS} missions exactly once`,
     async () => {
       const services = await replicas(3);
       target.on('/count', (_asked, response) => {
@@ -117,7 +118,7 @@ describe('replicas on one Redis', () => {
   );
 
   it(
-    'cancel a step that runs on another',
+    'cancel a step that runs on another replica',
     async () => {
       const [one, other] = await replicas(2);
       const { closed } = gate('/far');
@@ -139,7 +140,7 @@ describe('replicas on one Redis', () => {
   );
 
   it(
-    'go on with the mission of one that is killed at the first step without a result',
+    'continue the mission of a killed replica at the first step without a result',
     async () => {
       const [holder] = await replicas(1);
       const { open } = gate('/during');
@@ -153,7 +154,7 @@ describe('replicas on one Redis', () => {
       open();
       expect(await hasStatus(alive, id, 'COMPLETED', TAKEN_OVER_MS)).toMatchObject({ attempts: 1 });
       expect([target.times('/before'), target.times('/during')]).toEqual([1, 2]);
-      // By its key the target could tell that it was the same.
+      // By its key the target can see that it was the same step.
       expect(target.keys('/during').size).toBe(1);
       const messages = await messagesOf(alive, id);
       expect(messages.filter((message) => message.startsWith('Taken over'))).toHaveLength(1);
@@ -163,7 +164,7 @@ describe('replicas on one Redis', () => {
   );
 
   it(
-    'write nothing for a mission that they lost while they stood still',
+    'write nothing for a mission that they lost while they were stopped',
     async () => {
       const [holder] = await replicas(1);
       const { open } = gate('/still');
@@ -192,7 +193,7 @@ describe('replicas on one Redis', () => {
   );
 
   it(
-    'keep the result of a step that ended while Redis was away, and repeat nothing',
+    'store the result of a step that ended while Redis was away, and repeat no step',
     async () => {
       const [service] = await Promise.all([
         start({ REDIS_URL: redis.url, BRAIN_MISSIONS_LEASE_SECONDS: '30' }),
@@ -227,7 +228,7 @@ describe('replicas on one Redis', () => {
 
 describe.each(STORES)('a shutdown on %s', (_name, startStore) => {
   it(
-    'lets a step that ends in time end, and what comes after it is gone on with at the next start',
+    'waits for a step that ends in time, and the mission continues at the next start',
     async () => {
       const store = await startStore();
       try {
@@ -255,7 +256,7 @@ describe.each(STORES)('a shutdown on %s', (_name, startStore) => {
   );
 
   it(
-    'hands a step back that does not, and the next start runs it at once',
+    'gives back a mission whose step does not end, and the next start runs it at once',
     async () => {
       const store = await startStore();
       try {
@@ -280,7 +281,7 @@ describe.each(STORES)('a shutdown on %s', (_name, startStore) => {
   );
 
   it(
-    'by kill -9 loses no mission, one that waits included',
+    'by kill -9 loses no mission, including one that waits',
     async () => {
       const store = await startStore();
       try {

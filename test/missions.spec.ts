@@ -1,41 +1,23 @@
 /** Missions over HTTP on both stores: their events, how they are created and listed, and who may change them. */
 import type { Mission } from '../src/missions/missions.dto.js';
-import { expectCharter } from './support/charter.js';
+import { expectEnvelope } from './support/envelope.js';
 import {
   expectTrueStats,
   hasStatus,
   logOf,
-  missionCalls,
+  missionsOn,
   PRIVATE,
   readMission,
   SOON_MS,
   templateOf,
 } from './support/missions.js';
-import { type Service, startService } from './support/service.js';
-import { type RunningStore, STORES } from './support/stores.js';
-import { Target } from './support/target.js';
+import { STORES, withService } from './support/stores.js';
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
-  let store: RunningStore;
-  let service: Service;
-  let target: Target;
-
-  beforeAll(async () => {
-    [store, target] = await Promise.all([startStore(), Target.start()]);
-    service = await startService({ ...store.env, ...PRIVATE });
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await Promise.all([store.stop(), target.stop()]);
-  });
-
-  const { make, move, execute, messagesOf, eventsOf, keyOf, http } = missionCalls(() => ({
-    service,
-    target,
-  }));
+  const { service, make, move, execute, messagesOf, eventsOf, keyOf, http } = missionsOn(startStore);
 
   describe('events', () => {
-    it('mission_created', async () => {
+    it('a new mission publishes mission.created', async () => {
       const mission = await make({ name: 'Tell the owner', description: 'of the page', data: { a: 1 } });
       expect(mission).toMatchObject({
         status: 'PENDING',
@@ -64,7 +46,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(appended?.payload).toMatchObject({ log_level: 'info', message: 'Mission created' });
     });
 
-    it('mission_status_changed', async () => {
+    it('a change of the status publishes mission.status_changed', async () => {
       const { id } = await make();
       await move(id, 'RUNNING', { reason: 'begun' }).expect(200);
       const [, , changed, appended, ...others] = await eventsOf(id);
@@ -83,7 +65,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       });
     });
 
-    it('mission_log_appended', async () => {
+    it('an entry in the log publishes mission.log_appended', async () => {
       const { id } = await make();
       const line = { timestamp: 1735424567.89, level: 'warning', message: 'Slow', data: { ms: 5 } };
       const answer = await service.post(`/api/missions/${id}/log`, line).expect(202);
@@ -103,7 +85,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(appended).toHaveLength(3);
     });
 
-    it('mission_status_transitions', async () => {
+    it('each status in the life of a mission is published', async () => {
       const { id } = await make();
       await move(id, 'RUNNING').expect(200);
       const failed = (await move(id, 'FAILED', { reason: 'broke' }).expect(200)).body as Mission;
@@ -120,31 +102,31 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('mission_charter_compliance', async () => {
+    it('all types of mission events have a valid envelope and match their schema', async () => {
       const { id } = (
         await service
-          .post('/api/missions', { name: 'Charter', steps: [http('/charter')] })
-          .set('X-Correlation-ID', 'charter-made')
+          .post('/api/missions', { name: 'Envelopes', steps: [http('/envelopes')] })
+          .set('X-Correlation-ID', 'envelope-made')
           .expect(201)
       ).body as Mission;
-      await execute(id).set('X-Correlation-ID', 'charter-run').expect(202);
+      await execute(id).set('X-Correlation-ID', 'envelope-run').expect(202);
       await hasStatus(service, id, 'COMPLETED', SOON_MS);
       const types = async (correlation: string): Promise<string[]> =>
         (await service.events({ correlation_id: correlation })).map(({ type }) => type);
-      expect(await types('charter-made')).toEqual(['mission.created', 'mission.log_appended']);
-      expect(await types('charter-run')).toEqual(
+      expect(await types('envelope-made')).toEqual(['mission.created', 'mission.log_appended']);
+      expect(await types('envelope-run')).toEqual(
         expect.arrayContaining(['policy.rule_evaluated', 'mission.status_changed', 'mission.log_appended']),
       );
       const mine = await eventsOf(id);
       expect(new Set(mine.map(({ meta }) => meta.correlation_id))).toEqual(
-        new Set(['charter-made', 'charter-run']),
+        new Set(['envelope-made', 'envelope-run']),
       );
       const all = await service.events();
-      for (const event of all) expectCharter(event);
+      for (const event of all) expectEnvelope(event);
       expect(new Set(all.map((event) => event.id)).size).toBe(all.length);
     });
 
-    it('carry the correlation id of the request that caused them, although one worker runs all missions', async () => {
+    it('all events carry the correlation id of the request that executed the mission', async () => {
       const ids = await Promise.all(
         [1, 2, 3, 4].map(async (n) => {
           const { id } = await make({ steps: [http('/mine')] });
@@ -159,10 +141,8 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       }
     });
 
-    it('missions_work_without_eventstream', async () => {
-      const silent = await startStore();
-      const quiet = await startService({ ...silent.env, ...PRIVATE, BRAIN_EVENTS: 'off' });
-      try {
+    it('missions run with events off', async () => {
+      await withService(startStore, { ...PRIVATE, BRAIN_EVENTS: 'off' }, async (quiet) => {
         const steps = [http('/quiet'), { name: 'rest', kind: 'wait', params: { seconds: 0.01 } }];
         const { id } = (await quiet.post('/api/missions', { name: 'Quiet', steps }).expect(201))
           .body as Mission;
@@ -174,10 +154,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
         await hasStatus(quiet, other.id, 'FAILED', SOON_MS);
         const { stats } = (await quiet.get('/api/missions/stats/overview').expect(200)).body;
         expect(stats).toMatchObject({ total: 2, by_status: { COMPLETED: 1, FAILED: 1 } });
-      } finally {
-        await quiet.stop();
-        await silent.stop();
-      }
+      });
     }, 60_000);
   });
 
@@ -192,7 +169,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       }
     });
 
-    it('are done once per Idempotency-Key', async () => {
+    it('happen once for each Idempotency-Key', async () => {
       const body = { name: 'Once' };
       const once = () => service.post('/api/missions', body).set('Idempotency-Key', 'mission-once');
       const first = await once().expect(201);
@@ -208,7 +185,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(other.body.code).toBe('idempotency_key_reused');
     });
 
-    it('report every fault at once, each with its pointer', async () => {
+    it('are refused with every fault at once, each with its pointer', async () => {
       const fields = await service
         .post('/api/missions', { name: '', priority: 'URGENT', data: [], owner: 'x' })
         .expect(422);
@@ -236,7 +213,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('for another agent need missions:delegate', async () => {
+    it('for another agent need the permission missions:delegate', async () => {
       const [agent, operator] = [await keyOf('agent'), await keyOf('operator')];
       const own = await make({}, agent.key);
       expect(own).toMatchObject({ agent_role: 'agent', agent_id: own.created_by });

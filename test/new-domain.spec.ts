@@ -228,7 +228,7 @@ describe('a new domain', () => {
     });
   }
 
-  it('is called, checked and closed like the others, and has its own setting', async () => {
+  it('has routes that are checked and protected like all others, and its own setting', async () => {
     expect((await ask('/api/notes', { text: 'one' }, 'wrong')).status).toBe(401);
     expect((await ask('/api/notes', { text: 7 })).status).toBe(422);
     const made = await ask('/api/notes', { text: 'one' });

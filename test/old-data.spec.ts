@@ -11,7 +11,8 @@ import { type OldData, Retention } from '../src/storage/retention.js';
 import type { Collection, Store } from '../src/storage/store.js';
 import { THREATS } from '../src/threats/threats.collection.js';
 import { CLOSED_THREATS } from '../src/threats/threats.retention.js';
-import { openEmbeddedStore, SILENT } from './support/embedded-store.js';
+import { silentLogger } from './support/logs.js';
+import { openStore } from './support/open-store.js';
 
 interface Domain {
   lease: string;
@@ -78,9 +79,9 @@ describe.each(DOMAINS)('$lease', ({ lease, setting, old, collection, documentAt 
   let retention: Retention<never>;
 
   beforeEach(async () => {
-    ({ store, close } = await openEmbeddedStore());
+    ({ store, close } = await openStore());
     store.declare(collection);
-    retention = new Retention(old, store, readConfig({ [setting]: '10' }), SILENT);
+    retention = new Retention(old, store, readConfig({ [setting]: '10' }), silentLogger());
   });
   afterEach(() => close());
 

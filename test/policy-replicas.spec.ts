@@ -5,10 +5,12 @@ import { TALLIES } from '../src/policy/decisions/tally.collection.js';
 import { DecisionTally } from '../src/policy/decisions/tally.js';
 import { sleep } from '../src/shared/clock.js';
 import { Store } from '../src/storage/store.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { temporaryFolder } from './support/folder.js';
+import { ServiceProcess } from './support/process.js';
+import { RedisServer } from './support/redis-server.js';
 import { ADMIN, type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { STORES, twoReplicas } from './support/stores.js';
+import { until } from './support/until.js';
 
 const BASE = '/api/policy/policies';
 /** The promise is one second; a busy machine may need longer. */
@@ -39,28 +41,15 @@ const figures = async (service: Service): Promise<Record<string, number>> =>
   (await service.get('/api/policy/stats').expect(200)).body as Record<string, number>;
 
 describe('replicas that decide', () => {
-  let redis: RedisServer;
-  let one: Service;
-  let other: Service;
-
-  beforeAll(async () => {
-    redis = await RedisServer.start();
-    [one, other] = await Promise.all([
-      startService({ REDIS_URL: redis.url }),
-      startService({ REDIS_URL: redis.url }),
-    ]);
-  }, 60_000);
-  afterAll(async () => {
-    await Promise.all([one.stop(), other.stop()]);
-    await redis.stop();
-  });
+  const replicas = twoReplicas();
+  const { one, other } = replicas;
 
   it('write the default policies only once', async () => {
     expect((await other.get(BASE).expect(200)).body.total).toBe(2);
     expect(await one.events({ type: 'policy.created' })).toHaveLength(2);
   });
 
-  it('decide by the write of another replica soon, and at once with min_revision', async () => {
+  it('use the write of another replica soon, and at once with min_revision', async () => {
     const made = await one.post(BASE, allowing('shared', 'share')).expect(201);
     const wanted = made.body.policy_revision as number;
     const asked = await other
@@ -97,7 +86,7 @@ describe('replicas that decide', () => {
     expect(pairs.filter(([a, b]) => a !== b)).toEqual([]);
   }, 60_000);
 
-  it('count together, exactly', async () => {
+  it('count all their decisions together', async () => {
     const before = await figures(one);
     const actions = ['both.allowed', 'both.denied'];
     await one.post(BASE, allowing('counted', 'both.allowed')).expect(201);
@@ -122,22 +111,22 @@ describe('replicas that decide', () => {
     expect(here.total_denies - before.total_denies).toBeGreaterThanOrEqual(100);
   }, 60_000);
 
-  it('read the policies again when Redis was emptied or has another history', async () => {
+  it('read the policies again after Redis was emptied', async () => {
     await one.post(BASE, allowing('lost', 'emptied')).expect(201);
     await until(() => allows(other, 'emptied'), NOTICED_MS, 'the policy on the other replica');
-    redis.cli('FLUSHALL');
+    replicas.redis.cli('FLUSHALL');
     for (const service of [one, other]) {
       await until(async () => !(await allows(service, 'emptied')), NOTICED_MS, 'the news of the flush');
       expect((await service.get(BASE).expect(200)).body.total).toBe(2);
     }
   }, 60_000);
 
-  it('distinguish two histories of the same length', async () => {
-    redis.cli('SAVE');
+  it('notice another history of the same length', async () => {
+    replicas.redis.cli('SAVE');
     const first = await one.post(BASE, allowing('first', 'history.one')).expect(201);
     await until(() => allows(other, 'history.one'), NOTICED_MS, 'the first history');
-    await redis.kill();
-    await redis.run();
+    await replicas.redis.kill();
+    await replicas.redis.run();
     await until(async () => (await one.get(BASE)).status === 200, NOTICED_MS, 'the return of Redis');
     const second = await one.post(BASE, allowing('second', 'history.two')).expect(201);
     // The number alone would not show it.
@@ -150,7 +139,7 @@ describe('replicas that decide', () => {
 });
 
 describe.each(STORES)('the counts of decisions on %s', (_name, startStore) => {
-  it('continue after a restart, and survive the processes that counted', async () => {
+  it('continue after a restart, and are kept when their processes are gone', async () => {
     const store = await startStore();
     const folder = temporaryFolder();
     const env = { ...store.env, BRAIN_DATA_DIR: folder.path };
@@ -181,7 +170,7 @@ describe.each(STORES)('the counts of decisions on %s', (_name, startStore) => {
 });
 
 describe('while Redis is away', () => {
-  it('decisions continue from memory as stale, then stop, and recover by themselves', async () => {
+  it('decisions use memory and are marked as stale, then stop, and recover by themselves', async () => {
     const redis = await RedisServer.start();
     const service = await startService({ REDIS_URL: redis.url, BRAIN_MAX_STALE_SECONDS: '4' });
     try {
@@ -260,7 +249,7 @@ describe('a start while Redis is away', () => {
 });
 
 describe('durable decisions', () => {
-  it('are in the event log when they are answered', async () => {
+  it('are in the event log before they are answered', async () => {
     for (const [, startStore] of STORES) {
       const store = await startStore();
       const service = await startService({ ...store.env, BRAIN_DECISIONS: 'durable' });
@@ -324,7 +313,7 @@ describe('durable decisions', () => {
 });
 
 describe('the built service', () => {
-  it('reads YAML in a thread, and decides at the same time', async () => {
+  it('decides while it reads YAML in a thread', async () => {
     const folder = temporaryFolder();
     const service = await ServiceProcess.start({ BRAIN_DATA_DIR: folder.path });
     try {

@@ -5,8 +5,8 @@
 import { sleep } from '../src/shared/clock.js';
 import { LONG } from './support/effort.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
-import { until } from './support/redis-server.js';
-import { STORES } from './support/stores.js';
+import { STORES, startRedis } from './support/stores.js';
+import { until } from './support/until.js';
 
 const KILLS = LONG ? 20 : 1;
 const ASKERS = 8;
@@ -52,7 +52,7 @@ class Flow {
 
 describe.each(STORES)('the count of decisions on %s', (_name, startStore) => {
   it(
-    `loses by ${KILLS} kills at most what was not written, and counts nothing twice`,
+    `loses at most unwritten counts in ${KILLS} kills, and counts nothing twice`,
     async () => {
       const store = await startStore();
       try {
@@ -82,9 +82,8 @@ describe.each(STORES)('the count of decisions on %s', (_name, startStore) => {
   );
 });
 
-describe('two replicas that count', () => {
+describe('two replicas that count decisions', () => {
   it('have counted every request when they stop on a signal', async () => {
-    const [, startRedis] = STORES[1];
     const store = await startRedis();
     try {
       const replicas = await Promise.all([start(store.env), start(store.env)]);

@@ -1,4 +1,4 @@
-/** The README and the pages in docs/ hold against the service: what they tell a reader to type works. */
+/** The commands and requests in the README and in docs/ work on the service. */
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -12,7 +12,8 @@ import { type Permission, permits, ROLES } from '../src/security/principal.js';
 import { RedisKeys } from '../src/storage/redis/keys.js';
 import { THREATS } from '../src/threats/threats.collection.js';
 import { curlRequests } from './support/curl.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
+import { temporaryFolder } from './support/folder.js';
+import { ServiceProcess } from './support/process.js';
 import { ADMIN, startService } from './support/service.js';
 
 const ROOT = resolve(__dirname, '..');
@@ -60,7 +61,7 @@ describe('README', () => {
     folder.remove();
   });
 
-  it('has a tour that runs as it is', async () => {
+  it('has a tour that runs without changes', async () => {
     const tour = blockOf('bash');
     const [code, output] = await run('bash', ['-euo', 'pipefail', '-c', tour], {
       BRAIN_URL: service.url,
@@ -78,7 +79,7 @@ describe('README', () => {
     expect(output).not.toContain('urn:brain:problem');
   });
 
-  it('has agents in TypeScript and Python that take anything but a yes for a no', async () => {
+  it('has agents in TypeScript and Python that treat anything but a yes as a no', async () => {
     const liar = createServer((_request, response) => response.end('{"allowed": "true"}'));
     await new Promise<void>((done) => liar.listen(0, '127.0.0.1', done));
     const lies = `http://127.0.0.1:${(liar.address() as AddressInfo).port}`;
@@ -118,7 +119,7 @@ describe('README', () => {
 });
 
 describe('the documents', () => {
-  it('name only files that are there', () => {
+  it('name only files that exist', () => {
     const missing = pages.flatMap((page) =>
       [...read(page).matchAll(/\]\(([^)#\s]+)(?:#[^)]*)?\)/g)]
         .map(([, target]) => target)
@@ -128,7 +129,7 @@ describe('the documents', () => {
     expect(missing).toEqual([]);
   });
 
-  it('name only files of the code that are there', () => {
+  it('name only source files that exist', () => {
     const missing = pages.flatMap((page) =>
       [...read(page).matchAll(/`((?:src|test|bench|scripts|policies)\/[\w./-]*)`/g)]
         .map(([, path]) => path)
@@ -138,7 +139,7 @@ describe('the documents', () => {
     expect(missing).toEqual([]);
   });
 
-  it('send requests that the service takes', async () => {
+  it('have requests that the service accepts', async () => {
     const service = await startService();
     const url = await service.app.getUrl();
     for (const page of ['threats', 'immune', 'missions', 'access']) {
@@ -192,7 +193,7 @@ describe('the documents', () => {
     expect(missing.map(([, name]) => name)).toEqual([]);
   });
 
-  it('say of each operator what it holds for', () => {
+  it('describe each operator as it works', () => {
     const row = /^\| `([^`]+)` \| `([^`]+)` \| (?:`([^`]+)`|missing) \| (yes|no) \|$/gm;
     const rows = [...read('docs/policy.md').replaceAll('\\|', '\u0000').matchAll(row)];
     expect(rows.length).toBeGreaterThan(25);
@@ -214,7 +215,7 @@ describe('the documents', () => {
     }
   });
 
-  it('say of each role what it may do', () => {
+  it('describe each role with its permissions', () => {
     const rows = [...read('docs/access.md').matchAll(/^\| `(\w+:\w+)` \|[^|]*\|([^\n]*)\|$/gm)];
     for (const [, name, marks] of rows) {
       const said = marks.split('|').map((mark) => mark.trim() === 'yes');
@@ -231,7 +232,7 @@ describe('the documents', () => {
     expect(README).toContain(`Node ${engines.node.replace('>=', '')} or newer`);
   });
 
-  it('keep the README short enough to be read', () => {
+  it('have a README of limited length', () => {
     expect(README.split('\n').length - 1).toBeLessThanOrEqual(150);
   });
 });

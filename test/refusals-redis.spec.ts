@@ -1,8 +1,9 @@
-/** A Redis that answers and takes no writes: `/readyz` says so, and yes again when it takes them, though nobody writes. */
+/** A Redis that answers and refuses writes: `/readyz` is 503, and 200 again when writes work, even if no client writes. */
 import { execFileSync } from 'node:child_process';
 import { openClient } from './support/redis-clients.js';
-import { RedisServer, until } from './support/redis-server.js';
+import { RedisServer } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
+import { until } from './support/until.js';
 
 const HEARD_MS = 10_000;
 const report = { type: 'probe', source: 'probe', severity: 'LOW' };
@@ -78,7 +79,7 @@ const TROUBLES: Trouble[] = [
 
 describe.each(['on', 'off'])('with events %s, a Redis that refuses every write', (events) => {
   it.each(TROUBLES)(
-    'is %s because %s',
+    'is reported as %s because %s',
     async (code, _why, trouble, cure, advice) => {
       await begin(events);
       await trouble();
@@ -97,7 +98,7 @@ describe.each(['on', 'off'])('with events %s, a Redis that refuses every write',
   );
 });
 
-it('a Redis whose replicas confirm nothing is told as one that takes no writes', async () => {
+it('a Redis whose replicas confirm no write is reported as one that refuses writes', async () => {
   await begin('on');
   const client = openClient({ url: redis.url, wait: 1 });
   const refused = { ok: false, refusesWrites: true, code: 'store_not_replicated' };
@@ -105,7 +106,7 @@ it('a Redis whose replicas confirm nothing is told as one that takes no writes',
   await client.store.close();
 }, 40_000);
 
-it('a Redis that is full is warned of: decisions go on, and what only removes', async () => {
+it('a full Redis causes a warning; decisions and deletes work', async () => {
   await begin('on');
   const { body: key } = await service.post('/api/keys', { name: 'spare', role: 'agent' }).expect(201);
   redis.cli('config', 'set', 'maxmemory', '1');

@@ -1,28 +1,13 @@
-/** That no answer depends on which replica gave it: two services on one Redis. */
+/** No answer depends on which of two replicas on one Redis gives it. */
 import { sleep } from '../src/shared/clock.js';
-import { RedisServer } from './support/redis-server.js';
-import { type Service, startService } from './support/service.js';
+import { twoReplicas } from './support/stores.js';
 
 const report = { type: 't', source: 's', severity: 'LOW', fingerprint: 'one' };
 
 describe('two replicas on one Redis', () => {
-  let redis: RedisServer;
-  let one: Service;
-  let other: Service;
+  const { one, other } = twoReplicas();
 
-  beforeAll(async () => {
-    redis = await RedisServer.start();
-    [one, other] = await Promise.all([
-      startService({ REDIS_URL: redis.url }),
-      startService({ REDIS_URL: redis.url }),
-    ]);
-  }, 60_000);
-  afterAll(async () => {
-    await Promise.all([one.stop(), other.stop()]);
-    await redis.stop();
-  });
-
-  it('know a key at once that the other made, and forget it within two seconds of its end', async () => {
+  it('accept a key of the other replica at once, and refuse it within two seconds of its deletion', async () => {
     const made = await one.post('/api/keys', { name: 'short-lived', role: 'viewer' }).expect(201);
     const { id, key } = made.body as { id: string; key: string };
     await other.get('/api/threats', key).expect(200);
@@ -32,7 +17,7 @@ describe('two replicas on one Redis', () => {
     await other.get('/api/threats', key).expect(401);
   });
 
-  it('make one threat of reports to both', async () => {
+  it('count reports to both as one threat', async () => {
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, i) => (i % 2 ? one : other).post('/api/threats', report)),
     );
@@ -42,14 +27,14 @@ describe('two replicas on one Redis', () => {
     expect((await other.get(`/api/threats/${id}`).expect(200)).body).toMatchObject({ occurrences: 40 });
   });
 
-  it('answer an Idempotency-Key alike', async () => {
+  it('return the same answer for an Idempotency-Key', async () => {
     const body = { type: 't', source: 's', severity: 'LOW' };
     const first = await one.post('/api/threats', body).set('Idempotency-Key', 'both').expect(201);
     const second = await other.post('/api/threats', body).set('Idempotency-Key', 'both').expect(201);
     expect(second.body).toEqual(first.body);
   });
 
-  it('give the same lists, figures and events', async () => {
+  it('return the same lists, statistics and events', async () => {
     const [here, there] = await Promise.all(
       [one, other].map(async (service) => ({
         threats: (await service.get('/api/threats')).body,

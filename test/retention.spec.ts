@@ -1,13 +1,13 @@
-/** That the log stays within its bounds, tells what it lost by it, and keeps evidence rather than noise; on both stores. */
+/** Trimming of the log: its limits, the report of what was removed, and what is kept first. On both stores. */
 import { defineEvent } from '../src/events/event.js';
 import { EventStream } from '../src/events/event-stream.js';
 import { StoredEvent } from '../src/events/log/stored-event.js';
 import { LogTrimmer } from '../src/events/trimmer.js';
 import { Num, Text } from '../src/shared/fields.js';
 import { EventLog } from '../src/storage/event-log.js';
-import { until } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { type RunningStore, STORES } from './support/stores.js';
+import { until } from './support/until.js';
 
 class Decision {
   @Text({ max: 64 })
@@ -40,7 +40,7 @@ const KEPT = 990;
 type Counts = Record<string, number>;
 
 describe.each(STORES)('retention on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
+  let store: RunningStore;
   let service: Service;
   let stream: EventStream;
   let log: EventLog;
@@ -63,7 +63,7 @@ describe.each(STORES)('retention on %s', (_name, startStore) => {
   const warnings = async (): Promise<string[]> =>
     (await service.get('/readyz').expect(200)).body.warnings as string[];
 
-  it('cuts the log at its length, with its index, and tells what went', async () => {
+  it('trims the log to its length, with its index, and reports what was removed', async () => {
     for (let n = 0; n < 3000; n += 1) stream.publish(denied(n));
     await stream.flush();
     await until(async () => (await log.bounds()).length <= MAX, 10_000, 'the trim');
@@ -84,7 +84,7 @@ describe.each(STORES)('retention on %s', (_name, startStore) => {
     expect(left[0]?.position).toBe(first);
   });
 
-  it('only counts noise while nothing is old enough to go, stores the rest, and warns', async () => {
+  it('only counts unimportant events while nothing is old enough to remove, stores the others, and warns', async () => {
     expect(await warnings()).toEqual([]);
     for (let n = 0; n < 920; n += 1) stream.publish(allowed(n));
     await stream.flush();
@@ -102,7 +102,7 @@ describe.each(STORES)('retention on %s', (_name, startStore) => {
     expect(await told('stream.trimmed')).toEqual([]);
   });
 
-  it('removes nothing that is neither old nor too much', async () => {
+  it('removes nothing within the limits of age and length', async () => {
     const before = (await log.bounds()).length;
     for (let n = 0; n < 100; n += 1) stream.publish(denied(n));
     await stream.flush();
@@ -112,7 +112,7 @@ describe.each(STORES)('retention on %s', (_name, startStore) => {
 });
 
 describe('retention by age', () => {
-  it('removes what is older than it should be, whatever the length, and tells it', async () => {
+  it('removes events older than the limit, with any length of the log, and reports it', async () => {
     const now = Date.now();
     const day = 86_400_000;
     // The log begins with the policies of a new installation, and its positions never go back: so they are of old, too.

@@ -3,8 +3,9 @@
  * the process, but the gap covers the timestamps.
  */
 import { sleep } from '../src/shared/clock.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const STREAM = 'brain:events:stream';

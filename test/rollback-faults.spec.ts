@@ -1,29 +1,22 @@
 /**
- * A failover in which the old master goes on taking writes while the promoted one already has events of its own: what is lost stands in
- * a gap, and what survived reaches everybody who reads.
+ * A failover in which the old master still takes writes while the promoted one already has events of its own. Gaps report
+ * the lost events, and the surviving events reach every reader.
  */
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog, LOG_START } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
+import { ALWAYS, NO_SYNC_DELAY, RedisServer } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { count, numbersOf } from './support/ticks.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
-/** The keeper looks every two seconds, and tells after a write. */
+/** There is a check every two seconds, and the report needs a write. */
 const TOLD_MS = 10_000;
 
-/** Whatever a test has started, the last first. */
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-}, 60_000);
-
-function started<T extends { stop(): unknown }>(what: T): T {
-  ends.push(() => what.stop());
-  return what;
-}
+const { later, started } = cleanUpAfterEach();
 
 interface Told {
   reason: string;
@@ -37,16 +30,14 @@ interface Pair {
 }
 
 async function startPair(): Promise<Pair> {
-  const old = started(await RedisServer.start([...ALWAYS, '--repl-diskless-sync-delay', '0']));
-  const promoted = started(await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${old.port}`]));
-  const joined = (): boolean => promoted.cli('info', 'replication').includes('master_link_status:up');
-  await until(joined, GOES_ON_MS, 'the replica');
+  const old = started(await RedisServer.start([...ALWAYS, ...NO_SYNC_DELAY]));
+  const promoted = started(await RedisServer.startReplica(old, ALWAYS));
   return { old, promoted };
 }
 
 async function wireTo(port: number): Promise<Wire> {
   const wire = await Wire.to(port);
-  ends.push(() => wire.close());
+  later(() => wire.close());
   return wire;
 }
 
@@ -64,7 +55,7 @@ describe('a failover with events on both sides', () => {
     [stays, leaves] = fleet.replicas as [Replica, Replica];
   }, 60_000);
 
-  /** One replica moves to the promoted server, the other goes on at the old one, and both write. */
+  /** One replica moves to the promoted server, the other one stays with the old master, and both write. */
   async function part(): Promise<void> {
     fleet.publish(100);
     await fleet.goesOn();
@@ -100,7 +91,7 @@ describe('a failover with events on both sides', () => {
     return lost.filter(({ position }) => !taken.has(position)).at(-1)?.position as string;
   }
 
-  it('tells by gaps when each event was lost, and gives what survived to every reader once', async () => {
+  it('reports each lost event by a gap, and every reader gets each surviving event once', async () => {
     await part();
     const seen = seenBy(stays);
     wires[0].retarget(pair.promoted.port);
@@ -127,7 +118,7 @@ describe('a failover with events on both sides', () => {
     const late = started(await Replica.start('late', { REDIS_URL: wires[0].url }));
     const before = await lostPosition(lost);
     const reader = await SseClient.open(`${late.url}/api/events/stream`, undefined, before);
-    ends.push(() => reader.close());
+    later(() => reader.close());
     const wanted = numbersOf(stays.reader.events, leaves.name).filter((n) => n >= 100);
     await until(
       () => numbersOf(reader.events, leaves.name).length >= wanted.length,
@@ -185,7 +176,7 @@ describe('a failover with events on both sides', () => {
 
   async function comesBack(id: string): Promise<SseClient> {
     const reader = await SseClient.open(`${leaves.url}/api/events/stream?type=test.*`, undefined, id);
-    ends.push(() => reader.close());
+    later(() => reader.close());
     return reader;
   }
 
@@ -212,10 +203,8 @@ describe('a failover with events on both sides', () => {
     expect((await lostOf(seen)).filter((event) => !isCovered(event))).toEqual([]);
   }
 
-  it('twice in a row: tells both, and gives what survived both to every reader once', async () => {
-    const third = started(
-      await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${pair.promoted.port}`]),
-    );
+  it('that is followed by another one reports both, and every reader gets each surviving event once', async () => {
+    const third = started(await RedisServer.startReplica(pair.promoted, ALWAYS));
     await part();
     const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
     await until(() => lengthOf(third) === lengthOf(pair.promoted), GOES_ON_MS, 'the third having all');
@@ -237,7 +226,7 @@ describe('a failover with events on both sides', () => {
     }
   }, 60_000);
 
-  it('takes a reader that is in the middle of its history back to where the histories part', async () => {
+  it('returns a reader that is still reading old events to the position of the fork', async () => {
     stays.publish(1200);
     await part();
     const log = stays.service.app.get(EventLog);
@@ -251,7 +240,7 @@ describe('a failover with events on both sides', () => {
       return page;
     });
     const reader = await SseClient.open(`${stays.url}/api/events/stream?type=test.*`, undefined, LOG_START);
-    ends.push(() => reader.close());
+    later(() => reader.close());
     await until(() => pages > 3, GOES_ON_MS, 'the reader being in the middle');
     reading.mockRestore();
     fleet.publish(50);

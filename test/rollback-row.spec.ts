@@ -7,8 +7,9 @@ import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS } from './faults/fleet.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
 import { numbersOf } from './support/ticks.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const STREAM = 'brain:events:stream';

@@ -5,9 +5,10 @@
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
-import { ALWAYS, RedisServer, until } from './support/redis-server.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { numbersOf } from './support/ticks.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const REPORTED_MS = 10_000;

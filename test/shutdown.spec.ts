@@ -1,14 +1,13 @@
-/** How the service ends, as a process of its own: in good order at the first signal, at once at the second. */
-
-import { sleep } from '../src/shared/clock.js';
+/** How a process of the service ends: in order at the first signal, at once at the second. */
 import type { Threat } from '../src/threats/threats.dto.js';
 import { processesWith, type ServiceProcess } from './support/process.js';
 import { type RawAnswer, RawConnection, requestBytes } from './support/raw-http.js';
 import { ADMIN } from './support/service.js';
+import { until } from './support/until.js';
 
 const report = JSON.stringify({ type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' });
 const half = report.length / 2;
-/** The whole of a test takes less, unless the machine is busy with others. */
+/** Generous, because the machine may be busy with other tests. */
 const AT_ONCE_MS = 5000;
 
 const start = processesWith({});
@@ -39,15 +38,6 @@ async function startReport(service: ServiceProcess): Promise<RawConnection> {
   return connection;
 }
 
-/** Waits until something is so; what never becomes so fails the test. */
-async function until(what: string, isSo: () => Promise<boolean>): Promise<void> {
-  const endMs = Date.now() + AT_ONCE_MS;
-  while (!(await isSo())) {
-    if (Date.now() > endMs) throw new Error(`${what} did not happen within ${AT_ONCE_MS} ms`);
-    await sleep(10);
-  }
-}
-
 const refused = async (service: ServiceProcess): Promise<boolean> =>
   RawConnection.to(service.port).then(
     (connection) => {
@@ -64,15 +54,15 @@ async function gaps(service: ServiceProcess): Promise<number> {
 }
 
 describe('the first signal', () => {
-  it('ends the service in order: not ready, then closed, what runs is finished, nothing is lost', async () => {
+  it('ends the service in order: not ready, no new connections, running requests finish, nothing is lost', async () => {
     const service = await start({ BRAIN_SHUTDOWN_DELAY_SECONDS: '1' });
     const running = await startReport(service);
     service.kill('SIGTERM');
-    await until('/readyz saying no', async () => (await service.get('/readyz')).status === 503);
+    await until(async () => (await service.get('/readyz')).status === 503, AT_ONCE_MS, '/readyz saying no');
     expect((await service.get('/readyz')).body).toMatchObject({ code: 'draining' });
     // Whoever has not noticed yet is still served.
     expect((await service.get('/api/threats')).status).toBe(200);
-    await until('the refusal of new connections', () => refused(service));
+    await until(() => refused(service), AT_ONCE_MS, 'the refusal of new connections');
     expect(service.running).toBe(true);
     running.send(report.slice(half));
     const answer = (await running.answer()) as RawAnswer;
@@ -89,17 +79,20 @@ describe('the first signal', () => {
     expect(await gaps(next)).toBe(0);
   });
 
-  it.each(['SIGTERM', 'SIGINT'] as const)('is %s, and idle connections keep nothing up', async (signal) => {
-    const service = await start();
-    const used = await connect(service);
-    used.send(requestBytes('GET /livez'));
-    expect((await used.answer())?.status).toBe(200);
-    // A browser opens connections that it may never use.
-    await connect(service);
-    const sentMs = Date.now();
-    expect(await service.stop(signal)).toEqual({ code: 0, signal: null });
-    expect(Date.now() - sentMs).toBeLessThan(AT_ONCE_MS);
-  });
+  it.each(['SIGTERM', 'SIGINT'] as const)(
+    'is %s, and idle connections do not delay the end',
+    async (signal) => {
+      const service = await start();
+      const used = await connect(service);
+      used.send(requestBytes('GET /livez'));
+      expect((await used.answer())?.status).toBe(200);
+      // A browser opens connections that it may never use.
+      await connect(service);
+      const sentMs = Date.now();
+      expect(await service.stop(signal)).toEqual({ code: 0, signal: null });
+      expect(Date.now() - sentMs).toBeLessThan(AT_ONCE_MS);
+    },
+  );
 
   it('waits no longer than the grace time for a request that does not end', async () => {
     const service = await start({ BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
@@ -113,16 +106,16 @@ describe('the first signal', () => {
 });
 
 describe('the second signal', () => {
-  it('ends the service at once, and the next start tells that it was no clean stop', async () => {
+  it('ends the service at once, and the next start reports an unclean stop', async () => {
     const service = await start();
     await startReport(service);
     service.kill('SIGTERM');
-    await until('the refusal of new connections', () => refused(service));
+    await until(() => refused(service), AT_ONCE_MS, 'the refusal of new connections');
     const sentMs = Date.now();
     const { code } = await service.stop('SIGTERM');
     expect(code).toBe(1);
     expect(Date.now() - sentMs).toBeLessThan(AT_ONCE_MS);
     const next = await start();
-    await until('the gap', async () => (await gaps(next)) === 1);
+    await until(async () => (await gaps(next)) === 1, AT_ONCE_MS, 'the gap');
   });
 });

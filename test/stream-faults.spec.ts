@@ -1,6 +1,6 @@
 /**
- * Nothing disappears from the stream and nothing comes twice, whatever is done to the service, to Redis and to those who
- * read; where something must be missing, that is told. `npm run test:faults` runs the long form.
+ * Faults of the service, of Redis and of readers: every event reaches every live stream once, and missing events are
+ * reported. `npm run test:faults` runs the long form.
  */
 import { LiveStream } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
@@ -9,12 +9,15 @@ import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
 import { Ledger, walk } from './faults/ledger.js';
 import { StreamReader } from './faults/stream-reader.js';
 import { Writers } from './faults/writers.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
 import { LONG } from './support/effort.js';
-import { ServiceProcess, temporaryFolder } from './support/process.js';
-import { ALWAYS, RedisServer, startSentinels, until } from './support/redis-server.js';
+import { temporaryFolder } from './support/folder.js';
+import { ServiceProcess } from './support/process.js';
+import { ALWAYS, failOver, RedisServer, type SentinelGroup, startSentinels } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { STORES } from './support/stores.js';
 import { count, numbersOf } from './support/ticks.js';
+import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const KILLS = LONG ? 50 : 3;
@@ -22,26 +25,17 @@ const REDIS_KILLS = LONG ? 20 : 2;
 const FREEZE_MS = LONG ? 10_000 : 4000;
 const RESTLESS_MS = LONG ? 60_000 : 5000;
 const STOPPED_MS = LONG ? 6000 : 1500;
-/** Longer than the mark of a living process holds, and than those that were away are given to renew theirs. */
+/** Longer than the record of a living process lasts, and than a process has to renew it after an outage. */
 const DOUBT_MS = LONG ? 12_000 : 0;
 const LIMIT_MS = LONG ? 900_000 : 90_000;
 const FLOW_MS = 20_000;
-/** The mark of a process that was killed on Redis holds for eight seconds, and is looked for every two. */
+/** On Redis the record of a killed process lasts eight seconds, and there is a check every two. */
 const TOLD_MS = 15_000;
 const STREAM = 'brain:events:stream';
 
 const randomMs = (least: number, most: number): number => least + Math.random() * (most - least);
 
-/** Whatever a test has started, the last first. */
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-}, 60_000);
-
-function started<T extends { stop(): unknown }>(what: T): T {
-  ends.push(() => what.stop());
-  return what;
-}
+const { later, started } = cleanUpAfterEach();
 
 async function positionsIn(service: ServiceProcess): Promise<string[]> {
   const events = await walk(service, '/api/events?order=asc', 'events');
@@ -56,14 +50,14 @@ async function expectWholeLog(reader: StreamReader, service: ServiceProcess): Pr
   expect(reader.positions).toEqual(wanted);
 }
 
-/** Writes are in full flow, on a machine of any speed, and it is any moment of theirs. */
+/** Writes are in full flow, on a machine of any speed. The moment is random. */
 async function underWay(ledger: Ledger): Promise<void> {
   const before = ledger.acknowledged;
   await until(() => ledger.acknowledged >= before + 50, FLOW_MS, 'the flow of writes');
   await sleep(randomMs(0, 500));
 }
 
-/** The log tells that history was taken back, and of nothing else. */
+/** The log reports a rollback, and no other gap. */
 async function expectRollback(fleet: Fleet): Promise<void> {
   const told = async (): Promise<boolean> => (await fleet.gapsInLog()).length > 0;
   await until(told, GOES_ON_MS, 'the log telling of the rollback');
@@ -72,17 +66,17 @@ async function expectRollback(fleet: Fleet): Promise<void> {
 
 async function startProcess(env: Record<string, string>): Promise<ServiceProcess> {
   const service = await ServiceProcess.start({ BRAIN_LOG_REQUESTS: 'off', ...env });
-  ends.push(() => service.stop('SIGKILL'));
+  later(() => service.stop('SIGKILL'));
   return service;
 }
 
 describe.each(STORES)('a service on %s', (_name, startStore) => {
   it(
-    `that is killed ${KILLS} times hands out what it acknowledged once and in order, and each kill is told`,
+    `that is killed ${KILLS} times delivers each acknowledged event once and in order, and reports each kill`,
     async () => {
       const store = started(await startStore());
       const folder = temporaryFolder();
-      ends.push(() => folder.remove());
+      later(() => folder.remove());
       const env = { BRAIN_DATA_DIR: folder.path, ...store.env };
       let service = await startProcess(env);
       const reader = started(new StreamReader(() => service.url));
@@ -111,7 +105,7 @@ describe.each(STORES)('a service on %s', (_name, startStore) => {
   );
 });
 
-describe('two replicas on a Redis', () => {
+describe('the live streams of two replicas on one Redis', () => {
   let redis: RedisServer;
   let fleet: Fleet;
 
@@ -120,13 +114,13 @@ describe('two replicas on a Redis', () => {
     fleet = started(await Fleet.start({ REDIS_URL: redis.url }, { REDIS_URL: redis.url }));
   }, 30_000);
 
-  /** Nobody was told that anything is missing. */
+  /** No reader and no log has a gap. */
   async function expectNoGaps(): Promise<void> {
     expect(fleet.replicas.map(({ reader }) => reader.gaps)).toEqual([[], []]);
     expect(await fleet.gapsInLog()).toEqual([]);
   }
 
-  /** Each reader was told so often that what was there was taken back, and the log that is left tells it too. */
+  /** Each reader got this many rollbacks, and the remaining log reports them too. */
   async function expectRollbackTold(times: number): Promise<void> {
     await expectRollback(fleet);
     for (const { reader } of fleet.replicas) {
@@ -135,7 +129,7 @@ describe('two replicas on a Redis', () => {
   }
 
   it(
-    `that is killed and started again ${REDIS_KILLS} times go on by themselves and have missed nothing`,
+    `continue without a missing event when Redis is killed and started again ${REDIS_KILLS} times`,
     async () => {
       fleet.startFlow();
       await fleet.goesOn();
@@ -154,7 +148,7 @@ describe('two replicas on a Redis', () => {
   );
 
   it(
-    `that does not answer for ${FREEZE_MS / 1000} s wait for it quietly, and have missed nothing`,
+    `wait without a missing event while Redis does not answer for ${FREEZE_MS / 1000} s`,
     async () => {
       fleet.startFlow();
       await fleet.goesOn();
@@ -183,7 +177,7 @@ describe('two replicas on a Redis', () => {
     LIMIT_MS,
   );
 
-  it('that is emptied, while nothing happens or with new events at its heels, tell of it and go on', async () => {
+  it('report and continue when Redis is emptied, with and without new events', async () => {
     fleet.publish(200);
     await fleet.goesOn();
     redis.cli('flushall');
@@ -199,7 +193,7 @@ describe('two replicas on a Redis', () => {
     fleet.expectEachOnce();
   });
 
-  it('whose log was cut at its beginning by somebody else miss nothing that is still there', async () => {
+  it('miss no stored event when another program trims the beginning of the log', async () => {
     fleet.publish(200);
     await fleet.goesOn();
     expect(Number(redis.cli('xtrim', STREAM, 'MAXLEN', '=', '50'))).toBeGreaterThan(300);
@@ -210,9 +204,9 @@ describe('two replicas on a Redis', () => {
     await expectNoGaps();
   });
 
-  it('whose log was cut beyond where they are, by whomever, tell of it and go on behind it', async () => {
+  it('report and continue when the log is trimmed beyond their position', async () => {
     const wire = await Wire.to(redis.port);
-    ends.push(() => wire.close());
+    later(() => wire.close());
     const [one] = fleet.replicas;
     const far = started(await Replica.start('replica-far', { REDIS_URL: wire.url }));
     const log = one.service.app.get(EventLog);
@@ -242,7 +236,7 @@ describe('two replicas on a Redis', () => {
       expect(numbersOf(far.reader.events, one.name).slice(-10)).toEqual(
         count(one.published - 10, one.published),
       );
-      // Who comes back with the id of the gap is told neither again nor less.
+      // A reader that returns with the id of the gap gets the events after it, and no second gap.
       const again = await SseClient.open(`${far.url}/api/events/stream?type=test.*`, undefined, gap.id);
       expect(numbersOf(await again.received(10))).toEqual(count(one.published - 10, one.published));
       again.close();
@@ -254,7 +248,7 @@ describe('two replicas on a Redis', () => {
     await expectNoGaps();
   });
 
-  it('tell a reader whose history is cut off while it reads it', async () => {
+  it('report to a reader that the events it reads were trimmed', async () => {
     const [one] = fleet.replicas;
     one.publish(1200);
     await fleet.goesOn();
@@ -279,7 +273,7 @@ describe('two replicas on a Redis', () => {
     ]);
   });
 
-  it('keep no place for a reader that is gone before it is served', async () => {
+  it('free the place of a reader that disconnects before it is served', async () => {
     const [one, other] = fleet.replicas;
     const made = await other.service.post('/api/keys', { name: 'hasty', role: 'viewer' }).expect(201);
     const key = made.body.key as string;
@@ -298,7 +292,7 @@ describe('two replicas on a Redis', () => {
     await until(() => channel.connections === 1, GOES_ON_MS, 'its place being free');
   });
 
-  it('give a reader that comes back to the one that is behind the other nothing twice', async () => {
+  it('repeat nothing for a reader that reconnects to the replica that is behind', async () => {
     const [one, behind] = fleet.replicas;
     fleet.publish(50);
     await fleet.goesOn();
@@ -334,7 +328,7 @@ describe('two replicas on a Redis', () => {
   });
 
   it(
-    `show 20 readers that come and go for ${RESTLESS_MS / 1000} s, now here and now there, each event once`,
+    `show each event once to 20 readers that reconnect to either replica for ${RESTLESS_MS / 1000} s`,
     async () => {
       const any = (): string => fleet.replicas[Math.floor(Math.random() * 2)].url;
       const readers = count(0, 20).map(() => new StreamReader(any, () => randomMs(1, 400)));
@@ -357,9 +351,9 @@ describe('two replicas on a Redis', () => {
     LIMIT_MS,
   );
 
-  it('one of which loses its way to it for a while: that one misses and repeats nothing', async () => {
+  it('miss and repeat nothing on a replica that is cut off from Redis for a while', async () => {
     const wire = await Wire.to(redis.port);
-    ends.push(() => wire.close());
+    later(() => wire.close());
     const far = started(await Replica.start('replica-far', { REDIS_URL: wire.url }));
     fleet.startFlow();
     await fleet.goesOn();
@@ -376,7 +370,7 @@ describe('two replicas on a Redis', () => {
     await expectNoGaps();
   });
 
-  it('do not let a hundred thousand events wait, and say exactly how many were lost', async () => {
+  it('limit the waiting events to 50,000, and report exactly how many were lost', async () => {
     const [one, other] = fleet.replicas;
     one.publish(10);
     await fleet.goesOn();
@@ -400,7 +394,7 @@ describe('two replicas on a Redis', () => {
     const eachUs = (sumMs / 100_000) * 1000;
     console.log(`publish: ${eachUs.toFixed(2)} µs each, ${slowestMs.toFixed(1)} ms for the slowest hundred`);
     expect(eachUs).toBeLessThan(1000);
-    // What did not fit is the end of it, and the one gap stands before what waited.
+    // The last events did not fit, and the one gap comes before the events that waited.
     const kept = 10 + 50_000;
     for (const { reader } of [one, other]) {
       const given = (): boolean => numbersOf(reader.events, one.name).length >= kept;
@@ -416,38 +410,19 @@ describe('two replicas on a Redis', () => {
 });
 
 describe('two replicas behind Sentinels', () => {
-  let group: Awaited<ReturnType<typeof startSentinels>>;
+  let group: SentinelGroup;
   let fleet: Fleet;
 
   beforeEach(async () => {
     group = started(await startSentinels());
-    const env = {
-      BRAIN_REDIS_SENTINELS: group.sentinels.map(({ port }) => `127.0.0.1:${port}`).join(','),
-      BRAIN_REDIS_MASTER: 'mymaster',
-    };
-    fleet = started(await Fleet.start(env, env));
+    fleet = started(await Fleet.start(group.env, group.env));
   }, 60_000);
 
-  /** From the death of the master it takes the Sentinels a few seconds, and then us. */
-  async function failOver(): Promise<void> {
-    const [master, replica] = group.servers;
-    await master.kill();
-    const promoted = (): boolean => {
-      try {
-        return replica.cli('role').startsWith('master');
-      } catch {
-        // While it changes sides it may hang up on whoever asks.
-        return false;
-      }
-    };
-    await until(promoted, 20_000, 'the failover');
-  }
-
-  it('go on after a failover, and have missed nothing', async () => {
+  it('continue after a failover without a missing event', async () => {
     fleet.publish(200);
     await fleet.goesOn();
     expect(group.servers[0].cli('wait', '1', '1000')).toBe('1');
-    const failover = failOver();
+    const failover = failOver(group);
     fleet.publish(100);
     await failover;
     fleet.publish(100);
@@ -457,7 +432,7 @@ describe('two replicas behind Sentinels', () => {
     expect(await fleet.gapsInLog()).toEqual([]);
   }, 60_000);
 
-  it('tell of a failover that took back the last moments, and go on', async () => {
+  it('report a failover that lost the last events, and continue', async () => {
     const [master] = group.servers;
     fleet.publish(200);
     await fleet.goesOn();
@@ -467,7 +442,7 @@ describe('two replicas behind Sentinels', () => {
     master.cli('client', 'kill', 'type', 'replica');
     fleet.publish(50);
     await fleet.goesOn();
-    await failOver();
+    await failOver(group);
     fleet.publish(100);
     await fleet.goesOn();
     await expectRollback(fleet);
@@ -478,9 +453,9 @@ describe('two replicas behind Sentinels', () => {
   }, 60_000);
 });
 
-describe('a replica that stands still', () => {
+describe('a replica that is stopped', () => {
   it(
-    `for ${STOPPED_MS / 1000} s misses and repeats nothing`,
+    `for ${STOPPED_MS / 1000} s misses and repeats no event`,
     async () => {
       const redis = started(await RedisServer.start());
       const [works, stands] = await Promise.all([1, 2].map(() => startProcess({ REDIS_URL: redis.url })));

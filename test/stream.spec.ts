@@ -1,43 +1,34 @@
-/** The live stream as its readers meet it, on both stores: real HTTP, real connections. */
-
+/** The live stream over real connections, on both stores. */
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { EventStream } from '../src/events/event-stream.js';
 import { LiveStream } from '../src/events/live/live-stream.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog, LOG_END } from '../src/storage/event-log.js';
-import { until } from './support/redis-server.js';
-import { ADMIN, type Service, startService } from './support/service.js';
+import { ADMIN, startService } from './support/service.js';
 import { SseClient } from './support/sse-client.js';
-import { STORES } from './support/stores.js';
+import { STORES, serviceOn } from './support/stores.js';
 import { count, numbersOf, tick } from './support/ticks.js';
+import { until } from './support/until.js';
 
 const report = { type: 't', source: 's', severity: 'LOW' };
 
 describe.each(STORES)('the live stream on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
+  const service = serviceOn(startStore, {
+    BRAIN_STREAM_MAX_CLIENTS: '30',
+    BRAIN_STREAM_MAX_CLIENTS_PER_KEY: '25',
+  });
   let stream: EventStream;
   let url: string;
   const clients: SseClient[] = [];
   let sent = 0;
 
   beforeAll(async () => {
-    store = await startStore();
-    service = await startService({
-      ...store.env,
-      BRAIN_STREAM_MAX_CLIENTS: '30',
-      BRAIN_STREAM_MAX_CLIENTS_PER_KEY: '25',
-    });
     stream = service.app.get(EventStream);
     url = `${await service.app.getUrl()}/api/events/stream`;
-  }, 60_000);
+  });
   afterEach(async () => {
     for (const client of clients.splice(0)) client.close();
     await until(() => service.app.get(LiveStream).connections === 0, 5000, 'the connections to be freed');
-  });
-  afterAll(async () => {
-    await service.stop();
-    await store.stop();
   });
 
   const open = async (query = '', lastEventId?: string, key?: string): Promise<SseClient> => {
@@ -56,7 +47,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     return (await service.app.get(EventLog).bounds()).last ?? '0-0';
   };
 
-  it('hands out what happens as it happens, with position, type and envelope', async () => {
+  it('delivers events as they happen, with position, type and envelope', async () => {
     const client = await open('?type=threat.*');
     expect(client.headers['content-type']).toBe('text/event-stream; charset=utf-8');
     expect(client.headers['cache-control']).toContain('no-store');
@@ -67,7 +58,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(client.retryMs).toBeGreaterThanOrEqual(1000);
   });
 
-  it('hands events to code that listens, by type, by pattern, or to all of them', async () => {
+  it('delivers events to listeners in the code, by type, by pattern, or all of them', async () => {
     const emitter = service.app.get(EventEmitter2);
     const heard: string[] = [];
     const listener = (by: string) => (event: { position: string; payload: { n: number } }) =>
@@ -84,14 +75,14 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect([...heard].sort()).toEqual([`any ${first} true`, `pattern ${first} true`, `type ${first} true`]);
     emitter.off('test.tick', exact);
     emitter.off('test.*', pattern);
-    // Who listens to everything is told also where nobody listens for the type.
+    // A listener for all events also gets types without a listener of their own.
     const [second] = publish(1);
     await until(() => heard.length === 4, 5000, 'the last listener to be told');
     expect(heard[3]).toBe(`any ${second} true`);
     emitter.offAny(any);
   });
 
-  it('replays what was missed and goes on live, without a hole or a repetition, under load', async () => {
+  it('replays missed events and continues live, without a missing or repeated event, under load', async () => {
     const start = await lastPosition();
     const before = publish(1500);
     await stream.flush();
@@ -108,7 +99,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     }
   });
 
-  it('shows readers that come and go at random each event once', async () => {
+  it('shows each event once to readers that disconnect and return at random', async () => {
     const start = await lastPosition();
     const readers = count(0, 6).map(() => {
       const reader = new SseClient(() => `${url}?type=test.tick`);
@@ -136,7 +127,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     for (const reader of readers) expect(numbersOf(await reader.received(all.length))).toEqual(all);
   });
 
-  it('filters as the list does, with aliases and patterns, live and in the replay', async () => {
+  it('has the same filters as the list, with aliases and patterns, live and in the replay', async () => {
     const start = await lastPosition();
     const queries = [
       '?type=test.*&subject=agent-1',
@@ -160,7 +151,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     }
   });
 
-  it('speaks CloudEvents on request, live and in the replay', async () => {
+  it('delivers CloudEvents on request, live and in the replay', async () => {
     const start = await lastPosition();
     const live = await open('?type=test.*&format=cloudevents');
     publish(2);
@@ -192,7 +183,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(both.events).toEqual([]);
   });
 
-  it('refuses what it cannot understand, before the first byte', async () => {
+  it('refuses invalid parameters before the first byte', async () => {
     for (const query of [
       '?last_event_id=yesterday',
       '?priority=high',
@@ -209,7 +200,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect((await open('', undefined, agent.body.key as string)).status).toBe(403);
   });
 
-  it('limits how many one key may have, and frees them', async () => {
+  it('limits the connections of one key, and frees them', async () => {
     const many = await Promise.all(count(0, 26).map(() => open()));
     expect(many.map(({ status }) => status).filter((status) => status === 429)).toHaveLength(1);
     const refused = many.find(({ status }) => status === 429) as SseClient;
@@ -223,7 +214,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(others.map(({ status }) => status).filter((status) => status === 429)).toHaveLength(1);
   });
 
-  it('ends with the key it was opened with', async () => {
+  it('ends when its key is deleted', async () => {
     const made = await service.post('/api/keys', { name: 'short', role: 'viewer' }).expect(201);
     const client = await open('', undefined, made.body.key as string);
     expect(client.status).toBe(200);
@@ -235,7 +226,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(client.status).toBe(401);
   });
 
-  it('cuts off a reader that is too slow, which comes back and has lost nothing', async () => {
+  it('disconnects a reader that is too slow, which returns and has missed nothing', async () => {
     const start = await lastPosition();
     const client = await open('?type=test.*', start);
     const other = await open('?type=test.*', start);
@@ -258,7 +249,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(numbersOf(await other.received(all.length))).toEqual(all);
   });
 
-  it('keeps a quiet connection alive, and moves on the id of a reader that wants little', async () => {
+  it('keeps a quiet connection alive, and updates the last id of a reader whose filter matches little', async () => {
     const client = await open('?type=policy.denied');
     publish(5);
     const last = await lastPosition();
@@ -267,7 +258,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(client.lastEventId).toBe(last);
   }, 20_000);
 
-  it('tells where history was trimmed, and goes on behind it', async () => {
+  it('reports where the log was trimmed, and continues after it', async () => {
     const numbers = publish(10);
     await stream.flush();
     const log = service.app.get(EventLog);
@@ -282,7 +273,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
       data: { reason: 'trimmed', from: first, to: page[3].position, detected_at: expect.any(Number) },
     });
     expect(numbersOf(rest)).toEqual(numbers.slice(-3));
-    // Who comes back with the id of the gap is not told again.
+    // A reader that returns with the id of the gap does not get the gap again.
     const again = await open('?type=test.*', gap.id);
     await again.received(3);
     expect(again.events.map(({ event }) => event)).toEqual(['test.tick', 'test.tick', 'test.tick']);
@@ -292,7 +283,7 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(quiet.events).toEqual([]);
   });
 
-  it('tells who comes with an id that was taken back, and goes on from the greatest older one', async () => {
+  it('reports an id that a rollback removed, and continues from the greatest older one', async () => {
     publish(2);
     const last = await lastPosition();
     const [ms] = last.split('-');
@@ -303,21 +294,21 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(numbersOf(await client.received(3))).toEqual(numbers);
   });
 
-  it('answers a HEAD without a stream', async () => {
+  it('answers HEAD without a stream', async () => {
     const response = await fetch(url, { method: 'HEAD', headers: { Authorization: `Bearer ${ADMIN}` } });
     expect(response.status).toBe(200);
   });
 });
 
 describe('the live stream', () => {
-  it('is not there when events are off', async () => {
+  it('does not exist when events are off', async () => {
     const service = await startService({ BRAIN_EVENTS: 'off' });
     const client = await SseClient.open(`${await service.app.getUrl()}/api/events/stream`);
     expect([client.status, client.body.code]).toEqual([404, 'events_off']);
     await service.stop();
   });
 
-  it('ends at a shutdown, and says when to come back', async () => {
+  it('ends at a shutdown, and sends the delay after which to reconnect', async () => {
     const service = await startService();
     const client = await SseClient.open(`${await service.app.getUrl()}/api/events/stream`);
     client.retryMs = undefined;

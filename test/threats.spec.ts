@@ -1,26 +1,15 @@
-/** Threats as their users meet them: over HTTP, on both stores, with the events read back from the log. */
-
+/** Threats over HTTP, on both stores, with the events read from the log. */
 import type { Threat } from '../src/threats/threats.dto.js';
 import { MOVES, STATUSES, type ThreatStatus } from '../src/threats/threats.lifecycle.js';
-import { expectCharter } from './support/charter.js';
-import { type Service, startService } from './support/service.js';
-import { STORES } from './support/stores.js';
+import { expectEnvelope } from './support/envelope.js';
+import type { Service } from './support/service.js';
+import { STORES, serviceOn, withService } from './support/stores.js';
 
 const report = { type: 'prompt_injection', source: 'agent:researcher-7', severity: 'HIGH' };
 const unknown = '00000000-0000-4000-8000-000000000000';
 
 describe.each(STORES)('threats on %s', (_name, startStore) => {
-  let store: Awaited<ReturnType<typeof startStore>>;
-  let service: Service;
-
-  beforeAll(async () => {
-    store = await startStore();
-    service = await startService(store.env);
-  }, 60_000);
-  afterAll(async () => {
-    await service.stop();
-    await store.stop();
-  });
+  const service = serviceOn(startStore);
 
   const make = async (over: object = {}): Promise<Threat> =>
     (await service.post('/api/threats', { ...report, ...over }).expect(201)).body as Threat;
@@ -30,7 +19,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
     (await service.events({ subject: id })).map(({ type }) => type);
 
   describe('events', () => {
-    it('threat_detected_event', async () => {
+    it('a new threat publishes threat.detected', async () => {
       const threat = await make({
         description: 'It asks for keys',
         metadata: { url: 'https://example.org' },
@@ -52,7 +41,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       });
     });
 
-    it('threat_status_changed_event', async () => {
+    it('a change of the status publishes threat.status_changed', async () => {
       const { id } = await make();
       const changed = (await move(id, 'INVESTIGATING', { reason: 'seen' }).expect(200)).body as Threat;
       const [, event, ...others] = await service.events({ subject: id });
@@ -68,7 +57,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       });
     });
 
-    it('threat_escalated_event', async () => {
+    it('an escalation, or a higher severity, publishes threat.escalated', async () => {
       const byStatus = await make();
       await move(byStatus.id, 'ESCALATED').expect(200);
       expect(await typesOf(byStatus.id)).toEqual([
@@ -96,7 +85,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       });
     });
 
-    it('threat_mitigated_event', async () => {
+    it('a mitigation publishes threat.mitigated', async () => {
       const { id, created_at } = await make();
       const mitigated = (await move(id, 'MITIGATED', { resolution: 'blocked' }).expect(200)).body as Threat;
       expect(mitigated).toMatchObject({ resolution: 'blocked', mitigated_at: mitigated.last_seen_at });
@@ -107,7 +96,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(duration_seconds).toBeCloseTo(mitigated.last_seen_at - created_at, 3);
     });
 
-    it('event_lifecycle_full', async () => {
+    it('all events in the life of a threat are in the log in order', async () => {
       const { id } = await make();
       for (const status of ['INVESTIGATING', 'MITIGATED', 'INVESTIGATING', 'RESOLVED', 'OPEN', 'IGNORED']) {
         await move(id, status).expect(200);
@@ -127,7 +116,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(threat).toMatchObject({ status: 'IGNORED', mitigated_at: null, version: 7 });
     });
 
-    it('event_lifecycle_escalation', async () => {
+    it('all events of an escalation are in the log in order', async () => {
       const { id } = await make({ severity: 'MEDIUM' });
       await service.post(`/api/threats/${id}/severity`, { severity: 'CRITICAL' }).expect(200);
       await service.post(`/api/threats/${id}/severity`, { severity: 'HIGH' }).expect(200);
@@ -148,10 +137,8 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       ]);
     });
 
-    it('threats_work_without_eventstream', async () => {
-      const silent = await startStore();
-      const quiet = await startService({ ...silent.env, BRAIN_EVENTS: 'off' });
-      try {
+    it('the life of a threat is the same with events off', async () => {
+      await withService(startStore, { BRAIN_EVENTS: 'off' }, async (quiet) => {
         const made = (await quiet.post('/api/threats', report).expect(201)).body as Threat;
         await quiet.post(`/api/threats/${made.id}/severity`, { severity: 'CRITICAL' }).expect(200);
         await quiet.post(`/api/threats/${made.id}/status`, { status: 'MITIGATED' }).expect(200);
@@ -159,14 +146,11 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
         expect(overview.body.stats).toMatchObject({ total: 1, by_status: { MITIGATED: 1 } });
         const events = await quiet.get('/api/events').expect(404);
         expect(events.body.code).toBe('events_off');
-      } finally {
-        await quiet.stop();
-        await silent.stop();
-      }
+      });
     });
 
-    it('event_envelope_charter_compliance', async () => {
-      const correlation = 'charter-check';
+    it('all types of threat events have a valid envelope and match their schema', async () => {
+      const correlation = 'envelope-check';
       await service
         .post('/api/threats', { ...report, metadata: { a: 1 } })
         .set('X-Correlation-ID', correlation);
@@ -175,13 +159,13 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(mine[0]?.meta.correlation_id).toBe(correlation);
       const all = await service.events();
       expect(all.length).toBeGreaterThan(10);
-      for (const event of all) expectCharter(event);
+      for (const event of all) expectEnvelope(event);
       expect(new Set(all.map(({ id }) => id)).size).toBe(all.length);
     });
   });
 
   describe('fingerprints', () => {
-    it('count repeated reports, take the higher severity, and tell both', async () => {
+    it('count repeated reports and raise the severity, and both are published', async () => {
       const first = await make({ fingerprint: 'same', severity: 'MEDIUM' });
       const again = await service
         .post('/api/threats', { ...report, fingerprint: 'same', severity: 'LOW' })
@@ -207,7 +191,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       ]);
     });
 
-    it('of a closed threat make a new one, and then keep the old one closed', async () => {
+    it('of a closed threat make a new threat, and keep the old one closed', async () => {
       const first = await make({ fingerprint: 'reused' });
       await move(first.id, 'RESOLVED').expect(200);
       const second = await make({ fingerprint: 'reused' });
@@ -221,7 +205,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       await move(first.id, 'OPEN').expect(200);
     });
 
-    it('make one threat of 50 reports at once, with 50 occurrences', async () => {
+    it('make 50 concurrent reports one threat with 50 occurrences', async () => {
       const answers = await Promise.all(
         Array.from({ length: 50 }, () => service.post('/api/threats', { ...report, fingerprint: 'burst' })),
       );
@@ -236,7 +220,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
   });
 
   describe('changes', () => {
-    it('follow the table, every pair of it, and a move to itself is refused', async () => {
+    it('follow the table for every pair of statuses, and the same status is refused', async () => {
       const path: Record<ThreatStatus, ThreatStatus[]> = {
         OPEN: [],
         INVESTIGATING: ['INVESTIGATING'],
@@ -264,7 +248,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(none.body.errors).toEqual([expect.objectContaining({ pointer: '/status', code: 'required' })]);
     });
 
-    it('of severity: a fall stays quiet, the same and a closed threat are refused', async () => {
+    it('to a lower severity escalate nothing; the same severity and a closed threat are refused', async () => {
       const { id } = await make();
       const fall = await service.post(`/api/threats/${id}/severity`, { severity: 'LOW' }).expect(200);
       expect(fall.body).toMatchObject({ severity: 'LOW', status: 'OPEN' });
@@ -277,7 +261,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(closed.body.code).toBe('threat_closed');
     });
 
-    it('honour If-Match', async () => {
+    it('respect If-Match', async () => {
       const { id } = await make();
       const read = await service.get(`/api/threats/${id}`).expect(200);
       expect(read.headers.etag).toBe('"1"');
@@ -289,13 +273,13 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       await move(id, 'ESCALATED').set('If-Match', '*').expect(200);
     });
 
-    it('of an unknown threat are a 404', async () => {
+    it('of an unknown threat get 404', async () => {
       await move(unknown, 'IGNORED').expect(404);
       await service.get(`/api/threats/${unknown}`).expect(404);
       await service.get('/api/threats/not-a-uuid').expect(404);
     });
 
-    it('by 100 clients at once leave one legal history and true statistics', async () => {
+    it('by 100 concurrent clients leave one legal history and correct statistics', async () => {
       const { id } = await make();
       const wishes = ['INVESTIGATING', 'ESCALATED', 'MITIGATED', 'RESOLVED', 'OPEN', 'IGNORED'];
       const answers = await Promise.all(
@@ -324,7 +308,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
   });
 
   describe('creates', () => {
-    it('are done once per Idempotency-Key', async () => {
+    it('happen once for each Idempotency-Key', async () => {
       const once = () => service.post('/api/threats', report).set('Idempotency-Key', 'one-and-only');
       const first = await once().expect(201);
       const second = await once().expect(201);
@@ -340,7 +324,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(other.body.code).toBe('idempotency_key_reused');
     });
 
-    it('name every fault at once', async () => {
+    it('are refused with every fault at once', async () => {
       const answer = await service
         .post('/api/threats', { type: '', severity: 'BAD', metadata: [], extra: 1, description: 5 })
         .expect(422);
@@ -358,7 +342,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
   });
 
   describe('lists', () => {
-    it('filter, page, and count', async () => {
+    it('have filters, pages and a total', async () => {
       const source = 'list-test';
       const ids: string[] = [];
       for (let i = 0; i < 7; i += 1)
@@ -377,7 +361,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       expect(low.body.total).toBe(3);
     });
 
-    it('refuse what they do not know', async () => {
+    it('refuse unknown parameters and values', async () => {
       await service.get('/api/threats?limit=0').expect(422);
       await service.get('/api/threats?limit=501').expect(422);
       await service.get('/api/threats?limit=ten').expect(422);
@@ -391,7 +375,7 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
   it('have statistics that equal a recount', () => expectTrueStats(service));
 });
 
-/** Recounts every threat over HTTP and holds the overview against it. */
+/** Counts all threats again over HTTP and compares the result with the overview. */
 async function expectTrueStats(service: Service): Promise<void> {
   const all: Threat[] = [];
   let cursor: string | null = '';

@@ -1,4 +1,4 @@
-/** That the parts are really connected: a missing import or decorator metadata gives a silent `undefined`. */
+/** The parts are connected. A missing import or missing decorator metadata gives a silent `undefined`. */
 import {
   Body,
   Controller,
@@ -11,23 +11,27 @@ import {
   Query,
   type Type,
 } from '@nestjs/common';
-import { type ApplicationConfig, HttpAdapterHost } from '@nestjs/core';
+import { HttpAdapterHost } from '@nestjs/core';
 import { OnEvent } from '@nestjs/event-emitter';
 import type { NextFunction, Request, Response } from 'express';
 import { AppModule } from '../src/app.module.js';
 import { EventStream } from '../src/events/event-stream.js';
 import type { ReadEvent } from '../src/events/log/stored-event.js';
-import { ImmuneService } from '../src/immune/immune.service.js';
-import { MissionsService } from '../src/missions/missions.service.js';
-import { PolicyService } from '../src/policy/decisions/policy.service.js';
+import { InputGuard } from '../src/http/input.guard.js';
 import { Access, Public } from '../src/security/access.decorator.js';
+import { AccessGuard } from '../src/security/access.guard.js';
+import { EventLog } from '../src/storage/event-log.js';
 import { Store } from '../src/storage/store.js';
-import { ThreatsService } from '../src/threats/threats.service.js';
-import { until } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
+import { until } from './support/until.js';
 
-/** Every service that publishes; a new domain adds its own. */
-const PUBLISHERS = [ThreatsService, PolicyService, ImmuneService, MissionsService];
+/** A write to each domain, and the event that it publishes; a new domain adds its own. */
+const WRITES: [path: string, body: object, type: string][] = [
+  ['/api/threats', { type: 't', source: 's', severity: 'LOW' }, 'threat.detected'],
+  ['/api/policy/policies', { name: 'p' }, 'policy.created'],
+  ['/api/immune/event', { severity: 'INFO', type: 'ERROR_SPIKE', message: 'm' }, 'immune.event_published'],
+  ['/api/missions', { name: 'm' }, 'mission.created'],
+];
 
 /** A domain that reacts to another one, as EVENTS.md shows it. */
 @Injectable()
@@ -61,24 +65,24 @@ describe('the wiring', () => {
   let service: Service;
   afterEach(() => service.stop());
 
-  it('gives every domain the one stream and the one store', async () => {
+  it('connects every domain to the same EventStream and the same store', async () => {
     service = await startService();
-    const stream = service.app.get(EventStream);
-    const store = service.app.get(Store);
-    for (const publisher of PUBLISHERS) {
-      const parts = Object.values(service.app.get<object>(publisher) as Record<string, unknown>);
-      expect(parts).toContain(stream);
-      expect(parts).toContain(store);
+    const publish = jest.spyOn(service.app.get(EventStream), 'publish');
+    const transaction = jest.spyOn(service.app.get(Store), 'transaction');
+    for (const [path, body, type] of WRITES) {
+      publish.mockClear();
+      transaction.mockClear();
+      expect((await service.post(path, body)).status).toBeLessThan(300);
+      expect(publish.mock.calls.map(([event]) => event.definition.type)).toContain(type);
+      expect(transaction).toHaveBeenCalled();
     }
   });
 
-  it('gives no domain a stream when events are off', async () => {
+  it('connects no domain to an EventStream when events are off', async () => {
     service = await startService({ BRAIN_EVENTS: 'off' });
     expect(() => service.app.get(EventStream)).toThrow();
-    for (const publisher of PUBLISHERS) {
-      const parts = Object.values(service.app.get<object>(publisher) as Record<string, unknown>);
-      expect(parts.some((part) => part instanceof EventStream)).toBe(false);
-    }
+    for (const [path, body] of WRITES) expect((await service.post(path, body)).status).toBeLessThan(300);
+    expect((await service.app.get(EventLog).bounds()).length).toBe(0);
   });
 
   it('hands the events of one domain to the decorated method of another', async () => {
@@ -91,10 +95,10 @@ describe('the wiring', () => {
   });
 });
 
-describe('what the service does not start with', () => {
+describe('a start', () => {
   const passOn = (_request: Request, _response: Response, next: NextFunction): void => next();
 
-  it('is middleware in front of the routes, by Nest or by Express', async () => {
+  it('is refused with middleware in front of the routes, by Nest or by Express', async () => {
     @Module({})
     class WithConsumer {
       configure(consumer: MiddlewareConsumer): void {
@@ -115,7 +119,7 @@ describe('what the service does not start with', () => {
     );
   });
 
-  it('is a route that another one hides', async () => {
+  it('is refused with a route that another one hides', async () => {
     @Controller('api/hidden')
     class Hiding {
       @Get(':id')
@@ -150,7 +154,7 @@ describe('what the service does not start with', () => {
     await expect(startWith(TwiceModule)).rejects.toThrow('GET /api/hidden/all is declared by two handlers');
   });
 
-  it('is a handler that takes what nothing checks, or that demands what nobody can have', async () => {
+  it('is refused with a handler whose input is not checked, or whose permission nobody declares', async () => {
     interface Shape {
       name: string;
     }
@@ -202,14 +206,18 @@ describe('what the service does not start with', () => {
 });
 
 describe('the guards', () => {
-  it('are the one of access and then the one of input, and no others', async () => {
+  it('check the access first and then the input', async () => {
+    const access = jest.spyOn(AccessGuard.prototype, 'canActivate');
+    const input = jest.spyOn(InputGuard.prototype, 'canActivate');
     const service = await startService();
-    const { config } = service.app as unknown as { config: ApplicationConfig };
-    const names = config.getGlobalGuards().map((guard) => guard.constructor.name);
-    const noKey = await service.post('/api/threats', { type: 7 }, '');
-    const wrongBody = await service.post('/api/threats', { type: 7 });
-    await service.stop();
-    expect(names).toEqual(['AccessGuard', 'InputGuard']);
-    expect([noKey.status, wrongBody.status]).toEqual([401, 422]);
+    try {
+      expect((await service.post('/api/threats', { type: 7 }, '')).status).toBe(401);
+      expect([access.mock.calls.length, input.mock.calls.length]).toEqual([1, 0]);
+      expect((await service.post('/api/threats', { type: 7 })).status).toBe(422);
+      expect([access.mock.calls.length, input.mock.calls.length]).toEqual([2, 1]);
+    } finally {
+      await service.stop();
+      jest.restoreAllMocks();
+    }
   });
 });

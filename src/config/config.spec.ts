@@ -11,7 +11,7 @@ function faultsOf(env: Record<string, string>): string[] {
 }
 
 describe('the settings', () => {
-  it('all have a default or may be missing', () => {
+  it('have a default for everything', () => {
     expect(readConfig({})).toMatchObject({
       port: 8080,
       host: '127.0.0.1',
@@ -59,7 +59,7 @@ describe('the settings', () => {
     expect(readConfig({ BRAIN_TRUST_PROXY: '1' }).trustProxy).toBe(1);
   });
 
-  it('report all faults at once, by name and never by value', () => {
+  it('report all faults together, with the name of each setting and never its value', () => {
     const secret = 'hunter2-hunter2';
     const faults = faultsOf({
       PORT: '99999',
@@ -84,7 +84,7 @@ describe('the settings', () => {
     expect(faults.join('\n')).not.toContain(secret);
   });
 
-  it('refuse settings that exclude each other', () => {
+  it('refuse combinations that contradict each other', () => {
     expect(faultsOf({ BRAIN_DECISIONS: 'durable', BRAIN_EVENTS: 'off' })).toEqual([
       expect.stringContaining('BRAIN_EVENTS=on'),
     ]);
@@ -123,7 +123,7 @@ describe('the settings', () => {
     ['host:port', 'BRAIN_REDIS_CLUSTER'],
     ['a b', 'BRAIN_KEY_PREFIX'],
     ['brain:x', 'BRAIN_KEY_PREFIX'],
-  ])('with the value %j of %s have the right number of faults', (value, name, count = 1) => {
+  ])('check %j as the value of %s', (value, name, count = 1) => {
     expect(faultsOf({ [name]: value })).toHaveLength(count);
   });
 });
@@ -134,7 +134,7 @@ describe('the settings of a domain', () => {
     BRAIN_NOTES_MODE: { about: 'How', parse: allow.oneOf('fast', 'slow') },
   });
 
-  it('are read and checked like all others', () => {
+  it('are read and checked like all other settings', () => {
     expect(settingsIn(readConfig({}), TABLE)).toEqual({ BRAIN_NOTES_MAX: 10, BRAIN_NOTES_MODE: null });
     const config = readConfig({ BRAIN_NOTES_MAX: '7', BRAIN_NOTES_MODE: 'slow' });
     expect(settingsIn(config, TABLE)).toEqual({ BRAIN_NOTES_MAX: 7, BRAIN_NOTES_MODE: 'slow' });
@@ -144,7 +144,7 @@ describe('the settings of a domain', () => {
     ]);
   });
 
-  it('have unique names that begin with BRAIN_', () => {
+  it('need names that begin with BRAIN_ and are not taken', () => {
     const one = { about: 'One', parse: allow.onOff };
     expect(() => defineSettings('Again', { BRAIN_NOTES_MAX: one })).toThrow(
       'BRAIN_NOTES_MAX is defined twice',

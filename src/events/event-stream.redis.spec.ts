@@ -1,10 +1,12 @@
 /** What becomes of a batch whose answer was lost, for however long. */
-import { eventOf, openClient, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../test/support/redis-server.js';
+import { silentLogger } from '../../test/support/logs.js';
+import { openWiredRedisStore, type WiredRedis } from '../../test/support/open-store.js';
+import { eventOf, RECOVERY_MS, type RedisClient } from '../../test/support/redis-clients.js';
+import { RedisServer } from '../../test/support/redis-server.js';
 import { count, numbersOf, tick } from '../../test/support/ticks.js';
+import { until } from '../../test/support/until.js';
 import { Wire } from '../../test/support/wire.js';
 import { sleep } from '../shared/clock.js';
-import { Logger } from '../shared/logger.js';
 import { RedisEventLog } from '../storage/redis/redis-event-log.js';
 import { ReplicaAck } from '../storage/redis/replica-ack.js';
 import { SCRIPTS } from '../storage/redis/scripts.js';
@@ -14,32 +16,28 @@ import { EventStream } from './event-stream.js';
 const KEPT_SECONDS = 1;
 
 describe('a batch whose answer was lost', () => {
+  let redis: WiredRedis;
   let server: RedisServer;
   let wire: Wire;
   let client: RedisClient;
   let stream: EventStream;
 
   beforeEach(async () => {
-    server = await RedisServer.start();
-    wire = await Wire.to(server.port);
-    client = openClient({ url: wire.url });
+    redis = await openWiredRedisStore();
+    ({ server, wire, client } = redis);
     const log = new RedisEventLog(client.link, new ReplicaAck(client.link), KEPT_SECONDS);
-    stream = new EventStream(log, new Logger({ level: 'silent', format: 'json' }));
+    stream = new EventStream(log, silentLogger());
     // Redis knows the script from now on, so the next send is the one that counts.
     await log.append('first', [eventOf('first')]);
   });
-  afterEach(async () => {
-    await client.store.close();
-    await wire.close();
-    await server.stop();
-  });
+  afterEach(() => redis.close());
   const written = async (): Promise<Envelope[]> =>
     (await client.log.read({ order: 'asc', limit: 500 })).map(({ json }) => JSON.parse(json) as Envelope);
 
   it.each([
-    ['sooner than its record ends is sent again', 0, []],
-    ['later than that is told to be missing instead', KEPT_SECONDS + 1, ['unanswered']],
-  ])('and that is answered %s: no event is there twice', async (_, awaySeconds, gaps) => {
+    ['is sent again before its record expires', 0, []],
+    ['is reported as missing after its record has expired', KEPT_SECONDS + 1, ['unanswered']],
+  ])('%s, and is in the log once', async (_, awaySeconds, gaps) => {
     wire.cutAfter(SCRIPTS.commit.sha);
     wire.tearOnCut();
     for (let n = 0; n < 5; n += 1) stream.publish(tick(n, 'agent', ''));

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
+import { silentLogger } from '../../test/support/logs.js';
 import { SwitchableLog } from '../../test/support/switchable-log.js';
 import { sleep } from '../shared/clock.js';
 import { runInContext } from '../shared/context.js';
 import { Num, Text } from '../shared/fields.js';
-import { Logger } from '../shared/logger.js';
 import { compileMask } from '../shared/mask.js';
 import type { EventRecord } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
@@ -30,11 +30,9 @@ const noise = defineEvent({
   of: (n: number, more: object = {}): Noise => ({ agent_id: 'agent-1', n, ...more }),
 });
 
-const silent = (): Logger => new Logger({ level: 'silent', format: 'json' });
-
 function start(mask: string[] = []): { log: SwitchableLog; stream: EventStream } {
   const log = new SwitchableLog();
-  return { log, stream: new EventStream(log, silent(), compileMask(mask)) };
+  return { log, stream: new EventStream(log, silentLogger(), compileMask(mask)) };
 }
 
 const numbers = (log: SwitchableLog): unknown[] => log.written.map(({ payload }) => (payload as Noise).n);
@@ -60,7 +58,7 @@ describe('publishing without a transaction', () => {
     });
   });
 
-  it('gathers what comes together into few batches', async () => {
+  it('writes events that come together in few batches', async () => {
     const { log, stream } = start();
     for (let n = 0; n < 2000; n += 1) stream.publish(noise(n));
     await stream.flush();
@@ -103,7 +101,7 @@ describe('publishing without a transaction', () => {
     expect(gaps[0]?.payload).toMatchObject({ reason: 'overflow', counts: { 'test.noise': 11_000 } });
   });
 
-  it('bounds the waiting by size as well', async () => {
+  it('limits the waiting events by their size as well', async () => {
     const { log, stream } = start();
     log.mode = 'hangs';
     const large = 'x'.repeat(1024 * 1024);
@@ -118,7 +116,7 @@ describe('publishing without a transaction', () => {
     expect(gap?.payload).toMatchObject({ counts: { 'test.noise': 80 - kept.length } });
   });
 
-  it('only counts noise while the log is nearly full, and reports the count', async () => {
+  it('only counts unimportant events while the log is nearly full, and reports the count', async () => {
     const { log, stream } = start();
     stream.condensing = true;
     const beforeS = Date.now() / 1000;
@@ -137,7 +135,7 @@ describe('publishing without a transaction', () => {
     expect(stream.lost).toBe(0);
   });
 
-  it('reports what it only counted within ten seconds', async () => {
+  it('reports this count within ten seconds', async () => {
     const { log, stream } = start();
     stream.condensing = true;
     jest.useFakeTimers({ doNotFake: ['nextTick', 'queueMicrotask', 'setImmediate'] });
@@ -178,7 +176,7 @@ describe('publishing without a transaction', () => {
     );
   });
 
-  it('replaces a payload that cannot be serialized by the reason', async () => {
+  it('replaces a payload that cannot be serialized with the reason', async () => {
     const { log, stream } = start();
     const circular: Record<string, unknown> = {};
     circular.self = circular;
@@ -191,7 +189,7 @@ describe('publishing without a transaction', () => {
     ]);
   });
 
-  it('masks before anything is written, without touching what the caller keeps', async () => {
+  it('masks the written payload and leaves the object of the caller unchanged', async () => {
     const { log, stream } = start(['/secret', '/deep/*/token']);
     const more = { secret: 's', deep: [{ token: 't', other: 1 }] };
     stream.publish(noise(1, more));
@@ -203,14 +201,14 @@ describe('publishing without a transaction', () => {
     expect(more).toEqual({ secret: 's', deep: [{ token: 't', other: 1 }] });
   });
 
-  it('counts a gap as old as its period: if it is lost, the next gap must reach as far back', async () => {
+  it('treats a gap as old as the period that it reports', async () => {
     const { stream } = start();
     stream.publish(streamGap({ reason: 'rollback', from: 5, to: 9, detected_at: 10 }));
     await stream.flush();
     expect(stream.writtenBehind('0-0', 0)).toBe(5);
   });
 
-  it('closes when everything is written, and says so when it could not', async () => {
+  it('closes when everything is written, and returns false if events were not written', async () => {
     const { log, stream } = start();
     stream.publish(noise(1));
     expect(await stream.close()).toBe(true);
@@ -229,7 +227,7 @@ describe('publishing with a transaction', () => {
     return { tx: { record: (event: EventRecord) => records.push(event) } as unknown as Tx, records };
   };
 
-  it('hands the event to it and writes nothing itself', async () => {
+  it('adds the event to the transaction and writes nothing itself', async () => {
     const { log, stream } = start();
     const { tx, records } = recording();
     runInContext({ requestId: 'r', correlationId: 'c1' }, () => stream.publish(noise(1), tx));

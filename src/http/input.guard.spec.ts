@@ -19,15 +19,15 @@ const contextOf = (handler: (input: Input) => void, body: unknown): ExecutionCon
     handler,
   );
 
-describe('the guard of the input', () => {
+describe('the input guard', () => {
   const guard = new InputGuard(() => true);
 
-  it('demands what the parameters of the handler say', () => {
+  it('checks what the parameters of the handler declare', () => {
     expect(guard.canActivate(contextOf(SomeController.prototype.make, { name: 'x' }))).toBe(true);
     expect(() => guard.canActivate(contextOf(SomeController.prototype.make, { name: 7 }))).toThrow(/a fault/);
   });
 
-  it('lets nothing pass to a handler whose parameters it cannot know', () => {
+  it('refuses every request to a handler whose parameters have no types', () => {
     const wrapped = (input: Input): void => SomeController.prototype.make(input);
     expect(() => guard.canActivate(contextOf(wrapped, { name: 7 }))).toThrow(/this is a bug/);
   });

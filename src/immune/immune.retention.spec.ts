@@ -1,4 +1,5 @@
-import { openEmbeddedStore, SILENT } from '../../test/support/embedded-store.js';
+import { silentLogger } from '../../test/support/logs.js';
+import { openStore } from '../../test/support/open-store.js';
 import { readConfig } from '../config/config.js';
 import { DAY_SECONDS } from '../shared/clock.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
@@ -20,9 +21,9 @@ describe('the retention of immune events', () => {
   let nextId: number;
 
   beforeEach(async () => {
-    ({ store, close } = await openEmbeddedStore());
+    ({ store, close } = await openStore());
     service = new ImmuneService(store, config);
-    retention = new Retention(OLD_IMMUNE_EVENTS, store, config, SILENT);
+    retention = new Retention(OLD_IMMUNE_EVENTS, store, config, silentLogger());
     nextId = 1;
   });
   afterEach(() => close());

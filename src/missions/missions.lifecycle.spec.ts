@@ -9,12 +9,12 @@ const LEGAL = [
 ];
 const pairs = STATUSES.flatMap((from) => STATUSES.map((to): [MissionStatus, MissionStatus] => [from, to]));
 
-describe('the life cycle of a mission', () => {
-  it.each(pairs)('from %s to %s is as the table says', (from, to) => {
+describe('the life of a mission', () => {
+  it.each(pairs)('moves from %s to %s as the table says', (from, to) => {
     expect(mayMove(from, to)).toBe(LEGAL.includes(`${from} ${to}`));
   });
 
-  it('has three ends, and only a failed mission can be retried', () => {
+  it('has three final statuses, and only FAILED allows a retry', () => {
     expect(STATUSES.filter(hasEnded)).toEqual(['COMPLETED', 'FAILED', 'CANCELLED']);
     expect(STATUSES.filter(mayRetry)).toEqual(['FAILED']);
   });

@@ -1,4 +1,5 @@
-import { openEmbeddedStore, SILENT } from '../../test/support/embedded-store.js';
+import { silentLogger } from '../../test/support/logs.js';
+import { openStore } from '../../test/support/open-store.js';
 import { readConfig } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
@@ -17,10 +18,10 @@ describe('the retention of missions', () => {
   let retention: Retention<StoredMission>;
 
   beforeEach(async () => {
-    ({ store, close } = await openEmbeddedStore());
+    ({ store, close } = await openStore());
     store.declare(MISSIONS);
     store.declare(MISSION_RESULTS);
-    retention = new Retention(ENDED_MISSIONS, store, config, SILENT);
+    retention = new Retention(ENDED_MISSIONS, store, config, silentLogger());
   });
   afterEach(() => close());
 

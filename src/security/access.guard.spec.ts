@@ -1,14 +1,10 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
+import { loggerTo } from '../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { currentContext, runInContext } from '../shared/context.js';
 import { register } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
-import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
+import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { Access, Public } from './access.decorator.js';
 import { AccessGuard } from './access.guard.js';
 import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
@@ -35,8 +31,8 @@ interface Asked {
   principal?: Principal;
 }
 
-describe('the guard', () => {
-  let folder: string;
+describe('the access guard', () => {
+  let opened: OpenStore;
   let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
@@ -59,7 +55,7 @@ describe('the guard', () => {
   };
   const bearer = async (role: 'admin' | 'viewer'): Promise<string> =>
     `Bearer ${(await keys.create({ name: role, role }, 'x')).key}`;
-  /** As another replica makes a key that this one has not heard of yet. */
+  /** Makes a key like another replica, so that this one does not know it yet. */
   const madeElsewhere = async (): Promise<string> => {
     ring.onModuleDestroy();
     const key = makeKey();
@@ -69,11 +65,10 @@ describe('the guard', () => {
   };
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-guard-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    opened = await openStore();
+    store = opened.store;
     lines = [];
-    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    const logger = loggerTo(lines);
     ring = new KeyRing(store, logger, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, logger, { bootstrapKey: null });
@@ -82,17 +77,16 @@ describe('the guard', () => {
   afterEach(async () => {
     jest.restoreAllMocks();
     ring.onModuleDestroy();
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
   });
 
-  it('refuses a route that declares nothing, whoever asks, and says so in the log', async () => {
+  it('refuses every caller on a route without a declaration, and logs it', async () => {
     const error = await errorOf('forgotten', ask(await bearer('admin')));
     expect([error.kind, error.code]).toEqual(['forbidden', 'access_undeclared']);
     expect(lines.join('')).toContain('Routes.forgotten declares neither');
   });
 
-  it('lets a known key in without a promise, and says who it is', async () => {
+  it('accepts a known key synchronously, and sets the principal', async () => {
     const authorization = await bearer('viewer');
     const request = ask(authorization);
     runInContext({ requestId: 'r', correlationId: 'c' }, () => {
@@ -103,7 +97,7 @@ describe('the guard', () => {
     expect(pass('read', ask(authorization.replace('Bearer', 'bearer')))).toBe(true);
   });
 
-  it('names the permission that is missing', async () => {
+  it('names the missing permission', async () => {
     const error = await errorOf('write', ask(await bearer('viewer')));
     expect([error.kind, error.code]).toEqual(['forbidden', 'forbidden']);
     expect(error.detail).toContain('threats:write');
@@ -133,7 +127,7 @@ describe('the guard', () => {
     }
   });
 
-  it('knows on a public route who comes with a valid key, and takes everybody else as nobody', async () => {
+  it('sets the principal on a public route for a valid key, and ignores other keys', async () => {
     const known = ask(await bearer('viewer'));
     expect(pass('open', known)).toBe(true);
     expect(known.principal?.role).toBe('viewer');
@@ -150,7 +144,7 @@ describe('the guard', () => {
     await expect(pass('open', ask(`Bearer ${makeKey()}`, '203.0.113.9'))).rejects.toThrow('a bug');
   });
 
-  it('throttles wrong keys by address, and neither valid ones nor other addresses', async () => {
+  it('throttles wrong keys by address, but not valid keys or other addresses', async () => {
     const valid = await bearer('viewer');
     const lookups = jest.spyOn(store, 'getUnique');
     const codes: string[] = [];
@@ -168,7 +162,7 @@ describe('the guard', () => {
     expect((await errorOf('read', ask())).code).toBe('unauthenticated');
   });
 
-  it('lets a key that was just made elsewhere in, also from a throttled address', async () => {
+  it('accepts a new key of another replica, also from a throttled address', async () => {
     // Nor do keys whose checksum is wrong use up what throttled addresses may look up.
     for (let i = 0; i < 40; i += 1) await errorOf('read', ask('Bearer wrong'));
     const made = await madeElsewhere();
@@ -176,7 +170,7 @@ describe('the guard', () => {
     expect(pass('read', ask(made))).toBe(true);
   });
 
-  it('counts 50 requests at once with one new key as one lookup and no failure', async () => {
+  it('makes one lookup and counts no failure for 50 concurrent requests with one new key', async () => {
     const made = await madeElsewhere();
     const lookups = jest.spyOn(store, 'getUnique');
     const passed = await Promise.all(Array.from({ length: 50 }, async () => pass('read', ask(made))));
@@ -184,7 +178,7 @@ describe('the guard', () => {
     expect(lookups).toHaveBeenCalledTimes(1);
   });
 
-  it('does not count as a failure what the store could not answer', async () => {
+  it('does not count an error of the store as a failure', async () => {
     const lookups = jest
       .spyOn(store, 'getUnique')
       .mockRejectedValue(new BrainError('unavailable', 'away', 'x'));
@@ -194,7 +188,7 @@ describe('the guard', () => {
     expect((await errorOf('read', ask('Bearer x'))).code).toBe('unauthenticated');
   });
 
-  it('logs wrong keys with their address, once a second, and never a key', async () => {
+  it('logs the addresses of wrong keys once a second, and never a key', async () => {
     const tried = Array.from({ length: 20 }, makeKey);
     for (const key of tried) await errorOf('read', ask(`Bearer ${key}`));
     await errorOf('read', ask('Bearer wrong-one', '2001:db8:1:2::9'));

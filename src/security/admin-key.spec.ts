@@ -1,60 +1,48 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
+import { silentLogger } from '../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
+import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { type AdminAccess, AdminKey } from './admin-key.js';
 import { KEYS, makeKey } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
 
-/** What the start does differently on Redis depends on nothing else of it. */
-class StoreOfAnotherKind extends EmbeddedStore {
-  override readonly kind = 'redis' as 'embedded';
-}
-
-describe('the first admin', () => {
-  let folder: string;
+describe('the first admin key', () => {
+  let opened: OpenStore;
   let path: string;
   let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
 
-  const open = async (Kind: typeof EmbeddedStore = EmbeddedStore): Promise<void> => {
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new Kind(db, new EmbeddedEventLog(db));
-    const silent = new Logger({ level: 'silent', format: 'json' });
+  const use = async (next: OpenStore): Promise<void> => {
+    opened = next;
+    store = opened.store;
+    const silent = silentLogger();
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, silent, { bootstrapKey: null });
   };
-  const close = async (): Promise<void> => {
-    ring.onModuleDestroy();
-    await store.close();
-  };
   const start = (terminal: boolean, bootstrapKey: string | null = null): Promise<AdminAccess> =>
-    new AdminKey(store, keys, ring, { bootstrapKey, dataDir: folder }).bootstrap(terminal);
+    new AdminKey(store, keys, ring, { bootstrapKey, dataDir: opened.folder }).bootstrap(terminal);
   const restart = async (terminal: boolean): Promise<AdminAccess> => {
-    await close();
-    await open();
+    ring.onModuleDestroy();
+    await use(await opened.reopen());
     return start(terminal);
   };
   const roleOf = (key: string): string | undefined => ring.recall(key)?.principal.role;
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-admin-'));
-    path = join(folder, 'admin.key');
-    await open();
+    await use(await openStore());
+    path = join(opened.folder, 'admin.key');
   });
   afterEach(async () => {
     jest.restoreAllMocks();
-    await close();
-    rmSync(folder, { recursive: true, force: true });
+    ring.onModuleDestroy();
+    await opened.close();
   });
 
-  it('is printed on a terminal, once, and leaves no file behind', async () => {
+  it('is printed once on a terminal, and leaves no file', async () => {
     const made = await start(true);
     if (made.kind !== 'made') throw new Error(made.kind);
     expect(roleOf(made.key)).toBe('admin');
@@ -64,7 +52,7 @@ describe('the first admin', () => {
     expect(roleOf(made.key)).toBe('admin');
   });
 
-  it('lies in a file that only its owner can read where there is no terminal', async () => {
+  it('is in a file that only its owner can read if there is no terminal', async () => {
     expect(await start(false)).toEqual({ kind: 'file', path });
     expect(statSync(path).mode & 0o777).toBe(0o600);
     const key = readFileSync(path, 'utf8').trim();
@@ -83,7 +71,7 @@ describe('the first admin', () => {
     expect(roleOf(made.key)).toBe('admin');
   });
 
-  it('is not lost, and not made twice, when the process ends between the file and the commit', async () => {
+  it('is neither lost nor made twice when the process ends between the file and the commit', async () => {
     const commit = jest.spyOn(keys, 'createFirst').mockRejectedValue(new Error('the end'));
     await expect(start(false)).rejects.toThrow('the end');
     commit.mockRestore();
@@ -95,7 +83,7 @@ describe('the first admin', () => {
   });
 
   it.each(['', 'brn_cut short', makeKey().slice(0, -2)])(
-    'does not come from a damaged file (%j)',
+    'is not taken from a damaged file (%j)',
     async (text) => {
       writeFileSync(path, text, { mode: 0o600 });
       expect(await start(false)).toEqual({ kind: 'file', path });
@@ -103,7 +91,7 @@ describe('the first admin', () => {
     },
   );
 
-  it('does not come from a file that others could read', async () => {
+  it('is not taken from a file that others can read', async () => {
     const key = makeKey();
     writeFileSync(path, key);
     chmodSync(path, 0o644);
@@ -113,7 +101,7 @@ describe('the first admin', () => {
     expect(roleOf(key)).toBeUndefined();
   });
 
-  it('is made once when several starts come at once, and only the winner shows it', async () => {
+  it('is made and shown once when several processes start together', async () => {
     const all = await Promise.all([start(true), start(true), start(true)]);
     const kinds = all.map(({ kind }) => kind).sort();
     expect(kinds).toEqual(['file', 'file', 'made']);
@@ -121,7 +109,7 @@ describe('the first admin', () => {
     expect(roleOf(readFileSync(path, 'utf8').trim())).toBe('admin');
   });
 
-  it('is never made again: not after it was replaced, and not after all keys are gone', async () => {
+  it('is never made again, neither after it is replaced nor after all keys are gone', async () => {
     await start(false);
     const [first] = (await store.list(KEYS, {})).rows;
     const other = await keys.create({ name: 'mine', role: 'admin' }, 'x');
@@ -135,15 +123,14 @@ describe('the first admin', () => {
     expect((await store.list(KEYS, {})).total).toBe(0);
   });
 
-  it('is the bootstrap key while that is set; the first start without it makes one if there was no key', async () => {
+  it('is the bootstrap key while that is set; the first start without it makes a key if there is none', async () => {
     expect(await start(false, 'b'.repeat(32))).toEqual({ kind: 'env' });
     expect(existsSync(path)).toBe(false);
     expect(await restart(false)).toEqual({ kind: 'file', path });
   });
 
-  it('is asked for on Redis as long as there is none', async () => {
-    await close();
-    await open(StoreOfAnotherKind);
+  it('is reported as missing on Redis as long as there is no admin', async () => {
+    Object.defineProperty(store, 'kind', { value: 'redis' });
     expect(await start(true)).toEqual({ kind: 'missing' });
     expect(existsSync(path)).toBe(false);
     await keys.create({ name: 'v', role: 'operator' }, 'bootstrap');

@@ -11,7 +11,7 @@ describe('an API key', () => {
     }
   });
 
-  it('is told from a mistyped one: every single changed, missing or swapped character', () => {
+  it('is recognized as mistyped if one character is changed, missing or swapped', () => {
     const key = makeKey();
     for (let i = 0; i < key.length; i += 1) {
       expect(isWellFormedKey(key.slice(0, i) + (key[i] === 'x' ? 'y' : 'x') + key.slice(i + 1))).toBe(false);
@@ -23,12 +23,12 @@ describe('an API key', () => {
     expect(isWellFormedKey(`${key}\n`)).toBe(false);
   });
 
-  it('is digested alike by both ways that Node has', () => {
+  it('has the same digest with both functions of Node', () => {
     const key = makeKey();
     expect(digestOf(key)).toBe(sha256(key));
   });
 
-  it('has an id of its own', () => {
+  it('has an id in a form that is checked', () => {
     expect(isKeyId(makeKeyId())).toBe(true);
     for (const id of ['', 'key_', 'bootstrap', `key_${'a'.repeat(5000)}`, 'key_ABCDEFGHIJKL'])
       expect(isKeyId(id)).toBe(false);

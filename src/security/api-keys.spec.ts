@@ -1,11 +1,9 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { isBrainError } from '../shared/errors.js';
-import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
+import { codeOf } from '../../test/support/errors.js';
+import { loggerTo, silentLogger } from '../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
+import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { FIRST_KEY, isWellFormedKey, KEYS, MILESTONES } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
@@ -13,31 +11,22 @@ import { KeyRing } from './key-ring.js';
 const DAY_MS = 86_400_000;
 
 describe('API keys', () => {
-  let folder: string;
+  let opened: OpenStore;
   let store: EmbeddedStore;
   let ring: KeyRing;
   let keys: ApiKeys;
   let lines: string[];
 
   const open = (bootstrapKey: string | null): ApiKeys => {
-    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    const logger = loggerTo(lines);
     return new ApiKeys(store, ring, logger, { bootstrapKey });
-  };
-  const codeOf = async (work: Promise<unknown>): Promise<string> => {
-    try {
-      await work;
-      return 'no error';
-    } catch (error) {
-      return isBrainError(error) ? error.code : String(error);
-    }
   };
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-keys-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+    opened = await openStore();
+    store = opened.store;
     lines = [];
-    const silent = new Logger({ level: 'silent', format: 'json' });
+    const silent = silentLogger();
     ring = new KeyRing(store, silent, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = open(null);
@@ -45,11 +34,10 @@ describe('API keys', () => {
   afterEach(async () => {
     jest.restoreAllMocks();
     ring.onModuleDestroy();
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
   });
 
-  it('are shown once, work at once, and are kept nowhere but as a hash', async () => {
+  it('are shown once, work at once, and are stored only as a hash', async () => {
     const { key, ...made } = await keys.create({ name: 'scanner', role: 'agent' }, 'key_maker');
     if (key === undefined) throw new Error('the key was not shown');
     expect(isWellFormedKey(key)).toBe(true);
@@ -58,7 +46,7 @@ describe('API keys', () => {
     const { rows, total } = await keys.list({});
     expect([rows.map(({ hash: _hash, ...info }) => info), total]).toEqual([[made], 1]);
     await store.close();
-    const disk = readdirSync(folder, { recursive: true, withFileTypes: true })
+    const disk = readdirSync(opened.folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
       .map((entry) => readFileSync(join(entry.parentPath, entry.name), 'latin1'));
     expect(disk.join('')).toContain(made.id);
@@ -79,7 +67,7 @@ describe('API keys', () => {
     );
   });
 
-  it('cannot be made to have expired already', async () => {
+  it('cannot be made with an expiry in the past', async () => {
     const over = keys.create({ name: 'n', role: 'viewer', expires_at: Date.now() / 1000 - 1 }, 'x');
     await expect(over).rejects.toMatchObject({
       kind: 'invalid',
@@ -88,7 +76,7 @@ describe('API keys', () => {
     expect((await keys.list({})).total).toBe(0);
   });
 
-  it('open nothing any more when they are deleted, and are then not found', async () => {
+  it('stop working when they are deleted, and are then not found', async () => {
     const { id, key = '' } = await keys.create({ name: 'n', role: 'agent' }, 'x');
     await keys.remove(id, 'x');
     expect(ring.recall(key)).toBeUndefined();
@@ -97,7 +85,7 @@ describe('API keys', () => {
       expect(await codeOf(keys.remove(gone, 'x'))).toBe('key_not_found');
   });
 
-  it('keep the last admin, unless the bootstrap key is one', async () => {
+  it('cannot lose the last admin, unless there is a bootstrap key', async () => {
     const a = await keys.create({ name: 'a', role: 'admin' }, 'x');
     await keys.create({ name: 'o', role: 'operator' }, 'x');
     const ending = Date.now() / 1000 + 60;
@@ -110,7 +98,7 @@ describe('API keys', () => {
     expect(await keys.hasAdmin()).toBe(false);
   });
 
-  it('keep one admin also when all of them are deleted at once', async () => {
+  it('keep one admin even if all are deleted at the same time', async () => {
     for (let round = 0; round < 5; round += 1) {
       const made = await Promise.all(
         Array.from({ length: 5 }, (_, i) => keys.create({ name: `a${i}`, role: 'admin' }, 'x')),
@@ -124,7 +112,7 @@ describe('API keys', () => {
     }
   });
 
-  it('leave a mark with the first of them that stays', async () => {
+  it('note the first key that is made', async () => {
     const { id } = await keys.create({ name: 'n', role: 'viewer' }, 'x');
     await keys.create({ name: 'n', role: 'viewer' }, 'x');
     await keys.remove(id, 'x');
@@ -132,7 +120,7 @@ describe('API keys', () => {
     expect(await keys.createFirst('brn_', 'admin')).toBe(false);
   });
 
-  it('are forgotten a month after they expired', async () => {
+  it('are removed a month after they expire', async () => {
     const startMs = Date.now();
     const clock = jest.spyOn(Date, 'now').mockImplementation(() => startMs);
     for (const days of [1, 2]) {
@@ -144,7 +132,7 @@ describe('API keys', () => {
     expect(rows.map(({ name }) => name)).toEqual(['2', 'new']);
   });
 
-  it('are not made without bound', async () => {
+  it('are limited in number', async () => {
     jest.spyOn(store, 'counts').mockResolvedValue({ total: 10_000 });
     expect(await codeOf(keys.create({ name: 'n', role: 'agent' }, 'x'))).toBe('too_many_keys');
   });

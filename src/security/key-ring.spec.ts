@@ -1,11 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { codeOf } from '../../test/support/errors.js';
+import { loggerTo } from '../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { sleep } from '../shared/clock.js';
-import { BrainError, isBrainError } from '../shared/errors.js';
-import { Logger } from '../shared/logger.js';
-import { EmbeddedDatabase } from '../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../storage/embedded/embedded-event-log.js';
+import { BrainError } from '../shared/errors.js';
 import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../storage/store.js';
 import { type ApiKey, digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
@@ -45,14 +42,14 @@ class StoreOnAWire extends EmbeddedStore {
 }
 
 describe('the key ring', () => {
-  let folder: string;
+  let opened: OpenStore<StoreOnAWire>;
   let store: StoreOnAWire;
   let ring: KeyRing;
   let lines: string[];
   const rings: KeyRing[] = [];
 
   const open = async (bootstrapKey: string | null = null, maxStaleSeconds = 30): Promise<KeyRing> => {
-    const logger = new Logger({ level: 'debug', format: 'json' }, { write: (line) => lines.push(line) });
+    const logger = loggerTo(lines);
     const made = new KeyRing(store, logger, { bootstrapKey, maxStaleSeconds });
     rings.push(made);
     await made.onModuleInit();
@@ -70,30 +67,20 @@ describe('the key ring', () => {
       await tx.get(KEYS, id);
       tx.delete(KEYS, id);
     });
-  const codeOf = async (work: () => unknown): Promise<string> => {
-    try {
-      await work();
-      return 'no error';
-    } catch (error) {
-      return isBrainError(error) ? error.code : String(error);
-    }
-  };
 
   beforeEach(async () => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-ring-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    store = new StoreOnAWire(db, new EmbeddedEventLog(db));
+    opened = await openStore(StoreOnAWire);
+    store = opened.store;
     lines = [];
     ring = await open();
   });
   afterEach(async () => {
     jest.restoreAllMocks();
     for (const one of rings.splice(0)) one.onModuleDestroy();
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
   });
 
-  it('knows the keys that were there at the start, without a question to the store', async () => {
+  it('knows the keys from the start without a request to the store', async () => {
     const { key, doc } = await add({ role: 'operator', name: 'ops' });
     const later = await open();
     const asked = [store.lists, store.lookups];
@@ -102,7 +89,7 @@ describe('the key ring', () => {
     expect([store.lists, store.lookups]).toEqual(asked);
   });
 
-  it('reads more keys than stand on one page', async () => {
+  it('reads more than one page of keys', async () => {
     const docs = Array.from({ length: 620 }, (_, i) => ({ key: makeKey(), i }));
     await store.transaction((tx) => {
       for (const { key, i } of docs) {
@@ -114,7 +101,7 @@ describe('the key ring', () => {
     for (const { key, i } of docs) expect(later.recall(key)?.principal.name).toBe(`n${i}`);
   });
 
-  it('looks up a key that it has not heard of, once for all who ask, and remembers it', async () => {
+  it('looks up an unknown key once for all callers, and remembers it', async () => {
     ring.onModuleDestroy();
     const { key, doc } = await add();
     expect(ring.recall(key)).toBeUndefined();
@@ -124,7 +111,7 @@ describe('the key ring', () => {
     expect(ring.recall(key)?.principal.id).toBe(doc.id);
   });
 
-  it('never asks the store about a key whose checksum is wrong', async () => {
+  it('makes no request for a key whose checksum is wrong', async () => {
     for (const key of ['', 'brn_x', `${makeKey().slice(0, -1)}-`, 'x'.repeat(256)])
       expect(await ring.find(key)).toBeUndefined();
     expect(store.lookups).toBe(0);
@@ -132,7 +119,7 @@ describe('the key ring', () => {
     expect(store.lookups).toBe(1);
   });
 
-  it('bounds how many unknown keys are looked up at once', async () => {
+  it('limits how many unknown keys are looked up at the same time', async () => {
     let go = (): void => {};
     store.slow = new Promise((resolve) => {
       go = resolve;
@@ -145,7 +132,7 @@ describe('the key ring', () => {
     expect(codes.filter((code) => code === 'keys_busy')).toHaveLength(16);
   });
 
-  it('hears of a revocation on another replica within a second', async () => {
+  it('notices a revocation on another replica within a second', async () => {
     const { key, doc } = await add();
     const other = await open();
     expect(other.recall(key)?.principal.id).toBe(doc.id);
@@ -156,7 +143,7 @@ describe('the key ring', () => {
     expect(await other.find(key)).toBeUndefined();
   });
 
-  it('does not take a revoked key back into memory when its lookup ends after the revocation', async () => {
+  it('does not remember a revoked key whose lookup ends after the revocation', async () => {
     ring.onModuleDestroy();
     const { key, doc } = await add();
     let go = (): void => {};
@@ -172,7 +159,7 @@ describe('the key ring', () => {
     expect(ring.recall(key)).toBeUndefined();
   });
 
-  it('knows after a refresh what was written before it, however many are under way', async () => {
+  it('knows after a refresh what was written before it, even if several run', async () => {
     for (let i = 0; i < 20; i += 1) {
       const { key, doc } = await add();
       const refreshed = [ring.refresh(), ring.refresh()];
@@ -182,7 +169,7 @@ describe('the key ring', () => {
     }
   });
 
-  it('ends a key at its time, in memory and in the store', async () => {
+  it('refuses an expired key, in memory and from the store', async () => {
     const { key } = await add({ expires_at: Date.now() / 1000 + 60 });
     await ring.refresh();
     expect(ring.recall(key)?.principal.role).toBe('agent');
@@ -197,7 +184,7 @@ describe('the key ring', () => {
     jest.spyOn(performance, 'now').mockImplementation(() => nowMs + ms);
   };
 
-  it('answers from memory while the store is away, for the grace time, and then 503', async () => {
+  it('answers from memory for the grace time while the store is away, and then with an error', async () => {
     const { key } = await add();
     await ring.refresh();
     store.awaySinceMs = performance.now();
@@ -213,7 +200,7 @@ describe('the key ring', () => {
     expect(ring.recall(key)).toMatchObject({ principal: { role: 'agent' }, stale: false });
   });
 
-  it('gets no younger when the wall clock is set back', async () => {
+  it('does not become fresh when the wall clock is set back', async () => {
     const { key } = await add();
     await ring.refresh();
     store.awaySinceMs = performance.now();
@@ -224,7 +211,7 @@ describe('the key ring', () => {
     expect(await codeOf(() => ring.recall(key))).toBe('keys_stale');
   });
 
-  it('does not open when the store answers again, before the keys have been read', async () => {
+  it('accepts no key after the store is back until the keys have been read', async () => {
     const { key, doc } = await add();
     await ring.refresh();
     const contact = jest.spyOn(store, 'watchedUntilMs').mockReturnValue(performance.now());
@@ -242,7 +229,7 @@ describe('the key ring', () => {
     expect(ring.recall(key)).toBeUndefined();
   });
 
-  it('counts as stale from the change on that it could not read, and reads again by itself', async () => {
+  it('is stale from the change that it could not read, and reads again by itself', async () => {
     const { key } = await add();
     const hasty = await open(null, 0);
     store.awaySinceMs = performance.now();
@@ -259,7 +246,7 @@ describe('the key ring', () => {
     expect(hasty.recall(key)?.principal.role).toBe('agent');
   });
 
-  it('does not count as up to date when it heard of a change while it was reading', async () => {
+  it('is not up to date if a change comes while it reads', async () => {
     const { key } = await add();
     const hasty = await open(null, 0);
     let go = (): void => {};
@@ -277,7 +264,7 @@ describe('the key ring', () => {
     expect(await codeOf(() => hasty.recall(key))).toBe('keys_stale');
   });
 
-  it('takes the bootstrap key whatever became of the store, and warns once there is another admin', async () => {
+  it('accepts the bootstrap key even without the store, and warns once there is another admin', async () => {
     const secret = 'a bootstrap key'.padEnd(40, '.').replaceAll(' ', '-');
     const first = await open(secret);
     store.awaySinceMs = 0;
@@ -300,7 +287,7 @@ describe('the key ring', () => {
     expect(lines.join('')).not.toContain(secret);
   });
 
-  it('compares whole digests: one that only begins alike opens nothing', async () => {
+  it('compares whole digests: an equal beginning is not enough', async () => {
     const key = makeKey();
     const other = digestOf(key).slice(0, 16) + digestOf('other').slice(16);
     await add({ hash: other });
@@ -309,7 +296,7 @@ describe('the key ring', () => {
     expect(await ring.find(key)).toBeUndefined();
   });
 
-  it('costs a request microseconds', async () => {
+  it('takes microseconds for each request', async () => {
     const { key } = await add();
     await ring.refresh();
     for (let i = 0; i < 20_000; i += 1) ring.recall(key);

@@ -17,16 +17,16 @@ describe('permissions', () => {
   const permissions = ALL.split(' ') as Permission[];
   const pairs = ROLES.flatMap((role) => permissions.map((permission) => [role, permission] as const));
 
-  it.each(pairs)('of %s for %s', (role: Role, permission: Permission) => {
+  it.each(pairs)('of %s include %s as the table says', (role: Role, permission: Permission) => {
     expect(permits(role, permission)).toBe(ALLOWED[role].split(' ').includes(permission));
   });
 
-  it('are those that the domains declare, and each by one of them', () => {
+  it('are those that the domains declare, each declared once', () => {
     expect(declaredPermissions().sort()).toEqual(permissions);
     expect(() => register({ permissions: { 'threats:read': [] } })).toThrow('threats:read is declared twice');
   });
 
-  it('are nobody’s where no domain declares them', () => {
+  it('are granted to no role if no domain declares them', () => {
     expect(permits('admin', 'nothing:read')).toBe(false);
   });
 });

@@ -4,7 +4,7 @@ describe('the throttle', () => {
   beforeEach(() => jest.useFakeTimers());
   afterEach(() => jest.useRealTimers());
 
-  it('lets ten attempts pass, then says how long to wait, and lets one more pass after that', () => {
+  it('allows ten attempts, then returns how long to wait, and allows one more after that', () => {
     const throttle = new Throttle();
     for (let i = 0; i < 10; i += 1) expect(throttle.take('a')).toBe(0);
     expect(throttle.take('a')).toBe(6);
@@ -16,7 +16,7 @@ describe('the throttle', () => {
     expect(throttle.take('b')).toBe(0);
   });
 
-  it('forgets an attempt that is given back, and never holds more than ten', () => {
+  it('returns an attempt that was not needed, and never allows more than ten', () => {
     const throttle = new Throttle();
     for (let i = 0; i < 100; i += 1) {
       expect(throttle.take('a')).toBe(0);
@@ -28,7 +28,7 @@ describe('the throttle', () => {
     expect(throttle.take('a')).toBeGreaterThan(0);
   });
 
-  it('remembers a bounded number of addresses and drops those that were quiet for longest', () => {
+  it('remembers a limited number of addresses and drops the ones that were quiet longest', () => {
     const throttle = new Throttle();
     for (const address of ['quiet', 'busy']) while (throttle.take(address) === 0);
     for (let i = 0; i < 10_000; i += 1) {
@@ -39,7 +39,7 @@ describe('the throttle', () => {
     expect(throttle.take('quiet')).toBe(0);
   });
 
-  it('has failures told at most once a second, with how many there were', () => {
+  it('reports failures at most once a second, with their number', () => {
     const throttle = new Throttle();
     expect([throttle.failed('a'), throttle.failed('a'), throttle.failed('a')]).toEqual([1, 0, 0]);
     expect(throttle.failed('b')).toBe(1);
@@ -47,7 +47,7 @@ describe('the throttle', () => {
     expect(throttle.failed('a')).toBe(3);
   });
 
-  it('has a few lookups a second to spare for all throttled addresses together', () => {
+  it('allows a few lookups a second for all throttled addresses together', () => {
     const throttle = new Throttle();
     jest.advanceTimersByTime(1000);
     const taken = Array.from({ length: 30 }, () => throttle.takeSpare());

@@ -2,7 +2,7 @@ import { LogOnce, ONCE } from './log-once.js';
 
 afterEach(() => jest.restoreAllMocks());
 
-it('lets a line about the same trouble through once per interval', () => {
+it('a line about the same fault is logged once per interval', () => {
   let nowMs = 0;
   jest.spyOn(performance, 'now').mockImplementation(() => nowMs);
   const once = new LogOnce(1000);

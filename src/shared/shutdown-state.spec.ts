@@ -4,7 +4,7 @@ describe('a shutdown', () => {
   beforeEach(() => jest.useFakeTimers());
   afterEach(() => jest.useRealTimers());
 
-  it('ends what would not end by itself, and shares one grace time between requests and events', () => {
+  it('ends endless requests, and shares one grace time between requests and events', () => {
     const draining = new ShutdownState();
     const ended: string[] = [];
     draining.onLeave(() => ended.push('stream'));

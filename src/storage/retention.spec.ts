@@ -1,4 +1,5 @@
-import { openEmbeddedStore, SILENT } from '../../test/support/embedded-store.js';
+import { silentLogger } from '../../test/support/logs.js';
+import { openStore } from '../../test/support/open-store.js';
 import { readConfig } from '../config/config.js';
 import { sleep } from '../shared/clock.js';
 import type { EmbeddedStore } from './embedded/embedded-store.js';
@@ -22,7 +23,7 @@ class Numbers extends Retention<number> {
         return true;
       },
     };
-    super(old, store, readConfig({}), SILENT);
+    super(old, store, readConfig({}), silentLogger());
   }
 }
 
@@ -35,16 +36,16 @@ describe('retention', () => {
   let close: () => Promise<void>;
 
   beforeEach(async () => {
-    ({ store, close } = await openEmbeddedStore());
+    ({ store, close } = await openStore());
   });
   afterEach(() => close());
 
-  it('goes on to the end and returns the count', async () => {
+  it('removes everything and returns the count', async () => {
     expect(await new Numbers(store, [1, 2, 3]).sweep()).toBe(3);
     expect(await new Numbers(store, []).sweep()).toBe(0);
   });
 
-  it('runs one sweep at a time, and releases the lease also after an error', async () => {
+  it('runs one sweep at a time, and releases the lease even after an error', async () => {
     const first = new Numbers(store, [1, 2], 50);
     const sweeping = first.sweep();
     await sleep(20);
@@ -59,7 +60,7 @@ describe('retention', () => {
     expect(await new Numbers(store, [3]).sweep()).toBe(1);
   });
 
-  it('ends with the service, after the running commit', async () => {
+  it('stops with the service, after the running commit', async () => {
     const numbers = new Numbers(store, endless(), 5);
     numbers.onApplicationBootstrap();
     const sweeping = numbers.sweep();

@@ -18,7 +18,7 @@ describe('whether the store takes writes', () => {
   });
   afterEach(() => jest.useRealTimers());
 
-  it('is tried with a test write if no write succeeded lately, once for all callers', async () => {
+  it('is tested with a write if no write succeeded lately, once for all callers', async () => {
     expect(await Promise.all([check.refusal(), check.refusal()])).toEqual([undefined, undefined]);
     expect(writes).toBe(1);
     jest.advanceTimersByTime(1500);
@@ -31,7 +31,7 @@ describe('whether the store takes writes', () => {
     expect(writes).toBe(2);
   });
 
-  it('is tried after a refusal, even if smaller writes succeed', async () => {
+  it('is tested after a refusal, even if smaller writes succeed', async () => {
     check.worked();
     check.doubted();
     check.worked();
@@ -44,7 +44,7 @@ describe('whether the store takes writes', () => {
     expect(await check.refusal()).toBe(full);
   });
 
-  it('stays refused until a test write works, and is tried at most twice a second', async () => {
+  it('is false until a test write works, and is tested at most twice a second', async () => {
     refusal = full;
     expect(await check.refusal()).toBe(full);
     refusal = undefined;

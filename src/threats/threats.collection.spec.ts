@@ -13,7 +13,7 @@ describe('a stored threat', () => {
     extra: 1,
   };
 
-  it('from another program gets defaults for missing fields, and keeps additional fields', () => {
+  it('of another program gets the missing fields, and keeps unknown ones', () => {
     expect(read(foreign)).toEqual({
       ...foreign,
       description: null,
@@ -34,7 +34,7 @@ describe('a stored threat', () => {
     [{ status: 'open' }],
     [{ severity: 'WORST' }],
     [{ created_at: 'yesterday' }],
-  ])('with a wrong field is refused: %j', (wrong) => {
+  ])('is refused if it is not a threat: %j', (wrong) => {
     expect(() => read({ ...foreign, ...wrong })).toThrow();
   });
 });

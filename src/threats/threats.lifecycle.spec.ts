@@ -24,8 +24,8 @@ const pairs = STATUSES.flatMap((from) =>
   STATUSES.map((to, i) => [from, to, ALLOWED[from].replaceAll(' ', '')[i] === 'x'] as const),
 );
 
-describe('the life cycle of a threat', () => {
-  it.each(pairs)('%s → %s: %s', (from, to, allowed) => {
+describe('the life of a threat', () => {
+  it.each(pairs)('moves from %s to %s: %s', (from, to, allowed) => {
     expect(mayMove(from, to)).toBe(allowed);
   });
 

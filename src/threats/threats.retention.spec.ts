@@ -1,4 +1,5 @@
-import { openEmbeddedStore, SILENT } from '../../test/support/embedded-store.js';
+import { silentLogger } from '../../test/support/logs.js';
+import { openStore } from '../../test/support/open-store.js';
 import { readConfig } from '../config/config.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
@@ -17,9 +18,9 @@ describe('the retention of threats', () => {
   let retention: Retention<StoredThreat>;
 
   beforeEach(async () => {
-    ({ store, close } = await openEmbeddedStore());
+    ({ store, close } = await openStore());
     service = new ThreatsService(store);
-    retention = new Retention(CLOSED_THREATS, store, config, SILENT);
+    retention = new Retention(CLOSED_THREATS, store, config, silentLogger());
   });
   afterEach(() => close());
 

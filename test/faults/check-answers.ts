@@ -11,7 +11,7 @@ import {
 
 /** What is promised is two seconds; the rest is the way of the answer on a machine that does other things too. */
 const UNAVAILABLE_MS = 3000;
-/** What else a client may be told, besides that it is done or that the service is unavailable. */
+/** The other answers that a client may get, besides success and unavailability. */
 const REFUSALS: Record<Did['kind'], number[]> = {
   write: [404, 409],
   decide: [401],
@@ -44,7 +44,7 @@ export function checkAnswers(history: History): Violation[] {
   return violations;
 }
 
-/** A process that ends takes its connections along, and one that stands still answers nobody. */
+/** A process that ends closes its connections, and a stopped one does not answer. */
 function wasAway({ outages }: History, { member, startMs, endMs }: Asked): boolean {
   return outages.some(
     (one) => one.why !== 'cut' && one.member === member && one.fromMs <= endMs && one.toMs >= startMs,

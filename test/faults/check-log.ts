@@ -1,7 +1,7 @@
-/** R6: state and log agree, and what is missing is told. */
+/** R6: state and log agree, and missing events are reported. */
 import { type Found, type History, isDone, ofKind, THINGS, told, type Violation } from './history.js';
 
-/** Keys are told in no event. */
+/** Keys have no events. */
 const TOLD = THINGS.filter((thing) => thing !== 'key');
 
 export function checkLog(history: History, found: Found): Violation[] {

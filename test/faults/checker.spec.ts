@@ -270,7 +270,7 @@ const rulesOf = (spoil: Spoil): { rules: Rule[]; lines: string[] } => {
 };
 
 describe('the checker', () => {
-  it('finds nothing in a legal history', () => {
+  it('finds nothing in a correct history', () => {
     expect(rulesOf(() => undefined).lines).toEqual([]);
   });
 
@@ -283,7 +283,7 @@ describe('the checker', () => {
     expect(rulesOf(spoil).rules).toContain(rule);
   });
 
-  it('tells how often a promise was broken, and by what', () => {
+  it('reports how often a rule was broken, and by which operations', () => {
     const { lines } = rulesOf(with_(decide(3120, 2, 4, { member: 'b' })));
     expect(lines).toEqual([expect.stringMatching(/^R1 .*: broken 1 times\n3120-3130 ms .*"policy":"p"/)]);
   });

@@ -3,7 +3,7 @@ import { atMost, sleep } from '../../src/shared/clock.js';
 import type { Member } from './member.js';
 import type { Recorder } from './recorder.js';
 
-/** Nobody waits longer before going on: what stands still or is away must not keep the others up. */
+/** No client waits longer before its next step: a stopped or missing process must not delay the others. */
 const PATIENCE_MS = 700;
 const BRIEF_MS = 100;
 
@@ -18,7 +18,7 @@ export abstract class Client {
 
   protected abstract step(): Promise<unknown>;
 
-  /** So many steps at most: a test that waits for something else does not go on for ever. */
+  /** The most steps, so that a test that waits for something else ends. */
   async run(goesOn: () => boolean, steps: number): Promise<void> {
     for (let i = 0; i < steps && goesOn(); i += 1) {
       await this.step();

@@ -2,13 +2,10 @@
  * A Redis with a replica, and another replica behind that one: the first is lost with what it had not passed on, and the
  * service is led to the second. No Sentinel: who promotes and who leads is the test, so that it is known what gets lost.
  */
-import { RedisServer, until } from '../support/redis-server.js';
+import { NO_SYNC_DELAY, RedisServer } from '../support/redis-server.js';
 import { Wire } from '../support/wire.js';
 import { Member } from './member.js';
 import { recovered } from './stage.js';
-
-const START_MS = 10_000;
-const NO_DELAY = ['--repl-diskless-sync-delay', '0'];
 
 export class Failover {
   private constructor(
@@ -19,11 +16,10 @@ export class Failover {
   ) {}
 
   static async start(env: Record<string, string>): Promise<Failover> {
-    const first = await RedisServer.start(NO_DELAY);
+    const first = await RedisServer.start(NO_SYNC_DELAY);
     const passage = await Wire.to(first.port);
-    const second = await RedisServer.start([...NO_DELAY, '--replicaof', `127.0.0.1 ${passage.port}`]);
-    const third = await RedisServer.start([...NO_DELAY, '--replicaof', `127.0.0.1 ${second.port}`]);
-    for (const server of [second, third]) await until(() => isJoined(server), START_MS, 'the replica');
+    const second = await RedisServer.startReplica(passage, NO_SYNC_DELAY);
+    const third = await RedisServer.startReplica(second, NO_SYNC_DELAY);
     const settings = { BRAIN_TRUST_PROXY: '1', BRAIN_REDIS_WAIT: '1', ...env };
     const names = ['a', 'b'];
     const members = await Promise.all(
@@ -39,7 +35,7 @@ export class Failover {
     return failover;
   }
 
-  /** The first goes on, and what it is told from now on will be lost. */
+  /** The first server continues, and what is written to it from now on will be lost. */
   isolate(): void {
     this.passage.tear();
   }
@@ -62,8 +58,4 @@ export class Failover {
     await this.passage.close();
     await Promise.all(this.servers.map((server) => server.stop()));
   }
-}
-
-function isJoined(server: RedisServer): boolean {
-  return server.cli('info', 'replication').includes('master_link_status:up');
 }

@@ -1,18 +1,18 @@
 /**
  * Replicas of the service in this process, on one Redis. Each publishes ticks of its own numbers without a transaction,
- * and each has a listener in its code and a reader of its live stream: whoever published, all of them must be told of
- * every tick once, in the order of the log.
+ * and each has a listener in its code and a reader of its live stream. All of them must get every tick of all replicas once,
+ * in the order of the log.
  */
 import { EventEmitter2 } from '@nestjs/event-emitter';
 import { EventStream } from '../../src/events/event-stream.js';
 import type { ReadEvent } from '../../src/events/log/stored-event.js';
 import { sleep } from '../../src/shared/clock.js';
-import { until } from '../support/redis-server.js';
 import { type Service, startService } from '../support/service.js';
 import { count, numbersOf, tick } from '../support/ticks.js';
+import { until } from '../support/until.js';
 import { StreamReader } from './stream-reader.js';
 
-/** Whatever was wrong with Redis: from when it is right again until everybody goes on. */
+/** The longest time from the recovery of Redis until all replicas and readers continue. */
 export const GOES_ON_MS = 10_000;
 
 type Heard = { id: string; event: string; data: Record<string, unknown> };
@@ -89,7 +89,7 @@ export class Fleet {
     await this.flow;
   }
 
-  /** Everybody was told as much as was published up to now. */
+  /** All listeners and readers have everything that was published up to now. */
   async goesOn(): Promise<void> {
     const published = this.replicas.map((replica) => replica.published);
     const told = (): boolean =>
@@ -109,7 +109,7 @@ export class Fleet {
     expect(this.replicas.map(({ reader }) => reader.disordered)).toEqual(this.replicas.map(() => []));
   }
 
-  /** What the log itself says is missing. */
+  /** The gaps in the log. */
   async gapsInLog(): Promise<Record<string, unknown>[]> {
     const events = await this.replicas[0].service.events({ type: 'stream.gap' });
     return events.map(({ payload }) => payload as Record<string, unknown>);

@@ -50,7 +50,7 @@ export interface Decide {
   stale?: boolean;
 }
 
-/** Makes something, under an `Idempotency-Key` that stands in what is made as well. */
+/** Makes something under an `Idempotency-Key`, which the made thing contains too. */
 export interface Make {
   kind: 'make';
   what: Thing;
@@ -85,7 +85,7 @@ export type Did = Write | Decide | Make | Claim | Look | Revoke | Use;
 export type Operation = Asked & Did;
 export type Of<K extends Did['kind']> = Asked & Extract<Did, { kind: K }>;
 
-/** A time in which a replica could not hear of anything: it was cut off, stood still, or was not there. */
+/** A time in which a replica could get no news: it was cut off, stopped, or down. */
 export interface Outage {
   member: string;
   why: 'cut' | 'frozen' | 'down';
@@ -107,7 +107,7 @@ export interface History {
 /** One event of a policy; each write to the set is one of them, save the first, which makes the default policies. */
 export interface Change {
   policy: string;
-  /** Of the whole set, as the order of the log tells it. */
+  /** Of the whole set, by the order of the log. */
   revision: number;
 }
 

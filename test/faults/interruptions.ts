@@ -160,7 +160,7 @@ export function interruptions(graceMs: number): Interruption[] {
   ];
 }
 
-/** Goes on in turns until it is told to end. */
+/** Continues in turns until it is stopped. */
 function inTurns(work: (stage: Stage, turn: number) => Promise<void>): Pick<Interruption, 'begin' | 'end'> {
   let goesOn = false;
   let running: Promise<void> = Promise.resolve();
@@ -179,7 +179,7 @@ function inTurns(work: (stage: Stage, turn: number) => Promise<void>): Pick<Inte
   };
 }
 
-/** Each replica loses an answer seldom enough to hear of everything in between. */
+/** Each replica loses answers so rarely that it gets all news in between. */
 function lostAnswers(): Interruption {
   const turns = inTurns(async ({ members }, turn) => {
     members[turn % 2].wire?.cutAfter(SCRIPTS.commit.sha);

@@ -1,4 +1,4 @@
-/** Clients that make keys and revoke them, and clients that go on using them. */
+/** Clients that make and revoke keys, and clients that continue to use them. */
 import { Client, chance, pick } from './client.js';
 import { isDone } from './history.js';
 import type { Member } from './member.js';
@@ -56,7 +56,7 @@ export class Keys extends Client {
     if (isDone(answer) && id && key) this.good.push([id, key]);
   }
 
-  /** Whoever was not told that it is done asks another. */
+  /** A client without a confirmation asks another replica. */
   private async revoke(): Promise<void> {
     const key = this.good.shift() as [string, string];
     this.revoked.push(key);

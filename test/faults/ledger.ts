@@ -1,4 +1,4 @@
-/** What clients were told, and whether the service still stands by it after whatever was done to it. */
+/** Records the answers to clients, and checks that they still hold after a fault. */
 import type { Envelope } from '../../src/events/event.js';
 import type { Threat } from '../../src/threats/threats.dto.js';
 import {
@@ -19,7 +19,7 @@ export interface Report {
 }
 
 export class Ledger {
-  /** Each threat as its latest answer told it. */
+  /** Each threat as in its latest answer. */
   private readonly told = new Map<string, Threat>();
   private readonly sources = new Set<string>();
   private occurrences = 0;

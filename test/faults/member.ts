@@ -1,7 +1,8 @@
 /** One replica of the service, as a process that may be killed, stopped and started again, with a clock that may go wrong. */
 import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { ServiceProcess, temporaryFolder } from '../support/process.js';
+import { temporaryFolder } from '../support/folder.js';
+import { ServiceProcess } from '../support/process.js';
 import type { Wire } from '../support/wire.js';
 import type { Outage } from './history.js';
 

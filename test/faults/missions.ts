@@ -8,15 +8,15 @@ import { hasEnded, type MissionStatus, STATUSES } from '../../src/missions/missi
 import { sleep } from '../../src/shared/clock.js';
 import { logOf } from '../support/missions.js';
 import type { ProcessAnswer, ServiceProcess } from '../support/process.js';
-import { until } from '../support/redis-server.js';
 import { json, type Target } from '../support/target.js';
+import { until } from '../support/until.js';
 
 const STEPS = 3;
 const STEP_MS = 60;
 const CLIENTS = 4;
 /** Together they ask for less than one process on the embedded store can do: a queue is no fault. */
 const PAUSE_MS = 100;
-/** Who is not served after this has found a service that does not come back. */
+/** A client that is not served for this long has found a service that does not recover. */
 const INSIST_MS = 60_000;
 /** From the last fault until every mission has ended. */
 const END_MS = 60_000;

@@ -9,7 +9,7 @@ import type { Answer, Recorder } from './recorder.js';
 const BASE = '/api/policy/policies';
 const WRITE_MS = 60;
 const DECIDE_MS = 15;
-/** Who is told to come back later does so, though sooner than told. */
+/** A client retries after Retry-After, but sooner than asked. */
 const AGAIN_MS = 60;
 const ATTEMPTS = 3;
 

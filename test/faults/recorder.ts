@@ -4,7 +4,7 @@ import { ADMIN } from '../support/service.js';
 import type { Asked, Did, Operation } from './history.js';
 import type { Member } from './member.js';
 
-/** No answer takes longer than this but from a process that stands still; who waits longer has found a hang. */
+/** Only a stopped process takes longer to answer than this. */
 const ANSWER_MS = 10_000;
 /** Idle connections are let go before the service does it, so that no request meets one that just ends. */
 const IDLE_MS = 2000;

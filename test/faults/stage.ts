@@ -1,11 +1,12 @@
 /** Two replicas on one Redis, each behind a wire of its own, on which one fault after another is played. */
-import { RedisServer, until } from '../support/redis-server.js';
+import { RedisServer } from '../support/redis-server.js';
+import { until } from '../support/until.js';
 import { Wire } from '../support/wire.js';
 import { Member } from './member.js';
 import { decide } from './policy-clients.js';
 import { Recorder } from './recorder.js';
 
-/** Whatever was wrong: from when it is right again until all replicas serve and decide afresh. */
+/** The longest time from the end of a fault until all replicas serve and decide by fresh policies. */
 const RECOVERY_MS = 10_000;
 /** Requests come from many addresses, as through a proxy. */
 const COMMON = { BRAIN_TRUST_PROXY: '1' };
@@ -36,7 +37,7 @@ export class Stage {
     return [this.a, this.b];
   }
 
-  /** Nobody hears of anything, since Redis is away. */
+  /** No replica gets news, because Redis is away. */
   redisIsOut(): void {
     for (const member of this.members) member.isOut('cut');
   }

@@ -3,7 +3,7 @@ import { sleep } from '../../src/shared/clock.js';
 import { comparePositions, LOG_START } from '../../src/storage/event-log.js';
 import { type Received, SseClient } from '../support/sse-client.js';
 
-/** Sooner than it is told to, so that a test does not wait for it. */
+/** Sooner than the service asks for, so that a test does not wait for it. */
 const COME_BACK_MS = 50;
 
 export class StreamReader {
@@ -26,7 +26,7 @@ export class StreamReader {
     this.running = this.follow();
   }
 
-  /** What stands in the log, as it came. */
+  /** The events of the log, in the order of arrival. */
   get events(): Received[] {
     return this.client.events.filter(({ event }) => event !== 'gap');
   }

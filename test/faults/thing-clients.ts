@@ -38,7 +38,7 @@ export class ThingMaker extends Client {
     super(members, recorder);
   }
 
-  /** Asks again for what no answer told of: whether it was done or not, afterwards it was done once. */
+  /** Repeats a request that got no answer. Afterwards it has been done once. */
   async settle(): Promise<void> {
     for (const { what, token } of this.open) {
       for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {

@@ -1,4 +1,4 @@
-/** Which policy had which content at which revision of the set, as the log and the revisions tell it together. */
+/** The content of each policy at each revision of the set, from the log and the revisions together. */
 import { type Asked, type Content, type Found, type History, isDone, ofKind } from './history.js';
 
 export interface Step {
@@ -14,7 +14,7 @@ const NOTHING: Step = { revision: 0, version: 0, content: null };
 export class Timeline {
   /** The latest revision of the set. */
   readonly last: number;
-  /** Policies of which the log tells other changes than they have revisions. */
+  /** Policies whose changes in the log differ from their revisions. */
   readonly uneven: string[] = [];
   private readonly steps = new Map<string, Step[]>();
 
@@ -70,7 +70,7 @@ export class Acknowledged {
     }
   }
 
-  /** When the first answer told that the set is beyond this revision. */
+  /** The time of the first answer with a higher revision of the set. */
   replacedMs(revision: number): number {
     let [low, high] = [0, this.writes.length];
     while (low < high) {

@@ -1,4 +1,4 @@
-/** Clients that report threats, change them and ask for decisions, all at once, and write down what they were told. */
+/** Clients that report threats, change them and ask for decisions at the same time, and record the answers. */
 import { randomUUID } from 'node:crypto';
 import { sleep } from '../../src/shared/clock.js';
 import type { Threat } from '../../src/threats/threats.dto.js';
@@ -12,7 +12,7 @@ const FINGERPRINTS = 5;
 /** So that a test which waits for something else does not write for ever. */
 const MAX_WRITES = 5000;
 const MAX_WRONG = 10;
-/** Who is told to come back later does so, though sooner than it was told. */
+/** A client retries after Retry-After, but sooner than asked. */
 const PAUSE_MS = 20;
 
 const pick = <T>(list: readonly T[]): T => list[Math.floor(Math.random() * list.length)];
@@ -89,7 +89,7 @@ export class Writers {
     }
   }
 
-  /** Its events are buffered: what of them a kill takes along, the gap of the unclean stop stands for. */
+  /** Its events are buffered. The gap of the unclean stop reports those that a kill loses. */
   private async decide(): Promise<void> {
     const request = { agent_id: randomUUID(), agent_role: pick(['admin', 'guest']), action: 'threats.read' };
     const answer = await this.service.post('/api/policy/evaluate', request);

@@ -15,7 +15,7 @@ export interface CurlRequest {
   end: number;
 }
 
-/** One command, which goes on behind a backslash at the end of a line, and within quotes. */
+/** One command, which continues after a backslash at the end of a line, and within quotes. */
 const COMMAND = /^[ \t]*curl (?:'[^']*'|"[^"]*"|\\\n|[^'"\\\n])*$/gm;
 
 /** Understands what our pages use, and fails on anything else instead of passing over it. */

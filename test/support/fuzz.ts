@@ -97,7 +97,7 @@ export interface FuzzRequest {
   /** What is wrong with it. */
   flaws: string[];
   bytes: Buffer;
-  /** The sender leaves before it has sent all it promised; then nobody is there to be answered. */
+  /** The sender disconnects before it has sent everything, so it may get no answer. */
   unfinished: boolean;
   head: boolean;
 }

@@ -3,9 +3,10 @@ import type { Envelope } from '../../src/events/event.js';
 import type { LogEntry } from '../../src/missions/log.dto.js';
 import type { Mission } from '../../src/missions/missions.dto.js';
 import { type MissionStatus, STATUSES } from '../../src/missions/missions.lifecycle.js';
-import { until } from './redis-server.js';
 import type { Service } from './service.js';
-import type { Target } from './target.js';
+import { type StartStore, serviceOn } from './stores.js';
+import { Target } from './target.js';
+import { until } from './until.js';
 
 /** Steps may call the targets of this machine. */
 export const PRIVATE = { BRAIN_HTTP_ALLOW_PRIVATE: 'true' };
@@ -59,43 +60,39 @@ export function pathTo(status: MissionStatus): MissionStatus[] {
   return status === 'RUNNING' || status === 'CANCELLED' ? [status] : ['RUNNING', status];
 }
 
-/** The requests of an end-to-end test. The service and the target of the steps are read at each call. */
-export function missionCalls(current: () => { service: Service; target: Target }) {
+/** A service for the tests of this block, a target that its steps call, and the requests to both. */
+export function missionsOn(startStore: StartStore, env: Record<string, string> = {}) {
+  const service = serviceOn(startStore, { ...PRIVATE, ...env });
+  const target = new Target();
+  beforeAll(() => target.listen());
+  afterAll(() => target.stop());
   const make = async (over: object = {}, key?: string): Promise<Mission> => {
-    const answer = await current().service.post('/api/missions', { name: 'A mission', ...over }, key);
+    const answer = await service.post('/api/missions', { name: 'A mission', ...over }, key);
     expect([answer.body, answer.status]).toEqual([answer.body, 201]);
     return answer.body as Mission;
   };
   const move = (id: string, status: string, more: object = {}, key?: string) =>
-    current().service.post(`/api/missions/${id}/status`, { status, ...more }, key);
-  const execute = (id: string, key?: string) =>
-    current().service.post(`/api/missions/${id}/execute`, undefined, key);
+    service.post(`/api/missions/${id}/status`, { status, ...more }, key);
+  const execute = (id: string, key?: string) => service.post(`/api/missions/${id}/execute`, undefined, key);
   const run = async (over: object, status: MissionStatus = 'COMPLETED'): Promise<Mission> => {
     const { id } = await make(over);
     await execute(id).expect(202);
-    return hasStatus(current().service, id, status, SOON_MS);
+    return hasStatus(service, id, status, SOON_MS);
   };
   const messagesOf = async (id: string): Promise<string[]> =>
-    (await logOf(current().service, id)).map(({ message }) => message);
+    (await logOf(service, id)).map(({ message }) => message);
   const eventsOf = (id: string): Promise<(Envelope & { position: string })[]> =>
-    current().service.events({ subject: id });
+    service.events({ subject: id });
   const keyOf = async (role: string): Promise<{ id: string; key: string }> =>
-    (
-      await current()
-        .service.post('/api/keys', { name: `a-${role}`, role })
-        .expect(201)
-    ).body as {
-      id: string;
-      key: string;
-    };
+    (await service.post('/api/keys', { name: `a-${role}`, role }).expect(201)).body;
   const http = (path: string, over: object = {}, params: object = {}): object => ({
     name: 'call',
     kind: 'http',
     retry: { backoff_seconds: 0 },
-    params: { url: current().target.url + path, ...params },
+    params: { url: target.url + path, ...params },
     ...over,
   });
-  return { make, move, execute, run, messagesOf, eventsOf, keyOf, http };
+  return { service, target, make, move, execute, run, messagesOf, eventsOf, keyOf, http };
 }
 
 /** Counts all missions again over HTTP and compares the result with the overview. */

@@ -1,10 +1,10 @@
-/** The built service as a process of its own, to be sent signals; what was started here is ended by its process id. */
+/** The built service as a process of its own, which can be sent signals. It is ended by its process id. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, statSync } from 'node:fs';
 import { Agent, request as httpRequest } from 'node:http';
-import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { sleep } from '../../src/shared/clock.js';
+import { type TemporaryFolder, temporaryFolder } from './folder.js';
 import { ADMIN } from './service.js';
 
 const ROOT = resolve(__dirname, '../..');
@@ -12,7 +12,7 @@ const MAIN = join(ROOT, 'dist/main.js');
 /** Generous: two test files share two cores with whatever else the machine does. */
 const READY_MS = 20_000;
 const POLL_MS = 20;
-/** No answer of the service takes longer, whatever the store does; a test that waits this long has found a hang. */
+/** No answer of the service takes longer, whatever the store does. */
 const ANSWER_MS = 10_000;
 const IDLE_MS = 2000;
 
@@ -29,7 +29,7 @@ export interface Ending {
   signal: string | null;
 }
 
-/** Throws unless `dist` holds what `src` says now: a test of yesterday's service shows nothing. */
+/** Throws if `dist` is older than `src`, because then the test would show nothing. */
 function requireBuild(): void {
   const builtMs = statSync(MAIN, { throwIfNoEntry: false })?.mtimeMs;
   if (builtMs === undefined)
@@ -44,11 +44,11 @@ function requireBuild(): void {
 export class ServiceProcess {
   readonly pid: number;
   readonly ended: Promise<Ending>;
-  /** Where it listens, as it said so itself. */
+  /** Where it listens, from its own output. */
   url = '';
   private ending?: Ending;
   private text = '';
-  /** Lets go of idle connections before the service does, so that no request meets a connection that just ends. */
+  /** Closes idle connections before the service does, so that no request uses a connection that is being closed. */
   private readonly agent = new Agent({ keepAlive: true, timeout: IDLE_MS });
 
   private constructor(private readonly child: ChildProcess) {
@@ -180,12 +180,6 @@ export class ServiceProcess {
   }
 }
 
-/** A folder of its own for one test, and the way to remove it. */
-export function temporaryFolder(): { path: string; remove(): void } {
-  const path = mkdtempSync(join(tmpdir(), 'brain-process-'));
-  return { path, remove: () => rmSync(path, { recursive: true, force: true }) };
-}
-
 /** The settings of a process whose wall clock is wrong by so much. */
 export function shiftedBy(ms: number): Record<string, string> {
   return { NODE_OPTIONS: `--require ${join(__dirname, 'shifted-clock.cjs')}`, SHIFTED_CLOCK: String(ms) };
@@ -193,10 +187,10 @@ export function shiftedBy(ms: number): Record<string, string> {
 
 type Start = (env?: Record<string, string>) => Promise<ServiceProcess>;
 
-/** What the tests of a file start: each test on a folder of its own, and all of it ends with the test, also what stands still. */
+/** Starts processes of the service. Each test has its own data folder, and its processes end with it, stopped ones too. */
 export function processesWith(settings: Record<string, string>): Start {
   const started: ServiceProcess[] = [];
-  let folder: ReturnType<typeof temporaryFolder>;
+  let folder: TemporaryFolder;
   beforeEach(() => {
     folder = temporaryFolder();
   });

@@ -8,11 +8,11 @@ export interface RawAnswer {
   json(): Record<string, unknown>;
 }
 
-/** Beyond it a test says what it waited for instead of running into the limit of the whole test. */
+/** Shorter than the limit of a test, so that the error can name what the test waited for. */
 const PATIENCE_MS = 10_000;
 
 export class RawConnection {
-  /** Everything that came and was not taken as an answer yet. */
+  /** What has arrived and is not part of a returned answer. */
   private received = Buffer.alloc(0);
   private open = true;
   private wake: () => void = () => undefined;
@@ -43,7 +43,7 @@ export class RawConnection {
     this.socket.write(bytes);
   }
 
-  /** The next answer, interim ones (100) included; undefined when the connection ends without one. */
+  /** The next answer, also an interim one (100). Undefined if the connection ends without one. */
   async answer(patienceMs = PATIENCE_MS, ofHead = false): Promise<RawAnswer | undefined> {
     const endMs = Date.now() + patienceMs;
     for (;;) {

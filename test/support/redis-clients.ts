@@ -1,7 +1,8 @@
 /** Clients of the store on Redis, like those of the replicas of a service. */
 import type { RedisConfig } from '../../src/config/config.js';
 import { BrainError } from '../../src/shared/errors.js';
-import { type Backend, type Client, ITEMS, type Item } from '../../src/storage/contract/store.contract.js';
+import { ITEMS, type Item } from '../../src/storage/contract/items.js';
+import type { Backend, Client } from '../../src/storage/contract/subject.js';
 import type { EventRecord } from '../../src/storage/event-log.js';
 import { RedisLink } from '../../src/storage/redis/link.js';
 import { RedisEventLog } from '../../src/storage/redis/redis-event-log.js';

@@ -4,11 +4,15 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, w
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { until } from './until.js';
 
 /** An acknowledged write is on disk. */
 export const ALWAYS = ['--appendonly', 'yes', '--appendfsync', 'always'];
+/** A master copies its data to a new replica at once. */
+export const NO_SYNC_DELAY = ['--repl-diskless-sync-delay', '0'];
 const HOST = '127.0.0.1';
 const START_MS = 10_000;
+const FAILOVER_MS = 20_000;
 const MAX_PORT_ATTEMPTS = 100;
 
 /** All running servers, so that a failed test leaves none behind. */
@@ -58,24 +62,6 @@ function isFree(port: number): Promise<boolean> {
   });
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-/** Calls `true_` until it returns true. Fails after `ms`; `what` names the condition in the error. */
-export async function until(
-  true_: () => Promise<boolean> | boolean,
-  ms: number,
-  what: string,
-  everyMs = 20,
-): Promise<void> {
-  const endMs = Date.now() + ms;
-  while (!(await true_())) {
-    if (Date.now() > endMs) throw new Error(`${what} did not happen within ${ms} ms`);
-    await pause(everyMs);
-  }
-}
-
 export class RedisServer {
   readonly folder = mkdtempSync(join(tmpdir(), 'brain-redis-'));
   private child: ChildProcess | undefined;
@@ -91,6 +77,14 @@ export class RedisServer {
     const server = new RedisServer(await freePort(), options, false);
     await server.run();
     return server;
+  }
+
+  /** A replica of this server, or of what a wire leads to. Resolves when it has all data. */
+  static async startReplica(master: { port: number }, options: string[] = []): Promise<RedisServer> {
+    const replica = await RedisServer.start([...options, '--replicaof', `${HOST} ${master.port}`]);
+    const joined = (): boolean => replica.cli('info', 'replication').includes('master_link_status:up');
+    await until(joined, START_MS, 'the first copy of the replica');
+    return replica;
   }
 
   static async startSentinel(master: number, downAfterMs: number): Promise<RedisServer> {
@@ -239,12 +233,17 @@ export async function startCluster(): Promise<Group> {
   return { servers, stop: () => stopAll(servers) };
 }
 
+export interface SentinelGroup extends Group {
+  servers: [master: RedisServer, replica: RedisServer];
+  sentinels: RedisServer[];
+  /** The settings for a service that uses them. */
+  env: Record<string, string>;
+}
+
 /** A master, its replica, and three Sentinels. They know the master as `mymaster`. */
-export async function startSentinels(): Promise<Group & { sentinels: RedisServer[] }> {
-  const master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
-  const replica = await RedisServer.start(['--replicaof', `${HOST} ${master.port}`]);
-  const joined = (): boolean => replica.cli('info', 'replication').includes('master_link_status:up');
-  await until(joined, START_MS, 'the replica');
+export async function startSentinels(): Promise<SentinelGroup> {
+  const master = await RedisServer.start(NO_SYNC_DELAY);
+  const replica = await RedisServer.startReplica(master);
   const sentinels = await Promise.all([1, 2, 3].map(() => RedisServer.startSentinel(master.port, 800)));
   const sees = (one: RedisServer): boolean => {
     const [info] = [one.cli('sentinel', 'master', 'mymaster').split('\n')];
@@ -252,8 +251,26 @@ export async function startSentinels(): Promise<Group & { sentinels: RedisServer
     return value('num-slaves') === '1' && value('num-other-sentinels') === '2';
   };
   await until(() => sentinels.every(sees), START_MS, 'the Sentinels');
-  const servers = [master, replica];
-  return { servers, sentinels, stop: () => stopAll([...servers, ...sentinels]) };
+  const env = {
+    BRAIN_REDIS_SENTINELS: sentinels.map(({ port }) => `${HOST}:${port}`).join(','),
+    BRAIN_REDIS_MASTER: 'mymaster',
+  };
+  const stop = (): Promise<void> => stopAll([master, replica, ...sentinels]);
+  return { servers: [master, replica], sentinels, env, stop };
+}
+
+/** Kills the master and waits until the Sentinels have promoted its replica. */
+export async function failOver({ servers: [master, replica] }: SentinelGroup): Promise<void> {
+  await master.kill();
+  const promoted = (): boolean => {
+    try {
+      return replica.cli('role').startsWith('master');
+    } catch {
+      // It may close the connection during the change.
+      return false;
+    }
+  };
+  await until(promoted, FAILOVER_MS, 'the failover');
 }
 
 async function stopAll(servers: RedisServer[]): Promise<void> {

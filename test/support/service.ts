@@ -1,8 +1,5 @@
 /** The whole service in this process, on either store, as `main.ts` puts it together. */
-import { mkdtempSync, rmSync } from 'node:fs';
 import type { Server } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { NestExpressApplication } from '@nestjs/platform-express';
 import request from 'supertest';
 import { createApp, shutDown } from '../../src/app.setup.js';
@@ -10,6 +7,7 @@ import { readConfig } from '../../src/config/config.js';
 import type { Envelope } from '../../src/events/event.js';
 import { EventStream } from '../../src/events/event-stream.js';
 import { Logger } from '../../src/shared/logger.js';
+import { temporaryFolder } from './folder.js';
 
 export const ADMIN = 'an-admin-key-for-the-tests-0123456789';
 
@@ -28,10 +26,10 @@ export interface Service {
 }
 
 export async function startService(env: Record<string, string> = {}): Promise<Service> {
-  const folder = mkdtempSync(join(tmpdir(), 'brain-e2e-'));
+  const folder = temporaryFolder();
   const config = readConfig({
     PORT: '0',
-    BRAIN_DATA_DIR: folder,
+    BRAIN_DATA_DIR: folder.path,
     BRAIN_BOOTSTRAP_KEY: ADMIN,
     BRAIN_LOG_FORMAT: 'json',
     ...env,
@@ -70,7 +68,7 @@ export async function startService(env: Record<string, string> = {}): Promise<Se
     },
     stop: async () => {
       await shutDown(app, config);
-      rmSync(folder, { recursive: true, force: true });
+      folder.remove();
     },
   };
   return service;

@@ -3,9 +3,7 @@
  * system of a few MiB only where this user may mount one, and there it is a place of its own in the list.
  */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { temporaryFolder } from './folder.js';
 import type { ServiceProcess } from './process.js';
 
 const DISK_BYTES = 12 * 2 ** 20;
@@ -36,32 +34,31 @@ export function allowWrites(service: ServiceProcess): void {
 }
 
 function limitedFile(): SmallDisk {
-  const path = mkdtempSync(join(tmpdir(), 'brain-limit-'));
+  const folder = temporaryFolder();
   return {
-    path,
+    ...folder,
     tighten: (service) => limitFileSize(service, 3 * 2 ** 20),
     loosen: allowWrites,
-    remove: () => rmSync(path, { recursive: true, force: true }),
   };
 }
 
 function smallFileSystem(): SmallDisk {
-  const path = mkdtempSync(join(tmpdir(), 'brain-disk-'));
+  const folder = temporaryFolder();
   const mount = (options: string): unknown =>
-    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path], { stdio: 'ignore' });
+    execFileSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', folder.path], { stdio: 'ignore' });
   try {
     mount(`size=${DISK_BYTES}`);
   } catch (error) {
-    rmSync(path, { recursive: true, force: true });
+    folder.remove();
     throw error;
   }
   return {
-    path,
+    path: folder.path,
     tighten: () => undefined,
     loosen: () => mount(`remount,size=${ROOMY_BYTES}`),
     remove: () => {
-      execFileSync('umount', ['--lazy', path]);
-      rmSync(path, { recursive: true, force: true });
+      execFileSync('umount', ['--lazy', folder.path]);
+      folder.remove();
     },
   };
 }

@@ -1,4 +1,4 @@
-/** A reader of Server-Sent Events as a browser is one: it keeps the last id, and can come back with it. */
+/** A reader of Server-Sent Events. Like a browser it keeps the last id, and can reconnect with it. */
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { sleep } from '../../src/shared/clock.js';
 import { ADMIN } from './service.js';

@@ -32,8 +32,12 @@ export class Target {
 
   static async start(): Promise<Target> {
     const target = new Target();
-    await new Promise<void>((done) => target.server.listen(0, '127.0.0.1', done));
+    await target.listen();
     return target;
+  }
+
+  async listen(): Promise<void> {
+    await new Promise<void>((done) => this.server.listen(0, '127.0.0.1', done));
   }
 
   get url(): string {

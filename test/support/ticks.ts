@@ -1,4 +1,4 @@
-/** What a decision is to the stream: an event without a transaction, in numbers. */
+/** A numbered event without a transaction, as a decision publishes it. */
 import { defineEvent } from '../../src/events/event.js';
 import { Num, Text } from '../../src/shared/fields.js';
 import type { Received } from './sse-client.js';

@@ -4,7 +4,7 @@ import type { Response } from 'express';
 import { StreamReader } from './stream-reader.js';
 
 describe('EventClient', () => {
-  it('leaves no listener behind, however often it waited for its reader', async () => {
+  it('removes its listeners after each wait for a slow reader', async () => {
     const response = new PassThrough({ highWaterMark: 1 });
     const reader = {
       principal: 'p',

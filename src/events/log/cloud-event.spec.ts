@@ -49,7 +49,7 @@ const DEFINED = [
 ];
 
 describe('an event as CloudEvent', () => {
-  it('has every attribute at its place', () => {
+  it('has every attribute', () => {
     expect(json(event)).toEqual({
       specversion: '1.0',
       id: 'evt_threat_1735424567890_k3v9x2ab',
@@ -69,7 +69,7 @@ describe('an event as CloudEvent', () => {
     expect(gap).toMatchObject({ priority: 'CRITICAL', target: 'audit' });
   });
 
-  it('leaves out what is not known, instead of null or nothing', () => {
+  it('leaves out an unknown attribute, and has no null or empty one', () => {
     const bare = json({ ...event, payload: {}, meta: { ...event.meta, correlation_id: null } });
     expect(Object.keys(bare)).not.toEqual(expect.arrayContaining(['subject']));
     expect(Object.keys(bare)).not.toEqual(expect.arrayContaining(['correlationid']));
@@ -77,7 +77,7 @@ describe('an event as CloudEvent', () => {
     expect(Object.values(bare)).not.toContain('');
   });
 
-  it('names attributes in lower-case letters and digits, and gives them types that there are', () => {
+  it('has attribute names of lower-case letters and digits, and types that CloudEvents allows', () => {
     for (const [name, value] of Object.entries(json({ ...event, target: 'audit' }))) {
       expect(name).toMatch(/^[a-z0-9]{1,20}$/);
       if (name === 'data') continue;
@@ -98,13 +98,13 @@ describe('an event as CloudEvent', () => {
     expect(made.time).toBe('1970-01-01T00:00:00.000Z');
   });
 
-  it('has no time where the event has none', () => {
+  it('has no time if the event has none', () => {
     for (const timestamp of [Number.NaN, undefined, 1e300, 253_402_300_800, -62_167_219_201]) {
       expect(json({ ...event, timestamp: timestamp as number }).time).toBeUndefined();
     }
   });
 
-  it('is made of what another program wrote less carefully, too', () => {
+  it('is also made from an incomplete event of another program', () => {
     const foreign = {
       ...event,
       source: 'half \ud800',
@@ -126,11 +126,11 @@ describe('an event as CloudEvent', () => {
     [{ agent_id: 'a\uffff' }, undefined],
     [{ agent_id: '' }, undefined],
     [{ other: 'x' }, undefined],
-  ])('%j has the subject %s', (payload, subject) => {
+  ])('with the payload %j has the subject %s', (payload, subject) => {
     expect(json({ ...event, payload }).subject).toBe(subject);
   });
 
-  it('has no subject where the type is not defined here', () => {
+  it('has no subject if its type is unknown', () => {
     expect(json({ ...event, type: 'other.type' }).subject).toBeUndefined();
   });
 });

@@ -1,18 +1,19 @@
 /** The gaps that GapDetector reports for a Redis that lost events, and for processes that have ended or only seem to. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { silentLogger } from '../../../test/support/logs.js';
 import { openClient, RECOVERY_MS, type RedisClient } from '../../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { RedisServer } from '../../../test/support/redis-server.js';
 import { tick } from '../../../test/support/ticks.js';
+import { until } from '../../../test/support/until.js';
 import { Wire } from '../../../test/support/wire.js';
 import { nowSeconds, sleep } from '../../shared/clock.js';
-import { Logger } from '../../shared/logger.js';
 import type { Whereabouts } from '../../shared/process-identity.js';
 import { fateOf, whereabouts } from '../../shared/process-identity.js';
 import type { Envelope } from '../event.js';
 import { EventStream } from '../event-stream.js';
 import { GapDetector, type GapDetectorSettings } from './gap-detector.js';
 
-const logger = new Logger({ level: 'silent', format: 'json' });
+const logger = silentLogger();
 /** There is a check every two seconds, and the store may have been unreachable before it. */
 const TOLD_MS = 10_000;
 
@@ -77,12 +78,12 @@ describe('GapDetector on Redis', () => {
   const marked = (howMany: number): Promise<void> =>
     until(() => marks().length === howMany, RECOVERY_MS, `${howMany} marks`);
 
-  it('reports a loss that only this process has seen, however short', async () => {
+  it('reports the loss of an event that only this process has seen', async () => {
     const one = open(server.url);
     one.keeper.start();
     await marked(1);
     server.cli('save');
-    // Between two looks, and nobody follows.
+    // Between two checks, and without a follower.
     one.stream.publish(tick(1, 'agent', ''));
     await one.stream.flush();
     const [{ timestamp }] = await events(one);
@@ -92,7 +93,7 @@ describe('GapDetector on Redis', () => {
     expect([gap.reason, gap.from <= timestamp, timestamp <= gap.to]).toEqual(['rollback', true, true]);
   });
 
-  it('reports a loss since the oldest lost event, however long that event waited for the log', async () => {
+  it('reports a loss from the oldest lost event on, even if that event waited long for the log', async () => {
     const one = open(wire.url);
     const other = open(server.url);
     one.keeper.start();
@@ -112,7 +113,7 @@ describe('GapDetector on Redis', () => {
     expect([gap.reason, gap.from <= published]).toEqual(['rollback', true]);
   }, 30_000);
 
-  it('takes no process of its machine for gone that still runs, whether it is heard of or not', async () => {
+  it('does not report a silent process of its own machine that still runs', async () => {
     const silent = open(wire.url);
     const other = open(server.url);
     silent.keeper.start();
@@ -124,7 +125,7 @@ describe('GapDetector on Redis', () => {
     expect(marks()).toHaveLength(2);
   }, 30_000);
 
-  it('takes one of another machine for gone after a long silence; when it comes back it makes its mark anew', async () => {
+  it('reports a process of another machine after a long silence; the process registers again when it comes back', async () => {
     const elsewhere = { fateOf: () => 'unknown' as const, silenceMs: 10_000 };
     const silent = open(wire.url, elsewhere);
     const other = open(server.url, elsewhere);
@@ -137,7 +138,7 @@ describe('GapDetector on Redis', () => {
     expect(await gaps(other)).toEqual([]);
     const gap = await told(other);
     expect(gap.reason).toBe('unclean_stop');
-    // It was heard of until it was cut off, and could decide for no longer than five seconds from then on.
+    // It renewed its record until it was cut off, and could decide for at most five seconds from then on.
     expect(gap.to).toBeGreaterThanOrEqual(cutAt);
     expect(gap.to).toBeLessThan(cutAt + 9);
     expect(marks()).toHaveLength(1);
@@ -194,7 +195,7 @@ describe('a process of this machine', () => {
   });
   afterEach(() => child.kill('SIGKILL'));
 
-  it('counts a paused process as alive, and a killed one as gone', async () => {
+  it('is alive while it is paused, and gone when it is killed', async () => {
     expect(fateOf(place)).toBe('alive');
     child.kill('SIGSTOP');
     expect(fateOf(place)).toBe('alive');
@@ -204,7 +205,7 @@ describe('a process of this machine', () => {
     expect(fateOf(place)).toBe('gone');
   });
 
-  it('is gone where another has its number, and unknown where it runs elsewhere', () => {
+  it('is gone if another process has its id, and unknown if it runs on another machine', () => {
     expect(fateOf({ ...place, started: '1' })).toBe('gone');
     expect(fateOf({ ...place, boot: 'another' })).toBe('unknown');
     expect(fateOf({ ...place, namespace: 'pid:[1]' })).toBe('unknown');

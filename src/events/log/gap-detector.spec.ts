@@ -1,35 +1,24 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { silentLogger } from '../../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../../test/support/open-store.js';
 import { sleep } from '../../shared/clock.js';
-import { Logger } from '../../shared/logger.js';
-import { EmbeddedDatabase } from '../../storage/embedded/database.js';
-import { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
-import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
+import type { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
 import { LOG_END, splitPosition } from '../../storage/event-log.js';
 import { EventStream } from '../event-stream.js';
 import { GapDetector } from './gap-detector.js';
 
-const logger = new Logger({ level: 'silent', format: 'json' });
+const logger = silentLogger();
 
 describe('GapDetector', () => {
-  let folder: string;
-  let close: () => Promise<void>;
+  let opened: OpenStore;
 
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'brain-keeper-'));
+  beforeEach(async () => {
+    opened = await openStore();
   });
-  afterEach(async () => {
-    await close();
-    rmSync(folder, { recursive: true, force: true });
-  });
+  afterEach(() => opened.close());
 
-  const open = async () => {
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    const log = new EmbeddedEventLog(db);
-    const store = new EmbeddedStore(db, log);
+  const open = () => {
+    const { db, log, store } = opened;
     const stream = new EventStream(log, logger);
-    close = () => store.close();
     return {
       db,
       log,
@@ -37,6 +26,10 @@ describe('GapDetector', () => {
       store,
       keeper: new GapDetector(store, log, stream, logger, { maxStaleSeconds: 30 }),
     };
+  };
+  const restart = async () => {
+    opened = await opened.reopen();
+    return open();
   };
   const gaps = async (log: EmbeddedEventLog): Promise<Record<string, unknown>[]> =>
     (await log.read({ order: 'asc', limit: 100 })).map(
@@ -51,38 +44,35 @@ describe('GapDetector', () => {
     expect([from <= at, at <= to]).toEqual([true, true]);
   };
 
-  it('reports an unclean stop once, and a clean one not at all', async () => {
-    const first = await open();
+  it('reports an unclean stop once, and a clean stop never', async () => {
+    const first = open();
     first.keeper.start();
     await sleep(200);
     // The process ends here: nothing deletes its mark.
     await first.keeper.stop(false);
-    await close();
-    const second = await open();
+    const second = await restart();
     second.keeper.start();
     await sleep(200);
     expect(await gaps(second.log)).toEqual([
       expect.objectContaining({ reason: 'unclean_stop', from: expect.any(Number), to: expect.any(Number) }),
     ]);
     await second.keeper.stop(true);
-    await close();
-    const third = await open();
+    const third = await restart();
     third.keeper.start();
     await sleep(200);
     expect(await gaps(third.log)).toHaveLength(1);
     await third.keeper.stop(true);
   });
 
-  it('ends the gap of an unclean stop when the process can last have been alive, however late it is found', async () => {
-    const first = await open();
+  it('ends the gap of an unclean stop at the last time at which the process can have been alive', async () => {
+    const first = open();
     first.keeper.start();
     await sleep(200);
     const died = Date.now() / 1000;
     await first.keeper.stop(false);
-    await close();
     await sleep(7000);
     const found = Date.now() / 1000;
-    const second = await open();
+    const second = await restart();
     second.keeper.start();
     await sleep(200);
     const [{ from, to }] = (await gaps(second.log)) as { from: number; to: number }[];
@@ -90,8 +80,8 @@ describe('GapDetector', () => {
     await second.keeper.stop(true);
   });
 
-  it('reports that the end of the log is gone', async () => {
-    const { db, log, stream, keeper } = await open();
+  it('reports that the last events of the log are gone', async () => {
+    const { db, log, stream, keeper } = open();
     const last = await log.append('batch-1', [
       { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] },
     ]);
@@ -105,8 +95,8 @@ describe('GapDetector', () => {
     await keeper.stop(true);
   });
 
-  it('reports what another reader missed, also if the first report failed', async () => {
-    const { db, log, stream, store, keeper } = await open();
+  it('reports what another reader missed, even if the first report fails', async () => {
+    const { db, log, stream, store, keeper } = open();
     const event = { json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] };
     const first = await log.append('batch-1', [event]);
     keeper.start();
@@ -122,8 +112,8 @@ describe('GapDetector', () => {
     await keeper.stop(true);
   });
 
-  it('takes a trim for no rollback', async () => {
-    const { log, stream, keeper } = await open();
+  it('does not report a trim as a rollback', async () => {
+    const { log, stream, keeper } = open();
     await log.append('batch-1', [{ json: '{"payload":{"n":1},"meta":{"correlation_id":null}}', keys: [] }]);
     keeper.start();
     await sleep(200);

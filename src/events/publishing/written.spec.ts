@@ -14,7 +14,7 @@ describe('what was written behind a position', () => {
     expect(written.oldestBehind('19999-5', NEVER)).toBe(3);
   });
 
-  it('stays true where it is not known one by one any more', () => {
+  it('stays correct when old batches are merged', () => {
     const written = new Written();
     for (let n = 1; n <= 5000; n += 1) written.add(`${n * 1000}-0`, n === 7 ? 0.5 : n);
     for (let n = 1; n < 5000; n += 1) {

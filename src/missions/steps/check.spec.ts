@@ -104,7 +104,7 @@ describe('the check of the steps of a new mission', () => {
     expect(faultsOf(step)).toEqual([fault]);
   });
 
-  it('finds a duplicate name, and a template that names a later step', () => {
+  it('finds a repeated name, and a reference to a later step', () => {
     const late = { name: 'b', kind: 'wait', params: { seconds: of('steps.c.result') } };
     expect(faultsOf(http(), http(), late, http({ name: 'c' }))).toEqual([
       '/steps/1/name duplicate_name',
@@ -112,7 +112,7 @@ describe('the check of the steps of a new mission', () => {
     ]);
   });
 
-  it('reports all faults of all steps at once, and says what to do', () => {
+  it('reports all faults of all steps at once, with what to do', () => {
     const steps = [
       { kind: 'http', params: { url: 1 }, more: true },
       { name: 'x', kind: 'wait', retry: null },
@@ -128,7 +128,7 @@ describe('the check of the steps of a new mission', () => {
     for (const { detail } of faults) expect(detail).toMatch(/^(must be|is required|is not a field) ?.*/);
   });
 
-  it('limits the number of steps and of faults', () => {
+  it('limits the number of steps and of reported faults', () => {
     const many = (count: number): unknown[] => Array.from({ length: count }, () => 0);
     expect(stepFaults(many(101), kinds)).toEqual([
       { pointer: '/steps', detail: 'must have at most 100 steps, and has 101', code: 'too_many_steps' },
@@ -137,8 +137,8 @@ describe('the check of the steps of a new mission', () => {
   });
 });
 
-describe('parameters right before a step runs', () => {
-  it('are always checked, even if a value looks like a template', () => {
+describe('the check of the parameters before a step runs', () => {
+  it('finds a fault even if the value looks like a template', () => {
     const strange = '${not a template';
     for (const [kind, params] of [
       ['wait', { seconds: strange }],

@@ -62,7 +62,7 @@ describe('a private address', () => {
     '::8.8.8.8',
     '::808:808',
     '::ffff:0:127.0.0.1',
-    // 6to4, Teredo and NAT64 stand for an IPv4 address, public or not.
+    // 6to4, Teredo and NAT64 contain an IPv4 address, public or not.
     '2002:808:808::1',
     '2002:a00:1::1',
     '2002:c0a8:101::',
@@ -164,7 +164,7 @@ describe('a request to a private target', () => {
     'http://169.254.169.254/latest/meta-data/',
     'http://localhost:1/',
     'https://localhost:1/',
-  ])('is refused in every spelling: %s', async (url) => {
+  ])('is refused in every notation: %s', async (url) => {
     expect(step.faults({ url }, 'written')).toEqual([]);
     await expect(step.run({ url }, context)).rejects.toMatchObject({ code: 'private_target', final: true });
   });
@@ -221,7 +221,7 @@ describe('a request', () => {
     },
   );
 
-  it('carries no possible credential to another origin', async () => {
+  it('sends no credentials to another origin after a redirect', async () => {
     const headers = {
       Authorization: 'Bearer secret',
       'X-Api-Key': 'secret',
@@ -235,7 +235,7 @@ describe('a request', () => {
     expect(asked?.headers).toMatchObject({ accept: 'a/b', 'idempotency-key': 'k' });
   });
 
-  it('is repeated unchanged on 307 and becomes a GET on 303', async () => {
+  it('keeps its method on 307 and becomes a GET on 303', async () => {
     const params = { method: 'PUT', body: { a: 1 }, headers: { Authorization: 'Bearer mine' } };
     await send({ ...params, url: `${target.url}/same` });
     expect(target.asked.at(-1)).toMatchObject({ method: 'PUT', path: '/there', body: '{"a":1}' });
@@ -244,7 +244,7 @@ describe('a request', () => {
     expect(target.asked.at(-1)).toMatchObject({ method: 'GET', path: '/there', body: '' });
   });
 
-  it('returns status, headers and body, and parses JSON', async () => {
+  it('returns status, headers and body, with JSON parsed', async () => {
     expect(await send({ url: `${target.url}/x?y=1`, body: 'text' })).toMatchObject({
       status: 200,
       headers: { 'content-type': 'application/json' },
@@ -267,7 +267,7 @@ describe('a request', () => {
     await expect(send({ url: target.url + path })).rejects.toMatchObject({ code, final });
   });
 
-  it('to a port without a server fails, and may be tried again', async () => {
+  it('fails if nothing listens, and may be tried again', async () => {
     await expect(send({ url: 'http://127.0.0.1:1/' })).rejects.toMatchObject({
       code: 'http_failed',
       final: false,

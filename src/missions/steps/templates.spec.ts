@@ -29,12 +29,12 @@ describe('templates', () => {
     expect(filled(of(path), values)).toEqual(value);
   });
 
-  it('within a text become text, for every type of value', () => {
+  it('within a text become text, with any type', () => {
     const text = `${of('data.ticket')}: ${of('data.count')} of ${of('data.list')}, ${of('data.nothing')}`;
     expect(filled(text, values)).toBe('SEC-17: 3 of [{"name":"first"}], null');
   });
 
-  it('are filled at any depth, and everything else stays as it is', () => {
+  it('are filled at any depth, and everything else stays unchanged', () => {
     const params = { a: [{ b: of('data.count') }], c: 1, d: null, e: '$5 {data.ticket}', f: true };
     expect(filled(params, values)).toEqual({ ...params, a: [{ b: 3 }] });
   });
@@ -65,7 +65,7 @@ describe('templates', () => {
     'data.list.1',
     'steps.fetch.result.headers',
     'steps.other.result',
-  ])('without a value are reported with their path: %s', (path) => {
+  ])('without a value, as %s, are reported with their path', (path) => {
     expect(() => filled(of(path), values)).toThrow(
       new MissingValue(`the mission has no value for ${of(path)}`),
     );
@@ -125,7 +125,7 @@ describe('templates', () => {
     'steps..result',
     'data.x()',
     'data[0]',
-  ])('with the path %s are refused or have no value', (path) => {
+  ])('of the form %s are refused or have no value', (path) => {
     if (faults(of(path), 'one').length > 0) return;
     expect(() => filled(of(path), values)).toThrow(MissingValue);
   });

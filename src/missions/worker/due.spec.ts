@@ -1,62 +1,35 @@
 /** When missions are due if the clock of the store differs from the clock of the process. */
-import { openEmbeddedStore } from '../../../test/support/embedded-store.js';
-import { until } from '../../../test/support/redis-server.js';
-import { readConfig } from '../../config/config.js';
-import type { ImmuneService } from '../../immune/immune.service.js';
-import type { PolicyService } from '../../policy/decisions/policy.service.js';
+import { CALLER, MissionWorkers } from '../../../test/support/mission-worker.js';
+import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
-import type { Logger } from '../../shared/logger.js';
-import { ShutdownState } from '../../shared/shutdown-state.js';
 import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { StoreTime } from '../../storage/store.js';
 import { MISSIONS, type StoredMission } from '../missions.collection.js';
-import type { NewMission } from '../missions.dto.js';
-import { MissionsService } from '../missions.service.js';
-import { StepKinds } from '../steps/kinds.js';
-import { StepFailure, type StepKind } from '../steps/step.js';
-import { StepAuthorizer } from './authorize-step.js';
-import { RunTools } from './run-tools.js';
-import { MissionsWorker } from './worker.js';
+import type { MissionsService } from '../missions.service.js';
+import { StepFailure } from '../steps/step.js';
+import type { MissionsWorker } from './worker.js';
 
-const caller = { id: 'u', role: 'admin', mayDelegate: true };
 const SOON_MS = 10_000;
 const EARLIEST = 1000;
 const LATEST = 1010;
 
 describe('a mission', () => {
   let store: EmbeddedStore;
-  let close: () => Promise<void>;
+  let workers: MissionWorkers;
   let worker: MissionsWorker;
   let missions: MissionsService;
-  let evaluate: jest.Mock;
   let time: StoreTime;
-  let step: StepKind['run'];
 
   beforeEach(async () => {
-    ({ store, close } = await openEmbeddedStore());
+    workers = await MissionWorkers.open();
+    ({ store, missions } = workers);
     time = { earliest: EARLIEST, latest: LATEST };
     jest.spyOn(store, 'clock').mockImplementation(() => time);
-    const decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
-    evaluate = jest.fn(() => Promise.resolve(decision));
-    const logger = { debug() {}, warn() {} } as unknown as Logger;
-    const policy = { evaluate } as unknown as PolicyService;
-    const config = { ...readConfig({}), shutdownGraceSeconds: 0 };
-    const kinds = new StepKinds({} as ImmuneService, config);
-    (kinds.byName as Map<string, StepKind>).set('test', { faults: () => [], run: (...all) => step(...all) });
-    const tools = new RunTools(store, kinds, new StepAuthorizer(policy, config, logger), logger);
-    worker = new MissionsWorker(config, tools, new ShutdownState());
-    missions = new MissionsService(store, { wake() {} } as unknown as MissionsWorker, kinds);
+    worker = workers.make({ BRAIN_SHUTDOWN_GRACE_SECONDS: '1' });
   });
-  afterEach(async () => {
-    await worker.onModuleDestroy();
-    await close();
-  });
+  afterEach(() => workers.close());
 
-  const make = async (of: object): Promise<string> => {
-    const { id } = await missions.create({ name: 'm', steps: [{ name: 'a', ...of }] } as NewMission, caller);
-    await missions.execute(id, caller);
-    return id;
-  };
+  const make = (step: object): Promise<string> => workers.execute({ steps: [{ name: 'a', ...step }] });
   const stored = async (id: string): Promise<StoredMission> => {
     const mission = await store.get(MISSIONS, id);
     if (!mission) throw new Error(`${id} is missing`);
@@ -71,9 +44,9 @@ describe('a mission', () => {
   it('is due at the earliest time of the store after execute or retry', async () => {
     const id = await make(waits(0));
     expect(await stored(id)).toMatchObject({ due_at: EARLIEST });
-    for (const status of ['RUNNING', 'FAILED'] as const) await missions.changeStatus(id, { status }, caller);
+    for (const status of ['RUNNING', 'FAILED'] as const) await missions.changeStatus(id, { status }, CALLER);
     expect(await stored(id)).toMatchObject({ due_at: null });
-    await missions.retry(id, caller);
+    await missions.retry(id, CALLER);
     expect(await stored(id)).toMatchObject({ due_at: EARLIEST, status: 'PENDING' });
   });
 
@@ -98,7 +71,7 @@ describe('a mission', () => {
   });
 
   it('whose step failed waits at least as long as its log says', async () => {
-    step = () => Promise.reject(new StepFailure('busy', 'busy'));
+    workers.step = () => Promise.reject(new StepFailure('busy', 'busy'));
     const id = await make({ kind: 'test', retry: { attempts: 2, backoff_seconds: 40 } });
     worker.onApplicationBootstrap();
     const { due_at } = await becomes(id, ({ step_attempts }) => step_attempts === 1);
@@ -110,7 +83,7 @@ describe('a mission', () => {
   });
 
   it('waits two seconds while the policies are unavailable', async () => {
-    evaluate.mockRejectedValue(new Error('away'));
+    workers.evaluate.mockRejectedValue(new Error('away'));
     const id = await make(waits(0));
     worker.onApplicationBootstrap();
     await becomes(id, ({ run_writes, held_by }) => run_writes > 0 && held_by === null);
@@ -119,7 +92,7 @@ describe('a mission', () => {
 
   it('that a stopping worker hands back is due at once', async () => {
     let begun = false;
-    step = (_params, { signal }) => {
+    workers.step = (_params, { signal }) => {
       begun = true;
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('ended'))));
     };

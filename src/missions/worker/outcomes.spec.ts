@@ -9,7 +9,7 @@ describe('the time between two attempts', () => {
     expect(seconds).toEqual([1, 2, 4, 256, 300, 300]);
   });
 
-  it('is between half of that and all of it', () => {
+  it('varies between half of the maximum and the maximum', () => {
     const step = { retry: { backoff_seconds: 10, max_seconds: 25 } };
     expect([1, 2, 3].map((attempt) => backoffSeconds(step, attempt, least))).toEqual([5, 10, 12.5]);
     expect([1, 2, 3].map((attempt) => backoffSeconds(step, attempt, most))).toEqual([10, 20, 25]);
@@ -25,7 +25,7 @@ describe('the time between two attempts', () => {
     expect(backoffSeconds({ retry: { max_seconds: 0 } }, 5)).toBe(0);
   });
 
-  it('follows all but the last of three attempts, or of as many as the step says', () => {
+  it('comes after each attempt but the last; by default there are three attempts', () => {
     expect([attemptsOf({}), attemptsOf({ retry: {} }), attemptsOf({ retry: { attempts: 7 } })]).toEqual([
       3, 3, 7,
     ]);

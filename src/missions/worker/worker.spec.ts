@@ -1,77 +1,36 @@
 /** One worker on the embedded store, in rare situations that these tests create on purpose. */
-import { openEmbeddedStore } from '../../../test/support/embedded-store.js';
-import { until } from '../../../test/support/redis-server.js';
-import { readConfig } from '../../config/config.js';
-import type { ImmuneService } from '../../immune/immune.service.js';
-import type { PolicyService } from '../../policy/decisions/policy.service.js';
+import { ALLOWED, CALLER, MissionWorkers } from '../../../test/support/mission-worker.js';
+import { templateOf } from '../../../test/support/missions.js';
+import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
-import type { Logger } from '../../shared/logger.js';
-import { ShutdownState } from '../../shared/shutdown-state.js';
 import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { Collection, Lease, ListQuery, Page, Store, Tx } from '../../storage/store.js';
 import { HELD, MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from '../missions.collection.js';
-import type { Mission, NewMission } from '../missions.dto.js';
-import { MissionsService } from '../missions.service.js';
-import { StepKinds } from '../steps/kinds.js';
-import type { StepKind } from '../steps/step.js';
-import { StepAuthorizer } from './authorize-step.js';
-import { RunTools } from './run-tools.js';
-import { MissionsWorker } from './worker.js';
+import type { Mission } from '../missions.dto.js';
+import type { MissionsService } from '../missions.service.js';
+import type { MissionsWorker } from './worker.js';
 
-const caller = { id: 'u', role: 'admin', mayDelegate: true };
 const SOON_MS = 10_000;
 const at = (name = 'a'): object => ({ name, kind: 'wait', params: { seconds: 0 } });
 /** The fence of a worker that is gone. */
 const GONE = 999_999;
 
-const templateOf = (path: string): string => `\${${path}}`;
-
 describe('a worker', () => {
   let embedded: EmbeddedStore;
-  let close: () => Promise<void>;
+  let workers: MissionWorkers;
   let missions: MissionsService;
-  let kinds: StepKinds;
-  let workers: MissionsWorker[];
-  let warnings: string[];
-  let evaluate: jest.Mock;
-  let decision: object;
-  /** What the step kind `slow` does in the current test. */
-  let slow: StepKind;
-
-  /** `over` replaces methods of the worker's store. */
-  function worker(env: Record<string, string> = {}, over: Partial<Store> = {}): MissionsWorker {
-    const store = Object.assign(Object.create(embedded), over) as Store;
-    const logger = { debug() {}, warn: (message: string) => warnings.push(message) } as unknown as Logger;
-    const policy = { evaluate } as unknown as PolicyService;
-    const config = readConfig(env);
-    const tools = new RunTools(store, kinds, new StepAuthorizer(policy, config, logger), logger);
-    const made = new MissionsWorker(config, tools, new ShutdownState());
-    workers.push(made);
-    return made;
-  }
 
   beforeEach(async () => {
-    ({ store: embedded, close } = await openEmbeddedStore());
-    workers = [];
-    warnings = [];
-    decision = { decision_id: 'd', allowed: true, reason: '', warnings: [], requires_audit: false };
-    evaluate = jest.fn(() => Promise.resolve(decision));
-    kinds = new StepKinds({} as ImmuneService, readConfig({}));
-    const slowStep: StepKind = { faults: () => [], run: (...all) => slow.run(...all) };
-    (kinds.byName as Map<string, StepKind>).set('slow', slowStep);
-    // `execute` wakes no worker. A worker that starts searches by itself.
-    const idle = { wake: () => undefined } as unknown as MissionsWorker;
-    missions = new MissionsService(embedded, idle, kinds);
+    workers = await MissionWorkers.open();
+    ({ store: embedded, missions } = workers);
   });
-  afterEach(async () => {
-    for (const one of workers) await one.onModuleDestroy();
-    await close();
-  });
+  afterEach(() => workers.close());
 
+  const worker = (env?: Record<string, string>, over?: Partial<Store>): MissionsWorker =>
+    workers.make(env, over);
   const make = async (over: Partial<StoredMission> = {}, input: object = {}): Promise<string> => {
-    const { id } = await missions.create({ name: 'm', steps: [at()], ...input } as NewMission, caller);
-    await missions.execute(id, caller);
+    const id = await workers.execute({ steps: [at()], ...input });
     await change(id, over);
     return id;
   };
@@ -93,12 +52,12 @@ describe('a worker', () => {
   };
 
   describe('that takes a mission over', () => {
-    it('counts the takeover before anything else, until a step is done', async () => {
+    it('counts the takeover first, and resets the count when a step is done', async () => {
       const id = await make(held({ takeovers: 8 }));
       let before: StoredMission | undefined;
-      evaluate.mockImplementation(async () => {
+      workers.evaluate.mockImplementation(async () => {
         before = await embedded.get(MISSIONS, id);
-        return decision;
+        return ALLOWED;
       });
       worker().onApplicationBootstrap();
       expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
@@ -106,7 +65,7 @@ describe('a worker', () => {
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
     });
 
-    it('finds it behind any number of missions with living workers', async () => {
+    it('finds it among any number of missions with living workers', async () => {
       const alive: string[] = [];
       const orphans: string[] = [];
       for (let i = 0; i < 12; i += 1) alive.push(await make(held({ due_at: 1 + i })));
@@ -128,20 +87,20 @@ describe('a worker', () => {
         status: 'FAILED',
         error: { code: 'worker_lost', message: '10 workers in a row were lost in this step', step: 'a' },
       });
-      expect(evaluate).not.toHaveBeenCalled();
+      expect(workers.evaluate).not.toHaveBeenCalled();
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
     });
   });
 
   it('runs a mission while entries are added to its log', async () => {
     const id = await make();
-    evaluate.mockImplementation(async () => {
-      await missions.log(id, { message: 'still here' }, caller);
-      return decision;
+    workers.evaluate.mockImplementation(async () => {
+      await missions.log(id, { message: 'still here' }, CALLER);
+      return ALLOWED;
     });
     worker().onApplicationBootstrap();
     expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
-    expect(evaluate).toHaveBeenCalledTimes(1);
+    expect(workers.evaluate).toHaveBeenCalledTimes(1);
   });
 
   it('writes once although a write that timed out is applied after its repetition', async () => {
@@ -174,7 +133,7 @@ describe('a worker', () => {
     worker({}, { list }).onApplicationBootstrap();
     for (const id of others) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
     for (const id of unreadable) expect((await missions.get(id)).finished_at).toBeNull();
-    expect(warnings).toEqual(['the search for missions failed; it is repeated']);
+    expect(workers.warnings).toEqual(['the search for missions failed; it is repeated']);
   });
 
   it('pauses before it runs a mission again after an error', async () => {
@@ -238,18 +197,17 @@ describe('a worker', () => {
     });
   });
 
-  it('ends a step when its lease is over, counted from when the lease was asked for', async () => {
+  it('ends a step when its lease ends, counted from the request for the lease', async () => {
     const ends = new Promise<[reason: unknown, atMs: number]>((resolve) => {
-      const run: StepKind['run'] = (_params, { signal }) =>
+      workers.step = (_params, { signal }) =>
         new Promise((_, reject) => {
           signal.addEventListener('abort', () => {
             resolve([signal.reason, performance.now()]);
             reject(new Error('ended'));
           });
         });
-      slow = { faults: () => [], run };
     });
-    await make({}, { steps: [{ name: 'a', kind: 'slow' }] });
+    await make({}, { steps: [{ name: 'a', kind: 'test' }] });
     let askedMs = 0;
     const acquire = async (name: string, ttlMs: number): Promise<Lease | undefined> => {
       askedMs = performance.now();
@@ -292,7 +250,7 @@ describe('a worker', () => {
     expect(await embedded.acquire(`mission:${id}`, 1000)).toBeDefined();
   });
 
-  it('searches again after every call of wake, even at the very end of a search', async () => {
+  it('searches again after every call of wake, even at the end of a search', async () => {
     let searches = 0;
     const list = <T>(): Promise<Page<T>> => {
       searches += 1;

@@ -122,7 +122,7 @@ const EXAMPLES: Record<string, Example[]> = {
   ],
 };
 
-it('are three, each with examples', () => {
+it('the starter packs are three, each with examples', () => {
   expect(Object.keys(EXAMPLES).sort()).toEqual([...files].sort());
 });
 
@@ -134,7 +134,7 @@ describe.each(files)('%s', (file) => {
     expect(unreachableRules(policies)).toEqual([]);
   });
 
-  it('has a sentence for each rule', () => {
+  it('has a description for each rule', () => {
     const sentences = policies.flatMap(({ description, rules }) => [
       description,
       ...rules.map((rule) => rule.description),
@@ -154,6 +154,6 @@ describe.each(files)('%s', (file) => {
   });
 });
 
-it('can all be active at once', () => {
+it('all starter packs can be active together', () => {
   expect(unreachableRules([...packs.values()].flat())).toEqual([]);
 });

@@ -1,4 +1,5 @@
-import { openEmbeddedStore, SILENT } from '../../../test/support/embedded-store.js';
+import { silentLogger } from '../../../test/support/logs.js';
+import { openStore } from '../../../test/support/open-store.js';
 import { ruleOf } from '../../../test/support/policies.js';
 import { readConfig } from '../../config/config.js';
 import { DAY_SECONDS } from '../../shared/clock.js';
@@ -22,9 +23,9 @@ describe('the retention of revisions', () => {
   let retention: Retention<PolicyRevision>;
 
   beforeEach(async () => {
-    ({ store, close } = await openEmbeddedStore());
+    ({ store, close } = await openStore());
     editor = new PolicyEditor(store, config);
-    retention = new Retention(OLD_REVISIONS, store, config, SILENT);
+    retention = new Retention(OLD_REVISIONS, store, config, silentLogger());
   });
   afterEach(() => close());
 
@@ -87,7 +88,7 @@ describe('the retention of revisions', () => {
 
   it('leaves a replica with the right policies, although it missed removed revisions', async () => {
     const decides = { effect: 'allow' } as const;
-    const snapshots = new SnapshotCache(store, config, editor, SILENT);
+    const snapshots = new SnapshotCache(store, config, editor, silentLogger());
     await ago(13, async () => {
       for (const policy_id of ['kept', 'gone']) {
         await editor.create(

@@ -26,7 +26,7 @@ const decisionOf = (allowed: boolean): Decision => ({
 });
 
 describe('an evaluation', () => {
-  it('becomes a request, member by member', () => {
+  it('becomes a request for a decision, member by member', () => {
     expect(readEvaluation(BODY)).toEqual({
       agent_id: 'researcher-7',
       agent_role: 'researcher',
@@ -56,7 +56,7 @@ describe('an evaluation', () => {
     });
   });
 
-  it('reports all its faults at once, each at its place', () => {
+  it('reports all its faults at once, each with its pointer', () => {
     const faults = readEvaluation({
       subject: { type: '', properties: { role: 7 } },
       action: { name: 'x'.repeat(257), properties: 'none' },
@@ -74,7 +74,7 @@ describe('an evaluation', () => {
     ]);
   });
 
-  it('is either refused or a valid request, for any body', () => {
+  it('becomes a valid request or is refused, for any body', () => {
     const name = fc.constantFrom('type', 'id', 'name', 'properties', 'role', 'toString');
     const member = fc.oneof(
       fc.string(),
@@ -104,12 +104,12 @@ describe('an evaluation', () => {
 });
 
 describe('several evaluations', () => {
-  it('are a single one if the list is missing or empty', () => {
+  it('are treated as one evaluation if the list is missing or empty', () => {
     expect([{}, { evaluations: [] }, 'x', null].map(isSingle)).toEqual([true, true, true, true]);
     expect([{ evaluations: [{}] }, { evaluations: null }].map(isSingle)).toEqual([false, false]);
   });
 
-  it('use a default as a whole, or override it as a whole', () => {
+  it('use a default member or replace it, and never merge the two', () => {
     const batch = readEvaluations({
       ...BODY,
       evaluations: [{}, { subject: { type: 'user', id: 'u' }, context: {} }],
@@ -121,7 +121,7 @@ describe('several evaluations', () => {
     expect(second).not.toHaveProperty('agent_role');
   });
 
-  it('are not read after a fault that ends them', () => {
+  it('are not read after a fault that stops all of them', () => {
     const of = (semantic: string): number[] => {
       const evaluations = [{}, 'x', {}];
       const batch = readEvaluations({ ...BODY, evaluations, options: { evaluations_semantic: semantic } });

@@ -1,5 +1,6 @@
 /** Reading the policies into memory during other writes, on a real store. */
-import { openEmbeddedStore, SILENT } from '../../../test/support/embedded-store.js';
+import { silentLogger } from '../../../test/support/logs.js';
+import { type OpenStore, openStore } from '../../../test/support/open-store.js';
 import { type Config, readConfig } from '../../config/config.js';
 import { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../../storage/store.js';
@@ -30,27 +31,28 @@ class RestlessStore extends EmbeddedStore {
 }
 
 describe('the policies in memory', () => {
+  let opened: OpenStore<RestlessStore>;
   let store: RestlessStore;
-  let close: () => Promise<void>;
   let editor: PolicyEditor;
   let config: Config;
   let snapshots: SnapshotCache;
 
   beforeEach(async () => {
-    ({ store, close } = await openEmbeddedStore(RestlessStore));
+    opened = await openStore(RestlessStore);
+    store = opened.store;
     config = readConfig({});
     editor = new PolicyEditor(store, config);
-    snapshots = new SnapshotCache(store, config, editor, SILENT);
+    snapshots = new SnapshotCache(store, config, editor, silentLogger());
   });
   afterEach(async () => {
     snapshots.onModuleDestroy();
-    await close();
+    await opened.close();
   });
 
   const may = (action: string): boolean =>
     decide(snapshots.current().snapshot, { agent_id: 'a', action }).allowed;
 
-  it('are those of the last write, although others write before every read', async () => {
+  it('are those of the last write, even if others write before every read', async () => {
     await editor.create({ policy_id: 'changed', name: 'changed', rules: allowing('before') }, { by });
     await editor.create({ policy_id: 'removed', name: 'removed', rules: allowing('gone') }, { by });
     let writes = 0;
@@ -69,7 +71,7 @@ describe('the policies in memory', () => {
     expect(snapshots.revision).toBe((await store.get(POLICY_SET, CURRENT))?.revision);
   });
 
-  it('are unknown while the changes form no chain, and are read as soon as they do', async () => {
+  it('are unknown while a change is missing, and are read as soon as all changes are there', async () => {
     await editor.create({ policy_id: 'p', name: 'p', rules: allowing('work') }, { by });
     let looks = 0;
     store.meanwhile = async () => {

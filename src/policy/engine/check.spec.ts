@@ -32,7 +32,7 @@ function nested(depth: number): unknown {
   return value;
 }
 
-describe('checking a policy', () => {
+describe('the check of a policy', () => {
   it('accepts the default policies, and the shortest policy', () => {
     expect(DEFAULT_POLICIES.flatMap((policy) => checkPolicy(policy, { limits: LIMITS }))).toEqual([]);
     expect(unreachableRules(DEFAULT_POLICIES)).toEqual([]);
@@ -40,7 +40,7 @@ describe('checking a policy', () => {
     expect(checkPolicy(policyOf({ rules: [{ rule_id: 'r' }] }), { limits: LIMITS })).toEqual([]);
   });
 
-  it('reports every fault at once, each at its place', () => {
+  it('reports every fault at once, each with its pointer', () => {
     const policy = {
       policy_id: 'Not an id',
       default_effect: 'maybe',
@@ -85,11 +85,11 @@ describe('checking a policy', () => {
     ]);
   });
 
-  it.each([null, [], 5, 'policy', undefined])('refuses %p for a policy', (policy) => {
+  it.each([null, [], 5, 'policy', undefined])('refuses %p as a policy', (policy) => {
     expect(codes(policy)).toEqual([' object']);
   });
 
-  it.each(['', 'a b', 'Ä', 'A', 'a'.repeat(65), 'a.b', 5, null])('refuses %p for an id', (id) => {
+  it.each(['', 'a b', 'Ä', 'A', 'a'.repeat(65), 'a.b', 5, null])('refuses %p as an id', (id) => {
     expect(codes({ name: 'P', policy_id: id, rules: [{ ...GOOD, rule_id: id }] })).toEqual([
       '/policy_id text',
       '/rules/0/rule_id text',
@@ -158,7 +158,7 @@ describe('checking a policy', () => {
   );
 
   it.each(['((a{30}){30}){30}', '.{1000}.{1000}.{1000}', '\\pL{1000}', '(?:[a-z]{0,100}-){50}'])(
-    'refuses the pattern %p, which says little and means much',
+    'refuses the pattern %p, which is short and expensive',
     (pattern) => {
       expect(codesOf('action', 'matches', pattern)).toEqual(['/conditions/0/value pattern_too_large']);
     },
@@ -173,7 +173,7 @@ describe('checking a policy', () => {
     expect(codes({ name: 'a\ud800', metadata: nested(40) })).toEqual(['/name text', '/metadata json_object']);
   });
 
-  it('has limits, and each is a parameter', () => {
+  it('applies the limits that it is given', () => {
     const condition = conditionOf(['action', '==', 'read']);
     const rule = (conditions: Condition[]): object => ({ ...GOOD, conditions });
     expect(codes({ name: 'P', rules: Array.from({ length: 1001 }, () => GOOD) })).toEqual([
@@ -236,7 +236,7 @@ describe('checking a policy', () => {
         rules: [{ ...GOOD, conditions: [conditionOf([`params${'.a'.repeat(100_000)}`, '==', 1])] }],
       },
     ],
-  ])('refuses %s without looking into it', (_what, policy) => {
+  ])('refuses %s without reading it', (_what, policy) => {
     expect(checkPolicy(policy, { limits: LIMITS })).not.toEqual([]);
   });
 });
@@ -298,7 +298,7 @@ describe('a rule that can never be reached', () => {
     ['bounds the wrong way round', ['params.x', '>=', 6], ['params.x', '<=', 5], ['params.x', '<=', 9]],
     ['a missing field with a value', ['params.x', 'exists', false], ['params.x', '==', 1]],
     ['a missing field that is compared', ['params.x', 'exists', false], ['params.x', '>', 1]],
-  ])('contradicts itself: %s', (_what, ...conditions) => {
+  ])('has conditions that contradict each other: %s', (_what, ...conditions) => {
     expect(unreachable(...conditions)).toBe(1);
   });
 
@@ -307,7 +307,7 @@ describe('a rule that can never be reached', () => {
     ['different fields', ['params.x', '==', 1], ['params.y', '==', 2]],
     ['a missing field that is unlike', ['params.x', 'exists', false], ['params.x', '!=', 1]],
     ['a value in all lists', ['params.x', 'in', [1, 2]], ['params.x', 'in', [2, 3]]],
-  ])('does not: %s', (_what, ...conditions) => {
+  ])('can match: %s', (_what, ...conditions) => {
     expect(unreachable(...conditions)).toBe(0);
   });
 

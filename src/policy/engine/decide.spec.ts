@@ -176,7 +176,7 @@ describe('the engine', () => {
     );
   });
 
-  it('answers the same with any cache size', () => {
+  it('decides the same with any cache size', () => {
     const cacheSize = fc.integer({ min: 0, max: 4 });
     fc.assert(
       fc.property(
@@ -189,7 +189,7 @@ describe('the engine', () => {
     );
   });
 
-  it('does not depend on the order of creation', () => {
+  it('decides the same for any order of creation', () => {
     const shuffled = policies(8).chain((set) =>
       fc.tuple(
         fc.constant(set),
@@ -229,7 +229,7 @@ describe('the engine', () => {
     );
   });
 
-  it('compiles changes into the same snapshot as a complete compilation', () => {
+  it('compiles changes to the same snapshot as a complete compilation', () => {
     const stamped = (set: PolicyContent[], revision: number): Compilable[] =>
       set.map((one) => ({ ...one, revision, created_at: 1, updated_at: revision }));
     fc.assert(

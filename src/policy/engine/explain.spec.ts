@@ -51,7 +51,7 @@ describe('an explanation', () => {
     ]);
   });
 
-  it('finds the near miss: a rule that fails by one condition, and of several the one with most conditions that hold', () => {
+  it('finds the near miss: the rule that fails by one condition and has the most conditions that hold', () => {
     const admin = { rule_id: 'admin', priority: 9, conditions: [conditionOf(['agent_role', '==', 'admin'])] };
     const request = { agent_role: 'reader', params: { rows: 100 } };
     expect(explained([{ rules: [admin, readers] }], request).near_miss).toMatchObject({
@@ -102,7 +102,7 @@ describe('an explanation', () => {
       "No rule matches, so the most cautious default effect applies: deny, of policy 'p'.",
       [{ rules: [{ ...readers, conditions: [conditionOf(['action', '==', 'write'])] }] }],
     ],
-  ])('says why: %s', (why, policies) => {
+  ])('gives the reason: %s', (why, policies) => {
     expect(explained(policies).why).toBe(why);
   });
 

@@ -9,7 +9,7 @@ import {
   splitPosition,
 } from '../event-log.js';
 import { indexName, indexNamesOf } from '../index-names.js';
-import type { Backend } from './store.contract.js';
+import type { Backend } from './subject.js';
 
 const event = (n: number, ...keys: string[]): EventRecord => ({
   json: JSON.stringify({

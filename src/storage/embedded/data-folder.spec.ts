@@ -63,7 +63,7 @@ function fingerprint(): string[] {
 }
 
 describe('a data folder', () => {
-  it('is created with its parents, only for its user, and says what it is', async () => {
+  it('is created with its parents and a marker, with access for its user only', async () => {
     folder = join(folder, 'deep', 'er');
     await fill(1);
     expect(statSync(folder).mode & 0o777).toBe(0o700);
@@ -79,7 +79,7 @@ describe('a data folder', () => {
     expect(readdirSync(folder).sort()).toEqual(['BRAIN-STORE.txt', 'brain.mdb', 'brain.mdb-lock']);
   });
 
-  it('gets its marker back after a restore of the data file alone', async () => {
+  it('gets its marker again after a restore of the data file alone', async () => {
     await fill(3);
     copyFileSync(file, join(root, 'kept'));
     rmSync(folder, { recursive: true });
@@ -221,7 +221,7 @@ describe('a damaged data file', () => {
     await reopened.close();
   });
 
-  it('never ends the process, whichever page is overwritten', async () => {
+  it('never ends the process, with any page overwritten', async () => {
     const whole = readFileSync(file);
     let refusals = 0;
     for (let page = 0; page < whole.length / PAGE; page += 7) {

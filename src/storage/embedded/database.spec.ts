@@ -49,7 +49,7 @@ describe('a commit', () => {
     expect(await keysOnDisk()).toEqual([1]);
   });
 
-  it('is done in whole or not at all, and fails no other commit when it throws', async () => {
+  it('is done in whole or not at all, and does not fail other commits when it throws', async () => {
     const db = await EmbeddedDatabase.open(folder, LARGE);
     const change = (id: number) => (): number => {
       db.docs.putSync(['t', id], 'x');
@@ -102,7 +102,7 @@ describe('a commit', () => {
     await db.close();
   });
 
-  it('has numbers that grow over a restart', async () => {
+  it('uses sequence numbers that grow over a restart', async () => {
     let db = await EmbeddedDatabase.open(folder, LARGE);
     const first = await Promise.all(Array.from({ length: 1500 }, () => db.next('s')));
     expect(new Set(first).size).toBe(1500);
@@ -157,14 +157,14 @@ describe('a full disk', () => {
     ...rest,
   });
 
-  it('is recognized early, so that deletes still have room', () => {
+  it('is recognized early enough for deletes to have room', () => {
     expect(noRoom(disk(100), LARGE.maxBytes)).toBeUndefined();
     expect(noRoom(disk(10), LARGE.maxBytes)).toMatchObject({ code: 'storage_full' });
     expect(noRoom(disk(10, { usedBytes: 50 * MIB }), LARGE.maxBytes)).toBeUndefined();
     expect(noRoom(disk(1, { diskBytes: 50 * MIB }), LARGE.maxBytes)).toBeUndefined();
   });
 
-  it('is warned of below 64 MiB or 1 %', () => {
+  it('causes a warning below 64 MiB or 1 % of free space', () => {
     expect(spaceWarnings(disk(2000), LARGE.maxBytes)).toEqual([]);
     expect(spaceWarnings(disk(900), LARGE.maxBytes)).toEqual([
       expect.stringMatching(/^disk_nearly_full: 900 MiB/),
@@ -174,8 +174,8 @@ describe('a full disk', () => {
   });
 });
 
-describe('a batch that found no room', () => {
-  it('fails a change that frees space only once', async () => {
+describe('a batch without room', () => {
+  it('applies a change that frees space only once', async () => {
     let [txnId, visible, fits] = [0, 0, true];
     const root = {
       transaction: async (work: () => void): Promise<void> => {
@@ -218,7 +218,7 @@ describe('a batch that found no room', () => {
 });
 
 describe('a full map', () => {
-  it('refuses growth, allows deletes, and then goes on; every acknowledged commit stays', async () => {
+  it('refuses growth and allows deletes, and later writes work again', async () => {
     const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 * MIB });
     const put = (id: number): Promise<unknown> =>
       db.commit(() => db.docs.putSync(['t', id], 'x'.repeat(3000)));
@@ -333,7 +333,7 @@ describe('a data file that is moved while in use', () => {
   });
 });
 
-it('uses only the disk space that it needs, however large its limit is', async () => {
+it('a database uses only the disk space that it needs, with any limit', async () => {
   const db = await EmbeddedDatabase.open(folder, { maxBytes: 4096 * 2 ** 30 });
   await db.commit(() => db.docs.putSync(['t', 1], 'x'));
   expect(statSync(join(folder, 'brain.mdb')).size).toBeLessThan(MIB);

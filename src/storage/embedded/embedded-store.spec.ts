@@ -1,34 +1,21 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { until } from '../../../test/support/redis-server.js';
+import { openStore } from '../../../test/support/open-store.js';
+import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
 import { eventLogContract } from '../contract/event-log.contract.js';
-import { type Backend, type Client, ITEMS, item, storeContract } from '../contract/store.contract.js';
-import { EmbeddedDatabase } from './database.js';
-import { EmbeddedEventLog } from './embedded-event-log.js';
-import { EmbeddedStore } from './embedded-store.js';
+import { ITEMS, item } from '../contract/items.js';
+import { storeContract } from '../contract/store.contract.js';
+import type { Backend } from '../contract/subject.js';
 
 async function start(): Promise<Backend> {
-  const folder = mkdtempSync(join(tmpdir(), 'brain-embedded-'));
-  const open = async (): Promise<Client> => {
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 32 });
-    const log = new EmbeddedEventLog(db);
-    return { log, store: new EmbeddedStore(db, log) };
-  };
-  let client = await open();
+  let opened = await openStore();
   return {
-    client: async () => client,
+    client: async () => opened,
     restart: async () => {
-      await client.store.close();
-      client = await open();
-      return client;
+      opened = await opened.reopen();
+      return opened;
     },
-    stop: async () => {
-      await client.store.close();
-      rmSync(folder, { recursive: true, force: true });
-    },
+    stop: () => opened.close(),
   };
 }
 
@@ -36,10 +23,9 @@ storeContract('the embedded database', start);
 eventLogContract('the embedded database', start);
 
 describe('a commit that is not on disk yet', () => {
-  it('is in no answer: of a repetition, a refusal, or a transaction that changes nothing', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'brain-embedded-'));
-    const db = await EmbeddedDatabase.open(folder, { maxBytes: 2 ** 30 });
-    const store = new EmbeddedStore(db, new EmbeddedEventLog(db));
+  it('delays every answer that depends on it: a repetition, a refusal, a transaction without changes', async () => {
+    const opened = await openStore();
+    const { db, store } = opened;
     const idempotency = { key: 'k', body: 'x' };
     await store.transaction((tx) => tx.insert(ITEMS, item('before')));
     let flush = (): void => {};
@@ -87,7 +73,6 @@ describe('a commit that is not on disk yet', () => {
     await Promise.all([first, ...all]);
     expect(answers.sort()).toEqual(['conflict', 'no change', 'refusal', 'repetition']);
     Reflect.deleteProperty(root, 'flushed');
-    await store.close();
-    rmSync(folder, { recursive: true, force: true });
+    await opened.close();
   });
 });

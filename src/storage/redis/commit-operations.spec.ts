@@ -10,7 +10,7 @@ describe('the names of commit.lua', () => {
       [...text.matchAll(/\b([A-Z][A-Z_]+) = '(\w|\\\d)'/g)].map(([, name, value]) => [name, value]),
     );
 
-  it('are those of the table of operations, in its code and in its header', () => {
+  it('are those of the table of operations, in the code and the header of the script', () => {
     const code = constants(SCRIPTS.commit.text);
     for (const [name, letter] of Object.entries(OPERATIONS)) {
       expect([name, code[name]]).toEqual([name, letter]);

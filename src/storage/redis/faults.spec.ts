@@ -1,21 +1,21 @@
 /** Faults of Redis. Each has its own code and says what to do, and the service recovers from all of them by itself. */
+import { type OpenRedis, openRedisStore, openWiredRedisStore } from '../../../test/support/open-store.js';
 import {
   ANSWER_MS,
   failure,
   insertItem,
   openClient,
-  openReady,
   RECOVERY_MS,
   type RedisClient,
 } from '../../../test/support/redis-clients.js';
-import { ALWAYS, RedisServer, until } from '../../../test/support/redis-server.js';
-import { Wire } from '../../../test/support/wire.js';
+import { ALWAYS, NO_SYNC_DELAY, RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { BrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
-import { ITEMS, type Item, item } from '../contract/store.contract.js';
+import { ITEMS, type Item, item } from '../contract/items.js';
 import { SCRIPTS } from './scripts.js';
 
-describe('a Redis that takes no writes of ours', () => {
+describe('a Redis that refuses our writes', () => {
   let server: RedisServer;
   beforeAll(async () => {
     server = await RedisServer.start(['--requirepass', 'right']);
@@ -23,26 +23,24 @@ describe('a Redis that takes no writes of ours', () => {
   afterAll(() => server.stop());
   const url = (login: string): string => server.url.replace('//', `//${login}@`);
 
-  it('is a read-only replica: reads work, and writes, health and the log of the service say so', async () => {
-    const master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
-    const writer = await openReady(master.url);
-    await insertItem(writer, item('a'));
-    const replica = await RedisServer.start(['--replicaof', `127.0.0.1 ${master.port}`]);
-    await until(() => replica.cli('info', 'replication').includes('link_status:up'), RECOVERY_MS, 'a sync');
+  it('that is a read-only replica serves reads, and writes, health and the log report it', async () => {
+    const master = await openRedisStore(NO_SYNC_DELAY);
+    await insertItem(master.client, item('a'));
+    const replica = await RedisServer.startReplica(master.server);
     const client = openClient({ url: replica.url });
     expect(await client.store.get(ITEMS, 'a')).toEqual(item('a'));
     expect((await failure(insertItem(client, item('b')))).code).toBe('store_read_only');
     expect(await client.store.health()).toMatchObject({ ok: false, code: 'store_read_only' });
     expect(client.lines.map((line) => line.fields.code)).toContain('store_read_only');
-    await Promise.all([client.store.close(), writer.store.close()]);
-    await Promise.all([replica.stop(), master.stop()]);
+    await client.store.close();
+    await Promise.all([replica.stop(), master.close()]);
   });
 
   it.each([
     ['a wrong password', ':wrong'],
     ['no password', ''],
     ['an unknown user', 'nobody:right'],
-  ])('requires another login: %s', async (_, login) => {
+  ])('requires another login than this: %s', async (_, login) => {
     const client = openClient({ url: login === '' ? server.url : url(login) });
     const error = await failure(client.store.get(ITEMS, 'a'));
     expect([error.kind, error.code]).toEqual(['unavailable', 'store_auth_failed']);
@@ -73,36 +71,32 @@ describe('a Redis that takes no writes of ours', () => {
     }
   });
 
-  it('says which permission is missing', async () => {
+  it('causes an error that names the missing permission', async () => {
     server.cli('acl', 'setuser', 'weak', 'on', '>secret', '~other:*', '+@all');
     const client = openClient({ url: url('weak:secret') });
     expect((await failure(insertItem(client, item('a')))).code).toBe('store_auth_failed');
     await client.store.close();
   });
 
-  it('deletes documents when it is full, and a warning at the start and in health says so', async () => {
-    const lossy = await RedisServer.start(['--maxmemory-policy', 'allkeys-lru']);
-    const client = await openReady(lossy.url);
+  it('and deletes documents when it is full causes a warning at the start and in health', async () => {
+    const { client, close } = await openRedisStore(['--maxmemory-policy', 'allkeys-lru']);
     const warned = client.lines.find((line) => line.level === 'warn');
     expect(warned?.message).toContain('maxmemory-policy is allkeys-lru');
     const health = await client.store.health();
     expect([health.ok, health.warnings.length]).toEqual([true, 1]);
-    await client.store.close();
-    await lossy.stop();
+    await close();
   });
 });
 
 describe('a Redis that is away', () => {
+  let redis: OpenRedis;
   let server: RedisServer;
   let client: RedisClient;
   beforeEach(async () => {
-    server = await RedisServer.start(ALWAYS);
-    client = await openReady(server.url);
+    redis = await openRedisStore(ALWAYS);
+    ({ server, client } = redis);
   });
-  afterEach(async () => {
-    await client.store.close();
-    await server.stop();
-  });
+  afterEach(() => redis.close());
   const back = async (): Promise<boolean> => {
     try {
       await insertItem(client, item(randomId(12)));
@@ -112,7 +106,7 @@ describe('a Redis that is away', () => {
     }
   };
 
-  it('frozen: every caller gets an answer within two seconds, later ones at once, and all works again afterwards', async () => {
+  it('by being frozen delays an answer by at most two seconds, and everything works again afterwards', async () => {
     let reads = 0;
     client.store.watch(ITEMS, () => {
       reads += 1;
@@ -153,7 +147,7 @@ describe('a Redis that is away', () => {
     expect(client.store.watchedUntilMs()).toBeGreaterThan(seenMs);
   }, 20_000);
 
-  it('killed: callers get an answer at once, acknowledged commits are there, and all works again afterwards', async () => {
+  it('by being killed causes errors at once, keeps acknowledged commits, and everything works again afterwards', async () => {
     await insertItem(client, item('kept'));
     const { last } = await client.log.bounds();
     await server.kill();
@@ -174,7 +168,7 @@ describe('a Redis that is away', () => {
     expect(new Set(codes)).toEqual(new Set(['store_unreachable']));
   }, 20_000);
 
-  it('missing at the start: everything is unavailable until it starts', async () => {
+  it('at the start makes everything unavailable until it is there', async () => {
     await server.kill();
     const early = openClient({ url: server.url });
     early.store.declare(ITEMS);
@@ -187,7 +181,7 @@ describe('a Redis that is away', () => {
     expect((await failure(early.store.get(ITEMS, 'early'))).code).toBe('store_unreachable');
   }, 20_000);
 
-  it('without its scripts: they are sent again', async () => {
+  it('and comes back without scripts gets them again', async () => {
     server.cli('script', 'flush');
     await insertItem(client, item('a'));
     expect((await client.store.list(ITEMS, {})).total).toBe(1);
@@ -195,9 +189,8 @@ describe('a Redis that is away', () => {
 });
 
 describe('a Redis that loads its data', () => {
-  it('says so to old and new connections, until it is done', async () => {
-    const server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    const client = await openReady(server.url);
+  it('reports this to old and new connections until it is done', async () => {
+    const { server, client, close } = await openRedisStore(['--enable-debug-command', 'yes']);
     await insertItem(client, item('a'));
     server.cli('mset', ...Array.from({ length: 200 }, (_, i) => [`filler${i}`, 'x'.repeat(100)]).flat());
     server.cli('config', 'set', 'loading-process-events-interval-bytes', '1024');
@@ -213,16 +206,15 @@ describe('a Redis that loads its data', () => {
     for (const one of [client, late]) {
       await until(async () => (await one.store.health()).ok, RECOVERY_MS, 'the recovery');
       expect(await one.store.get(ITEMS, 'a')).toEqual(item('a'));
-      await one.store.close();
     }
-    await server.stop();
+    await late.store.close();
+    await close();
   });
 });
 
 describe('a Redis whose append-only file ends in half a commit', () => {
   it('drops that half and keeps all later commits, if the file is repaired before the start', async () => {
-    const server = await RedisServer.start(ALWAYS);
-    const client = await openReady(server.url);
+    const { server, client, close } = await openRedisStore(ALWAYS);
     await insertItem(client, item('torn'));
     await server.kill();
     server.tearLog(5);
@@ -234,16 +226,13 @@ describe('a Redis whose append-only file ends in half a commit', () => {
     await until(async () => (await client.store.health()).ok, RECOVERY_MS, 'the recovery');
     expect(await client.store.get(ITEMS, 'torn')).toBeUndefined();
     expect((await client.store.list(ITEMS, {})).rows).toEqual([item('kept')]);
-    await client.store.close();
-    await server.stop();
+    await close();
   });
 });
 
-describe('a wire that breaks', () => {
+describe('a connection that breaks', () => {
   it('loses answers and requests, and every commit and batch is still applied once', async () => {
-    const server = await RedisServer.start();
-    const wire = await Wire.to(server.port);
-    const client = await openReady(wire.url);
+    const { wire, client, close } = await openWiredRedisStore();
     await insertItem(client, item('a'));
     const lengthBefore = (await client.log.bounds()).length;
     wire.cutAfter(SCRIPTS.commit.sha);
@@ -270,16 +259,13 @@ describe('a wire that breaks', () => {
     const events = await client.log.read({ order: 'asc', limit: 500, key: 's:count' });
     expect(events).toHaveLength(count);
     expect((await client.store.counts(ITEMS)).sum).toBe(count);
-    await client.store.close();
-    await wire.close();
-    await server.stop();
+    await close();
   }, 20_000);
 });
 
 describe('a failover that loses commits', () => {
   it('is noticed by watchers and in the log, and sequences and fences still grow', async () => {
-    const server = await RedisServer.start();
-    const client = await openReady(server.url);
+    const { server, client, close } = await openRedisStore();
     await insertItem(client, item('old'));
     const draw = (): Promise<number> => client.store.transaction((tx) => tx.next('numbers'));
     await draw();
@@ -308,7 +294,6 @@ describe('a failover that loses commits', () => {
       tx.insert(ITEMS, item('late'));
     });
     expect((await failure(late)).code).toBe('lease_lost');
-    await client.store.close();
-    await server.stop();
+    await close();
   }, 20_000);
 });

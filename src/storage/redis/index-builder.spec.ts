@@ -1,8 +1,9 @@
 /** Indexes that are missing or have another version, also in a database that another program filled. */
 import { openClient, type RedisClient } from '../../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { type BrainError, isBrainError } from '../../shared/errors.js';
-import { ITEMS, type Item, item } from '../contract/store.contract.js';
+import { ITEMS, type Item, item } from '../contract/items.js';
 import type { Collection } from '../store.js';
 
 const READY_MS = 15_000;
@@ -94,7 +95,7 @@ describe('a database that another program filled', () => {
     expect(isBrainError(error, 'store_damaged')).toBe(true);
   }, 30_000);
 
-  it('may have two documents with one unique value: the first one keeps it', async () => {
+  it('may have two documents with one unique value, which the first one keeps', async () => {
     fill(item('a', { tag: 't' }), item('b', { tag: 't' }));
     const { store, lines } = open();
     store.declare(ITEMS);
@@ -114,7 +115,7 @@ describe('a database that another program filled', () => {
     expect(await store.getUnique(ITEMS, 'tag', 't')).toBeUndefined();
   });
 
-  it('gets a new version of the indexes while the old release runs, which then writes nothing more', async () => {
+  it('gets a new version of the indexes while the old release runs, and refuses later writes of that release', async () => {
     const old = open();
     old.store.declare(ITEMS);
     for (const id of ['a', 'b', 'c'])
@@ -137,7 +138,7 @@ describe('a database that another program filled', () => {
     expect(left).toBe('');
   }, 20_000);
 
-  it('is built by another replica after its builder died, and again after the data were deleted', async () => {
+  it('is indexed by another replica after the first one died, and again after the data are deleted', async () => {
     fill(item('a'), item('b'));
     const { link, store } = open();
     server.cli('hset', link.keys.collections, 'items.index', 'building 1 7');
@@ -162,7 +163,7 @@ describe('a database that another program filled', () => {
     expect((await store.list(ITEMS, {})).rows.map((row) => row.id)).toEqual(['new']);
   }, 20_000);
 
-  it('gives up a build and says why, while another program keeps changing a document', async () => {
+  it('is not indexed while another program keeps changing a document, and the reason is logged', async () => {
     fill(item('a'));
     const client = open();
     const { link, lines } = client;

@@ -1,16 +1,12 @@
 /** Unexpected keys, unusual requests and a full Redis: no commit is half done. */
-import {
-  eventOf,
-  failure,
-  insertItem,
-  openReady,
-  type RedisClient,
-} from '../../../test/support/redis-clients.js';
+import { type OpenRedis, openRedisStore } from '../../../test/support/open-store.js';
+import { eventOf, failure, insertItem, type RedisClient } from '../../../test/support/redis-clients.js';
 import { RedisServer } from '../../../test/support/redis-server.js';
 import { randomId } from '../../shared/ids.js';
-import { ITEMS, type Item, item } from '../contract/store.contract.js';
+import { ITEMS, type Item, item } from '../contract/items.js';
 
 describe('an unexpected key', () => {
+  let redis: OpenRedis;
   let server: RedisServer;
   let client: RedisClient;
   const lease = { name: 'mine', fence: 0, token: '' };
@@ -32,13 +28,10 @@ describe('an unexpected key', () => {
     );
 
   beforeAll(async () => {
-    server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    client = await openReady(server.url);
+    redis = await openRedisStore(['--enable-debug-command', 'yes']);
+    ({ server, client } = redis);
   });
-  afterAll(async () => {
-    await client.store.close();
-    await server.stop();
-  });
+  afterAll(() => redis.close());
   beforeEach(async () => {
     server.cli('flushall');
     await client.store.counts(ITEMS);
@@ -67,7 +60,7 @@ describe('an unexpected key', () => {
     ['a lease', () => keys().lease('mine'), 'list'],
   ];
 
-  it.each(places)('of another type: %s', async (_, key, type) => {
+  it.each(places)('of another type fails the commit and changes nothing: %s', async (_, key, type) => {
     server.cli('del', key());
     if (type === 'list') server.cli('rpush', key(), 'x');
     else server.cli('set', key(), 'x');
@@ -106,22 +99,25 @@ describe('an unexpected key', () => {
     ],
   ];
 
-  it.each(garbage)('with garbage: %s', async (_, key, command, act) => {
-    server.cli(...command.map((part) => (part === '#' ? key() : part)));
-    server.cli('del', keys().stats(ITEMS));
-    const before = server.cli('dbsize');
-    const error = await failure(act());
-    expect([error.kind, error.code]).toEqual(['unavailable', 'store_damaged']);
-    expect(error.detail).toContain(key().replace(/^brain:/, ''));
-    expect(server.cli('dbsize')).toBe(before);
-  });
+  it.each(garbage)(
+    'with garbage fails the operation and changes nothing: %s',
+    async (_, key, command, act) => {
+      server.cli(...command.map((part) => (part === '#' ? key() : part)));
+      server.cli('del', keys().stats(ITEMS));
+      const before = server.cli('dbsize');
+      const error = await failure(act());
+      expect([error.kind, error.code]).toEqual(['unavailable', 'store_damaged']);
+      expect(error.detail).toContain(key().replace(/^brain:/, ''));
+      expect(server.cli('dbsize')).toBe(before);
+    },
+  );
 
-  it('an idempotency record with garbage is reported as damaged', async () => {
+  it('that is an idempotency record with garbage is reported as damaged', async () => {
     server.cli('set', keys().idempotencyRecord('used'), '{');
     expect((await failure(everything('used'))).code).toBe('store_damaged');
   });
 
-  it('stats with garbage are written again, and indexes of an unknown version are built again', async () => {
+  it('in the statistics is overwritten, and an unknown version of the indexes starts a new build', async () => {
     server.cli('set', keys().stats(ITEMS), 'garbage');
     server.cli('hset', keys().collections, 'items.index', 'garbage');
     await insertItem(client, item('b', { state: 'shut', n: 5 }));
@@ -137,7 +133,7 @@ describe('an unexpected key', () => {
   it.each([
     ['the stream', () => keys().stream],
     ['an index of events', () => keys().events('s:x')],
-  ])('the log refuses the event and the documents are written: %s', async (_, key) => {
+  ])('in the log fails the events, and the documents are written: %s', async (_, key) => {
     server.cli('del', key());
     server.cli('set', key(), 'x');
     const refused: string[] = [];
@@ -162,9 +158,8 @@ describe('an unexpected key', () => {
 });
 
 describe('a request', () => {
-  it('with an impossible cursor is refused, and one with thousands of documents is committed', async () => {
-    const server = await RedisServer.start();
-    const client = await openReady(server.url);
+  it('is refused with an impossible cursor, and works with thousands of documents', async () => {
+    const { client, close } = await openRedisStore();
     const cursor = (text: string): string => Buffer.from(text).toString('base64url');
     for (const text of ['[1e999,"a"]', '[null,"a"]']) {
       const list = client.store.list(ITEMS, { cursor: cursor(text) });
@@ -178,15 +173,13 @@ describe('a request', () => {
       for (let i = 0; i < 9000; i += 1) tx.insert(ITEMS, item(`i${i}`));
     });
     expect((await client.store.list(ITEMS, { until: Number.POSITIVE_INFINITY })).total).toBe(9000);
-    await client.store.close();
-    await server.stop();
+    await close();
   });
 });
 
 describe('a full Redis', () => {
   it('refuses whole writes, and still reads, deletes and trims', async () => {
-    const server = await RedisServer.start(['--enable-debug-command', 'yes']);
-    const client = await openReady(server.url);
+    const { server, client, close } = await openRedisStore(['--enable-debug-command', 'yes']);
     await insertItem(client, item('a', { tag: 't' }));
     await insertItem(client, item('b'));
     await client.store.transaction((tx) => tx.append(ITEMS, 'a', { n: 0 }));
@@ -221,7 +214,6 @@ describe('a full Redis', () => {
     expect(server.cli('exists', client.link.keys.events('s:x'))).toBe('0');
     server.cli('config', 'set', 'maxmemory', '0');
     await insertItem(client, item('c'));
-    await client.store.close();
-    await server.stop();
+    await close();
   });
 });

@@ -1,16 +1,17 @@
 /** With BRAIN_REDIS_WAIT=1 on a master and its replica: no answer follows from a write that no replica has. */
+import { silentLogger } from '../../../test/support/logs.js';
 import { failure, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { NO_SYNC_DELAY, RedisServer } from '../../../test/support/redis-server.js';
 import { tick } from '../../../test/support/ticks.js';
+import { until } from '../../../test/support/until.js';
 import { Wire } from '../../../test/support/wire.js';
 import { EventStream } from '../../events/event-stream.js';
 import { BrainError } from '../../shared/errors.js';
-import { Logger } from '../../shared/logger.js';
-import { ITEMS, type Item, item } from '../contract/store.contract.js';
+import { ITEMS, type Item, item } from '../contract/items.js';
 
 const NOT_REPLICATED = { kind: 'unavailable', code: 'store_not_replicated' };
 
-describe('a replica that is away', () => {
+describe('a Redis replica that is away', () => {
   let master: RedisServer;
   let replica: RedisServer;
   let writer: RedisClient;
@@ -30,8 +31,8 @@ describe('a replica that is away', () => {
   };
 
   beforeAll(async () => {
-    master = await RedisServer.start(['--repl-diskless-sync-delay', '0']);
-    replica = await RedisServer.start(['--replicaof', `127.0.0.1 ${master.port}`]);
+    master = await RedisServer.start(NO_SYNC_DELAY);
+    replica = await RedisServer.startReplica(master);
     [writer, other] = [1, 2].map(() => openClient({ url: master.url, wait: 1 }));
     for (const { store } of [writer, other]) store.declare(ITEMS);
     await back();
@@ -44,7 +45,7 @@ describe('a replica that is away', () => {
     await Promise.all([master.stop(), replica.stop()]);
   });
 
-  it('lets no commit and no repetition of it be acknowledged, on any connection', async () => {
+  it('fails each commit and its repetitions, on any connection', async () => {
     const idempotency = { key: 'k', body: 'x' };
     const make = ({ store }: RedisClient): Promise<string> =>
       store.transaction(
@@ -80,7 +81,7 @@ describe('a replica that is away', () => {
     }
   }, 20_000);
 
-  it('lets no transaction without a change and no refusal be acknowledged', async () => {
+  it('fails transactions without a change, and refusals', async () => {
     const write = writer.store.transaction((tx) => tx.insert(ITEMS, item('read', { n: 1 })));
     expect(await failure(write)).toMatchObject(NOT_REPLICATED);
     const read = (): Promise<Item | undefined> => other.store.transaction((tx) => tx.get(ITEMS, 'read'));
@@ -96,13 +97,8 @@ describe('a replica that is away', () => {
     expect(await failure(again())).toMatchObject({ code: 'already_exists' });
   }, 20_000);
 
-  it('keeps no event out of the log, and makes a durable decision wait', async () => {
-    const stream = new EventStream(
-      other.log,
-      new Logger({ level: 'silent', format: 'json' }),
-      undefined,
-      true,
-    );
+  it('does not keep events from the log, and delays durable decisions', async () => {
+    const stream = new EventStream(other.log, silentLogger(), undefined, true);
     const publish = (many: number): void => {
       for (let n = 0; n < many; n += 1) stream.publish(tick(n, 'waiting', ''));
     };
@@ -119,7 +115,7 @@ describe('a replica that is away', () => {
     await stream.close();
   }, 40_000);
 
-  it('lets a full Redis repeat stored answers', async () => {
+  it('does not keep a full Redis from repeating stored answers', async () => {
     replica.thaw();
     await back();
     const idempotency = { key: 'full', body: 'x' };

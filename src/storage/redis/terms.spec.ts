@@ -7,9 +7,10 @@ import {
   RECOVERY_MS,
   type RedisClient,
 } from '../../../test/support/redis-clients.js';
-import { ALWAYS, RedisServer, until } from '../../../test/support/redis-server.js';
+import { ALWAYS, RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { randomId } from '../../shared/ids.js';
-import { item } from '../contract/store.contract.js';
+import { item } from '../contract/items.js';
 
 describe('the forks of the log', () => {
   const open = new Set<RedisClient>();
@@ -36,7 +37,7 @@ describe('the forks of the log', () => {
   const worksAgain = (client: RedisClient): Promise<void> =>
     until(async () => (await client.store.health()).ok, RECOVERY_MS, 'the recovery');
 
-  it('begin at each restart of a server, once for all connections', async () => {
+  it('start at each restart of a server, once for all connections', async () => {
     const server = await start(ALWAYS);
     const one = await connect(server.url);
     const other = await connect(server.url);
@@ -53,7 +54,7 @@ describe('the forks of the log', () => {
     expect(one.lines.filter(({ level }) => level === 'warn')).toEqual([]);
   });
 
-  it('begin at the last event of a promoted replica, before the first write to it', async () => {
+  it('start at the last event of a promoted replica, before the first write to it', async () => {
     const master = await start(['--repl-diskless-sync-delay', '0']);
     const replica = await start(['--replicaof', `127.0.0.1 ${master.port}`]);
     const before = await connect(master.url);
@@ -77,7 +78,7 @@ describe('the forks of the log', () => {
     expect(first > kept).toBe(true);
   });
 
-  it('are stored in a full Redis as well, and at most a hundred of them', async () => {
+  it('are stored in a full Redis too, and at most a hundred of them', async () => {
     const server = await start();
     const terms = Array.from({ length: 100 }, (_, n) => [`server-${n}`, `${n + 1} ${n}-0 ${n}.5`]).flat();
     server.cli('hset', 'brain:sys:terms', ...terms);
@@ -94,7 +95,7 @@ describe('the forks of the log', () => {
   it.each([
     ['INFO is not granted', ['acl', 'setuser', 'default', '-info'], 'grant INFO'],
     ['their key holds something else', ['set', 'brain:sys:terms', 'x'], 'WRONGTYPE'],
-  ])('are unknown if %s: one warning says so, and all else works', async (_, command, reason) => {
+  ])('are unknown if %s, which causes one warning, and everything else works', async (_, command, reason) => {
     const server = await start();
     server.cli(...command);
     const client = await connect(server.url);

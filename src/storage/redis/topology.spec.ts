@@ -1,11 +1,18 @@
 /** The short form of the contract suites on Redis with several servers, and the tests of a failover. */
 import { backendOn, openClient, type RedisClient } from '../../../test/support/redis-clients.js';
-import { type Group, startCluster, startSentinels, until } from '../../../test/support/redis-server.js';
+import {
+  type Group,
+  type SentinelGroup,
+  startCluster,
+  startSentinels,
+} from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
 import { BrainError } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import { eventLogContract } from '../contract/event-log.contract.js';
-import { ITEMS, item, storeContract } from '../contract/store.contract.js';
+import { ITEMS, item } from '../contract/items.js';
+import { storeContract } from '../contract/store.contract.js';
 
 /** The servers need time to agree on a failover, and then the service needs time to follow. */
 const FAILOVER_MS = 15_000;
@@ -63,7 +70,7 @@ describe('a Cluster', () => {
 });
 
 describe('Sentinel', () => {
-  let group: Awaited<ReturnType<typeof startSentinels>>;
+  let group: SentinelGroup;
   beforeAll(async () => {
     group = await startSentinels();
   }, 60_000);
@@ -74,7 +81,7 @@ describe('Sentinel', () => {
   storeContract('a master behind Sentinels', start, false);
   eventLogContract('a master behind Sentinels', start);
 
-  it('acknowledges only commits that a replica has, if so configured', async () => {
+  it('acknowledges only commits that a replica has, if this is configured', async () => {
     const client = openClient({ ...config(), wait: 1 });
     client.store.declare(ITEMS);
     await Promise.all(

@@ -1,17 +1,14 @@
 /** Transaction records, by which a repeated request is applied once, are kept only while they are needed. */
-import {
-  eventOf,
-  failure,
-  openReady,
-  RECOVERY_MS,
-  type RedisClient,
-} from '../../../test/support/redis-clients.js';
-import { RedisServer, until } from '../../../test/support/redis-server.js';
+import { openWiredRedisStore, type WiredRedis } from '../../../test/support/open-store.js';
+import { eventOf, failure, RECOVERY_MS, type RedisClient } from '../../../test/support/redis-clients.js';
+import { RedisServer } from '../../../test/support/redis-server.js';
+import { until } from '../../../test/support/until.js';
 import { Wire } from '../../../test/support/wire.js';
 import { randomId } from '../../shared/ids.js';
 import { SCRIPTS } from './scripts.js';
 
 describe('the record of a batch', () => {
+  let redis: WiredRedis;
   let server: RedisServer;
   let wire: Wire;
   let client: RedisClient;
@@ -22,15 +19,10 @@ describe('the record of a batch', () => {
       .filter((key) => key !== '');
 
   beforeEach(async () => {
-    server = await RedisServer.start();
-    wire = await Wire.to(server.port);
-    client = await openReady(wire.url);
+    redis = await openWiredRedisStore();
+    ({ server, wire, client } = redis);
   });
-  afterEach(async () => {
-    await client.store.close();
-    await wire.close();
-    await server.stop();
-  });
+  afterEach(() => redis.close());
 
   it('is removed after the answer, many in one command', async () => {
     for (let n = 0; n < 450; n += 1) await client.log.append(randomId(8), [eventOf(`event ${n}`)]);

@@ -1,4 +1,4 @@
-/** Holds an event against Charter v1.0 and against the schemas that the catalog gives its readers. */
+/** Checks the envelope of an event, and the whole event by the schemas in the catalog. */
 import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import { constraintsOf, envelopeSchema, schemaOf } from '../../src/events/catalog/event-schema.js';
 import { catalog, type Envelope } from '../../src/events/event.js';
@@ -6,7 +6,7 @@ import { catalog, type Envelope } from '../../src/events/event.js';
 const ajv = new Ajv2020({ strictTypes: true, strictSchema: true, allowUnionTypes: true, allErrors: true });
 const compiled = new Map<string, ValidateFunction>();
 
-/** What the schemas of its type find wrong with a whole event. */
+/** The faults of a whole event by the schemas of its type. */
 export function faultsOf(event: { type: string }): string[] {
   const definition = catalog().find(({ type }) => type === event.type);
   if (!definition) return [`${event.type} is in no catalog`];
@@ -18,7 +18,8 @@ export function faultsOf(event: { type: string }): string[] {
     : (validate.errors ?? []).map((fault) => `${fault.instancePath} ${fault.message}`);
 }
 
-export function expectCharter(event: Envelope & { position: string }): void {
+/** The event has every field of the envelope, and only these, and it is valid by its schema. */
+export function expectEnvelope(event: Envelope & { position: string }): void {
   expect(Object.keys(event).sort()).toEqual(
     ['id', 'meta', 'payload', 'position', 'source', 'target', 'timestamp', 'type'].sort(),
   );

@@ -1,0 +1,78 @@
+/** Missions and their workers on an embedded store. The policies and one kind of step are set by the test. */
+import { readConfig } from '../../src/config/config.js';
+import type { ImmuneService } from '../../src/immune/immune.service.js';
+import { MissionsService } from '../../src/missions/missions.service.js';
+import { StepKinds } from '../../src/missions/steps/kinds.js';
+import type { StepKind } from '../../src/missions/steps/step.js';
+import { StepAuthorizer } from '../../src/missions/worker/authorize-step.js';
+import { RunTools } from '../../src/missions/worker/run-tools.js';
+import { MissionsWorker } from '../../src/missions/worker/worker.js';
+import type { PolicyService } from '../../src/policy/decisions/policy.service.js';
+import type { Logger } from '../../src/shared/logger.js';
+import { ShutdownState } from '../../src/shared/shutdown-state.js';
+import type { EmbeddedStore } from '../../src/storage/embedded/embedded-store.js';
+import type { Store } from '../../src/storage/store.js';
+import { type OpenStore, openStore } from './open-store.js';
+
+export const CALLER = { id: 'u', role: 'admin', mayDelegate: true };
+/** The decision by which every step may run. */
+export const ALLOWED = {
+  decision_id: 'd',
+  allowed: true,
+  reason: '',
+  warnings: [],
+  requires_audit: false,
+};
+
+export class MissionWorkers {
+  /** What the policies answer. */
+  readonly evaluate = jest.fn<Promise<object>, unknown[]>(() => Promise.resolve(ALLOWED));
+  /** What all workers have logged as a warning. */
+  readonly warnings: string[] = [];
+  /** What a step of the kind `test` does. */
+  step: StepKind['run'] = () => Promise.reject(new Error('the test has no step'));
+  readonly missions: MissionsService;
+  private readonly kinds = new StepKinds({} as ImmuneService, readConfig({}));
+  private readonly workers: MissionsWorker[] = [];
+
+  static async open(): Promise<MissionWorkers> {
+    return new MissionWorkers(await openStore());
+  }
+
+  private constructor(private readonly opened: OpenStore) {
+    const kind: StepKind = { faults: () => [], run: (...all) => this.step(...all) };
+    (this.kinds.byName as Map<string, StepKind>).set('test', kind);
+    // `execute` wakes no worker. A worker that starts searches by itself.
+    const idle = { wake: () => undefined } as unknown as MissionsWorker;
+    this.missions = new MissionsService(this.store, idle, this.kinds);
+  }
+
+  get store(): EmbeddedStore {
+    return this.opened.store;
+  }
+
+  /** A worker that has not started yet. `over` replaces methods of its store. */
+  make(env: Record<string, string> = {}, over: Partial<Store> = {}): MissionsWorker {
+    const store = Object.assign(Object.create(this.store), over) as Store;
+    const warn = (message: string): unknown => this.warnings.push(message);
+    const logger = { debug() {}, warn } as unknown as Logger;
+    const policy = { evaluate: this.evaluate } as unknown as PolicyService;
+    const config = readConfig(env);
+    const tools = new RunTools(store, this.kinds, new StepAuthorizer(policy, config, logger), logger);
+    const worker = new MissionsWorker(config, tools, new ShutdownState());
+    this.workers.push(worker);
+    return worker;
+  }
+
+  /** The id of a new mission that is executed. */
+  async execute(mission: object): Promise<string> {
+    const { id } = await this.missions.create({ name: 'm', ...mission }, CALLER);
+    await this.missions.execute(id, CALLER);
+    return id;
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.workers) await worker.onModuleDestroy();
+    await this.opened.close();
+  }
+}
