@@ -139,7 +139,7 @@ export class MissionRun {
       writer.change({ takeovers });
       if (takeovers < MAX_TAKEOVERS) return;
       const step = nextStepOf(writer.current)?.name ?? null;
-      const message = `${takeovers} workers in a row were lost in this step`;
+      const message = `${takeovers} workers in a row were lost in this step; find the cause in the log of the service before a retry`;
       fail(writer, { code: 'worker_lost', message, step });
     });
   }
