@@ -232,7 +232,7 @@ export class ChangeMissionStatus {
     optional: true,
     nullable: true,
     description: 'Why it changes; the event and the log carry it',
-    example: 'The worker has started',
+    example: 'The program has started',
   })
   reason?: string | null;
 }
