@@ -17,6 +17,7 @@ const read = (file: string): string => readFileSync(resolve(__dirname, '..', fil
 
 interface Schema {
   $ref?: string;
+  description?: string;
   type?: string | string[];
   properties?: Record<string, Schema>;
   items?: Schema;
@@ -31,7 +32,7 @@ interface Schema {
 interface Operation {
   summary?: string;
   security?: object[];
-  requestBody?: { content: Record<string, { schema: Schema }> };
+  requestBody?: { description?: string; content: Record<string, { schema: Schema }> };
   responses: Record<string, { description: string; content?: Record<string, { schema?: Schema }> }>;
 }
 
@@ -108,6 +109,7 @@ describe('documents', () => {
       const name = schema.$ref?.split('/').at(-1);
       if (name !== undefined) {
         const target = document.components.schemas[name];
+        if (target && !target.enum && !target.description) faults.push(`${name} has no description`);
         if (!target) faults.push(`${where} refers to ${schema.$ref}, which is not there`);
         else if (!seen.includes(name)) examine(target, name, [...seen, name]);
         return;
@@ -126,6 +128,8 @@ describe('documents', () => {
       for (const [method, operation] of Object.entries(operations)) {
         const route = `${method.toUpperCase()} ${path}`;
         if (!operation.summary) faults.push(`${route} has no summary`);
+        if (operation.requestBody && !operation.requestBody.description)
+          faults.push(`the body of ${route} has no description`);
         if (!operation.security) faults.push(`${route} does not say who may call it`);
         const contents = [
           operation.requestBody?.content,

@@ -121,12 +121,15 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(target.times('/down')).toBe(2);
       expect(mission.error).toEqual({
         code: 'unexpected_status',
-        message: 'the target answered 500',
+        message: 'the target answered 500; if that is a success, name it in expected_status',
         step: 'call',
       });
       expect(mission).toMatchObject({ result: null, finished_at: expect.any(Number) });
       const last = (await eventsOf(mission.id)).findLast(({ type }) => type === 'mission.status_changed');
-      expect(last?.payload).toMatchObject({ new_status: 'FAILED', reason: 'call: the target answered 500' });
+      expect(last?.payload).toMatchObject({
+        new_status: 'FAILED',
+        reason: `call: ${mission.error?.message}`,
+      });
     });
 
     it('fails at once if another attempt cannot help, for instance with a missing value', async () => {
@@ -138,7 +141,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(mission.error).toMatchObject({
         code: 'missing_value',
         step: 'two',
-        message: `the mission has no value for ${templateOf('steps.one.result.body.no')}`,
+        message: `the mission has no value for ${templateOf('steps.one.result.body.no')}; correct the path, or put the value into data`,
       });
       expect(mission.progress).toEqual({ done: 1, total: 2 });
       expect(target.times('/x')).toBe(0);
@@ -174,7 +177,10 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
         { steps: [http('/hangs', { timeout_seconds: 0.2, retry: { ...quick, attempts: 2 } })] },
         'FAILED',
       );
-      expect(mission.error).toMatchObject({ code: 'timeout', message: 'the step took longer than 0.2 s' });
+      expect(mission.error).toMatchObject({
+        code: 'timeout',
+        message: 'the step took longer than 0.2 s; raise timeout_seconds',
+      });
       expect(target.times('/hangs')).toBe(2);
     });
 

@@ -53,7 +53,7 @@ const TROUBLES: Trouble[] = [
     () => redis.cli('replicaof', 'no', 'one'),
     /point the settings to the master/,
   ],
-  ['store_not_persisting', 'it cannot save to its disk', failToSave, save, /see to its disk/],
+  ['store_not_persisting', 'it cannot save to its disk', failToSave, save, /[Ff]ree space on its disk/],
   [
     'store_not_replicated',
     'it has too few replicas',

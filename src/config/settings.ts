@@ -161,7 +161,7 @@ const REDIS = {
   },
   BRAIN_REDIS_WAIT: {
     about:
-      'Replicas of Redis that must have a change before it, or anything that follows from it, is acknowledged',
+      'Redis replicas that must confirm a change before the answer, and before every answer that follows from the change',
     fallback: '0',
     parse: integer(0, 10),
   },

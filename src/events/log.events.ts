@@ -9,7 +9,7 @@ export class StreamGap {
   @OneOf(GAP_REASONS, {
     name: 'GapReason',
     description:
-      'Why events are missing: the buffer was full or noise was only counted (overflow), a process ended without writing ' +
+      'Why events are missing: the buffer was full or allowed decisions were only counted (overflow), a process ended without writing ' +
       'its buffer (unclean_stop), a failover took events back (rollback), the log refused an event (refused), or it did ' +
       'not answer for 23 hours (unanswered)',
   })
@@ -17,7 +17,7 @@ export class StreamGap {
 
   @JsonObject({
     optional: true,
-    description: 'The largest possible number of missing events of each type; left out where it is not known',
+    description: 'The largest possible number of missing events of each type, if that is known',
   })
   counts?: Record<string, number>;
 
@@ -37,7 +37,11 @@ export const streamGap = defineEvent({
   payload: StreamGap,
   subjects: [],
   priority: 'CRITICAL',
-  when: 'Events are missing from the log: the buffer was full while the log could not be reached, allowed decisions were only counted because the log was nearly full, a process ended without writing its buffer, a failover took events back, the log refused an event, or it did not answer for so long that a repeated batch could have been stored twice.',
+  when:
+    'Events are missing from the log. `overflow`: the buffer was full while the log could not be reached, or allowed decisions ' +
+    'were only counted because the log was nearly full. `unclean_stop`: a process ended without writing its buffer. ' +
+    '`rollback`: a failover took events back. `refused`: the log refused an event. `unanswered`: the log did not answer for so ' +
+    'long that a repeated batch could have been stored twice.',
   example: {
     reason: 'overflow',
     counts: { 'policy.rule_evaluated': 51234 },

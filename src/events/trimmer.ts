@@ -20,7 +20,7 @@ const LEASE_MS = 30_000;
 const CHUNK = 250;
 /** Redis has the log in memory, about a kilobyte for an event; the embedded store has it on disk. */
 const MAX_LENGTH = { redis: 1_000_000, embedded: 10_000_000 };
-/** From this share on noise is only counted, if no event is old enough to be removed. */
+/** From this share on allowed decisions are only counted, if no event is old enough to be removed. */
 const NEARLY_FULL = 0.9;
 /** The share to remove at once. Each removal adds an event, so removing events one by one would never end. */
 const STEP = 0.01;

@@ -109,7 +109,7 @@ function decodeUtf8(bytes: Buffer): string {
   try {
     return decoder.decode(bytes);
   } catch {
-    throw malformed('The body is not valid UTF-8.');
+    throw malformed('The body is not valid UTF-8; encode it as UTF-8.');
   }
 }
 
@@ -119,9 +119,8 @@ function parse(text: string): unknown {
     value = JSON.parse(text);
   } catch (error) {
     const where = /position (\d+)/.exec((error as Error).message)?.[1];
-    throw malformed(
-      `The body is not valid JSON${where === undefined ? '' : `, from character ${where} on`}.`,
-    );
+    const place = where === undefined ? '' : `, from character ${where} on`;
+    throw malformed(`The body is not valid JSON${place}. Correct it and send it again.`);
   }
   // `__proto__` is an own property here, but a copy of the object would get it as its prototype.
   if (text.includes('__proto__') || text.includes('\\u')) refuseProto(value);
@@ -135,14 +134,14 @@ function refuseProto(value: unknown): void {
     const one = open.pop();
     if (typeof one !== 'object' || one === null) continue;
     if (Object.hasOwn(one, '__proto__'))
-      throw malformed('The key `__proto__` is not allowed anywhere in a body.');
+      throw malformed('The key `__proto__` is not allowed anywhere in a body; remove it.');
     // One by one, because a call cannot have the members of a list of a hundred thousand as arguments.
     for (const member of Object.values(one)) open.push(member);
   }
 }
 
 function cutOff(): BrainError {
-  return malformed('The connection was closed before the body was complete.');
+  return malformed('The connection was closed before the body was complete; send it again.');
 }
 
 function malformed(detail: string): BrainError {

@@ -32,9 +32,19 @@ export function refuseUnparsed(error: NodeJS.ErrnoException, socket: Connection)
 function problemOf(code: string | undefined, requestId: string): Problem {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
-      return problem(431, 'headers_too_large', 'The headers may have at most 16 KiB together.', requestId);
+      return problem(
+        431,
+        'headers_too_large',
+        'The headers may have at most 16 KiB together; send fewer headers.',
+        requestId,
+      );
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
-      return problem(413, 'body_too_large', 'The extensions of the chunks are too large.', requestId);
+      return problem(
+        413,
+        'body_too_large',
+        'The extensions of the chunks are too large; send the body without chunk extensions.',
+        requestId,
+      );
     case 'ERR_HTTP_REQUEST_TIMEOUT':
       return problem(408, 'request_timeout', 'The request did not arrive in time; send it again.', requestId);
     default:

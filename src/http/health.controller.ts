@@ -4,16 +4,18 @@ import { CONFIG, type Config } from '../config/config.js';
 import { LogTrimmer } from '../events/trimmer.js';
 import { Public } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
-import { OneOf } from '../shared/fields.js';
+import { Described, OneOf } from '../shared/fields.js';
 import { ShutdownState } from '../shared/shutdown-state.js';
 import { Store } from '../storage/store.js';
 import { Problems } from './request.js';
 
+@Described('A process that is alive')
 class LiveAnswer {
   @OneOf(['alive'] as const, { name: 'Liveness', description: 'Always alive', example: 'alive' })
   status!: 'alive';
 }
 
+@Described('A replica that is ready')
 class ReadyAnswer {
   @OneOf(['ready'] as const, {
     name: 'Readiness',
@@ -52,7 +54,7 @@ export class HealthController {
   @Public()
   @ApiOperation({
     summary: 'Whether the process is alive',
-    description: 'Does not look at the store. Restart the process if this does not answer.',
+    description: 'Does not check the store. Restart the process if this does not answer.',
   })
   @ApiOkResponse({ type: LiveAnswer, description: 'The process is alive' })
   live(): LiveAnswer {
@@ -80,7 +82,7 @@ export class HealthController {
     const warnings = [...ofStore, ...(this.trimmer?.warnings() ?? [])];
     if (ok) return { status: 'ready', store: this.store.kind, warnings };
     const state = refusesWrites ? 'takes no writes' : 'is not ready';
-    const what = `The store ${state} (${code ?? 'store_unreachable'}): ${detail ?? 'it does not answer.'}`;
+    const what = `The store ${state} (${code ?? 'store_unreachable'}): ${detail ?? 'it does not answer. Check its address and the log of the service.'}`;
     // Decisions and key checks use memory for the grace time; after it this replica cannot answer.
     const awaySeconds = (performance.now() - this.store.watchedUntilMs()) / 1000;
     if (!refusesWrites && awaySeconds < this.config.maxStaleSeconds) {

@@ -2,10 +2,11 @@ import { applyDecorators, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
 import { Public } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
-import { OneOf } from '../shared/fields.js';
+import { Described, OneOf } from '../shared/fields.js';
 import type { StoreHealth } from '../storage/store.js';
 import { Problems } from './request.js';
 
+@Described('A domain that can work')
 export class HealthAnswer {
   @OneOf(['ok'] as const, {
     name: 'HealthStatus',
@@ -28,6 +29,6 @@ export const HealthRoute = (summary: string): MethodDecorator =>
 /** A domain works if its store works. Otherwise the answer is the problem of the store. */
 export function healthAnswer(store: StoreHealth): HealthAnswer {
   if (store.ok) return { status: 'ok' };
-  const detail = store.detail ?? 'The store cannot be used.';
+  const detail = store.detail ?? 'The store does not answer. Check its address and the log of the service.';
   throw new BrainError('unavailable', store.code ?? 'store_unreachable', detail);
 }

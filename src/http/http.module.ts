@@ -5,7 +5,7 @@ import { HealthController } from './health.controller.js';
 
 @Declares({
   tags: {
-    health: { description: 'Whether the service lives and is ready', order: 80 },
+    health: { description: 'Whether the service is alive and ready', order: 80 },
   },
 })
 @Global()

@@ -5,10 +5,20 @@ import { KEY_SCHEME } from '../security/access.decorator.js';
 import { declaredTags } from '../shared/declarations.js';
 
 const DESCRIPTION = `One service that governs a fleet of autonomous AI agents: it decides what an agent may do (policy),
-keeps the threats to the fleet (threats), watches its health (immune), runs its work (missions), and writes every fact to
+tracks the threats to the fleet (threats), watches its health (immune), runs its work (missions), and writes every fact to
 one event log.
 
 Send an API key as \`Authorization: Bearer brn_…\`. Every error is a problem (RFC 9457) whose \`detail\` says what to do.`;
+
+interface Body {
+  description?: string;
+  content: Record<string, { schema: { $ref?: string } }>;
+}
+
+interface Operation {
+  security?: object[];
+  requestBody?: Body;
+}
 
 export function openApiDocument(app: INestApplication): OpenAPIObject {
   const config = new DocumentBuilder()
@@ -25,10 +35,18 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     `${controller.replace('Controller', '').toLowerCase()}_${method}`;
   const document = SwaggerModule.createDocument(app, config, { operationIdFactory });
   for (const path of Object.values(document.paths)) {
-    for (const operation of Object.values(path) as { security?: object[] }[]) {
+    for (const operation of Object.values(path) as Operation[]) {
       // An open route must state in the document that it needs no key.
       operation.security ??= [];
+      if (operation.requestBody) describe(operation.requestBody, document);
     }
   }
   return document;
+}
+
+/** A body has the description of its class. */
+function describe(body: Body, { components }: OpenAPIObject): void {
+  const [{ schema }] = Object.values(body.content);
+  const name = schema.$ref?.split('/').at(-1) ?? '';
+  body.description = (components?.schemas?.[name] as { description?: string } | undefined)?.description;
 }

@@ -9,7 +9,7 @@ import {
 import { ApiExtraModels, ApiHeader, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
-import { ListOf, Num, Text } from '../shared/fields.js';
+import { Described, ListOf, Num, Text } from '../shared/fields.js';
 import { sha256 } from '../shared/ids.js';
 import { DEFAULT_PAGE, type IdempotencyKey, MAX_PAGE } from '../storage/store.js';
 import { BadRequestFilter } from './problem.filter.js';
@@ -53,6 +53,7 @@ export const NextCursor = (): PropertyDecorator =>
     example: null,
   });
 
+@Described('One fault of a body or a query')
 class ProblemFault {
   @Text({ max: 1024, description: 'Where the fault is, as a JSON pointer', example: '/severity' })
   pointer!: string;
@@ -69,6 +70,7 @@ class ProblemFault {
 }
 
 /** RFC 9457, the shape of every error. */
+@Described('An error, by RFC 9457')
 class ProblemDetails {
   @Text({ max: 256, description: 'The code as a URN', example: 'urn:brain:problem:invalid_request' })
   type!: string;
@@ -104,22 +106,26 @@ class ProblemDetails {
 const PROBLEMS: Record<number, string> = {
   400: 'The body is not JSON, or the request cannot be understood',
   401: 'There is no key, or it is not valid',
-  403: 'The key lacks the permission',
+  403: 'The key lacks the permission of this route',
   404: 'There is nothing with this id',
   409: 'The current state does not allow it',
   412: 'The resource was changed: its ETag is no longer that of `If-Match`',
   413: 'The body is too large',
-  415: 'The body is not JSON in UTF-8',
+  415: 'The body is not JSON in UTF-8, or it is compressed',
   422: 'The body or the query breaks the schema; `errors` names every fault',
-  429: 'Too many failed attempts from this address; `Retry-After` says when to come back',
-  503: 'The store is unreachable or too busy; `Retry-After` says when to come back',
+  429: 'Too many wrong keys from this address, or too many live streams; `Retry-After` says when to come back',
+  503: 'The store cannot be reached, is full or refuses writes, or the policies or keys in memory are too old; see `code`, and `Retry-After` for when to come back',
 };
 
 /** Documents the problems that a route can answer with. */
 export function Problems(...statuses: number[]): MethodDecorator & ClassDecorator {
+  return applyDecorators(...statuses.map((status) => ProblemIf(status, PROBLEMS[status])));
+}
+
+/** Documents a further cause of a problem. The descriptions of one status are put together. */
+export function ProblemIf(status: number, description: string): MethodDecorator & ClassDecorator {
   const content = { 'application/problem+json': { schema: { $ref: getSchemaPath(ProblemDetails) } } };
-  const responses = statuses.map((status) => ApiResponse({ status, description: PROBLEMS[status], content }));
-  return applyDecorators(ApiExtraModels(ProblemDetails), ...responses);
+  return applyDecorators(ApiExtraModels(ProblemDetails), ApiResponse({ status, description, content }));
 }
 
 /** A wrong content type and a body with faults get 400, for protocols that have no other status for them. */
@@ -167,12 +173,11 @@ export const IfMatch = createParamDecorator((_: unknown, context: ExecutionConte
 );
 
 /** Documents `Idempotency-Key` on a create. */
-export const Idempotent = (): MethodDecorator =>
+export const Idempotent = (repeated = 'the first answer again'): MethodDecorator =>
   ApiHeader({
     name: 'Idempotency-Key',
     required: false,
-    description:
-      'For 24 hours a request with the same key and the same body gets the first answer again, and one with another body gets 422',
+    description: `For 24 hours a request with the same key and the same body gets ${repeated}, and one with another body gets 422`,
     schema: { type: 'string', maxLength: 255 },
   });
 

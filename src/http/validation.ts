@@ -49,7 +49,7 @@ export function checkedQuery(target: Class, sent: object): object {
 
 export function checkedParam(value: unknown): void {
   if (typeof value !== 'string' || value.length <= MAX_PARAM) return;
-  const detail = `There is nothing with this id: no id is longer than ${MAX_PARAM} characters.`;
+  const detail = `There is nothing with this id: no id is longer than ${MAX_PARAM} characters. Check the id.`;
   throw new BrainError('not_found', 'no_such_id', detail);
 }
 

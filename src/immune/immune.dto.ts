@@ -1,5 +1,5 @@
 import { NextCursor, PageQuery, Total } from '../http/request.js';
-import { Count, Ignored, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { Count, Described, Ignored, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import {
   type ImmuneSeverity,
   type ImmuneStatus,
@@ -31,6 +31,7 @@ export const MAX_MODULE = 128;
 const MAX_MINUTES = 1440;
 const DEFAULT_MINUTES = 60;
 
+@Described('A report about the health of the fleet')
 export class ImmuneEvent {
   @Num({
     integer: true,
@@ -66,12 +67,14 @@ export class ImmuneEvent {
   @Text({
     max: 32,
     format: 'date-time',
-    description: 'When the service received the event, in UTC',
+    description:
+      'When the service received the event, as an RFC 3339 time in UTC; other times are Unix seconds',
     example: '2024-12-28T22:22:47.890Z',
   })
   created_at!: string;
 }
 
+@Described('An immune event to report')
 export class ReportImmuneEvent {
   @Severity('How serious the event is') severity!: ImmuneSeverity;
   @Type('The kind of problem or action') type!: ImmuneType;
@@ -152,6 +155,7 @@ export class ImmuneEventQuery extends PageQuery {
   since?: number;
 }
 
+@Described('One page of immune events')
 export class ImmuneEventPage {
   @ListOf(() => ImmuneEvent, { description: 'The events of this page, the newest first' })
   events!: ImmuneEvent[];
@@ -163,12 +167,14 @@ export class ImmuneEventPage {
   next_cursor!: string | null;
 }
 
+@Described('The number of immune events by severity')
 class ImmuneSeverityCounts {
   @Count('INFO events', 40) INFO!: number;
   @Count('WARNING events', 2) WARNING!: number;
   @Count('CRITICAL events') CRITICAL!: number;
 }
 
+@Described('The number of immune events by type')
 class ImmuneTypeCounts {
   @Count('POLICY_VIOLATION events') POLICY_VIOLATION!: number;
   @Count('ERROR_SPIKE events', 2) ERROR_SPIKE!: number;
@@ -178,6 +184,7 @@ class ImmuneTypeCounts {
   @Count('PERFORMANCE_DEGRADATION events') PERFORMANCE_DEGRADATION!: number;
 }
 
+@Described('The limits above which the fleet is degraded')
 class ImmuneThresholds {
   @Count('The fleet is degraded with more WARNING events than this', 10)
   degraded_warnings!: number;
@@ -190,6 +197,7 @@ class ImmuneThresholds {
   degraded_share!: number;
 }
 
+@Described('The health of the fleet, and the numbers that it was derived from')
 export class ImmuneHealth {
   @OneOf(STATUSES, {
     name: 'ImmuneStatus',
@@ -199,7 +207,7 @@ export class ImmuneHealth {
   })
   status!: ImmuneStatus;
 
-  @Count('All events in the window', 42)
+  @Count('All events in the window, INFO included', 42)
   active_issues!: number;
 
   @Count('CRITICAL events in the window')

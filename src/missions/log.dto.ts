@@ -1,6 +1,6 @@
 /** The log of a mission. */
 import { NextCursor } from '../http/request.js';
-import { JsonObject, ListOf, Num, OneOf, Text } from '../shared/fields.js';
+import { Described, JsonObject, ListOf, Num, OneOf, Text } from '../shared/fields.js';
 
 const MAX_MESSAGE = 4096;
 const LEVEL = 'How important the entry is';
@@ -10,6 +10,7 @@ const DETAILS = 'Further details in any form';
 export const LOG_LEVELS = ['debug', 'info', 'warning', 'error'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+@Described('One line of the log of a mission')
 export class LogEntry {
   @Num({ description: 'When it happened, in Unix seconds', example: 1735424567.89 })
   timestamp!: number;
@@ -24,6 +25,7 @@ export class LogEntry {
   data!: Record<string, unknown>;
 }
 
+@Described('A line to add to the log of a mission')
 export class NewLogEntry {
   @Num({
     optional: true,
@@ -43,6 +45,7 @@ export class NewLogEntry {
   data?: Record<string, unknown>;
 }
 
+@Described('One page of the log of a mission')
 export class MissionLog {
   @Text({ max: 128, description: 'The id of the mission', example: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11' })
   mission_id!: string;

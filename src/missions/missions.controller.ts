@@ -27,6 +27,7 @@ import {
   Idempotent,
   IfMatch,
   PageQuery,
+  ProblemIf,
   Problems,
   withETag,
 } from '../http/request.js';
@@ -48,12 +49,14 @@ import {
 import { type Caller, MissionsService } from './missions.service.js';
 
 const MissionId = (): MethodDecorator => ApiParam({ name: 'id', description: 'The id of the mission' });
-/** Puts a mission into the queue. */
+const OwnMissionsOnly = (): MethodDecorator =>
+  ProblemIf(403, 'Or the mission belongs to another agent (`not_your_mission`)');
+/** Makes a mission due. */
 const Queues = (): MethodDecorator =>
   applyDecorators(
     HttpCode(202),
-    ...[Access('missions:execute'), Conditional(), MissionId()],
-    ApiAcceptedResponse({ type: Accepted, description: 'The mission is in the queue' }),
+    ...[OwnMissionsOnly(), Access('missions:execute'), Conditional(), MissionId()],
+    ApiAcceptedResponse({ type: Accepted, description: 'The mission is due' }),
     Problems(404, 409, 412),
   );
 /** The caller, and what it may do with the missions of others. */
@@ -92,6 +95,7 @@ export class MissionsController {
   }
 
   @Post()
+  @ProblemIf(403, 'Or `agent_id` or `agent_role` name another agent (`may_not_delegate`)')
   @Access('missions:write')
   @Idempotent()
   @ApiOperation({
@@ -136,6 +140,7 @@ export class MissionsController {
   }
 
   @Post(':id/status')
+  @OwnMissionsOnly()
   @HttpCode(200)
   @Access('missions:write')
   @Conditional()
@@ -143,7 +148,7 @@ export class MissionsController {
   @ApiOperation({
     summary: 'Change the status of a mission',
     description:
-      'Cancels a mission, or records the progress of a mission that an external worker runs. Starts no steps. While a worker of this service runs the mission, only CANCELLED is allowed. The status is given in the body or as `?mission_status=`.',
+      'Cancels a mission, or records the progress of a mission that an outside program runs. Starts no steps. While a worker of this service runs the mission, only CANCELLED is allowed. The status is given in the body or as `?mission_status=`.',
   })
   @ApiOkResponse({ type: Mission, description: 'The mission with its new status' })
   @Problems(400, 404, 409, 412, 413, 415, 422)
@@ -163,6 +168,7 @@ export class MissionsController {
   }
 
   @Post(':id/log')
+  @OwnMissionsOnly()
   @HttpCode(202)
   @Access('missions:write')
   @Conditional()
@@ -207,7 +213,7 @@ export class MissionsController {
   @ApiOperation({
     summary: 'Execute a mission',
     description:
-      'Puts a PENDING mission into the queue. A worker of this service runs its steps, by priority and then by the time of the call. The policies are asked before each step. A mission that is already in the queue keeps its place.',
+      'Makes a PENDING mission due. A worker of this service runs its steps, by priority and then by the time of the call. The policies are asked before each step. A second call changes nothing while the mission is due.',
   })
   execute(
     @Param('id') id: string,
@@ -222,7 +228,7 @@ export class MissionsController {
   @ApiOperation({
     summary: 'Retry a failed mission',
     description:
-      'Moves a FAILED mission back to PENDING and into the queue. It continues at the step that failed; completed steps are not run again. The step gets a new Idempotency-Key.',
+      'Moves a FAILED mission back to PENDING and makes it due. It continues at the step that failed; completed steps are not run again. The step gets a new Idempotency-Key.',
   })
   retry(
     @Param('id') id: string,

@@ -1,5 +1,16 @@
 import { NextCursor, PageQuery, Total } from '../http/request.js';
-import { Count, JsonObject, JsonValue, ListIn, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import {
+  Count,
+  Described,
+  JsonObject,
+  JsonValue,
+  ListIn,
+  ListOf,
+  Nested,
+  Num,
+  OneOf,
+  Text,
+} from '../shared/fields.js';
 import { type MissionPriority, type MissionStatus, PRIORITIES, STATUSES } from './missions.lifecycle.js';
 import { Step } from './steps/step.dto.js';
 
@@ -28,6 +39,7 @@ const NAME_TEXT = 'What the mission is for, in a few words';
 const DESCRIPTION = 'What the mission is for, in detail';
 const DATA = 'Values that templates in the steps can use';
 
+@Described('How far a mission is')
 export class Progress {
   @Num({ integer: true, min: 0, description: 'The number of steps that have ended', example: 1 })
   done!: number;
@@ -36,6 +48,7 @@ export class Progress {
   total!: number;
 }
 
+@Described('Why a mission failed')
 export class MissionError {
   @Text({ max: 64, description: 'Stable, for programs', example: 'denied_by_policy' })
   code!: string;
@@ -64,6 +77,7 @@ export class MissionError {
   decision_id?: string;
 }
 
+@Described('A list of steps that the service runs one after another, and its state')
 export class Mission {
   @Text({
     max: 128,
@@ -151,6 +165,7 @@ export class Mission {
   version!: number;
 }
 
+@Described('A mission to create')
 export class NewMission {
   @Text({ max: 256, description: NAME_TEXT, example: 'Inform the owner of the page' })
   name!: string;
@@ -170,7 +185,7 @@ export class NewMission {
   @ListIn(() => Step, {
     optional: true,
     description:
-      'The steps, which run one after another; a mission without steps starts and completes at once',
+      'The steps, which run one after another; a mission without steps starts and completes at once when it is executed',
   })
   steps?: Step[];
 
@@ -207,6 +222,7 @@ export class NewMission {
   agent_role?: string;
 }
 
+@Described('A new status of a mission')
 export class ChangeMissionStatus {
   @Status('The new status; required here or as `?mission_status=`', true)
   status?: MissionStatus;
@@ -216,7 +232,7 @@ export class ChangeMissionStatus {
     optional: true,
     nullable: true,
     description: 'Why it changes; the event and the log carry it',
-    example: 'The worker has started',
+    example: 'The program has started',
   })
   reason?: string | null;
 }
@@ -237,6 +253,7 @@ export class MissionQuery extends PageQuery {
   agent_id?: string;
 }
 
+@Described('One page of missions')
 export class MissionPage {
   @ListOf(() => Mission, { description: 'The missions of this page, the newest first' })
   missions!: Mission[];
@@ -248,6 +265,7 @@ export class MissionPage {
   next_cursor!: string | null;
 }
 
+@Described('The request was accepted')
 export class Accepted {
   @OneOf(['accepted'] as const, {
     name: 'Acceptance',
@@ -257,6 +275,7 @@ export class Accepted {
   status!: 'accepted';
 }
 
+@Described('The number of missions by status')
 class MissionsByStatus {
   @Count('Missions with status PENDING')
   PENDING!: number;
@@ -274,6 +293,7 @@ class MissionsByStatus {
   CANCELLED!: number;
 }
 
+@Described('The numbers of all missions')
 export class MissionStats {
   @Count('All stored missions')
   total!: number;
@@ -285,6 +305,7 @@ export class MissionStats {
   last_updated!: number;
 }
 
+@Described('The numbers of all missions')
 export class MissionOverview {
   @Nested(() => MissionStats, { description: 'The counts' })
   stats!: MissionStats;

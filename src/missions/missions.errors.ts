@@ -1,6 +1,15 @@
 import { BrainError } from '../shared/errors.js';
 import { type MissionStatus, MOVES } from './missions.lifecycle.js';
 
+/** What a caller can do with a mission in this status. */
+const NEXT_CALL: Record<MissionStatus, string> = {
+  PENDING: 'Use POST …/execute to run it.',
+  RUNNING: 'Wait until it ends; GET /api/missions/{id} shows its status.',
+  COMPLETED: 'It has ended. Create a new mission.',
+  FAILED: 'It has ended. Use POST …/retry to continue at the failed step.',
+  CANCELLED: 'It has ended. Create a new mission.',
+};
+
 export function noSuchMission(id: string): BrainError {
   const detail = `No mission has the id ${id.slice(0, 128)}. GET /api/missions lists all missions.`;
   return new BrainError('not_found', 'mission_not_found', detail);
@@ -12,32 +21,25 @@ export function missionExists(id: string): BrainError {
 }
 
 export function illegalMove(from: MissionStatus, to: MissionStatus): BrainError {
-  const choices = MOVES[from].length > 0 ? `Choose one of ${MOVES[from].join(', ')}.` : 'It has ended.';
-  const retry = from === 'FAILED' && to === 'PENDING' ? ' Use POST …/retry to run it again.' : '';
-  const detail = `The mission is ${from} and cannot become ${to}. ${choices}${retry}`;
+  const choices = MOVES[from].length > 0 ? `Choose one of ${MOVES[from].join(', ')}.` : NEXT_CALL[from];
+  const detail = `The mission is ${from} and cannot become ${to}. ${choices}`;
   return new BrainError('conflict', 'illegal_status_change', detail);
 }
 
 export function heldByWorker(): BrainError {
   const detail =
-    'A worker of this service runs the mission. Until it ends, only the status CANCELLED can be set.';
+    'A worker of this service runs the mission. Set the status CANCELLED, or wait until the mission ends.';
   return new BrainError('conflict', 'mission_held', detail);
 }
 
 export function notExecutable(status: MissionStatus): BrainError {
-  const detail =
-    status === 'FAILED'
-      ? 'The mission has failed. Use POST …/retry to continue at the failed step.'
-      : `The mission is ${status}. Only a PENDING mission can be executed.`;
+  const detail = `The mission is ${status}; only a PENDING mission can be executed. ${NEXT_CALL[status]}`;
   return new BrainError('conflict', 'not_executable', detail);
 }
 
 export function notRetryable(status: MissionStatus): BrainError {
-  return new BrainError(
-    'conflict',
-    'not_retryable',
-    `The mission is ${status}. Only a FAILED mission can be retried.`,
-  );
+  const detail = `The mission is ${status}; only a FAILED mission can be retried. ${NEXT_CALL[status]}`;
+  return new BrainError('conflict', 'not_retryable', detail);
 }
 
 export function notYours(): BrainError {

@@ -120,7 +120,7 @@ export class MissionsService {
     return countedStats(MISSION_STATS, await this.store.counts(MISSIONS)) as MissionStats;
   }
 
-  /** Records the progress of a mission that an external worker runs, or cancels a mission. Starts nothing. */
+  /** Records the progress of a mission that an outside program runs, or cancels a mission. Starts nothing. */
   changeStatus(
     id: string,
     { status, reason }: StatusChange,
@@ -162,7 +162,7 @@ export class MissionsService {
     return { log, next };
   }
 
-  /** Makes the mission due. A mission that is already due keeps its place in the queue. */
+  /** Makes the mission due. A mission that is already due keeps its turn. */
   async execute(id: string, caller: Caller, version?: number): Promise<void> {
     await this.changeAs(owner, id, { caller, version }, (writer) => {
       const { status, due_at } = writer.current;

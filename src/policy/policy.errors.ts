@@ -31,32 +31,34 @@ export function tooManyPolicies(most: number): BrainError {
 }
 
 export function changedDuringImport(): BrainError {
-  const detail = 'Other writes changed the policies during the import, so nothing was imported; try again.';
+  const detail =
+    'Other writes changed the policies during the import, so nothing was imported; try again in a second.';
   return new BrainError('unavailable', 'policies_changed', detail, { retryAfterSeconds: 1 });
 }
 
 export function notRead(): BrainError {
-  const detail = 'This replica has not read the policies yet, so it cannot decide; try again in a moment.';
+  const detail = 'This replica has not read the policies yet, so it cannot decide; try again in a second.';
   return new BrainError('unavailable', 'policies_unknown', detail, { retryAfterSeconds: 1 });
 }
 
 export function stalePolicies(): BrainError {
   const detail =
-    'The store cannot be reached, and the policies in memory are too old to decide by; try again.';
+    'The policies in memory are too old to decide by. Check the connection to the store; once it works, try again in a second.';
   return new BrainError('unavailable', 'policies_stale', detail, { retryAfterSeconds: 1 });
 }
 
 export function revisionNotReached(wanted: number, revision: number): BrainError {
-  const detail = `This replica has revision ${revision} of the policies, and not yet ${wanted}; try again.`;
+  const detail = `This replica has revision ${revision} of the policies, and not yet ${wanted}; try again in a second, and check min_revision.`;
   return new BrainError('unavailable', 'revision_not_reached', detail, { retryAfterSeconds: 1 });
 }
 
 export function notRecorded(): BrainError {
   const detail =
-    'The decision was not written to the event log in time, which BRAIN_DECISIONS=durable requires; try again.';
+    'The decision was not written to the event log in time, which BRAIN_DECISIONS=durable requires. Try again in a second; if it lasts, check the store.';
   return new BrainError('unavailable', 'decision_not_recorded', detail, { retryAfterSeconds: 1 });
 }
 
 export function denied(decision: { reason: string }): BrainError {
-  return new BrainError('forbidden', 'denied_by_policy', `${decision.reason}.`, { members: { decision } });
+  const detail = `${decision.reason}. Ask for a policy that allows it; ?explain=true shows why.`;
+  return new BrainError('forbidden', 'denied_by_policy', detail, { members: { decision } });
 }

@@ -89,7 +89,7 @@ export class ApiKeys {
   async remove(id: string, by: string): Promise<void> {
     const role = await this.store.transaction(async (tx) => {
       const key = isKeyId(id) ? await tx.get(KEYS, id) : undefined;
-      if (!key) throw new BrainError('not_found', 'key_not_found', 'There is no API key with this id.');
+      if (!key) throw noSuchKey();
       if (
         key.role === 'admin' &&
         !isExpired(key, this.store.clock()) &&
@@ -166,4 +166,9 @@ export class ApiKeys {
       for (const { id } of rows) if (await tx.get(KEYS, id)) tx.delete(KEYS, id);
     });
   }
+}
+
+function noSuchKey(): BrainError {
+  const detail = 'There is no API key with this id; GET /api/keys lists all keys.';
+  return new BrainError('not_found', 'key_not_found', detail);
 }

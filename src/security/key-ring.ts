@@ -165,7 +165,7 @@ function prefixOf(digest: string): string {
 
 function stale(): BrainError {
   const detail =
-    'The store cannot be reached, and has not been for longer than keys are checked from memory; try again.';
+    'The keys in memory are too old to check by. Check the connection to the store; once it works, try again in a second.';
   return new BrainError('unavailable', 'keys_stale', detail, { retryAfterSeconds: 1 });
 }
 

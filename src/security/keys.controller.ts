@@ -21,7 +21,7 @@ export class KeysController {
 
   @Post()
   @Access('keys:manage')
-  @Idempotent()
+  @Idempotent('the first answer again, without the API key itself')
   @Header('Cache-Control', 'no-store')
   @ApiOperation({
     summary: 'Make an API key',

@@ -1,9 +1,10 @@
 import { NextCursor, Total } from '../http/request.js';
-import { ListOf, Num, OneOf, Text } from '../shared/fields.js';
+import { Described, ListOf, Num, OneOf, Text } from '../shared/fields.js';
 import { ROLES, type Role } from './principal.js';
 
 const EXPIRY = { description: 'When the key expires, in Unix seconds; null for never', example: 1798761600 };
 
+@Described('An API key to make')
 export class NewKey {
   @Text({ max: 128, description: 'What the key is for, to recognise it in the list', example: 'scanner-7' })
   name!: string;
@@ -19,6 +20,7 @@ export class NewKey {
   expires_at?: number | null;
 }
 
+@Described('An API key, without the key itself')
 export class KeyInfo {
   @Text({ max: 64, description: 'The id of the key, which is not secret', example: 'key_k3v9x2abq8w1' })
   id!: string;
@@ -39,6 +41,7 @@ export class KeyInfo {
   expires_at!: number | null;
 }
 
+@Described('A new API key')
 export class MadeKey extends KeyInfo {
   @Text({
     max: 64,
@@ -49,6 +52,7 @@ export class MadeKey extends KeyInfo {
   key?: string;
 }
 
+@Described('One page of API keys')
 export class KeyList {
   @ListOf(() => KeyInfo, { description: 'The keys of this page, newest first' })
   keys!: KeyInfo[];

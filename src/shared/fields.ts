@@ -2,11 +2,14 @@
  * The decorators of DTO fields. Each one sets the check of class-validator and the OpenAPI schema together, so that both
  * always agree. The same classes describe answers, where only the documentation is used.
  */
-import { ApiProperty, type ApiPropertyOptions } from '@nestjs/swagger';
+import { ApiProperty, type ApiPropertyOptions, ApiSchema } from '@nestjs/swagger';
 import { Transform, Type } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
 import { addField, type JsonSchema, schemaOfClass } from './class-schema.js';
 import { isCleanText, isJson, isJsonObject, MAX_JSON_DEPTH } from './json.js';
+
+/** What a class is, for the OpenAPI document. A subclass needs its own. */
+export const Described = (description: string): ClassDecorator => ApiSchema({ description });
 
 interface Common {
   description?: string;

@@ -168,5 +168,5 @@ export class PlanningTx implements Tx {
 }
 
 export function alreadyExists(what: string): BrainError {
-  return new BrainError('conflict', 'already_exists', `${what} exists already.`);
+  return new BrainError('conflict', 'already_exists', `${what} exists already. Choose another id or value.`);
 }

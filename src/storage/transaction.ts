@@ -126,6 +126,6 @@ function replay<T>(recorded: string, idempotency: IdempotencyKey): T {
 }
 
 function leaseLost(name: string): BrainError {
-  const detail = `Another process holds the lease ${name}. Nothing was changed.`;
+  const detail = `Another process holds the lease ${name}. Nothing was changed. Acquire the lease again before the next write.`;
   return new BrainError('conflict', 'lease_lost', detail);
 }

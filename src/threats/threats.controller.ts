@@ -44,7 +44,7 @@ export class ThreatsController {
   @ApiOperation({
     summary: 'List threats',
     description:
-      'Returns one page of threats, the last seen first. Several filters select the threats that match all of them. Closed threats are removed after BRAIN_THREATS_RETENTION_DAYS days.',
+      'Returns one page of threats, the last seen first. Several filters select the threats that match all of them. Closed threats are removed after BRAIN_THREATS_RETENTION_DAYS.',
   })
   @ApiOkResponse({ type: ThreatPage, description: 'One page of threats' })
   @Problems(422)

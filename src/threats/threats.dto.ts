@@ -1,5 +1,5 @@
 import { NextCursor, PageQuery, Total } from '../http/request.js';
-import { Count, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
+import { Count, Described, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
 const Type = (): PropertyDecorator =>
@@ -17,6 +17,7 @@ const REASON = 'Why it changes; the event carries it';
 
 const MAX_TEXT = 4096;
 
+@Described('Something that endangers the fleet')
 export class Threat {
   @Text({
     max: 128,
@@ -96,6 +97,7 @@ export class Threat {
   version!: number;
 }
 
+@Described('A threat to report')
 export class ReportThreat {
   @Type() type!: string;
   @Source() source!: string;
@@ -128,6 +130,7 @@ export class ReportThreat {
   fingerprint?: string | null;
 }
 
+@Described('A new status of a threat')
 export class ChangeStatus {
   @Status('The new status; required here or as `?status=`', true)
   status?: ThreatStatus;
@@ -156,6 +159,7 @@ export class StatusQuery {
   status?: ThreatStatus;
 }
 
+@Described('A new severity of a threat')
 export class ChangeSeverity {
   @Severity('The new severity')
   severity!: ThreatSeverity;
@@ -189,6 +193,7 @@ export class ThreatQuery extends PageQuery {
   source?: string;
 }
 
+@Described('One page of threats')
 export class ThreatPage {
   @ListOf(() => Threat, { description: 'The threats of this page, the newest `last_seen_at` first' })
   threats!: Threat[];
@@ -200,6 +205,7 @@ export class ThreatPage {
   next_cursor!: string | null;
 }
 
+@Described('The number of threats by severity')
 class SeverityCounts {
   @Count('Threats with severity LOW', 1) LOW!: number;
   @Count('Threats with severity MEDIUM') MEDIUM!: number;
@@ -207,6 +213,7 @@ class SeverityCounts {
   @Count('Threats with severity CRITICAL') CRITICAL!: number;
 }
 
+@Described('The number of threats by status')
 class StatusCounts {
   @Count('Threats with status OPEN', 1) OPEN!: number;
   @Count('Threats with status INVESTIGATING') INVESTIGATING!: number;
@@ -216,6 +223,7 @@ class StatusCounts {
   @Count('Threats with status RESOLVED') RESOLVED!: number;
 }
 
+@Described('The numbers of all threats')
 export class ThreatStats {
   @Count('All stored threats', 3)
   total!: number;
@@ -238,6 +246,7 @@ export class ThreatStats {
   last_updated!: number;
 }
 
+@Described('The numbers of all threats')
 export class ThreatOverview {
   @Nested(() => ThreatStats, { description: 'The counts' })
   stats!: ThreatStats;

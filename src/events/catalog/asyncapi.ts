@@ -178,7 +178,7 @@ function headersOf(name: string, required: string[]): JsonSchema {
       id: {
         ...readerId,
         description:
-          'The position of the event in the log, for a minute after a failover with a mark of the history',
+          'The position of the event in the log; for a minute after a failover also the history of the log and where it begins',
       },
       event: { const: name, description: 'The type of the event' },
     },

@@ -1,8 +1,9 @@
 import type { JsonSchema } from '../../shared/class-schema.js';
-import { JsonObject, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
+import { Described, JsonObject, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
 import { PRIORITIES, type Priority } from '../event.js';
 import { EventAnswer } from '../log/events.dto.js';
 
+@Described('A type of event')
 class CatalogEntry {
   @Text({ max: 128, description: 'The type of the event', example: 'threat.detected' })
   type!: string;
@@ -48,6 +49,7 @@ class CatalogEntry {
   example!: EventAnswer;
 }
 
+@Described('All types of events')
 export class Catalog {
   @JsonObject({
     description: 'The JSON Schema of the envelope, which is around every payload',

@@ -2,7 +2,7 @@
 
 export const HEAD = `# Events
 
-Every fact of the control plane is one event in one log. Where events are missing from the log, another event says so.
+Every fact of the control plane is one event in one log. If events are missing from the log, another event reports it.
 This page is made from the code (\`npm run docs:events\`); do not edit it by hand. Tests compare it with the code and send
 its requests.
 
@@ -11,7 +11,7 @@ There are three ways to read the log:
 | Way | For | |
 |---|---|---|
 | [The list](#the-list) | past events: looking back, auditing, counting | \`GET /api/events\` |
-| [The live stream](#the-live-stream) | new events, after those that the client has missed | \`GET /api/events/stream\` |
+| [The live stream](#the-live-stream) | the events that the client has missed, then new ones | \`GET /api/events/stream\` |
 | [In code](#in-code) | a domain of this service that reacts to another | \`@OnEvent('threat.*')\` |
 
 A program can load the content of this page in two ways: \`GET /api/events/catalog\` has the JSON Schema, an example, the
@@ -30,13 +30,14 @@ curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8080/asyncapi.json
  "timestamp": 1735424567.89, "payload": {}, "meta": {"correlation_id": null, "version": "1.0", "schema_version": 1}}
 \`\`\`
 
-\`timestamp\` is the time at which it happened. Readers of the API also get \`position\`, the place of the event in the log.
-Events are ordered by their position, whichever replica wrote them. \`meta.correlation_id\` is the \`X-Correlation-ID\` of the
-request that caused the event; without that header it is the trace id of the \`traceparent\`, or else the request id. All
-events that one request caused have the same one.
+\`timestamp\` is the time at which it happened. Readers of the API also get \`position\`: where the event is in the
+log. Events are ordered by their position, no matter which replica wrote them. \`meta.correlation_id\` is the
+\`X-Correlation-ID\` of the request that caused the event; without that header it is the trace id of the \`traceparent\`, or
+else the request id. All events that one request caused have the same one.
 
-A payload has the fields of its schema and no others. A change of the fields raises \`meta.schema_version\`. The last promise
-below names the two exceptions.
+A payload has the fields of its schema and no others. A change of the fields raises \`meta.schema_version\`. There are two
+exceptions. A payload that cannot be serialized is replaced by \`{"unserializable": reason}\`. The values that \`BRAIN_MASK\`
+names are replaced by \`"[masked]"\` before the event is written.
 
 ## The promises
 
@@ -47,15 +48,15 @@ below names the two exceptions.
   written is a \`stream.gap\` with the number of missing events of each type.
 - A batch whose answer was lost is sent again and applied once. If the log has not answered for 23 hours, a \`stream.gap\`
   (\`unanswered\`) says that the events of the batch may be missing. So an event id is in the log once.
-- A process that ends without writing its buffer leaves a mark. The next start, or another replica, reports it by a
-  \`stream.gap\`. A process that is paused, or has no connection to Redis for less than two minutes, does not count as ended.
+- Each running process has a process record in the store. A process that ends without writing its buffer leaves its record,
+  and the next start, or another replica, reports it by a \`stream.gap\`. A process that is paused, or has no connection to
+  Redis for less than two minutes, does not count as ended.
 - After a failover that took events back, each process that may have lost events of its own reports it by a \`stream.gap\`,
   also if the old master continued to take writes. The gaps cover the \`timestamp\` of every event that this service lost.
 - Retention (\`BRAIN_EVENTS_RETENTION_DAYS\`, and \`BRAIN_EVENTS_MAX_LENGTH\` as the upper limit) reports what it removes by a
-  \`stream.trimmed\` in the same commit. Frequent events do not displace evidence: if the log is nine tenths full and no event
-  is old enough to be removed, allowed decisions are only counted, and a \`stream.gap\` reports the count within ten seconds.
-- A payload that cannot be serialized is replaced by \`{"unserializable": reason}\`. The values that \`BRAIN_MASK\` names are
-  replaced by \`"[masked]"\` before the event is written.
+  \`stream.trimmed\` in the same commit. When the log is 90 % full and nothing is old enough to remove, allowed decisions are
+  not stored one by one. A \`stream.gap\` reports their number every ten seconds. So they do not use up the room for denials,
+  threats and changes.
 
 ## The list
 
@@ -86,15 +87,17 @@ The filters are those of the list.
   (\`0-0\` is the beginning), or a time as \`since\`.
 - If events were trimmed, or a failover took them back, an event \`gap\` has the reason and the two positions. After a rollback
   all surviving events after \`from\` follow. If there were several failovers within a minute, some of them come a second time.
-  If a failover took back an event whose answer was lost with it, the event was written again: it comes with both positions.
-- For a minute after a failover or a restart of Redis, the id is the position, \`~\` and a mark of the history of the log,
-  because a lost event and a surviving one can have the same position. Send it back as it is. A reader that sends only the
+  If a failover took back an event whose answer was lost with it, the event was written again. It can then come twice, with
+  two positions; the second one comes after the \`gap\`.
+- For a minute after a failover or a restart of Redis, a lost event and a surviving one can have the same position. So during
+  that time the \`id\` is \`<position>~<8 hex digits>~<position>\`: the position of the event, the first digits of the id of
+  the history of the log, and the position where that history begins. Send it back as it is. A reader that sends only the
   position of such an event gets the events since the failover again, after a \`gap\`.
 - A comment every 15 s keeps the connection open through proxies. It also sends the current position as \`id\`, so that a
   reader whose filter matches few events does not need a long replay.
 - A reader that is more than 1 MiB behind is disconnected. It comes back with its last \`id\` and loses nothing.
-- A stream ends when its key is revoked or expires, and at a shutdown. The field \`retry\` spreads the clients that come back
-  over a few seconds.
+- A stream ends when its key is revoked or expires, and at a shutdown. The field \`retry\` gives each client another pause
+  before it comes back, up to a few seconds.
 
 ## In code
 

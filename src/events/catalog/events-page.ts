@@ -84,10 +84,15 @@ function section(event: EventDefinition): string {
 /** One row for each field; the fields of a nested object follow its own row. */
 function rowsOf({ properties = {}, required = [] }: JsonSchema, prefix = ''): string[] {
   return Object.entries(properties).flatMap(([name, schema]) => {
-    const notes = [required.includes(name) ? '' : 'only if known', schema.description ?? ''];
-    const row = `| \`${prefix}${name}\` | ${typeOf(schema)} | ${notes.filter(Boolean).join('; ')} |`;
+    const note = required.includes(name) ? schema.description : optional(schema.description);
+    const row = `| \`${prefix}${name}\` | ${typeOf(schema)} | ${note ?? ''} |`;
     return [row, ...rowsOf(schema, `${prefix}${name}.`)];
   });
+}
+
+/** An abbreviation keeps its first letter. */
+function optional(description = ''): string {
+  return `Optional: ${description.replace(/^[A-Z](?=[a-z ])/, (first) => first.toLowerCase())}`;
 }
 
 function typeOf(schema: JsonSchema): string {

@@ -61,6 +61,7 @@ function linkTo({ originalUrl }: Request, cursor: string): string {
 }
 
 export function eventsOff(): BrainError {
-  const detail = 'This installation runs with BRAIN_EVENTS=off and keeps no events.';
+  const detail =
+    'This installation runs with BRAIN_EVENTS=off and keeps no events. Set BRAIN_EVENTS=on and restart it.';
   return new BrainError('not_found', 'events_off', detail);
 }

@@ -2,7 +2,7 @@ import { ApiProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ValidateBy } from 'class-validator';
 import { Cursor, Limit, NextCursor } from '../../http/request.js';
-import { JsonObject, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
+import { Described, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
 import { isCleanText } from '../../shared/json.js';
 import { POSITION } from '../../storage/event-log.js';
 import { DEFAULT_PAGE } from '../../storage/store.js';
@@ -51,7 +51,7 @@ export class EventFilterQuery {
   @Text({
     max: 128,
     optional: true,
-    description: 'Only events that this part of the service published',
+    description: 'Only events that this part of the service published, such as `threat_service`',
     example: 'threat_service',
   })
   source?: string;
@@ -82,7 +82,7 @@ export class EventFilterQuery {
     name: 'EventFormat',
     optional: true,
     description:
-      'The envelope, or CloudEvents 1.0; where it is left out the list follows the header `Accept`',
+      'The envelope, or CloudEvents 1.0. Without it the list chooses by the header `Accept`, and the live stream sends envelopes',
   })
   format?: EventFormat;
 }
@@ -137,6 +137,7 @@ const Position = (): PropertyDecorator =>
     example: '1735424567893-0',
   });
 
+@Described('The cause of an event, and the versions of its shape')
 class EventMeta {
   @Text({
     max: 128,
@@ -153,6 +154,7 @@ class EventMeta {
   schema_version!: number;
 }
 
+@Described('An event in its envelope, with its position')
 export class EventAnswer {
   @EventId()
   id!: string;
@@ -187,6 +189,7 @@ export class EventAnswer {
   position!: string;
 }
 
+@Described('One page of the event log')
 export class EventPage {
   @ListOf(() => EventAnswer, { description: 'The events of this page' })
   events!: EventAnswer[];
@@ -195,6 +198,7 @@ export class EventPage {
   next_cursor!: string | null;
 }
 
+@Described('An event as CloudEvents 1.0')
 export class CloudEvent {
   @OneOf(['1.0'], { name: 'CloudEventsVersion', description: 'The version of CloudEvents', example: '1.0' })
   specversion!: '1.0';

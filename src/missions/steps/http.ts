@@ -95,7 +95,7 @@ async function send(params: HttpParams, context: StepContext, refuses: Refusal):
     if (redirects === MAX_REDIRECTS)
       throw new StepFailure(
         'too_many_redirects',
-        `the target redirects more than ${MAX_REDIRECTS} times`,
+        `the target redirects more than ${MAX_REDIRECTS} times; use the last URL`,
         true,
       );
     const next = redirected(url, location);
@@ -129,12 +129,12 @@ function redirected(from: URL, location: string): URL {
   try {
     url = new URL(location, from);
   } catch {
-    throw new StepFailure('bad_redirect', 'the target redirects to an invalid URL', true);
+    throw new StepFailure('bad_redirect', 'the target redirects to an invalid URL; use the final URL', true);
   }
   if (isUrl(url.href) && !(from.protocol === 'https:' && url.protocol === 'http:')) return url;
   throw new StepFailure(
     'bad_redirect',
-    `the target redirects to ${url.protocol}//${url.host}; only http and https URLs without a password are followed, and none from https to http`,
+    `the target redirects to ${url.protocol}//${url.host}; only http and https URLs without a password are followed, and none from https to http; use the final URL`,
     true,
   );
 }
@@ -177,11 +177,20 @@ function exchange(url: URL, { method, headers, body, signal, refuses }: Exchange
         parts.push(part);
         if (size > MAX_ANSWER_BYTES)
           request.destroy(
-            new StepFailure('answer_too_large', `the answer is larger than ${MAX_ANSWER_BYTES} bytes`, true),
+            new StepFailure(
+              'answer_too_large',
+              `the answer is larger than ${MAX_ANSWER_BYTES} bytes; ask for less`,
+              true,
+            ),
           );
       });
       response.on('error', () =>
-        fail(new StepFailure('http_failed', 'the connection closed before the answer was complete')),
+        fail(
+          new StepFailure(
+            'http_failed',
+            'the connection closed before the answer was complete; check the target',
+          ),
+        ),
       );
       response.once('end', () =>
         done({ status: response.statusCode ?? 0, headers: response.headers, body: Buffer.concat(parts) }),
@@ -235,7 +244,11 @@ function resultOf(params: HttpParams, { status, headers, body }: Answer): unknow
   if (!good) {
     // A refusal is final, except for statuses that are temporary.
     const isTemporary = status >= 500 || [408, 425, 429].includes(status);
-    throw new StepFailure('unexpected_status', `the target answered ${status}`, !isTemporary);
+    throw new StepFailure(
+      'unexpected_status',
+      `the target answered ${status}; if that is a success, name it in expected_status`,
+      !isTemporary,
+    );
   }
   return { status, headers, body: bodyValue(headers['content-type'] ?? '', body.toString('utf8')) };
 }
@@ -245,7 +258,10 @@ function bodyValue(type: string, text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
   } catch {
-    throw new StepFailure('malformed_answer', 'the answer has a JSON content type but is not valid JSON');
+    throw new StepFailure(
+      'malformed_answer',
+      'the answer has a JSON content type but is not valid JSON; correct the target',
+    );
   }
 }
 

@@ -1,4 +1,7 @@
-/** The kinds of steps. A new kind needs a file in this folder and one line here. */
+/**
+ * The kinds of steps. A new kind is a file in this folder and an entry in `kindsOf`, with an option for each dependency. Its
+ * name is also in the description of `kind` (step.dto.ts) and in docs/missions.md.
+ */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config, settingsIn } from '../../config/config.js';
 import { ImmuneService } from '../../immune/immune.service.js';

@@ -1,8 +1,9 @@
-import { Flag, JsonObject, Nested, Num, Text } from '../../shared/fields.js';
+import { Described, Flag, JsonObject, Nested, Num, Text } from '../../shared/fields.js';
 
 const NAME = /^[A-Za-z0-9_-]+$/;
 const NAME_HINT = 'letters, digits, _ and -';
 
+@Described('How a failed step is tried again')
 export class StepRetry {
   @Num({
     integer: true,
@@ -34,6 +35,7 @@ export class StepRetry {
   max_seconds?: number;
 }
 
+@Described('One step of a mission')
 export class Step {
   @Text({
     max: 64,

@@ -67,7 +67,9 @@ describe('templates', () => {
     'steps.other.result',
   ])('without a value, as %s, are reported with their path', (path) => {
     expect(() => filled(of(path), values)).toThrow(
-      new MissingValue(`the mission has no value for ${of(path)}`),
+      new MissingValue(
+        `the mission has no value for ${of(path)}; correct the path, or put the value into data`,
+      ),
     );
   });
 

@@ -95,7 +95,7 @@ function filledText(text: string, values: Values, budget: Budget): unknown {
 function spend(budget: Budget, text: string): void {
   budget.left -= Buffer.byteLength(text);
   if (budget.left >= 0) return;
-  const detail = `the values that templates insert into params and resource exceed ${MAX_MIB} MiB`;
+  const detail = `the values that templates insert into params and resource exceed ${MAX_MIB} MiB; insert less`;
   throw new StepFailure('params_too_large', detail, true);
 }
 
@@ -111,5 +111,7 @@ function valueAt(path: string, values: Values): unknown {
 }
 
 function missing(path: string): MissingValue {
-  return new MissingValue(`the mission has no value for \${${path.slice(0, 256)}}`);
+  return new MissingValue(
+    `the mission has no value for \${${path.slice(0, 256)}}; correct the path, or put the value into data`,
+  );
 }

@@ -18,7 +18,8 @@ export async function executeStep(
   const stop = (): void => ending.abort(stopped.reason);
   stopped.addEventListener('abort', stop);
   const aborted = new Promise<never>((_, reject) => {
-    const late = (): void => reject(new StepFailure('timeout', `the step took longer than ${seconds} s`));
+    const detail = `the step took longer than ${seconds} s; raise timeout_seconds`;
+    const late = (): void => reject(new StepFailure('timeout', detail));
     ending.signal.addEventListener('abort', late);
   });
   aborted.catch(() => undefined);

@@ -51,7 +51,7 @@ export function expectRoom(outcomes: StoredMission['outcomes'], bytes: number): 
   let total = sized(outcomes).bytes + bytes;
   for (const outcome of Object.values(outcomes)) total += outcome.bytes ?? 0;
   if (total <= MAX_RESULTS_MIB * 2 ** 20) return;
-  const detail = `the results of all steps together exceed ${MAX_RESULTS_MIB} MiB`;
+  const detail = `the results of all steps together exceed ${MAX_RESULTS_MIB} MiB; let the steps return less`;
   throw new StepFailure('results_too_large', detail, true);
 }
 

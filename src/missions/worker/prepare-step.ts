@@ -23,14 +23,18 @@ export async function prepareStep(
   step: Step,
 ): Promise<PreparedStep> {
   const kind = kinds.get(step.kind);
-  if (!kind) throw new StepFailure('unknown_kind', `this release has no step kind '${step.kind}'`, true);
+  if (!kind) {
+    const known = [...kinds.keys()].join(', ');
+    const detail = `this release has no step kind '${step.kind}'; it has ${known}`;
+    throw new StepFailure('unknown_kind', detail, true);
+  }
   const written = [step.params ?? {}, step.resource];
   const values = await valuesOf(store, mission, stepsNamed(written));
   const [params, resource] = filled(written, values) as [Record<string, unknown>, unknown];
   const [fault] = kind.faults(params, 'filled');
   if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
   if (resource === undefined || isResource(resource)) return { step, kind, params, resource };
-  const detail = `resource must be text of 1 to ${MAX_RESOURCE} characters`;
+  const detail = `resource must be text of 1 to ${MAX_RESOURCE} characters once its templates are filled`;
   throw new StepFailure('invalid_resource', detail, true);
 }
 
@@ -48,7 +52,10 @@ async function valuesOf(
       continue;
     }
     const large = await store.get(MISSION_RESULTS, resultId(id, name));
-    if (!large) throw new StepFailure('result_missing', `the result of the step ${name} is not stored`, true);
+    if (!large) {
+      const detail = `the result of the step ${name} is not stored any more; create the mission again`;
+      throw new StepFailure('result_missing', detail, true);
+    }
     steps.push([name, { result: large.result }]);
   }
   return { data, steps: Object.fromEntries(steps) };

@@ -31,7 +31,7 @@ const LARGE_BYTES = 64 * 1024;
 const POLICY_RETRY_SECONDS = 2;
 /** The pause after a run that failed with an error. */
 const ERROR_PAUSE_MS = 1000;
-/** How long a mission keeps its place while other missions wait for one. */
+/** How long a mission keeps its slot while other missions wait for one. */
 const FAIR_SHARE_MS = 1000;
 /** A mission whose workers die this often in one step is assumed to be the cause, and fails. */
 const MAX_TAKEOVERS = 10;
@@ -139,7 +139,7 @@ export class MissionRun {
       writer.change({ takeovers });
       if (takeovers < MAX_TAKEOVERS) return;
       const step = nextStepOf(writer.current)?.name ?? null;
-      const message = `${takeovers} workers in a row were lost in this step`;
+      const message = `${takeovers} workers in a row were lost in this step; find the cause in the log of the service before a retry`;
       fail(writer, { code: 'worker_lost', message, step });
     });
   }

@@ -85,7 +85,12 @@ describe('a worker', () => {
       one.onApplicationBootstrap();
       expect(await ended(id)).toMatchObject({
         status: 'FAILED',
-        error: { code: 'worker_lost', message: '10 workers in a row were lost in this step', step: 'a' },
+        error: {
+          code: 'worker_lost',
+          message:
+            '10 workers in a row were lost in this step; find the cause in the log of the service before a retry',
+          step: 'a',
+        },
       });
       expect(workers.evaluate).not.toHaveBeenCalled();
       expect(await embedded.get(MISSIONS, id)).toMatchObject({ takeovers: 0 });
@@ -184,13 +189,13 @@ describe('a worker', () => {
     };
 
     it('fails a step whose values are missing', async () => {
-      const message = 'the result of the step b is not stored';
+      const message = 'the result of the step b is not stored any more; create the mission again';
       const error = { code: 'result_missing', message, step: 'c' };
       expect(await errorAfter(large(), large(), steps)).toEqual(error);
     });
 
     it('fails a step whose result would exceed 16 MiB in all', async () => {
-      const message = 'the results of all steps together exceed 16 MiB';
+      const message = 'the results of all steps together exceed 16 MiB; let the steps return less';
       const [first, second] = [large(8 * 2 ** 20), large(8 * 2 ** 20 - 10)];
       const error = { code: 'results_too_large', message, step: 'c' };
       expect(await errorAfter(first, second, [at('a'), at('b'), at('c')])).toEqual(error);

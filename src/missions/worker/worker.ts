@@ -25,7 +25,7 @@ const TICK_MS = 250;
 const SEARCH_EVERY_TICKS = 4;
 /** Every so many ticks the worker searches for missions whose worker is gone. */
 const RECOVER_EVERY_TICKS = 20;
-/** How many missions a search lists beyond the free places, because other workers may have taken some of them. */
+/** How many missions a search lists beyond the free slots, because other workers may have taken some of them. */
 const SPARE = 10;
 /** Most held missions have a living worker, so they are searched page by page. */
 const HELD_PAGE = 100;
@@ -37,7 +37,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private readonly store: Store;
   private readonly leaseMs: number;
   /** How many missions this worker runs at the same time. */
-  private readonly places: number;
+  private readonly slots: number;
   private readonly runs = new Map<string, { run: MissionRun; finished: Promise<void> }>();
   private timer?: NodeJS.Timeout;
   private stopWatching?: () => void;
@@ -52,7 +52,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private recovering = true;
   /** The page at which the search for abandoned missions continues. */
   private heldCursor?: string;
-  /** More missions are due than this worker has places for. */
+  /** More missions are due than this worker has slots for. */
   private othersWait = false;
   private isStopped = false;
   private ended?: Promise<void>;
@@ -65,7 +65,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   ) {
     this.store = tools.store;
     const settings = settingsIn(config, MISSIONS_SETTINGS);
-    this.places = settings.BRAIN_MISSIONS_CONCURRENCY;
+    this.slots = settings.BRAIN_MISSIONS_CONCURRENCY;
     this.leaseMs = settings.BRAIN_MISSIONS_LEASE_SECONDS * 1000;
     shutdownState.onLeave(() => void this.end());
   }
@@ -124,30 +124,30 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private async searchWhileWoken(): Promise<void> {
     while (this.searchAgain && !this.isStopped) {
       this.searchAgain = false;
-      // Begun missions go first. While many missions are due, no place would ever be free for them later.
+      // Begun missions go first. While many missions are due, no slot would ever be free for them later.
       if (this.recovering) await this.takeAbandoned().catch((error: unknown) => this.warn(error));
       this.othersWait = await this.takeDue();
     }
   }
 
-  private get freePlaces(): number {
-    return this.isStopped ? 0 : this.places - this.runs.size;
+  private get freeSlots(): number {
+    return this.isStopped ? 0 : this.slots - this.runs.size;
   }
 
-  /** Takes due missions until no place or no mission is left. Returns whether due missions remain without a place. */
+  /** Takes due missions until no slot or no mission is left. Returns whether due missions remain without a slot. */
   private async takeDue(): Promise<boolean> {
     for (;;) {
       const until = dueNow(this.store);
       // Missions that runs of this worker have not yet marked as held are still in the index of due missions.
       const held = [...this.runs.values()].filter(({ run }) => run.isHeld).length;
-      const limit = this.places - held + SPARE;
+      const limit = this.slots - held + SPARE;
       const lists = await Promise.all(PRIORITIES.map((priority) => this.listDue(priority, limit, until)));
       const due = lists.flat();
       if (this.isStopped) return false;
-      const { freePlaces } = this;
-      if (freePlaces === 0) return due.length > 0;
-      const tookAny = await this.fillPlaces(due);
-      if (!tookAny || due.length <= freePlaces) return false;
+      const { freeSlots } = this;
+      if (freeSlots === 0) return due.length > 0;
+      const tookAny = await this.fillSlots(due);
+      if (!tookAny || due.length <= freeSlots) return false;
     }
   }
 
@@ -169,25 +169,25 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     // Reset first: after an error the search starts over at its next turn, and not at every call of `wake`.
     this.heldCursor = undefined;
     this.recovering = false;
-    while (this.freePlaces > 0) {
+    while (this.freeSlots > 0) {
       const query = { where: { due: HELD }, direction: 'asc', limit: HELD_PAGE, cursor } as const;
       const { rows, next } = await this.store.list(MISSIONS, query);
-      await this.fillPlaces(rows.filter(({ id }) => !this.runs.has(id)));
-      if (this.freePlaces === 0) break;
+      await this.fillSlots(rows.filter(({ id }) => !this.runs.has(id)));
+      if (this.freeSlots === 0) break;
       if (next === null) return;
       cursor = next;
     }
-    // This page may have more abandoned missions. The search continues here once a place is free.
+    // This page may have more abandoned missions. The search continues here once a slot is free.
     this.heldCursor = cursor;
     this.recovering = true;
   }
 
-  /** Takes missions in order, as many at once as there are free places. Returns whether any could be taken. */
-  private async fillPlaces(missions: StoredMission[]): Promise<boolean> {
+  /** Takes missions in order, as many at once as there are free slots. Returns whether any could be taken. */
+  private async fillSlots(missions: StoredMission[]): Promise<boolean> {
     const rest = [...missions];
     let tookAny = false;
-    while (rest.length > 0 && this.freePlaces > 0) {
-      const batch = rest.splice(0, this.freePlaces);
+    while (rest.length > 0 && this.freeSlots > 0) {
+      const batch = rest.splice(0, this.freeSlots);
       const taken = await Promise.all(batch.map((mission) => this.startRun(mission)));
       tookAny ||= taken.includes(true);
     }

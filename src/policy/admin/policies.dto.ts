@@ -1,8 +1,20 @@
 /** The bodies, queries and answers of the routes that read and write policies. */
 import { NextCursor } from '../../http/request.js';
-import { Flag, JsonObject, ListOf, Nested, Num, OneOf, Switch, Text, Texts } from '../../shared/fields.js';
+import {
+  Described,
+  Flag,
+  JsonObject,
+  ListOf,
+  Nested,
+  Num,
+  OneOf,
+  Switch,
+  Text,
+  Texts,
+} from '../../shared/fields.js';
 import { Policy, PolicyContent, Rule } from '../engine/policy.dto.js';
 
+@Described('A probable mistake in a policy that was written')
 export class WriteWarning {
   @Text({ max: 1024, description: 'The place in the body, as a JSON pointer', example: '/rules/1' })
   pointer!: string;
@@ -26,6 +38,7 @@ const Warnings = (): PropertyDecorator =>
     description: 'Probable mistakes, such as rules that can never decide. They do not prevent the write',
   });
 
+@Described('A policy after a write')
 export class WrittenPolicy extends Policy {
   @SetRevision()
   policy_revision!: number;
@@ -34,6 +47,7 @@ export class WrittenPolicy extends Policy {
   warnings!: WriteWarning[];
 }
 
+@Described('A rule after a write')
 export class WrittenRule extends Rule {
   @SetRevision()
   policy_revision!: number;
@@ -42,6 +56,7 @@ export class WrittenRule extends Rule {
   warnings!: WriteWarning[];
 }
 
+@Described('One page of policies')
 export class PolicyPage {
   @Num({ integer: true, min: 0, description: 'The number of all policies', example: 1 })
   total!: number;
@@ -53,6 +68,7 @@ export class PolicyPage {
   next_cursor!: string | null;
 }
 
+@Described('One change of a policy')
 export class RevisionAnswer {
   @Num({ integer: true, min: 1, description: 'The revision of the policy', example: 4 })
   revision!: number;
@@ -77,6 +93,7 @@ export class RevisionAnswer {
   changes!: object;
 }
 
+@Described('One page of the changes of a policy')
 export class RevisionPage {
   @ListOf(() => RevisionAnswer, { description: 'The revisions of this page, the latest first' })
   revisions!: RevisionAnswer[];
@@ -85,6 +102,7 @@ export class RevisionPage {
   next_cursor!: string | null;
 }
 
+@Described('The revision to go back to')
 export class Rollback {
   @Num({ integer: true, min: 1, description: 'The revision to return to', example: 3 })
   revision!: number;
@@ -106,6 +124,7 @@ export class ImportQuery {
   dry_run = false;
 }
 
+@Described('The policies to import')
 export class ImportBody {
   @ListOf(() => PolicyContent, { description: 'The policies to write' })
   policies!: PolicyContent[];
@@ -114,6 +133,7 @@ export class ImportBody {
 const Ids = (description: string, example: string[]): PropertyDecorator =>
   Texts({ max: 64, most: 10_000, description, example });
 
+@Described('What an import has changed, or would change')
 export class ImportAnswer {
   @Flag({ description: 'Whether the import was written; false with `dry_run=true`', example: true })
   applied!: boolean;

@@ -12,7 +12,7 @@ import {
   UseInterceptors,
 } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
-import { BodyOf, ChecksOwnBody, Problems } from '../../http/request.js';
+import { BodyOf, ChecksOwnBody, ProblemIf, Problems } from '../../http/request.js';
 import { Access, CurrentPrincipal } from '../../security/access.decorator.js';
 import type { Principal } from '../../security/principal.js';
 import { policiesIn } from '../engine/normalize.js';
@@ -59,6 +59,8 @@ export class TransferController {
 
   @Post('import')
   @HttpCode(200)
+  @ProblemIf(415, 'A body in YAML is accepted here too')
+  @ProblemIf(503, 'Or other imports or writes come in between (`imports_busy`, `policies_changed`)')
   @Access('policy:write')
   @UseInterceptors(WriteResponseInterceptor)
   @BodyOf({ maxMib: MAX_MIB, yaml: true })

@@ -18,7 +18,7 @@ let activeReaders = 0;
 /** Parses in a separate thread: a hostile text can take minutes or a gigabyte, and a thread can be stopped. */
 export async function readYaml(text: string): Promise<unknown> {
   if (activeReaders >= MAX_READERS) {
-    const detail = 'The service reads other imports at the moment; try again.';
+    const detail = 'The service reads other imports at the moment; try again in a second.';
     throw new BrainError('unavailable', 'imports_busy', detail, { retryAfterSeconds: 1 });
   }
   activeReaders += 1;
@@ -26,7 +26,9 @@ export async function readYaml(text: string): Promise<unknown> {
     return JSON.parse(await jsonOf(text)) as unknown;
   } catch (error) {
     const [first = ''] = messageOf(error).split('\n');
-    throw new BrainError('malformed', 'malformed_yaml', `The body is not valid YAML: ${first.slice(0, 300)}`);
+    const fault = first.slice(0, 300).replace(/[:.]$/, '');
+    const detail = `The body is not valid YAML: ${fault}. Correct it, or send JSON.`;
+    throw new BrainError('malformed', 'malformed_yaml', detail);
   } finally {
     activeReaders -= 1;
   }

@@ -1,11 +1,12 @@
 /** The bodies of OpenID AuthZEN Authorization API 1.0. Unknown members are ignored, as the specification demands. */
 import { OmitType, PartialType } from '@nestjs/swagger';
-import { Flag, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
+import { Described, Flag, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
 import { Decision } from '../decisions/routes.dto.js';
 
 const Properties = (description: string, example: object): PropertyDecorator =>
   JsonObject({ optional: true, description, example });
 
+@Described('Who wants to act')
 export class AuthzenSubject {
   @Text({
     max: 256,
@@ -30,6 +31,7 @@ export class AuthzenSubject {
   properties?: Record<string, unknown>;
 }
 
+@Described('What the subject wants to do')
 export class AuthzenAction {
   @Text({
     max: 256,
@@ -43,6 +45,7 @@ export class AuthzenAction {
 }
 
 /** The limits of type and id add up, with the colon, to the limit of `resource` in a request. */
+@Described('What the subject wants to act on')
 export class AuthzenResource {
   @Text({
     max: 256,
@@ -73,6 +76,7 @@ const Context = (): PropertyDecorator =>
     example: { stage: 'production' },
   });
 
+@Described('A single evaluation')
 export class AuthzenRequest {
   @Nested(() => AuthzenSubject, { description: 'Who wants to act', example: SUBJECT })
   subject!: AuthzenSubject;
@@ -87,6 +91,7 @@ export class AuthzenRequest {
   context?: Record<string, unknown>;
 }
 
+@Described('One of several evaluations. The members of the body are its defaults')
 export class AuthzenEvaluation {
   @Nested(() => AuthzenSubject, { optional: true, description: 'Who wants to act', example: SUBJECT })
   subject?: AuthzenSubject;
@@ -112,6 +117,7 @@ export class AuthzenEvaluation {
 export const SEMANTICS = ['execute_all', 'deny_on_first_deny', 'permit_on_first_permit'] as const;
 export type Semantic = (typeof SEMANTICS)[number];
 
+@Described('How several evaluations are carried out')
 export class AuthzenOptions {
   @OneOf(SEMANTICS, {
     name: 'AuthzenSemantic',
@@ -124,6 +130,7 @@ export class AuthzenOptions {
 }
 
 /** The members beside `evaluations` are defaults. An evaluation overrides a default as a whole, never parts of it. */
+@Described('Several evaluations, and the defaults of their members')
 export class AuthzenRequests extends AuthzenEvaluation {
   @ListOf(() => AuthzenEvaluation, {
     optional: true,
@@ -143,6 +150,7 @@ export class AuthzenRequests extends AuthzenEvaluation {
 
 const MESSAGE = '/evaluations/1/resource is required and must be a JSON object';
 
+@Described('Why an evaluation could not be read')
 class AuthzenError {
   @Num({ integer: true, description: 'Always 400', example: 400 })
   status!: number;
@@ -153,6 +161,7 @@ class AuthzenError {
 
 const OMITTED = ['allowed', 'matched_rule', 'matched_policy', 'explain'] as const;
 
+@Described('The rest of the decision, or why there is none')
 class AuthzenContext extends PartialType(OmitType(Decision, OMITTED)) {
   @Text({
     max: 64,
@@ -178,6 +187,7 @@ class AuthzenContext extends PartialType(OmitType(Decision, OMITTED)) {
   error?: AuthzenError;
 }
 
+@Described('The answer to one evaluation')
 export class AuthzenDecision {
   @Flag({ description: 'Whether the subject may act', example: true })
   decision!: boolean;
@@ -186,6 +196,7 @@ export class AuthzenDecision {
   context!: AuthzenContext;
 }
 
+@Described('The answers to several evaluations, in the same order')
 export class AuthzenDecisions {
   @ListOf(() => AuthzenDecision, {
     description: 'The decisions in the order of the evaluations; fewer if the semantic ended them early',
@@ -193,6 +204,7 @@ export class AuthzenDecisions {
   evaluations!: AuthzenDecision[];
 }
 
+@Described('What this decision point offers, and where')
 export class AuthzenMetadata {
   @Text({
     max: 1024,

@@ -1,7 +1,7 @@
 import { applyDecorators, Body, Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../../config/config.js';
-import { BodyOf, Problems } from '../../http/request.js';
+import { BodyOf, ProblemIf, Problems } from '../../http/request.js';
 import { Access, Public } from '../../security/access.decorator.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { type Fault, faulty } from '../../shared/errors.js';
@@ -40,6 +40,8 @@ const Decides = (type: typeof Decision | typeof DecisionList, description: strin
     ApiOkResponse({ type, description }),
     Problems(400, 413, 415, 422),
   );
+const MinRevisionNotReached = (): MethodDecorator =>
+  ProblemIf(503, 'Or this replica has not reached `min_revision` within a second (`revision_not_reached`)');
 
 @ApiTags('policy')
 @Controller('api/policy')
@@ -111,6 +113,8 @@ export class PolicyController {
   }
 
   @Post('evaluate')
+  @ProblemIf(403, 'Or, with `enforce=true`, the policies deny the request (`denied_by_policy`)')
+  @MinRevisionNotReached()
   @Decides(Decision, 'The decision')
   @ApiOperation({
     summary: 'Decide one request',
@@ -125,6 +129,7 @@ export class PolicyController {
   }
 
   @Post('evaluate/batch')
+  @MinRevisionNotReached()
   @Decides(DecisionList, 'The decisions')
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({

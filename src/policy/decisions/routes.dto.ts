@@ -1,6 +1,7 @@
 /** The bodies, queries and answers of the decision routes. */
 import {
   Count,
+  Described,
   Flag,
   JsonObject,
   ListIn,
@@ -14,6 +15,7 @@ import {
 import { Explanation } from '../engine/explanation.dto.js';
 import { EvaluateRequest, PolicyContent, Verdict } from '../engine/policy.dto.js';
 
+@Described('The answer to the question whether an agent may do something')
 export class Decision extends Verdict {
   @Text({
     max: 64,
@@ -32,7 +34,7 @@ export class Decision extends Verdict {
   @Flag({
     optional: true,
     description:
-      'True while the store cannot be reached: the policies or the key of the caller may have changed. Absent otherwise',
+      'True if the policies or the key of the caller may have changed more than a second ago: the store cannot be reached, or this replica was stopped. Absent otherwise',
     example: true,
   })
   stale?: boolean;
@@ -71,11 +73,13 @@ export class BatchQuery {
   min_revision?: number;
 }
 
+@Described('Many requests, which are decided by the same revision of the policies')
 export class EvaluateBatch {
   @ListIn(() => EvaluateRequest, { description: '1 to 1,000 requests' })
   evaluations!: EvaluateRequest[];
 }
 
+@Described('The decisions of a batch')
 export class DecisionList {
   @ListOf(() => Decision, {
     description: 'One decision for each request, in the same order, all by the same revision',
@@ -83,6 +87,7 @@ export class DecisionList {
   decisions!: Decision[];
 }
 
+@Described('A request to try, by the stored policies or by drafts')
 export class TestRule extends EvaluateRequest {
   @ListIn(() => PolicyContent, {
     optional: true,
@@ -94,6 +99,7 @@ export class TestRule extends EvaluateRequest {
   explain?: boolean;
 }
 
+@Described('The settings of the domain')
 export class PolicyInfo {
   @Text({ max: 64, description: 'The name of the domain', example: 'policy' })
   name!: string;
@@ -108,6 +114,7 @@ export class PolicyInfo {
   config!: Record<string, unknown>;
 }
 
+@Described('A replica that can decide')
 export class PolicyHealth {
   @OneOf(['ok'] as const, {
     name: 'HealthStatus',
@@ -120,6 +127,7 @@ export class PolicyHealth {
   timestamp!: number;
 }
 
+@Described('The numbers of policies, rules and decisions, over all replicas')
 export class PolicyStats {
   @Count('The number of policies', 3)
   total_policies!: number;

@@ -173,11 +173,11 @@ function conditionFaults(check: Check, condition: unknown, pointer: string): voi
   try {
     testOf(operator, value, patternOf);
   } catch (error) {
-    check.add(at, 'wrong_type', `can never match: ${(error as Error).message}`);
+    check.add(at, 'wrong_type', `can never match; change the value: ${(error as Error).message}`);
     return;
   }
   const reason = whyNeverTrue(operator, value, fieldOf(field)?.name.includes('.') === false);
-  if (reason !== undefined) check.add(at, 'wrong_type', `can never match: ${reason}`);
+  if (reason !== undefined) check.add(at, 'wrong_type', `can never match; change the value: ${reason}`);
 }
 
 function patternFaults(check: Check, pattern: string, pointer: string): void {

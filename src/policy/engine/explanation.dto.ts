@@ -1,7 +1,8 @@
 /** Why a decision was made. */
-import { Flag, JsonValue, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
+import { Described, Flag, JsonValue, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
 import { EFFECTS, type Effect } from './policy.dto.js';
 
+@Described('A condition, and whether it holds for the request')
 export class ExplainedCondition {
   @Text({ max: 256, description: 'The field of the condition', example: 'environment.stage' })
   field!: string;
@@ -35,6 +36,7 @@ export class ExplainedCondition {
   error?: string;
 }
 
+@Described('A rule, and whether it matches the request')
 export class ExplainedRule {
   @Text({ max: 64, description: 'The policy of the rule', example: 'production_deployment' })
   policy_id!: string;
@@ -65,6 +67,7 @@ export class ExplainedRule {
   conditions!: ExplainedCondition[];
 }
 
+@Described('Why a decision was made')
 export class Explanation {
   @Text({
     max: 1024,

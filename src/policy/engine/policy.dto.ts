@@ -1,4 +1,14 @@
-import { Flag, JsonObject, JsonValue, ListOf, Num, OneOf, Text, Texts } from '../../shared/fields.js';
+import {
+  Described,
+  Flag,
+  JsonObject,
+  JsonValue,
+  ListOf,
+  Num,
+  OneOf,
+  Text,
+  Texts,
+} from '../../shared/fields.js';
 
 /** From the most cautious to the least cautious. Rules of the same priority decide in this order. */
 export const EFFECTS = ['deny', 'audit', 'warn', 'allow'] as const;
@@ -24,6 +34,7 @@ const MAX_TEXT = 4096;
 const ID = /^[a-z0-9_-]+$/;
 const ID_HINT = 'a-z, 0-9, _ and -';
 
+@Described('Compares one field of a request with a value')
 export class Condition {
   @Text({
     max: 256,
@@ -48,6 +59,7 @@ export class Condition {
   value!: unknown;
 }
 
+@Described('An effect, and the conditions under which it applies')
 export class Rule {
   @Text({
     max: 64,
@@ -71,7 +83,8 @@ export class Rule {
 
   @OneOf(EFFECTS, {
     name: 'PolicyEffect',
-    description: 'What the rule decides. Only `deny` denies; `warn` and `audit` allow and leave a mark',
+    description:
+      'What the rule decides. Only `deny` denies; `warn` and `audit` allow: `warn` adds a text to `warnings`, `audit` sets `requires_audit`',
     example: 'deny',
   })
   effect!: Effect;
@@ -95,7 +108,7 @@ export class Rule {
   metadata!: Record<string, unknown>;
 }
 
-/** A policy as a caller writes it. A draft has no more than this. */
+@Described('A policy as a caller writes it. A draft has no more than this')
 export class PolicyContent {
   @Text({
     max: 64,
@@ -142,6 +155,7 @@ export class PolicyContent {
   metadata!: Record<string, unknown>;
 }
 
+@Described('A policy: a list of rules, and an effect for requests that no rule matches')
 export class Policy extends PolicyContent {
   @Num({
     integer: true,
@@ -161,6 +175,7 @@ export class Policy extends PolicyContent {
   created_by!: string;
 }
 
+@Described('The question whether an agent may do something')
 export class EvaluateRequest {
   @Text({ max: 256, description: 'The agent that wants to act', example: 'researcher-7' })
   agent_id!: string;
@@ -209,7 +224,7 @@ export class Verdict {
   @Text({
     max: 64,
     nullable: true,
-    description: 'The rule that decided; null when no rule matched',
+    description: 'The `rule_id` of the rule that decided; null when no rule matched',
     example: 'guest_read_allow',
   })
   matched_rule!: string | null;
@@ -217,7 +232,7 @@ export class Verdict {
   @Text({
     max: 64,
     nullable: true,
-    description: 'The policy of that rule; null when no rule matched',
+    description: 'The `policy_id` of that rule; null when no rule matched',
     example: 'guest_read_only',
   })
   matched_policy!: string | null;

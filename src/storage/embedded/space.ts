@@ -6,6 +6,7 @@ const MIB = 2 ** 20;
 /** The store must leave this much of the disk free, because deletes need pages as well. */
 const DISK_RESERVE_BYTES = 16 * MIB;
 const DISK_WARNING_BYTES = 64 * MIB;
+const RAISE = 'Raise BRAIN_EMBEDDED_MAX_GIB, or shorten the retention.';
 
 export interface Space {
   fileBytes: number;
@@ -22,7 +23,7 @@ export function noRoom(space: Space, maxBytes: number): BrainError | undefined {
   // The engine does not use the pages of the last deletes at once, so the limit is lower than the bound.
   const mostBytes = maxBytes - Math.min(DISK_RESERVE_BYTES, maxBytes / 16);
   if (space.fileBytes >= maxBytes && space.usedBytes >= mostBytes)
-    return storageFull('The store has grown to BRAIN_EMBEDDED_MAX_GIB');
+    return storageFull('The store has grown to BRAIN_EMBEDDED_MAX_GIB', RAISE);
   if (space.diskFreeBytes < reserveBytes && insideBytes < reserveBytes)
     return storageFull('The disk of the data folder is full');
   return undefined;
@@ -32,8 +33,10 @@ export function spaceWarnings(space: Space, maxBytes: number): string[] {
   const warnings: string[] = [];
   const freeMib = Math.floor(space.diskFreeBytes / MIB);
   if (space.diskFreeBytes < Math.max(DISK_WARNING_BYTES, space.diskBytes / 100))
-    warnings.push(`disk_nearly_full: ${freeMib} MiB are free on the disk of the data folder`);
+    warnings.push(
+      `disk_nearly_full: ${freeMib} MiB are free on the disk of the data folder. Free space there.`,
+    );
   if (space.usedBytes > 0.9 * maxBytes)
-    warnings.push('store_nearly_full: more than 90 % of BRAIN_EMBEDDED_MAX_GIB are in use');
+    warnings.push(`store_nearly_full: more than 90 % of BRAIN_EMBEDDED_MAX_GIB are in use. ${RAISE}`);
   return warnings;
 }

@@ -57,8 +57,10 @@ export class Table<V = string> {
   }
 }
 
+const SHUTTING_DOWN = 'The service is shutting down; send the request again after its next start.';
+
 export function storeClosed(): BrainError {
-  return new BrainError('unavailable', 'store_closed', 'The service is shutting down.');
+  return new BrainError('unavailable', 'store_closed', SHUTTING_DOWN);
 }
 
 export interface TableStats {
@@ -124,11 +126,11 @@ const FILE_LIMITED: Refused = [
 ];
 const QUOTA_USED: Refused = [
   'The quota on the disk of the data folder is used up',
-  `Raise it. ${FREE_SPACE}`,
+  `Raise the quota. ${FREE_SPACE}`,
 ];
 const NO_MORE: Refused = [
   'The data file cannot grow: the disk is full, or a quota or the limit on the size of files (ulimit -f) is reached',
-  `Raise it. ${FREE_SPACE}`,
+  `Raise the limit. ${FREE_SPACE}`,
 ];
 
 /** ENOSPC, EFBIG, EDQUOT on Linux, EDQUOT on macOS. */

@@ -35,13 +35,16 @@ const BY_WORD: Record<string, Explanation> = {
   ],
   LOADING: ['store_loading', 'Redis is still loading its data; try again in a moment.'],
   MASTERDOWN: ['store_unreachable', 'Redis is a replica that has lost its master; try again in a moment.'],
-  CLUSTERDOWN: ['store_unreachable', 'The Redis Cluster is down. Check its nodes.'],
+  CLUSTERDOWN: [
+    'store_unreachable',
+    'The Redis Cluster is down. Run CLUSTER INFO and CLUSTER NODES to find the failed nodes.',
+  ],
   MOVED: ['store_unreachable', 'The Redis Cluster has moved the data; try again in a moment.'],
   ASK: ['store_unreachable', 'The Redis Cluster is moving the data; try again in a moment.'],
   TRYAGAIN: ['store_unreachable', 'The Redis Cluster is moving the data; try again in a moment.'],
   MISCONF: [
     'store_not_persisting',
-    'Redis cannot save to its disk, so it accepts no writes; see to its disk.',
+    'Redis cannot save to its disk, so it accepts no writes. Free space on its disk, or find the cause of the failed BGSAVE in its log.',
   ],
   NOREPLICAS: [
     'store_not_replicated',
@@ -82,7 +85,9 @@ export function explained(error: unknown, key?: string): BrainError {
 function lost(error: LostError): BrainError {
   const explanation = explanationOf(error.cause);
   if (explanation) return unavailable(...explanation, error);
-  const outcome = error.sent ? ' The outcome of this request may be unknown.' : '';
+  const outcome = error.sent
+    ? ' The outcome of this request may be unknown: send it again with the same Idempotency-Key.'
+    : '';
   if (error.silent) {
     return unavailable('store_timeout', `Redis does not answer; try again in a moment.${outcome}`, error);
   }
