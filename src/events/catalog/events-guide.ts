@@ -47,7 +47,7 @@ below names the two exceptions.
   written is a \`stream.gap\` with the number of missing events of each type.
 - A batch whose answer was lost is sent again and applied once. If the log has not answered for 23 hours, a \`stream.gap\`
   (\`unanswered\`) says that the events of the batch may be missing. So an event id is in the log once.
-- A process that ends without writing its buffer leaves a mark. The next start, or another replica, reports it by a
+- A process that ends without writing its buffer leaves its process record. The next start, or another replica, reports it by a
   \`stream.gap\`. A process that is paused, or has no connection to Redis for less than two minutes, does not count as ended.
 - After a failover that took events back, each process that may have lost events of its own reports it by a \`stream.gap\`,
   also if the old master continued to take writes. The gaps cover the \`timestamp\` of every event that this service lost.
