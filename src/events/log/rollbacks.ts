@@ -10,23 +10,23 @@ import {
   comparePositions,
   type EventLog,
   LOG_START,
-  type Place,
+  type ReaderPosition,
   splitPosition,
 } from '../../storage/event-log.js';
 import type { Store } from '../../storage/store.js';
 import type { EventStream } from '../event-stream.js';
 import { streamGap } from '../log.events.js';
 import { MAX_EVENT_AGE_SECONDS } from '../publishing/own-events.js';
-import { type MissedGap, resume } from './resume.js';
+import { type MissedGap, resumeFromPosition } from './resume.js';
 
 /** All replicas notice a failover within this time. */
 const REPORT_MS = 60_000;
 
 export class Rollbacks {
-  private end: Place | null = null;
+  private end: ReaderPosition | null = null;
   /** When the first event of the log was written, as of the last check. */
   private began = nowSeconds();
-  private unchecked: Place[] = [];
+  private unchecked: ReaderPosition[] = [];
   private missing: MissedGap[] = [];
   private reported?: { fork: string; history?: string; to: number };
 
@@ -49,7 +49,7 @@ export class Rollbacks {
     const { first, end } = await this.log.bounds();
     // Checked after the end was read: a failover between the two reads is then found by the next check.
     for (const place of this.end ? [this.end, ...this.unchecked] : this.unchecked) {
-      const { gap } = await resume(this.log, place);
+      const { gap } = await resumeFromPosition(this.log, place);
       if (gap) this.missed(gap);
     }
     await this.report();
