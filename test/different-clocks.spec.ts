@@ -1,6 +1,6 @@
 /** Processes and servers of Redis whose clocks differ: gaps that cover what is lost, and connections that follow the right history. */
 import { sleep } from '../src/shared/clock.js';
-import { Terms } from '../src/storage/redis/terms.js';
+import { ServerHistories } from '../src/storage/redis/server-histories.js';
 import { Fleet } from './faults/fleet.js';
 import { ServiceProcess, shiftedBy } from './support/process.js';
 import { ALWAYS, RedisServer } from './support/redis-server.js';
@@ -88,12 +88,13 @@ describe('two connections that see two histories', () => {
   it('follow the one that was connected last, whatever the clocks of the servers say', async () => {
     // The clock of the old server is an hour ahead.
     const first = { id: 'a', order: 1, position: '0-0', at: now() / 1000 + 3600 - 600 };
-    const older = { forks: [first], begunMs: 1 } as unknown as Terms;
+    const older = { forks: [first], connectedMs: 1 } as unknown as ServerHistories;
     const newer = {
-      begunMs: 2,
+      connectedMs: 2,
       forks: [first, { id: 'b', order: 2, position: '5-0', at: now() / 1000 }],
-    } as unknown as Terms;
-    const isBehind = (one: Terms, other: Terms): boolean => Terms.prototype.isBehind.call(one, other);
+    } as unknown as ServerHistories;
+    const isBehind = (one: ServerHistories, other: ServerHistories): boolean =>
+      ServerHistories.prototype.isBehind.call(one, other);
     expect([isBehind(older, newer), isBehind(newer, older)]).toEqual([true, false]);
   });
 

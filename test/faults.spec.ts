@@ -224,7 +224,7 @@ describe('the Redis of a service', () => {
     const from = Date.now() / 1000;
     expect((await service.post('/api/threats', report)).status).toBe(201);
     const to = Date.now() / 1000;
-    // Longer than from one renewal of the mark to the next.
+    // Longer than from one renewal of the process record to the next.
     await sleep(3000);
     expect(await service.stop()).toEqual({ code: 0, signal: null });
     redis.cli('del', stream);

@@ -82,12 +82,12 @@ describe.each(SMALL_DISKS)('a data file that may not grow because of %s', (_name
       disk.tighten(service);
       await fill(service, 20_000);
       await fill(service, 0);
-      // Longer than a process is silent between two marks.
+      // Longer than a process is silent between two beats.
       await sleep(9000);
       const decided = await service.post('/api/policy/evaluate', question);
       expect(decided.status).toBe(200);
       const lost = Date.now() / 1000;
-      // It is stopped first, so that it does not write its mark in the new room.
+      // It is stopped first, so that it does not renew its record in the new room.
       service.kill('SIGSTOP');
       disk.loosen(service);
       await service.stop('SIGKILL');

@@ -205,7 +205,7 @@ describe('publishing without a transaction', () => {
     const { stream } = start();
     stream.publish(streamGap({ reason: 'rollback', from: 5, to: 9, detected_at: 10 }));
     await stream.flush();
-    expect(stream.writtenBehind('0-0', 0)).toBe(5);
+    expect(stream.oldestWrittenAfter('0-0', 0)).toBe(5);
   });
 
   it('closes when everything is written, and returns false if events were not written', async () => {

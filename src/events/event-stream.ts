@@ -14,9 +14,9 @@ import type { Tx } from '../storage/store.js';
 import type { NewEvent } from './event.js';
 import { streamGap } from './log.events.js';
 import { counted, type Loss, Losses } from './publishing/losses.js';
-import { Sealing, type Waiting } from './publishing/seal.js';
+import { OwnEvents } from './publishing/own-events.js';
 import { Sender } from './publishing/sender.js';
-import { Written } from './publishing/written.js';
+import { EventSerializer, type UnserializedEvent } from './publishing/serializer.js';
 
 /** How long a shutdown waits for a log that does not answer. After that, the next start reports the gap. */
 const CLOSE_MS = 5000;
@@ -26,9 +26,9 @@ const SUMMARY_MS = 9000;
 export class EventStream {
   /** The log is nearly full: events that their definition calls noise are only counted, and a gap reports the counts. */
   condensing = false;
-  private readonly sealing: Sealing;
+  private readonly serializer: EventSerializer;
   private readonly losses = new Losses();
-  private readonly ownEvents = new Written();
+  private readonly ownEvents = new OwnEvents();
   private readonly sender: Sender;
   private summary?: Loss;
   private summaryTimer?: NodeJS.Timeout;
@@ -42,8 +42,8 @@ export class EventStream {
     durable = false,
   ) {
     const trouble = (what: string, error: unknown): void => this.trouble(what, error);
-    this.sealing = new Sealing(mask, trouble);
-    this.sender = new Sender(log, this.sealing, this.losses, this.ownEvents, trouble, durable);
+    this.serializer = new EventSerializer(mask, trouble);
+    this.sender = new Sender(log, this.serializer, this.losses, this.ownEvents, trouble, durable);
   }
 
   /** How many events were lost since the start, for any reason. A gap reports each of them. */
@@ -55,9 +55,9 @@ export class EventStream {
     try {
       const { definition, payload } = event;
       const correlation = currentContext()?.correlationId ?? null;
-      const waiting = { definition, payload, timestamp: nowSeconds(), correlation };
-      if (tx) this.addTo(tx, waiting);
-      else this.buffer(waiting);
+      const unserialized = { definition, payload, timestamp: nowSeconds(), correlation };
+      if (tx) this.addTo(tx, unserialized);
+      else this.buffer(unserialized);
     } catch (error) {
       this.trouble('an event could not be published', error);
     }
@@ -77,9 +77,9 @@ export class EventStream {
   }
 
   /** The event as the log stores it, for an event that another part of the service appends. */
-  seal({ definition, payload }: NewEvent): EventRecord {
+  serialize({ definition, payload }: NewEvent): EventRecord {
     const correlation = currentContext()?.correlationId ?? null;
-    return this.sealing.seal({ definition, payload, timestamp: nowSeconds(), correlation });
+    return this.serializer.serialize({ definition, payload, timestamp: nowSeconds(), correlation });
   }
 
   /** All events that were published before this time are in the log, or a gap in the log reports that they are lost. */
@@ -92,8 +92,8 @@ export class EventStream {
    * The earliest possible time of an event of this process after this position; undefined where there can be none.
    * `since` is the earliest time by the clock of this process at which an event was handed to a commit after it.
    */
-  writtenBehind(position: string, since: number): number | undefined {
-    return this.ownEvents.oldestBehind(position, since);
+  oldestWrittenAfter(position: string, since: number): number | undefined {
+    return this.ownEvents.oldestAfter(position, since);
   }
 
   /** True when every event was written, or a gap that reports it as lost. Waits at most `mostMs` for a log that does not answer. */
@@ -103,26 +103,26 @@ export class EventStream {
     return this.sender.isComplete;
   }
 
-  private addTo(tx: Tx, waiting: Waiting): void {
-    const ready = this.sealing.seal(waiting);
-    ready.written = (position) => this.ownEvents.add(position, ready.since);
-    ready.refused = (reason) => {
-      this.losses.add('refused', ready);
+  private addTo(tx: Tx, event: UnserializedEvent): void {
+    const serialized = this.serializer.serialize(event);
+    serialized.written = (position) => this.ownEvents.add(position, serialized.since);
+    serialized.refused = (reason) => {
+      this.losses.add('refused', serialized);
       this.trouble('the log refused an event; the change of state is stored', reason);
       this.sender.schedule();
     };
-    this.ownEvents.handedOver(ready.timestamp);
-    tx.record(ready);
+    this.ownEvents.noteTransactionEvent(serialized.timestamp);
+    tx.record(serialized);
   }
 
-  private buffer(waiting: Waiting): void {
-    const { definition, payload, timestamp } = waiting;
+  private buffer(event: UnserializedEvent): void {
+    const { definition, payload, timestamp } = event;
     if (this.condensing && definition.noise?.(payload)) {
       this.summary = counted(this.summary, definition.type, timestamp);
       this.summaryTimer ??= setTimeout(() => this.summarize(), SUMMARY_MS).unref();
       return;
     }
-    this.sender.add(waiting);
+    this.sender.add(event);
   }
 
   private summarize(): void {

@@ -108,7 +108,7 @@ export class LogTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
     before: string,
     most = Number.POSITIVE_INFINITY,
   ): Promise<number> {
-    const report = (gone: LoggedEvent[]) => this.stream.seal(streamTrimmed(summaryOf(gone, reason)));
+    const report = (gone: LoggedEvent[]) => this.stream.serialize(streamTrimmed(summaryOf(gone, reason)));
     let removed = 0;
     while (removed < most && !this.stopping.signal.aborted) {
       const limit = Math.min(CHUNK, most - removed);

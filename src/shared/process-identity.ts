@@ -23,15 +23,15 @@ export function whereabouts(): Whereabouts | null {
   }
 }
 
-/** Unknown for a process of another machine or namespace. A process that is stopped by SIGSTOP is alive. */
-export function fateOf(other: Whereabouts | null | undefined): 'alive' | 'gone' | 'unknown' {
+/** Unknown for a process of another machine or namespace. A process that is stopped by SIGSTOP counts as running. */
+export function processState(other: Whereabouts | null | undefined): 'running' | 'ended' | 'unknown' {
   const own = whereabouts();
   if (!own || !other || own.boot !== other.boot || own.namespace !== other.namespace) return 'unknown';
-  if (!exists(other.pid)) return 'gone';
+  if (!exists(other.pid)) return 'ended';
   const stat = statOf(other.pid);
   // A process that may not be inspected exists.
-  if (!stat) return 'alive';
-  return stat.started === other.started && !/[ZX]/.test(stat.state) ? 'alive' : 'gone';
+  if (!stat) return 'running';
+  return stat.started === other.started && !/[ZX]/.test(stat.state) ? 'running' : 'ended';
 }
 
 function exists(pid: number): boolean {

@@ -48,7 +48,7 @@ export interface Fork {
 }
 
 /** The event after which a reader goes on, with all that the reader knows of that event. */
-export interface Place {
+export interface ReaderPosition {
   position: string;
   /** The event that it read there. Another history may have another event at the same position. */
   json?: string;
@@ -102,7 +102,7 @@ export abstract class EventLog {
   abstract read(query: LogQuery): Promise<LoggedEvent[]>;
   abstract bounds(): Promise<LogBounds>;
   /** Whether the event of this place is still there. If the reader knows the event, it must be the same one. */
-  abstract has(place: Place): Promise<boolean>;
+  abstract has(place: ReaderPosition): Promise<boolean>;
   /**
    * All forks of the current log, oldest first. A place that is not there any more was lost at one of them. None if the
    * store is a file, or if Redis does not report the id of its server.
@@ -117,12 +117,12 @@ export abstract class EventLog {
    * The last event of this process that the log has acknowledged, and each that was the last when a connection broke.
    * Each is returned once; the caller must keep it until it has seen that it is still there.
    */
-  abstract acknowledged(): Place[];
+  abstract acknowledged(): ReaderPosition[];
   /**
    * The events after `after`, oldest first. If there are none it waits for the first event of any replica, until `wait`
    * is over. As far as the store knows, the returned events are durable.
    */
-  abstract next(after: Place, limit: number, wait?: Wait): Promise<LogTail>;
+  abstract next(after: ReaderPosition, limit: number, wait?: Wait): Promise<LogTail>;
   /**
    * Removes the events before `position`, at most `limit`, with their index entries, and returns them. The event that
    * `report` makes of them is appended in the same commit, without index keys.

@@ -6,7 +6,7 @@ import { KEY_SCHEME } from '../../security/access.decorator.js';
 import type { JsonSchema } from '../../shared/class-schema.js';
 import { POSITION } from '../../storage/event-log.js';
 import { catalog, type EventDefinition, PRIORITIES } from '../event.js';
-import { READER_ID } from '../log/resume.js';
+import { READER_ID } from '../log/reader-id.js';
 import { constraintsOf, envelopeSchema, exampleOf, schemaOf } from './event-schema.js';
 
 const DESCRIPTION = `Every fact of the control plane is one event in one log, and this stream sends it as a Server-Sent

@@ -14,8 +14,8 @@ import { atMost, pause } from '../../shared/clock.js';
 import { messageOf } from '../../shared/errors.js';
 import { LogOnce } from '../../shared/log-once.js';
 import type { Logger } from '../../shared/logger.js';
-import { comparePositions, type EventLog, LOG_START, type Place } from '../../storage/event-log.js';
-import { type MissedGap, resume } from '../log/resume.js';
+import { comparePositions, type EventLog, LOG_START, type ReaderPosition } from '../../storage/event-log.js';
+import { type MissedGap, resumeFromPosition } from '../log/resume.js';
 import { StoredEvent } from '../log/stored-event.js';
 
 /** Events of one read. Listeners take a few microseconds for each, and other work of the process waits for them. */
@@ -30,7 +30,7 @@ const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 1000;
 
 export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
-  private at?: Place;
+  private at?: ReaderPosition;
   private running?: Promise<void>;
   private readonly troubleLog = new LogOnce();
   private readonly stopping = new AbortController();
@@ -48,7 +48,7 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   ) {}
 
   /** Every event up to here was handed out. Undefined until the log is first reached. */
-  get place(): Place | undefined {
+  get place(): ReaderPosition | undefined {
     return this.at;
   }
 
@@ -96,10 +96,10 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
     }
   }
 
-  private async step(place: Place, signal: AbortSignal): Promise<void> {
+  private async step(place: ReaderPosition, signal: AbortSignal): Promise<void> {
     const { events, anchored, forks } = await this.log.next(place, BATCH, { ms: WAIT_MS, signal });
     if (!anchored) {
-      const { from, gap, there } = await resume(this.log, place);
+      const { from, gap, there } = await resumeFromPosition(this.log, place);
       if (gap) return this.miss(from, gap);
       // For a short time two connections may see two histories; then these are not the next events.
       if (there && forks !== undefined) return pause(SKIP_MS, signal);
@@ -123,10 +123,10 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
    * Without listeners the events are not read, because for a replica reading back its own events costs as much as writing
    * them. Only the end of the log is read, and whether the log still has the event at the current place.
    */
-  private async skip(place: Place, signal: AbortSignal): Promise<void> {
+  private async skip(place: ReaderPosition, signal: AbortSignal): Promise<void> {
     const end = await this.end();
     // Checked after the end was read: a failover between the two reads would otherwise not be noticed.
-    const { from, gap } = await resume(this.log, place);
+    const { from, gap } = await resumeFromPosition(this.log, place);
     if (gap) return this.miss(from, gap);
     // A listener that came during these reads has joined at the place before them.
     if (this.hasAnyListener()) return;
@@ -165,7 +165,7 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
     return Boolean(this.emitter.hasListeners(type)) || this.emitter.listenersAny().length > 0;
   }
 
-  private async end(): Promise<Place> {
+  private async end(): Promise<ReaderPosition> {
     const forks = this.log.history;
     const { end, trimmed } = await this.log.bounds();
     if (end && (trimmed === null || comparePositions(end.position, trimmed) > 0)) return { ...end, forks };

@@ -1,9 +1,10 @@
 /** The frames for a reader of the live stream: an event in its format, and a gap. */
 import { nowSeconds } from '../../shared/clock.js';
-import type { Fork, Place } from '../../storage/event-log.js';
+import type { Fork, ReaderPosition } from '../../storage/event-log.js';
 import { cloudEvent } from '../log/cloud-event.js';
 import type { EventFormat } from '../log/events.dto.js';
-import { type MissedGap, readerId } from '../log/resume.js';
+import { readerId } from '../log/reader-id.js';
+import type { MissedGap } from '../log/resume.js';
 import type { StoredEvent } from '../log/stored-event.js';
 import { type Frame, frame, heartbeat } from './sse.js';
 
@@ -16,7 +17,7 @@ export function eventFrame(event: StoredEvent, format: EventFormat, forks: Fork[
   );
 }
 
-export function heartbeatFrame({ position, forks }: Place): Frame {
+export function heartbeatFrame({ position, forks }: ReaderPosition): Frame {
   return heartbeat(readerId(position, forks));
 }
 

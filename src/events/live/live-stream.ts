@@ -2,7 +2,6 @@
  * The live streams of this replica: it keeps the readers and sends them the events of the follower. A reader that has missed
  * events first gets them by `Replay`.
  */
-import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap } from '@nestjs/common';
 import type { Response } from 'express';
 import type { Config } from '../../config/config.js';
@@ -16,14 +15,11 @@ import { eventFrame, gapFrame, heartbeatFrame } from './frames.js';
 import { Replay } from './replay.js';
 import { type Frame, retry } from './sse.js';
 import { type Reader, StreamReader } from './stream-reader.js';
+import { WritePacer } from './write-pacer.js';
 
 const HEARTBEAT_MS = 15_000;
 /** A revoked key is refused within a second, and its live streams end within two. */
 const RECHECK_MS = 1000;
-/** Under load, writes are collected for at most this time. */
-const MAX_GATHER_MS = 50;
-/** Readers that are written to before other work gets its turn. */
-const SLICE = 200;
 /** A replica that has just started reaches the log within this time, unless the log cannot be reached. */
 const FIRST_MS = 1000;
 /** Clients reconnect at a random time in this range, not all at once. */
@@ -31,15 +27,13 @@ const RETRY_MS = [1000, 3000] as const;
 
 export class LiveStream implements OnApplicationBootstrap {
   private readonly clients = new Set<StreamReader>();
+  private readonly pacer = new WritePacer(this.clients);
+  /** How many connections there are for each principal, and in all. */
   private readonly slots = new Map<string, number>();
+  private reserved = 0;
   private readonly timers: NodeJS.Timeout[] = [];
-  private taken = 0;
   private stopListening?: () => void;
-  private asked = false;
-  private flushing = false;
-  private flushedMs = 0;
-  private flushCostMs = 0;
-  private ended = false;
+  private isShuttingDown = false;
 
   constructor(
     private readonly log: EventLog,
@@ -48,7 +42,7 @@ export class LiveStream implements OnApplicationBootstrap {
   ) {}
 
   get connections(): number {
-    return this.taken;
+    return this.reserved;
   }
 
   onApplicationBootstrap(): void {
@@ -59,7 +53,7 @@ export class LiveStream implements OnApplicationBootstrap {
 
   /** Ends all connections, so that clients reconnect to another replica. */
   end(): void {
-    this.ended = true;
+    this.isShuttingDown = true;
     for (const timer of this.timers) clearInterval(timer);
     for (const client of this.clients) client.end(retry(spread()));
   }
@@ -72,29 +66,29 @@ export class LiveStream implements OnApplicationBootstrap {
   ): Promise<void> {
     // A client that left during the check of its key emits no `close` any more, and its slot would never be freed.
     if (response.destroyed) return;
-    this.take(reader.principal);
+    this.reserveSlot(reader.principal);
     const client = new StreamReader(reader, response);
     response.once('close', () => this.left(client));
     const from = await start();
     if (!(await this.follower.reached(FIRST_MS))) throw notReachedYet();
     if (!client.open) return;
-    if (this.ended) throw draining();
+    if (this.isShuttingDown) throw draining();
     this.clients.add(client);
     this.stopListening ??= this.follower.onEvent((event) => this.send(event));
     client.begin(retry(spread()));
     if (from) await new Replay(client, this.log, this.follower, HEARTBEAT_MS).run(from);
     else this.admit(client);
-    this.schedule();
+    this.pacer.request();
   }
 
   private admit(client: StreamReader): void {
-    client.join(this.follower.place?.position ?? LOG_START);
-    client.release();
+    client.startQueueing(this.follower.place?.position ?? LOG_START);
+    client.goLive();
   }
 
   private left(client: StreamReader): void {
     this.clients.delete(client);
-    this.giveBack(client.reader.principal);
+    this.releaseSlot(client.reader.principal);
     if (this.clients.size > 0) return;
     this.stopListening?.();
     this.stopListening = undefined;
@@ -105,85 +99,55 @@ export class LiveStream implements OnApplicationBootstrap {
     const frames: Partial<Record<EventFormat, Frame>> = {};
     const forks = this.follower.place?.forks;
     for (const client of this.clients) {
-      if (client.joint === undefined || !client.wants(event)) continue;
+      if (client.liveFrom === undefined || !client.wants(event)) continue;
       const { format } = client.reader;
       frames[format] ??= eventFrame(event, format, forks);
       client.offer(frames[format]);
     }
-    this.schedule();
+    this.pacer.request();
   }
 
   private sendGap(gap: MissedGap): void {
     const frame = gapFrame(gap);
     for (const client of this.clients) {
       // A reader that is not live yet finds a rollback itself: the live events that wait for it may be lost.
-      if (gap.reason === 'rollback' && !client.live) client.leave();
-      else if (client.joint !== undefined) client.offer(frame);
+      if (gap.reason === 'rollback' && !client.live) client.stopQueueing();
+      else if (client.liveFrom !== undefined) client.offer(frame);
     }
-    this.schedule();
+    this.pacer.request();
   }
 
   private beat(): void {
     const { place } = this.follower;
     if (place === undefined) return;
     const beat = heartbeatFrame(place);
-    for (const client of this.clients) if (client.joint !== undefined) client.offer(beat);
-    this.schedule();
+    for (const client of this.clients) if (client.liveFrom !== undefined) client.offer(beat);
+    this.pacer.request();
   }
 
   private recheck(): void {
     for (const client of this.clients) if (!client.reader.admitted()) client.end();
   }
 
-  /** Writes at once if writing is fast; else so rarely that writing takes at most a third of the time. */
-  private schedule(): void {
-    this.asked = true;
-    if (this.flushing || this.clients.size === 0) return;
-    this.flushing = true;
-    const gatherMs = Math.min(MAX_GATHER_MS, 2 * this.flushCostMs);
-    const waitMs = this.flushedMs + gatherMs - performance.now();
-    if (waitMs < 1) setImmediate(() => void this.flush());
-    else setTimeout(() => void this.flush(), waitMs);
-  }
-
-  private async flush(): Promise<void> {
-    this.asked = false;
-    let written = 0;
-    let costMs = 0;
-    let sinceMs = performance.now();
-    for (const client of [...this.clients]) {
-      client.flush();
-      written += 1;
-      if (written % SLICE > 0) continue;
-      costMs += performance.now() - sinceMs;
-      await turn();
-      sinceMs = performance.now();
-    }
-    this.flushedMs = performance.now();
-    this.flushCostMs = costMs + this.flushedMs - sinceMs;
-    this.flushing = false;
-    if (this.asked) this.schedule();
-  }
-
-  private take(principal: string): void {
-    if (this.ended) throw draining();
+  private reserveSlot(principal: string): void {
+    if (this.isShuttingDown) throw draining();
     const own = this.slots.get(principal) ?? 0;
     const { streamMaxClients, streamMaxClientsPerKey } = this.limits;
     if (own >= streamMaxClientsPerKey) {
       const detail = `This key has ${own} streams open on this replica; close one, or raise BRAIN_STREAM_MAX_CLIENTS_PER_KEY.`;
       throw tooMany(detail);
     }
-    if (this.taken >= streamMaxClients) {
+    if (this.reserved >= streamMaxClients) {
       throw tooMany(
         'This replica has as many streams open as BRAIN_STREAM_MAX_CLIENTS allows; try again later.',
       );
     }
-    this.taken += 1;
+    this.reserved += 1;
     this.slots.set(principal, own + 1);
   }
 
-  private giveBack(principal: string): void {
-    this.taken -= 1;
+  private releaseSlot(principal: string): void {
+    this.reserved -= 1;
     const own = (this.slots.get(principal) ?? 1) - 1;
     if (own > 0) this.slots.set(principal, own);
     else this.slots.delete(principal);

@@ -1,10 +1,11 @@
 /**
- * Sends history to a reader that comes back: page by page from the log, up to the place of the follower, where the reader
- * joins the live events. Reading that place and joining are one step of the event loop, so no event is skipped or repeated.
+ * Sends history to a reader that comes back: page by page from the log, up to the place of the follower. From there on the
+ * live events are queued for the reader; after the last page it is live, and the queue is sent. Reading the place of the
+ * follower and starting to queue are one step of the event loop, so no event is skipped or repeated.
  *
  * A page is sent only after the log was seen to still have the event before it. Otherwise a failover took back events that
- * the reader has got, and the replay continues from the fork. A reader joins only if the follower reads the same history and
- * is at least as far. If the follower notices a rollback before the reader is live, the reader leaves again.
+ * the reader has got, and the replay continues from the fork. Queueing starts only if the follower reads the same history
+ * and is at least as far. If the follower notices a rollback before the reader is live, queueing stops again.
  */
 import { sleep } from '../../shared/clock.js';
 import {
@@ -12,10 +13,11 @@ import {
   type EventLog,
   type Fork,
   LOG_START,
-  type Place,
+  type ReaderPosition,
 } from '../../storage/event-log.js';
 import { indexKeyOf } from '../log/filter.js';
-import { type MissedGap, type Resumption, resume, resumeTime, sameHistory } from '../log/resume.js';
+import { sameHistory } from '../log/forks.js';
+import { type MissedGap, type Resumption, resumeFromPosition, resumeFromTime } from '../log/resume.js';
 import { StoredEvent } from '../log/stored-event.js';
 import { eventFrame, gapFrame, heartbeatFrame } from './frames.js';
 import type { StreamReader } from './stream-reader.js';
@@ -28,12 +30,13 @@ const WAIT_MS = 20;
 interface Page {
   text: string;
   first?: string;
-  last?: Place;
+  last?: ReaderPosition;
   more: boolean;
 }
 
 export class Replay {
-  private at: Place;
+  /** The place of the reader: the last event that was read for it. */
+  private at: ReaderPosition;
   /** There is no event at its place, because it came with a time and no event after it was read yet. */
   private isTime = false;
   private sentMs = performance.now();
@@ -41,7 +44,7 @@ export class Replay {
   constructor(
     private readonly client: StreamReader,
     private readonly log: EventLog,
-    private readonly follower: { readonly place?: Place },
+    private readonly follower: { readonly place?: ReaderPosition },
     private readonly heartbeatMs: number,
   ) {
     this.at = { position: LOG_START };
@@ -58,39 +61,54 @@ export class Replay {
 
   private async step(): Promise<void> {
     const { client } = this;
-    const { joint } = client;
+    const { liveFrom } = client;
     const forks = this.log.history;
-    const page = await this.page(joint ?? this.place().position, forks);
+    const page = await this.readPage(liveFrom ?? this.followerPlace().position, forks);
     // Checked after the read: an event that is in the log now was there while the page was read.
-    const { at } = this;
-    const { gap } = this.isTime ? await resumeTime(this.log, at.position) : await resume(this.log, at);
-    if (gap && !(gap.reason === 'trimmed' && isBehind(page.first, gap.to))) return this.miss(gap);
-    this.at = { ...(page.last ?? at), forks };
-    this.isTime &&= page.last === undefined;
-    if (joint === undefined && !page.more && this.isLevel()) client.join(this.place().position);
+    const gap = await this.findGap(page);
+    if (gap) return this.reportGap(gap);
+    this.at = { ...(page.last ?? this.at), forks };
+    if (page.last) this.isTime = false;
+    if (liveFrom === undefined && !page.more && this.isFollowerLevel())
+      client.startQueueing(this.followerPlace().position);
     await this.send(page.text);
-    // Without a joint, a rollback happened during the send.
-    if (page.more || client.joint === undefined) return;
-    const complete = client.joint === joint || comparePositions(client.joint, this.at.position) <= 0;
-    if (complete) client.release();
+    if (!page.more && this.hasReached(liveFrom)) client.goLive();
   }
 
-  /** Reports the missing events; the events after them are read again. */
-  private async miss(gap: MissedGap): Promise<void> {
+  /** The events that are missing between the place of the reader and this page. */
+  private async findGap(page: Page): Promise<MissedGap | undefined> {
+    const { at, log } = this;
+    const { gap } = this.isTime ? await resumeFromTime(log, at.position) : await resumeFromPosition(log, at);
+    // The trim removed only events that were read before it.
+    if (gap?.reason === 'trimmed' && page.first && comparePositions(page.first, gap.to) <= 0)
+      return undefined;
+    return gap;
+  }
+
+  /** The events after them are read again. */
+  private async reportGap(gap: MissedGap): Promise<void> {
     this.at = { position: gap.next };
     this.isTime = false;
     // The live events in its queue may be lost too.
-    if (gap.reason === 'rollback') this.client.leave();
+    if (gap.reason === 'rollback') this.client.stopQueueing();
     await this.client.send(gapFrame(gap).text);
   }
 
+  /** No history is missing before the live events. `readUntil` is where queueing had started when the page was read. */
+  private hasReached(readUntil: string | undefined): boolean {
+    const { liveFrom } = this.client;
+    // A rollback happened during the send.
+    if (liveFrom === undefined) return false;
+    return liveFrom === readUntil || comparePositions(liveFrom, this.at.position) <= 0;
+  }
+
   /** The follower reads the same history and is at least as far. */
-  private isLevel(): boolean {
-    const { position, forks } = this.place();
+  private isFollowerLevel(): boolean {
+    const { position, forks } = this.followerPlace();
     return comparePositions(position, this.at.position) >= 0 && sameHistory(forks, this.at.forks);
   }
 
-  private place(): Place {
+  private followerPlace(): ReaderPosition {
     return this.follower.place ?? { position: LOG_START };
   }
 
@@ -104,10 +122,10 @@ export class Replay {
       this.sentMs = performance.now();
       await this.client.send(heartbeatFrame(this.at).text);
     }
-    if (this.client.joint === undefined && !this.isLevel()) await sleep(WAIT_MS);
+    if (this.client.liveFrom === undefined && !this.isFollowerLevel()) await sleep(WAIT_MS);
   }
 
-  private async page(until: string, forks: Fork[] | undefined): Promise<Page> {
+  private async readPage(until: string, forks: Fork[] | undefined): Promise<Page> {
     const after = this.at.position;
     // A reader that comes from another replica may be further than the follower here.
     if (comparePositions(after, until) >= 0) return { text: '', more: false };
@@ -120,9 +138,4 @@ export class Replay {
     }
     return { text, first: events[0]?.position, last: events.at(-1), more: events.length === PAGE };
   }
-}
-
-/** The trim removed only events that were read before it. */
-function isBehind(next: string | undefined, cut: string): boolean {
-  return next !== undefined && comparePositions(next, cut) <= 0;
 }

@@ -22,15 +22,15 @@ export interface Reader {
 }
 
 export class StreamReader {
-  /** Where it has joined: it gets the events after this position live. */
-  joint?: string;
+  /** The live events after this position are queued for it. Undefined while it only gets history. */
+  liveFrom?: string;
   readonly wants: (event: StoredEvent) => boolean;
   /** The same for history, which is read from the log by the index. */
   readonly wantsFound: (event: StoredEvent) => boolean;
   private queue: string[] = [];
   private queuedBytes = 0;
-  /** While history is sent, live events wait in the queue. */
-  private held = true;
+  /** History is being sent, so live events wait in the queue. */
+  private replaying = true;
 
   constructor(
     readonly reader: Reader,
@@ -56,16 +56,16 @@ export class StreamReader {
 
   /** The history was sent, or there was none. */
   get live(): boolean {
-    return !this.held;
+    return !this.replaying;
   }
 
-  join(joint: string): void {
-    this.joint = joint;
+  startQueueing(liveFrom: string): void {
+    this.liveFrom = liveFrom;
   }
 
-  /** Undoes `join` before the reader is live. */
-  leave(): void {
-    this.joint = undefined;
+  /** Undoes `startQueueing` before the reader is live. */
+  stopQueueing(): void {
+    this.liveFrom = undefined;
     this.queue = [];
     this.queuedBytes = 0;
   }
@@ -87,12 +87,12 @@ export class StreamReader {
   }
 
   /** The history was sent: the next flush sends the queue. */
-  release(): void {
-    this.held = false;
+  goLive(): void {
+    this.replaying = false;
   }
 
   flush(): void {
-    if (this.held || this.queue.length === 0) return;
+    if (this.replaying || this.queue.length === 0) return;
     const text = this.queue.length === 1 ? this.queue[0] : this.queue.join('');
     this.queue = [];
     this.queuedBytes = 0;
@@ -101,7 +101,7 @@ export class StreamReader {
 
   end(last?: Frame): void {
     if (last) this.queue.push(last.text);
-    this.held = false;
+    this.replaying = false;
     this.flush();
     this.response.end();
     // A reader that does not take the rest must not delay a shutdown.

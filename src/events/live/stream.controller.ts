@@ -8,7 +8,8 @@ import { type BrainError, invalid } from '../../shared/errors.js';
 import { EventLog, LOG_START, positionBefore } from '../../storage/event-log.js';
 import { eventsOff } from '../log/events.controller.js';
 import { StreamQuery } from '../log/events.dto.js';
-import { READER_ID, type Resumption, resumeReader, resumeTime } from '../log/resume.js';
+import { READER_ID } from '../log/reader-id.js';
+import { type Resumption, resumeFromId, resumeFromTime } from '../log/resume.js';
 import { LiveStream } from './live-stream.js';
 
 const PERMISSION = 'events:read';
@@ -75,8 +76,8 @@ export class StreamController {
 
   /** Undefined where the reader wants only new events. */
   private async start(last: string | undefined, since: number | undefined): Promise<Resumption | undefined> {
-    if (last !== undefined) return resumeReader(this.log, last);
-    return since === undefined ? undefined : resumeTime(this.log, placeBefore(since));
+    if (last !== undefined) return resumeFromId(this.log, last);
+    return since === undefined ? undefined : resumeFromTime(this.log, placeBefore(since));
   }
 }
 

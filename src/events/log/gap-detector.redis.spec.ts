@@ -8,7 +8,7 @@ import { until } from '../../../test/support/until.js';
 import { Wire } from '../../../test/support/wire.js';
 import { nowSeconds, sleep } from '../../shared/clock.js';
 import type { Whereabouts } from '../../shared/process-identity.js';
-import { fateOf, whereabouts } from '../../shared/process-identity.js';
+import { processState, whereabouts } from '../../shared/process-identity.js';
 import type { Envelope } from '../event.js';
 import { EventStream } from '../event-stream.js';
 import { GapDetector, type GapDetectorSettings } from './gap-detector.js';
@@ -70,18 +70,18 @@ describe('GapDetector on Redis', () => {
     expect(more).toEqual([]);
     return gap;
   };
-  const marks = (): string[] =>
+  const records = (): string[] =>
     server
       .cli('--scan', '--pattern', 'brain:processes:process:*')
       .split('\n')
       .filter((key) => key !== '');
-  const marked = (howMany: number): Promise<void> =>
-    until(() => marks().length === howMany, RECOVERY_MS, `${howMany} marks`);
+  const recorded = (howMany: number): Promise<void> =>
+    until(() => records().length === howMany, RECOVERY_MS, `${howMany} records`);
 
   it('reports the loss of an event that only this process has seen', async () => {
     const one = open(server.url);
     one.keeper.start();
-    await marked(1);
+    await recorded(1);
     server.cli('save');
     // Between two checks, and without a follower.
     one.stream.publish(tick(1, 'agent', ''));
@@ -97,7 +97,7 @@ describe('GapDetector on Redis', () => {
     const one = open(wire.url);
     const other = open(server.url);
     one.keeper.start();
-    await marked(1);
+    await recorded(1);
     wire.tear();
     one.stream.publish(tick(1, 'agent', ''));
     const published = nowSeconds();
@@ -118,20 +118,20 @@ describe('GapDetector on Redis', () => {
     const other = open(server.url);
     silent.keeper.start();
     other.keeper.start();
-    await marked(2);
+    await recorded(2);
     wire.tear();
     await sleep(13_000);
     expect(await gaps(other)).toEqual([]);
-    expect(marks()).toHaveLength(2);
+    expect(records()).toHaveLength(2);
   }, 30_000);
 
   it('reports a process of another machine after a long silence; the process registers again when it comes back', async () => {
-    const elsewhere = { fateOf: () => 'unknown' as const, silenceMs: 10_000 };
+    const elsewhere = { processState: () => 'unknown' as const, silenceMs: 10_000 };
     const silent = open(wire.url, elsewhere);
     const other = open(server.url, elsewhere);
     silent.keeper.start();
     other.keeper.start();
-    await marked(2);
+    await recorded(2);
     wire.tear();
     const cutAt = nowSeconds();
     await sleep(9000);
@@ -141,16 +141,17 @@ describe('GapDetector on Redis', () => {
     // It renewed its record until it was cut off, and could decide for at most five seconds from then on.
     expect(gap.to).toBeGreaterThanOrEqual(cutAt);
     expect(gap.to).toBeLessThan(cutAt + 9);
-    expect(marks()).toHaveLength(1);
+    expect(records()).toHaveLength(1);
     wire.mend();
-    await marked(2);
+    await recorded(2);
   }, 60_000);
 
-  it('renews the mark of a process while the log is of another type', async () => {
+  it('renews the record of a process while the log is of another type', async () => {
     const one = open(server.url);
     one.keeper.start();
-    await marked(1);
-    const beat = (): number => (JSON.parse(server.cli('get', marks()[0])) as { heard_at: number }).heard_at;
+    await recorded(1);
+    const beat = (): number =>
+      (JSON.parse(server.cli('get', records()[0])) as { last_beat_at: number }).last_beat_at;
     server.cli('rename', 'brain:events:stream', 'aside');
     server.cli('set', 'brain:events:stream', 'foreign');
     await sleep(2500);
@@ -161,21 +162,21 @@ describe('GapDetector on Redis', () => {
   it('reports the loss of a lone process until it is noticed if the process ended in a full Redis', async () => {
     const one = open(server.url);
     one.keeper.start();
-    await marked(1);
-    const timed = (): string => server.cli('--scan', '--pattern', 'brain:timed_processes:process:*');
-    expect(timed()).not.toBe('');
+    await recorded(1);
+    const upToDate = (): string => server.cli('--scan', '--pattern', 'brain:timed_processes:process:*');
+    expect(upToDate()).not.toBe('');
     server.cli('config', 'set', 'maxmemory', '1');
-    await until(() => timed() === '', TOLD_MS, 'the mark without times');
-    // Longer than a process is silent between two marks.
+    await until(() => upToDate() === '', TOLD_MS, 'the record with old times');
+    // Longer than a process is silent between two beats.
     await sleep(7000);
     const ended = nowSeconds();
     await one.keeper.stop(false);
     server.cli('config', 'set', 'maxmemory', '0');
-    const next = open(server.url, { fateOf: () => 'gone' });
+    const next = open(server.url, { processState: () => 'ended' });
     next.keeper.start();
     const gap = await told(next);
     expect([gap.reason, gap.from < ended, ended <= gap.to]).toEqual(['unclean_stop', true, true]);
-    await until(() => timed() !== '', TOLD_MS, 'the mark of the next process');
+    await until(() => upToDate() !== '', TOLD_MS, 'the record of the next process');
   }, 60_000);
 });
 
@@ -195,20 +196,20 @@ describe('a process of this machine', () => {
   });
   afterEach(() => child.kill('SIGKILL'));
 
-  it('is alive while it is paused, and gone when it is killed', async () => {
-    expect(fateOf(place)).toBe('alive');
+  it('runs while it is paused, and has ended when it is killed', async () => {
+    expect(processState(place)).toBe('running');
     child.kill('SIGSTOP');
-    expect(fateOf(place)).toBe('alive');
-    const gone = new Promise((resolve) => child.once('exit', resolve));
+    expect(processState(place)).toBe('running');
+    const exited = new Promise((resolve) => child.once('exit', resolve));
     child.kill('SIGKILL');
-    await gone;
-    expect(fateOf(place)).toBe('gone');
+    await exited;
+    expect(processState(place)).toBe('ended');
   });
 
-  it('is gone if another process has its id, and unknown if it runs on another machine', () => {
-    expect(fateOf({ ...place, started: '1' })).toBe('gone');
-    expect(fateOf({ ...place, boot: 'another' })).toBe('unknown');
-    expect(fateOf({ ...place, namespace: 'pid:[1]' })).toBe('unknown');
-    expect(fateOf(null)).toBe('unknown');
+  it('has ended if another process has its id, and is unknown if it runs on another machine', () => {
+    expect(processState({ ...place, started: '1' })).toBe('ended');
+    expect(processState({ ...place, boot: 'another' })).toBe('unknown');
+    expect(processState({ ...place, namespace: 'pid:[1]' })).toBe('unknown');
+    expect(processState(null)).toBe('unknown');
   });
 });

@@ -48,7 +48,7 @@ describe('GapDetector', () => {
     const first = open();
     first.keeper.start();
     await sleep(200);
-    // The process ends here: nothing deletes its mark.
+    // The process ends here: nothing deletes its record.
     await first.keeper.stop(false);
     const second = await restart();
     second.keeper.start();

@@ -1,17 +1,17 @@
 /**
  * Reports by a gap that events are missing from the log: a failover took them back (`Rollbacks`), or a process ended without
- * writing its buffer. Each process stores a mark when it starts and deletes it when it stops. A mark without its process
- * means an unclean stop, and the process that finds it reports the gap.
+ * writing its buffer. Each process stores a process record when it starts, renews it with every beat, and deletes it when it
+ * stops. A record without its process means an unclean stop, and the process that finds it reports the gap.
  *
- * A process that is paused or has no connection is not gone. Another process on the same machine can check whether it runs;
- * on other machines it counts as gone after a long silence. If it was wrongly counted as gone, it stores its mark again.
+ * A process that is paused or has no connection has not ended. Another process on the same machine can check whether it
+ * runs; on other machines it counts as ended after a long silence. If that was wrong, it stores its record again.
  */
 
 import { nowSeconds } from '../../shared/clock.js';
 import { isBrainError, messageOf } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import type { Logger } from '../../shared/logger.js';
-import { fateOf, type Whereabouts, whereabouts } from '../../shared/process-identity.js';
+import { processState, type Whereabouts, whereabouts } from '../../shared/process-identity.js';
 import type { EventLog } from '../../storage/event-log.js';
 import { type Collection, type Lease, MAX_PAGE, type Store, type Tx } from '../../storage/store.js';
 import type { EventStream } from '../event-stream.js';
@@ -19,30 +19,33 @@ import { streamGap } from '../log.events.js';
 import type { MissedGap } from './resume.js';
 import { Rollbacks } from './rollbacks.js';
 
-interface Mark {
+interface ProcessRecord {
   id: string;
   started_at: number;
   /** All events that it published before this time are in the log. */
-  seen_at: number;
-  /** The time of its last beat, and how long it can decide after that without a beat. Marks of older releases lack both. */
-  heard_at?: number;
-  unheard_seconds?: number;
-  /** The history of the log in which it was last renewed. A server that took over may have an older copy of the mark. */
+  complete_until: number;
+  /** The time of its last beat, and how long it can decide after that without a beat. Records of older releases lack both. */
+  last_beat_at?: number;
+  can_decide_seconds?: number;
+  /** The history of the log in which it was last renewed. A server that took over may have an older copy of the record. */
   history?: string;
   runs_at?: Whereabouts | null;
 }
 
-const MARKS: Collection<Mark> = {
+const RECORDS: Collection<ProcessRecord> = {
   name: 'processes',
   item: 'process',
   version: 2,
   indexVersion: 1,
-  id: (mark) => mark.id,
-  order: (mark) => mark.started_at,
+  id: (record) => record.id,
+  order: (record) => record.started_at,
 };
 
-/** While it is there, the times in the mark of this process were at most a beat old. A full store takes no mark. */
-const TIMED: Collection<{ id: string }> = {
+/**
+ * Exists while the times in the process record are up to date. A full store takes no new times, but it takes the deletion of
+ * this document.
+ */
+const UP_TO_DATE: Collection<{ id: string }> = {
   name: 'timed_processes',
   item: 'process',
   version: 1,
@@ -54,13 +57,13 @@ const TIMED: Collection<{ id: string }> = {
 const BEAT_MS = 2000;
 /** Longer than any pause of a healthy process. After this time others check whether the process still runs. */
 const ALIVE_MS = 8000;
-/** A process on another machine counts as gone after this time; a paused or disconnected one is back sooner. */
+/** A process on another machine counts as ended after this time; a paused or disconnected one is back sooner. */
 const SILENCE_MS = 120_000;
 /** The longest time from one beat to the end of the next, also with a slow store. */
 const BETWEEN_BEATS_SECONDS = 5;
 
-/** The last times in the mark of another process, and since when they have not changed. */
-interface Heard {
+/** The last beat of another process, and since when its record has not changed. */
+interface LastBeat {
   at: number;
   sinceMs: number;
 }
@@ -68,13 +71,13 @@ interface Heard {
 export interface GapDetectorSettings {
   maxStaleSeconds: number;
   silenceMs?: number;
-  fateOf?: typeof fateOf;
+  processState?: typeof processState;
 }
 
 export class GapDetector {
-  private readonly mark: Mark;
+  private readonly record: ProcessRecord;
   private readonly rollbacks: Rollbacks;
-  private readonly heard = new Map<string, Heard>();
+  private readonly lastBeats = new Map<string, LastBeat>();
   private lease?: Lease;
   private timer?: NodeJS.Timeout;
   private beating?: Promise<void>;
@@ -87,18 +90,18 @@ export class GapDetector {
     private readonly logger: Logger,
     private readonly settings: GapDetectorSettings,
   ) {
-    store.declare(MARKS);
-    store.declare(TIMED);
+    store.declare(RECORDS);
+    store.declare(UP_TO_DATE);
     this.rollbacks = new Rollbacks(store, log, events, logger);
     const now = nowSeconds();
     // A process decides from memory for the grace time; the embedded store can always be reached.
     const graceSeconds = store.kind === 'embedded' ? 0 : settings.maxStaleSeconds;
-    const unheard_seconds = graceSeconds + BETWEEN_BEATS_SECONDS;
-    const times = { started_at: now, seen_at: now, heard_at: now, unheard_seconds };
-    this.mark = { id: randomId(12), ...times, runs_at: whereabouts() };
+    const can_decide_seconds = graceSeconds + BETWEEN_BEATS_SECONDS;
+    const times = { started_at: now, complete_until: now, last_beat_at: now, can_decide_seconds };
+    this.record = { id: randomId(12), ...times, runs_at: whereabouts() };
   }
 
-  /** Does not wait for the store: the first beat that reaches it stores the mark. */
+  /** Does not wait for the store: the first beat that reaches it stores the record. */
   start(): void {
     this.beat();
   }
@@ -108,7 +111,7 @@ export class GapDetector {
     this.rollbacks.missed(gap);
   }
 
-  /** Called after the flush of EventStream. If that failed the mark stays, and the next start reports the gap. */
+  /** Called after the flush of EventStream. If that failed the record stays, and the next start reports the gap. */
   async stop(flushed: boolean): Promise<void> {
     this.stopped = true;
     clearTimeout(this.timer);
@@ -116,12 +119,12 @@ export class GapDetector {
     if (!flushed) return;
     try {
       await this.store.transaction(async (tx) => {
-        await removeMark(tx, this.mark.id);
+        await removeRecord(tx, this.record.id);
       });
       if (this.lease) await this.store.release(this.lease);
     } catch (error) {
-      // The mark stays, and the next start reports a gap, though nothing is missing.
-      this.logger.warn('the mark of this process could not be deleted', { reason: messageOf(error) });
+      // The record stays, and the next start reports a gap, though nothing is missing.
+      this.logger.warn('the record of this process could not be deleted', { reason: messageOf(error) });
     }
   }
 
@@ -129,8 +132,8 @@ export class GapDetector {
     this.beating = this.beatOnce()
       .catch((error: unknown) => {
         // While the store could not be reached, the other processes could not beat.
-        this.heard.clear();
-        this.logger.debug('the mark of this process could not be renewed', { reason: messageOf(error) });
+        this.lastBeats.clear();
+        this.logger.debug('the record of this process could not be renewed', { reason: messageOf(error) });
       })
       .finally(() => {
         if (this.stopped) return;
@@ -146,81 +149,86 @@ export class GapDetector {
     );
     try {
       // Without the check nobody knows whether its events are still in the log, but the process is alive.
-      await this.renewMark(failed ? this.mark.seen_at : this.events.completeUntil());
+      await this.renewRecord(failed ? this.record.complete_until : this.events.completeUntil());
     } catch (error) {
-      if (isBrainError(error, 'storage_full')) await this.giveUpTimes();
+      if (isBrainError(error, 'storage_full')) await this.removeUpToDate();
       throw error;
     }
     if (failed) throw failed.error;
     await this.reportUncleanStops();
   }
 
-  private async renewMark(completeUntil: number): Promise<void> {
+  private async renewRecord(completeUntil: number): Promise<void> {
     const held = this.lease && (await this.store.renew(this.lease, ALIVE_MS));
-    if (!held) this.lease = await this.store.acquire(leaseOf(this.mark.id), ALIVE_MS);
+    if (!held) this.lease = await this.store.acquire(leaseOf(this.record.id), ALIVE_MS);
     const { lease } = this;
     if (!lease) return;
-    this.mark.seen_at = completeUntil;
-    this.mark.heard_at = nowSeconds();
-    this.mark.history = this.log.history?.at(-1)?.id;
+    this.record.complete_until = completeUntil;
+    this.record.last_beat_at = nowSeconds();
+    this.record.history = this.log.history?.at(-1)?.id;
     await this.store.transaction(async (tx) => {
-      // Another process would take a mark without a lease for that of an ended process.
+      // Another process would take a record without a lease for that of an ended process.
       tx.demand(lease);
-      if (await tx.get(MARKS, this.mark.id)) tx.put(MARKS, this.mark);
-      else tx.insert(MARKS, this.mark);
-      if (!(await tx.get(TIMED, this.mark.id))) tx.insert(TIMED, { id: this.mark.id });
+      if (await tx.get(RECORDS, this.record.id)) tx.put(RECORDS, this.record);
+      else tx.insert(RECORDS, this.record);
+      if (!(await tx.get(UP_TO_DATE, this.record.id))) tx.insert(UP_TO_DATE, { id: this.record.id });
     });
   }
 
-  /** A full store takes only removals. Without this document, a gap of this process ends when it is noticed. */
-  private async giveUpTimes(): Promise<void> {
-    const { id } = this.mark;
+  /** The times in the record get old from now on, so the gap of an unclean stop must end when it is noticed. */
+  private async removeUpToDate(): Promise<void> {
+    const { id } = this.record;
     await this.store.transaction(async (tx) => {
-      if (await tx.get(TIMED, id)) tx.delete(TIMED, id);
+      if (await tx.get(UP_TO_DATE, id)) tx.delete(UP_TO_DATE, id);
     });
   }
 
   private async reportUncleanStops(): Promise<void> {
-    const { rows } = await this.store.list(MARKS, { direction: 'asc', limit: MAX_PAGE });
-    const others = rows.filter(({ id }) => id !== this.mark.id);
-    for (const id of this.heard.keys()) if (!others.some((mark) => mark.id === id)) this.heard.delete(id);
-    for (const mark of others) {
-      const heard = this.hear(mark);
-      const lease = await this.store.acquire(leaseOf(mark.id), ALIVE_MS);
+    const { rows } = await this.store.list(RECORDS, { direction: 'asc', limit: MAX_PAGE });
+    const others = rows.filter(({ id }) => id !== this.record.id);
+    for (const id of this.lastBeats.keys())
+      if (!others.some((record) => record.id === id)) this.lastBeats.delete(id);
+    for (const record of others) {
+      const lastBeat = this.noteBeat(record);
+      const lease = await this.store.acquire(leaseOf(record.id), ALIVE_MS);
       if (!lease) continue;
-      if (this.isGone(mark, heard)) await this.reportUncleanStop(mark.id);
+      if (this.hasEnded(record, lastBeat)) await this.reportUncleanStop(record.id);
       await this.store.release(lease);
     }
   }
 
-  private hear({ id, seen_at, heard_at = seen_at }: Mark): Heard {
-    let heard = this.heard.get(id);
-    if (heard?.at === heard_at) return heard;
-    heard = { at: heard_at, sinceMs: performance.now() };
-    this.heard.set(id, heard);
-    return heard;
+  private noteBeat({ id, complete_until, last_beat_at = complete_until }: ProcessRecord): LastBeat {
+    let beat = this.lastBeats.get(id);
+    if (beat?.at === last_beat_at) return beat;
+    beat = { at: last_beat_at, sinceMs: performance.now() };
+    this.lastBeats.set(id, beat);
+    return beat;
   }
 
-  private isGone({ runs_at }: Mark, { sinceMs }: Heard): boolean {
+  private hasEnded({ runs_at }: ProcessRecord, { sinceMs }: LastBeat): boolean {
     // Only one process at a time has the folder of an embedded store, so any other one has ended.
     if (this.store.kind === 'embedded') return true;
-    const fate = (this.settings.fateOf ?? fateOf)(runs_at);
-    if (fate !== 'unknown') return fate === 'gone';
+    const state = (this.settings.processState ?? processState)(runs_at);
+    if (state !== 'unknown') return state === 'ended';
     return performance.now() - sinceMs >= (this.settings.silenceMs ?? SILENCE_MS);
   }
 
   private async reportUncleanStop(id: string): Promise<void> {
     await this.store.transaction(async (tx) => {
-      const gone = await tx.get(MARKS, id);
-      if (!gone) return;
+      const ended = await tx.get(RECORDS, id);
+      if (!ended) return;
       const now = nowSeconds();
-      const { seen_at, heard_at = now, unheard_seconds = 0, history } = gone;
-      // Its last event cannot be later than this, even if its mark is found much later. The times have its own clock.
-      const latest = heard_at + unheard_seconds;
-      const isExact = (await tx.get(TIMED, id)) !== undefined && history === this.log.history?.at(-1)?.id;
+      const { complete_until, last_beat_at = now, can_decide_seconds = 0, history } = ended;
+      // Its last event cannot be later than this, even if its record is found much later. The times have its own clock.
+      const latest = last_beat_at + can_decide_seconds;
+      const isExact =
+        (await tx.get(UP_TO_DATE, id)) !== undefined && history === this.log.history?.at(-1)?.id;
       const to = isExact ? latest : Math.max(now, latest);
-      await removeMark(tx, id);
-      this.events.publish(streamGap({ reason: 'unclean_stop', from: seen_at, to, detected_at: now }), tx);
+      await removeRecord(tx, id);
+      this.events.publish(
+        streamGap({ reason: 'unclean_stop', from: complete_until, to, detected_at: now }),
+        tx,
+      );
     });
     this.logger.warn('a process ended without writing its buffered events; a gap reports it', {
       process: id,
@@ -228,9 +236,9 @@ export class GapDetector {
   }
 }
 
-async function removeMark(tx: Tx, id: string): Promise<void> {
-  if (await tx.get(MARKS, id)) tx.delete(MARKS, id);
-  if (await tx.get(TIMED, id)) tx.delete(TIMED, id);
+async function removeRecord(tx: Tx, id: string): Promise<void> {
+  if (await tx.get(RECORDS, id)) tx.delete(RECORDS, id);
+  if (await tx.get(UP_TO_DATE, id)) tx.delete(UP_TO_DATE, id);
 }
 
 function leaseOf(id: string): string {

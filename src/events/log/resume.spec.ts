@@ -7,7 +7,8 @@ import {
   LOG_START,
   type LoggedEvent,
 } from '../../storage/event-log.js';
-import { readerId, resume, resumeReader } from './resume.js';
+import { readerId } from './reader-id.js';
+import { resumeFromId, resumeFromPosition } from './resume.js';
 
 const START_MS = 1_735_424_567_000;
 
@@ -141,7 +142,7 @@ describe('a reader that comes back', () => {
         const { own, events, last, now } = caseOf(drawn);
         const id = readerId(last.position, own.forks);
         fc.pre(isKnown(id, own, now));
-        const found = await resumeReader(logOf(now), id);
+        const found = await resumeFromId(logOf(now), id);
         const given = eventsAfter(now, found?.from ?? LOG_START);
         expect(given).toEqual(expect.arrayContaining(missing(now, events)));
       }),
@@ -153,7 +154,7 @@ describe('a reader that comes back', () => {
     await fc.assert(
       fc.asyncProperty(cases, async (drawn) => {
         const { own, events, last } = caseOf(drawn);
-        const found = await resumeReader(logOf(own), readerId(last.position, own.forks));
+        const found = await resumeFromId(logOf(own), readerId(last.position, own.forks));
         expect(found?.gap).toBeUndefined();
         expect(eventsAfter(own, found?.from ?? LOG_START)).toEqual(missing(own, events));
       }),
@@ -166,7 +167,7 @@ describe('a reader that comes back', () => {
       fc.asyncProperty(cases, async (drawn) => {
         const { own, events, last, now } = caseOf(drawn);
         fc.pre(isKnown(last.position, own, now));
-        const found = await resumeReader(logOf(now), last.position);
+        const found = await resumeFromId(logOf(now), last.position);
         const given = eventsAfter(now, found?.from ?? LOG_START);
         expect(given).toEqual(expect.arrayContaining(missing(now, events)));
       }),
@@ -188,8 +189,8 @@ describe('a reader that comes back', () => {
       '-1-0',
       `${'9'.repeat(16)}-0`,
     ])
-      expect(await resumeReader(log, id)).toBeUndefined();
-    expect(await resumeReader(log, LOG_START)).toEqual({ from: LOG_START });
+      expect(await resumeFromId(log, id)).toBeUndefined();
+    expect(await resumeFromId(log, LOG_START)).toEqual({ from: LOG_START });
   });
 });
 
@@ -197,7 +198,7 @@ it('goes by the content of an event where that is known', async () => {
   await fc.assert(
     fc.asyncProperty(cases, async (drawn) => {
       const { own, events, last, now } = caseOf(drawn);
-      const { from, gap } = await resume(logOf(now), { ...last, forks: own.forks });
+      const { from, gap } = await resumeFromPosition(logOf(now), { ...last, forks: own.forks });
       const given = eventsAfter(now, from);
       expect(given).toEqual(expect.arrayContaining(missing(now, events)));
       if (now.events.some(({ json }) => json === last.json))

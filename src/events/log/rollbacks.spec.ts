@@ -22,7 +22,7 @@ it.each([
   };
   const events = {
     publish: ({ payload }: { payload: { from: number; to: number } }) => void published.push(payload),
-    writtenBehind: () => Date.now() / 1000 - 1,
+    oldestWrittenAfter: () => Date.now() / 1000 - 1,
   } as unknown as EventStream;
   const clock = () => ({ earliest: Date.now() / 1000, latest: Date.now() / 1000 });
   const store = { acquire: async () => undefined, clock } as unknown as Store;

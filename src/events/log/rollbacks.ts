@@ -10,23 +10,23 @@ import {
   comparePositions,
   type EventLog,
   LOG_START,
-  type Place,
+  type ReaderPosition,
   splitPosition,
 } from '../../storage/event-log.js';
 import type { Store } from '../../storage/store.js';
 import type { EventStream } from '../event-stream.js';
 import { streamGap } from '../log.events.js';
-import { RIDE_SECONDS } from '../publishing/written.js';
-import { type MissedGap, resume } from './resume.js';
+import { MAX_EVENT_AGE_SECONDS } from '../publishing/own-events.js';
+import { type MissedGap, resumeFromPosition } from './resume.js';
 
 /** All replicas notice a failover within this time. */
 const REPORT_MS = 60_000;
 
 export class Rollbacks {
-  private end: Place | null = null;
+  private end: ReaderPosition | null = null;
   /** When the first event of the log was written, as of the last check. */
   private began = nowSeconds();
-  private unchecked: Place[] = [];
+  private unchecked: ReaderPosition[] = [];
   private missing: MissedGap[] = [];
   private reported?: { fork: string; history?: string; to: number };
 
@@ -49,7 +49,7 @@ export class Rollbacks {
     const { first, end } = await this.log.bounds();
     // Checked after the end was read: a failover between the two reads is then found by the next check.
     for (const place of this.end ? [this.end, ...this.unchecked] : this.unchecked) {
-      const { gap } = await resume(this.log, place);
+      const { gap } = await resumeFromPosition(this.log, place);
       if (gap) this.missed(gap);
     }
     await this.report();
@@ -66,7 +66,7 @@ export class Rollbacks {
       // Every process tries to get the lease. One that has lost no event of its own reports only if it gets it.
       const lease = await this.store.acquire(`rollback:${fork}`, REPORT_MS);
       const since = this.earliestAfter(fork);
-      const own = this.events.writtenBehind(fork, since);
+      const own = this.events.oldestWrittenAfter(fork, since);
       const to = nowSeconds();
       if (lease || own !== undefined) this.publish(fork, Math.min(since, own ?? to), to);
       this.reported = { fork, history: this.history(), to };
@@ -88,7 +88,7 @@ export class Rollbacks {
   private earliestAfter(fork: string): number {
     const at = fork === LOG_START ? this.began : secondsOf(fork);
     const ahead = nowSeconds() - this.store.clock().latest;
-    return at + Math.min(0, ahead) - RIDE_SECONDS;
+    return at + Math.min(0, ahead) - MAX_EVENT_AGE_SECONDS;
   }
 
   /** A second failover may go back to the same fork, and the clock of its server may be behind. */

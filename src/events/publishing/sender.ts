@@ -8,14 +8,14 @@ import { randomId } from '../../shared/ids.js';
 import type { EventLog } from '../../storage/event-log.js';
 import { type StreamGap, streamGap } from '../log.events.js';
 import type { Losses } from './losses.js';
-import type { Ready, Sealing, Waiting } from './seal.js';
-import type { Written } from './written.js';
+import type { OwnEvents } from './own-events.js';
+import type { EventSerializer, SerializedEvent, UnserializedEvent } from './serializer.js';
 
 /** The longest time before a decision is in the log. */
 const FLUSH_MS = 5;
 /** The buffer is bounded in number and in size, so that a log that hangs for an hour does not fill the memory. */
-const MAX_WAITING = 50_000;
-const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+const MAX_BUFFERED = 50_000;
+const MAX_BUFFERED_BYTES = 64 * 1024 * 1024;
 /** A batch is one call to the log. Larger ones are hardly faster, and other calls wait longer for them. */
 const BATCH = 500;
 const BATCH_BYTES = 1024 * 1024;
@@ -26,7 +26,7 @@ const SAFE_SHARE = 23 / 24;
 
 interface Batch {
   id: string;
-  events: Ready[];
+  events: SerializedEvent[];
   bytes: number;
   /** How many of its events came through the buffer: none of a batch of gaps. */
   buffered: number;
@@ -35,26 +35,26 @@ interface Batch {
 }
 
 export class Sender {
-  private waiting: Waiting[] = [];
-  private ready: Ready[] = [];
-  private readyBytes = 0;
+  private unserialized: UnserializedEvent[] = [];
+  private serialized: SerializedEvent[] = [];
+  private serializedBytes = 0;
   /** Batches that were sent and may have arrived: each is sent again unchanged, under the same id. */
   private outbox: Batch[] = [];
-  /** How many events were buffered, and how many of them were written or given up. */
+  /** How many events were buffered, and how many of them were written or counted as lost. */
   private buffered = 0;
-  private settled = 0;
+  private writtenOrLost = 0;
   /** How many batches were written without a confirmation that they are durable. */
   private unconfirmed = 0;
   private waiters: { until: number; resolve: () => void }[] = [];
   private timer?: NodeJS.Timeout;
-  private pumping?: Promise<void>;
+  private writing?: Promise<void>;
   private unreachable = false;
 
   constructor(
     private readonly log: EventLog,
-    private readonly sealing: Sealing,
+    private readonly serializer: EventSerializer,
     private readonly losses: Losses,
-    private readonly ownEvents: Written,
+    private readonly ownEvents: OwnEvents,
     private readonly trouble: (what: string, error: unknown) => void,
     /** Whether a batch counts as written only when it is as durable as an acknowledged commit. */
     private readonly durable: boolean,
@@ -70,22 +70,23 @@ export class Sender {
     let oldest = this.losses.oldest;
     // The clock may have been set back, so the first one need not be the oldest.
     for (const { events } of this.outbox) for (const { since } of events) oldest = Math.min(oldest, since);
-    for (const { since } of this.ready) oldest = Math.min(oldest, since);
-    for (const { timestamp } of this.waiting) oldest = Math.min(oldest, timestamp);
+    for (const { since } of this.serialized) oldest = Math.min(oldest, since);
+    for (const { timestamp } of this.unserialized) oldest = Math.min(oldest, timestamp);
     return oldest;
   }
 
   private get unwritten(): number {
     const sent = this.outbox.reduce((sum, batch) => sum + batch.events.length, 0);
-    return this.waiting.length + this.ready.length + sent;
+    return this.unserialized.length + this.serialized.length + sent;
   }
 
-  add(waiting: Waiting): void {
-    const { definition, payload, timestamp } = waiting;
+  add(event: UnserializedEvent): void {
+    const { definition, payload, timestamp } = event;
     if (definition.type === streamGap.type) this.losses.report(payload as StreamGap);
-    else if (this.unwritten >= MAX_WAITING) this.losses.add('overflow', { type: definition.type, timestamp });
+    else if (this.unwritten >= MAX_BUFFERED)
+      this.losses.add('overflow', { type: definition.type, timestamp });
     else {
-      this.waiting.push(waiting);
+      this.unserialized.push(event);
       this.buffered += 1;
     }
     this.schedule();
@@ -95,8 +96,8 @@ export class Sender {
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
       this.serialize(BATCH);
-      void this.pump();
-      if (this.waiting.length > 0) this.schedule();
+      void this.writeBatches();
+      if (this.unserialized.length > 0) this.schedule();
     }, FLUSH_MS);
   }
 
@@ -105,7 +106,7 @@ export class Sender {
     clearTimeout(this.timer);
     this.timer = undefined;
     this.serialize(Number.POSITIVE_INFINITY);
-    await this.pump();
+    await this.writeBatches();
   }
 
   /**
@@ -115,40 +116,40 @@ export class Sender {
   async written(ms: number): Promise<boolean> {
     const until = this.buffered;
     const { unconfirmed } = this;
-    if (this.settled < until) {
-      const settled = new Promise<void>((resolve) => this.waiters.push({ until, resolve }));
-      await atMost(ms, settled);
+    if (this.writtenOrLost < until) {
+      const reached = new Promise<void>((resolve) => this.waiters.push({ until, resolve }));
+      await atMost(ms, reached);
     }
-    return this.settled >= until && this.unconfirmed === unconfirmed;
+    return this.writtenOrLost >= until && this.unconfirmed === unconfirmed;
   }
 
   /** Runs outside the calls of `publish`, and for at most so many events, so that it does not block the event loop. */
   private serialize(most: number): void {
-    const slice = this.waiting.length <= most ? this.waiting : this.waiting.slice(0, most);
-    this.waiting = this.waiting.length <= most ? [] : this.waiting.slice(most);
-    for (const waiting of slice) {
-      const ready = this.sealing.seal(waiting);
-      if (this.readyBytes + ready.json.length > MAX_WAITING_BYTES) {
-        this.losses.add('overflow', ready);
-        this.settle(1);
+    const slice = this.unserialized.length <= most ? this.unserialized : this.unserialized.slice(0, most);
+    this.unserialized = this.unserialized.length <= most ? [] : this.unserialized.slice(most);
+    for (const event of slice) {
+      const serialized = this.serializer.serialize(event);
+      if (this.serializedBytes + serialized.json.length > MAX_BUFFERED_BYTES) {
+        this.losses.add('overflow', serialized);
+        this.noteWrittenOrLost(1);
         continue;
       }
-      this.readyBytes += ready.json.length;
-      this.ready.push(ready);
+      this.serializedBytes += serialized.json.length;
+      this.serialized.push(serialized);
     }
   }
 
   /** Writes one batch after another until none is left. Calls during a run wait for the same run. */
-  private pump(): Promise<void> {
-    this.pumping ??= this.drain().finally(() => {
-      this.pumping = undefined;
+  private writeBatches(): Promise<void> {
+    this.writing ??= this.writeAll().finally(() => {
+      this.writing = undefined;
     });
-    return this.pumping;
+    return this.writing;
   }
 
-  private async drain(): Promise<void> {
+  private async writeAll(): Promise<void> {
     let retryMs = FIRST_RETRY_MS;
-    while (this.ready.length > 0 || this.outbox.length > 0 || this.losses.size > 0) {
+    while (this.serialized.length > 0 || this.outbox.length > 0 || this.losses.size > 0) {
       try {
         // The losses are added up only after the log answers, so that one gap reports them all.
         if (this.unreachable || this.losses.size > 0) await this.log.bounds();
@@ -165,10 +166,10 @@ export class Sender {
         const last = await this.log.append(batch.id, batch.events);
         this.ownEvents.add(last, Math.min(...batch.events.map(({ since }) => since)));
         this.outbox.shift();
-        this.readyBytes -= batch.bytes;
+        this.serializedBytes -= batch.bytes;
         // The next batch does not wait for the Redis replicas; only decisions that must be durable do.
         if (this.durable) void this.confirm(batch, durable());
-        else this.settle(batch.buffered);
+        else this.noteWrittenOrLost(batch.buffered);
         this.unreachable = false;
         retryMs = FIRST_RETRY_MS;
         this.serialize(BATCH);
@@ -184,12 +185,12 @@ export class Sender {
   private nextBatch(): Batch {
     let bytes = 0;
     let count = 0;
-    while (count < this.ready.length && count < BATCH && bytes < BATCH_BYTES) {
-      bytes += this.ready[count].json.length;
+    while (count < this.serialized.length && count < BATCH && bytes < BATCH_BYTES) {
+      bytes += this.serialized[count].json.length;
       count += 1;
     }
-    const batch = { id: randomId(16), events: this.ready.slice(0, count), bytes, buffered: count };
-    this.ready = this.ready.slice(count);
+    const batch = { id: randomId(16), events: this.serialized.slice(0, count), bytes, buffered: count };
+    this.serialized = this.serialized.slice(count);
     this.outbox.push(batch);
     return batch;
   }
@@ -205,8 +206,8 @@ export class Sender {
   private giveUp(batch: Batch): void {
     this.outbox.shift();
     for (const event of batch.events) this.losses.add('unanswered', event);
-    this.readyBytes -= batch.bytes;
-    this.settle(batch.buffered);
+    this.serializedBytes -= batch.bytes;
+    this.noteWrittenOrLost(batch.buffered);
     this.trouble('the log has not answered for so long that events may be missing', 'a gap reports them');
   }
 
@@ -217,20 +218,20 @@ export class Sender {
       this.unconfirmed += 1;
       this.trouble('events are in the log, but too few Redis replicas have confirmed them', error);
     }
-    this.settle(buffered);
+    this.noteWrittenOrLost(buffered);
   }
 
-  private settle(buffered: number): void {
-    this.settled += buffered;
+  private noteWrittenOrLost(buffered: number): void {
+    this.writtenOrLost += buffered;
     if (this.waiters.length === 0) return;
-    for (const { until, resolve } of this.waiters) if (until <= this.settled) resolve();
-    this.waiters = this.waiters.filter(({ until }) => until > this.settled);
+    for (const { until, resolve } of this.waiters) if (until <= this.writtenOrLost) resolve();
+    this.waiters = this.waiters.filter(({ until }) => until > this.writtenOrLost);
   }
 
   private gapBatch(): Batch {
     const timestamp = nowSeconds();
-    const seal = (gap: StreamGap): Ready =>
-      this.sealing.seal({ ...streamGap(gap), timestamp, correlation: null });
-    return { id: randomId(16), events: this.losses.take(timestamp).map(seal), bytes: 0, buffered: 0 };
+    const serialize = (gap: StreamGap): SerializedEvent =>
+      this.serializer.serialize({ ...streamGap(gap), timestamp, correlation: null });
+    return { id: randomId(16), events: this.losses.take(timestamp).map(serialize), bytes: 0, buffered: 0 };
   }
 }

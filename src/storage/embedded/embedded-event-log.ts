@@ -8,7 +8,7 @@ import {
   type LoggedEvent,
   type LogQuery,
   type LogTail,
-  type Place,
+  type ReaderPosition,
   splitPosition,
   type Wait,
 } from '../event-log.js';
@@ -99,7 +99,7 @@ export class EmbeddedEventLog extends EventLog {
     return { first: first?.join('-') ?? null, last: end?.position ?? null, end, length, trimmed };
   }
 
-  async has({ position, json }: Place): Promise<boolean> {
+  async has({ position, json }: ReaderPosition): Promise<boolean> {
     const key = splitPosition(position);
     const value = this.db.log.get(key);
     return value !== undefined && (json === undefined || json === loggedOf({ key, value }).json);
@@ -109,11 +109,11 @@ export class EmbeddedEventLog extends EventLog {
     return [];
   }
 
-  acknowledged(): Place[] {
+  acknowledged(): ReaderPosition[] {
     return [];
   }
 
-  async next(after: Place, limit: number, wait?: Wait): Promise<LogTail> {
+  async next(after: ReaderPosition, limit: number, wait?: Wait): Promise<LogTail> {
     let events = this.after(after.position, limit);
     if (events.length === 0 && wait) {
       await this.flushed(wait);

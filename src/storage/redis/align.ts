@@ -2,10 +2,10 @@
  * Keeps two connections on the same history of the log. After a failover one of them may still be connected to the old
  * server, because a connection that only reads need not break.
  */
-import type { Terms } from './terms.js';
+import type { ServerHistories } from './server-histories.js';
 
 interface Connection {
-  readonly terms: Terms;
+  readonly histories: ServerHistories;
   onConnect(listener: () => void): void;
   /** Opens a new connection, which finds the current server. */
   reconnect(): unknown;
@@ -17,8 +17,8 @@ const ALIGN_MS = 1000;
 /** Returns the function that stops it. */
 export function keepAligned(first: Connection, second: Connection): () => void {
   const align = (): void => {
-    if (second.terms.isBehind(first.terms)) second.reconnect();
-    else if (first.terms.isBehind(second.terms)) first.reconnect();
+    if (second.histories.isBehind(first.histories)) second.reconnect();
+    else if (first.histories.isBehind(second.histories)) first.reconnect();
   };
   first.onConnect(align);
   second.onConnect(align);

@@ -12,7 +12,7 @@ import { RedisKeys } from './keys.js';
 import { OneWrite } from './one-write.js';
 import { type PendingCall, PendingCalls } from './pending.js';
 import type { Script } from './scripts.js';
-import { Terms } from './terms.js';
+import { ServerHistories } from './server-histories.js';
 
 export type RedisLog = Pick<Logger, 'info' | 'warn' | 'error'>;
 
@@ -36,7 +36,7 @@ export class RedisLink {
   readonly waitFor: number;
   /** Grows when the connection breaks. After a failover the writes of an earlier epoch may be lost. */
   epoch = 0;
-  readonly terms: Terms;
+  readonly histories: ServerHistories;
   private readonly client: Redis;
   private state: State = 'connecting';
   private trouble: unknown;
@@ -65,7 +65,7 @@ export class RedisLink {
     this.discovers = config.cluster.length + config.sentinels.length > 0;
     this.client = createClient(config, this.keys.prefix);
     this.oneWrite = new OneWrite(this.client);
-    this.terms = new Terms(this.client, this.keys, log);
+    this.histories = new ServerHistories(this.client, this.keys, log);
     this.client.on('ready', () => void this.probe());
     this.client.on('error', (error) => this.onError(error));
     this.client.on('close', () => this.onClose());
@@ -99,7 +99,7 @@ export class RedisLink {
         if (!messageOf(error).startsWith('NOSCRIPT')) throw error;
         return this.client.call('eval', [script.text, ...rest]);
       });
-    return this.call(() => (this.terms.due ? this.terms.settle().then(send) : send()), keys[0]);
+    return this.call(() => this.histories.storeBefore(send), keys[0]);
   }
 
   /** A second connection to the same Redis, for commands that block. It logs nothing; the first one logs the same trouble. */
@@ -237,7 +237,7 @@ export class RedisLink {
     }
     // Sentinels and cluster nodes may still report the old master.
     if (info.role === 'slave' && this.discovers) return this.client.disconnect(true);
-    await this.terms.begin(info);
+    await this.histories.onConnected(info);
     if (this.closed || this.epoch !== epoch) return;
     this.onReady(info);
   }

@@ -9,8 +9,8 @@ import {
   type LoggedEvent,
   type LogQuery,
   type LogTail,
-  type Place,
   positionBefore,
+  type ReaderPosition,
   splitPosition,
   type Wait,
 } from '../event-log.js';
@@ -20,7 +20,7 @@ import { CommitProgram } from './commit-program.js';
 import type { RedisLink } from './link.js';
 import type { ReplicaAck } from './replica-ack.js';
 import { SCRIPTS } from './scripts.js';
-import { forksOf } from './terms.js';
+import { forksOf } from './server-histories.js';
 import { TransactionRecords } from './transaction-records.js';
 
 const PIECE_CHARACTERS = 64 * 1024;
@@ -70,7 +70,7 @@ export class RedisEventLog extends EventLog {
       const answeredAtOnce = !this.unanswered.delete(batchId) && this.link.epoch === epoch;
       if (answeredAtOnce) this.records.forget(...programs.map(({ recordKey }) => recordKey));
       const last = positions.at(-1) ?? '';
-      this.link.terms.acknowledge(last, events.at(-1)?.json);
+      this.link.histories.acknowledge(last, events.at(-1)?.json);
       return last;
     } catch (error) {
       this.unanswered.add(batchId);
@@ -110,14 +110,14 @@ export class RedisEventLog extends EventLog {
     return { first: first || null, last: end && last, end, length, trimmed: deleted || trimmedByOther };
   }
 
-  async has(place: Place): Promise<boolean> {
+  async has(place: ReaderPosition): Promise<boolean> {
     const { position } = place;
     const found = await this.link.command('xrange', [this.link.keys.stream, position, position]);
     return isAt(place, found as Entry[]);
   }
 
   get history(): Fork[] | undefined {
-    return this.link.terms.forks;
+    return this.link.histories.forks;
   }
 
   async forks(): Promise<Fork[]> {
@@ -130,15 +130,15 @@ export class RedisEventLog extends EventLog {
     }
   }
 
-  acknowledged(): Place[] {
-    return this.link.terms.acknowledged();
+  acknowledged(): ReaderPosition[] {
+    return this.link.histories.acknowledged();
   }
 
   /** Uses a connection of its own, because a command that waits blocks all commands after it. */
-  async next(after: Place, limit: number, wait?: Wait): Promise<LogTail> {
+  async next(after: ReaderPosition, limit: number, wait?: Wait): Promise<LogTail> {
     const link = this.link.blockingLink();
     // Read before the request, so that the events never belong to an older history than these forks.
-    const { forks } = link.terms;
+    const { forks } = link.histories;
     const { position } = after;
     const { stream } = this.link.keys;
     const block = wait ? ['BLOCK', wait.ms] : [];
@@ -170,7 +170,7 @@ export class RedisEventLog extends EventLog {
       const [position] = entry;
       const names = indexNamesOf(indexedOf(entry));
       for (const name of names) indexes.push(keys.eventIndex + name);
-      args.push(position, placeOf(position), names.length);
+      args.push(position, indexMemberOf(position), names.length);
     }
     const removed = await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], args);
     return Number(removed) > 0 ? events : [];
@@ -230,12 +230,12 @@ function indexedOf(entry: Entry): IndexedEvent {
 }
 
 /** Compares the event as well, if the reader knows it: another history may have another event at that position. */
-function isAt({ json }: Place, [found]: (Entry | undefined)[]): boolean {
+function isAt({ json }: ReaderPosition, [found]: (Entry | undefined)[]): boolean {
   return found !== undefined && (json === undefined || json === loggedOf(found).json);
 }
 
 /** The member of an index for a position. The members sort by bytes in the order of the log. */
-function placeOf(position: string): string {
+function indexMemberOf(position: string): string {
   return splitPosition(position)
     .map((part) => String(part).padStart(15, '0'))
     .join('-');
@@ -243,5 +243,5 @@ function placeOf(position: string): string {
 
 function boundOf(bound: string | undefined): string | undefined {
   if (bound === undefined) return undefined;
-  return bound.startsWith('(') ? `(${placeOf(bound.slice(1))}` : `[${placeOf(bound)}`;
+  return bound.startsWith('(') ? `(${indexMemberOf(bound.slice(1))}` : `[${indexMemberOf(bound)}`;
 }

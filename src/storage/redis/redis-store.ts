@@ -176,7 +176,7 @@ export class RedisStore extends BackendStore {
     if (this.link.epoch === epoch) this.records.forget(program.recordKey);
     for (const name of writtenCollections(plan)) this.revisions.committed(name, plan.id);
     const [position, refused] = String(answer).split('\n');
-    if (position) this.link.terms.acknowledge(position, plan.events.at(-1)?.json);
+    if (position) this.link.histories.acknowledge(position, plan.events.at(-1)?.json);
     const durable = this.replication.ofWritten();
     if (!frees) this.writes.follow(durable);
     return { status: 'done', position, refused, durable };

@@ -6,14 +6,16 @@ import type { EventRecord } from '../../storage/event-log.js';
 import { correlationKey, type Envelope, type EventDefinition, subjectKey, subjectsOf } from '../event.js';
 import { type StreamGap, streamGap } from '../log.events.js';
 
-export interface Waiting {
+/** An event as it was published. */
+export interface UnserializedEvent {
   definition: EventDefinition;
   payload: object;
   timestamp: number;
   correlation: string | null;
 }
 
-export interface Ready extends EventRecord {
+/** An event as the log stores it. */
+export interface SerializedEvent extends EventRecord {
   type: string;
   timestamp: number;
   /** If this event is lost, events may be missing since then: its own time, or the beginning of the gap that it reports. */
@@ -22,13 +24,13 @@ export interface Ready extends EventRecord {
   gap?: StreamGap;
 }
 
-export class Sealing {
+export class EventSerializer {
   constructor(
     private readonly mask: Mask,
     private readonly trouble: (what: string, error: unknown) => void,
   ) {}
 
-  seal({ definition, payload, timestamp, correlation }: Waiting): Ready {
+  serialize({ definition, payload, timestamp, correlation }: UnserializedEvent): SerializedEvent {
     const { type, module, schemaVersion } = definition;
     const envelope: Envelope = {
       id: `evt_${module}_${Math.round(timestamp * 1000)}_${randomId(8)}`,
@@ -41,14 +43,14 @@ export class Sealing {
     };
     const gap = type === streamGap.type ? (payload as StreamGap) : undefined;
     const since = Math.min(timestamp, gap?.from ?? timestamp);
-    const json = this.serialized(envelope);
+    const json = this.jsonOf(envelope);
     // Computed after masking: an id that is masked in the payload is masked in the index too.
     const keys = subjectsOf(definition, envelope.payload).map(subjectKey);
     if (correlation !== null) keys.push(correlationKey(correlation));
     return { json, keys, type, timestamp, since, gap };
   }
 
-  private serialized(envelope: Envelope): string {
+  private jsonOf(envelope: Envelope): string {
     try {
       envelope.payload = this.mask(envelope.payload as object);
       return JSON.stringify(envelope);
