@@ -39,7 +39,7 @@ export class EmbeddedDatabase {
   readonly meta: Table;
   private readonly inode: number | undefined;
   private readonly writer: Writer;
-  private readonly writes: WriteCheck;
+  private readonly writeCheck: WriteCheck;
   private readonly reserved = new Map<string, { next: number; until: number; growing?: Promise<unknown> }>();
   private readonly listeners = new Set<() => void>();
   private measured?: { space: Space; atMs: number };
@@ -72,14 +72,16 @@ export class EmbeddedDatabase {
     this.logIndex = tables.logIndex;
     this.meta = tables.meta;
     this.inode = inodeOf(folder.file);
-    this.writes = new WriteCheck(() => this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)));
+    this.writeCheck = new WriteCheck(() =>
+      this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)),
+    );
     this.writer = new Writer(root, {
       noRoom: () => this.noRoom(),
       flushed: (grew) => {
-        if (grew) this.writes.worked();
+        if (grew) this.writeCheck.worked();
         for (const listener of this.listeners) listener();
       },
-      refused: () => this.writes.doubted(),
+      refused: () => this.writeCheck.doubted(),
     });
   }
 
@@ -129,7 +131,7 @@ export class EmbeddedDatabase {
 
   /** Why the store takes no writes, for now or until the service is started again. */
   async refusal(): Promise<BrainError | undefined> {
-    const refusal = this.trouble() ?? (await this.writes.refusal());
+    const refusal = this.trouble() ?? (await this.writeCheck.refusal());
     // Too many waiting changes are no fault of the store.
     return refusal?.code === 'store_overloaded' ? undefined : refusal;
   }
