@@ -6,10 +6,10 @@ import type { ImmuneSeverity, ImmuneType } from './immune.health.js';
 /** The number of digits of the largest integer that JavaScript represents exactly. */
 const ID_LENGTH = 16;
 /**
- * The embedded store adds up whole stretches and reads one by one only the events in the stretch at the edge of a window. At this
- * width both are fast: a day has 288 stretches, and one stretch has few events.
+ * The embedded store adds up whole ranges and reads one by one only the events in the range at the edge of a window. At this
+ * width both are fast: a day has 288 ranges, and one range has few events.
  */
-const STRETCH_MS = 5 * 60_000;
+const COUNTED_RANGE_MS = 5 * 60_000;
 
 export const IMMUNE_EVENTS: Collection<ImmuneEvent> = {
   name: 'immune',
@@ -25,7 +25,7 @@ export const IMMUNE_EVENTS: Collection<ImmuneEvent> = {
     module: ({ module }) => module,
     kind: kindOf,
   },
-  stretches: { kind: STRETCH_MS },
+  countedRanges: { kind: COUNTED_RANGE_MS },
 };
 
 /** Rows of the same millisecond are ordered by the text of their id, so all ids need the same length. */

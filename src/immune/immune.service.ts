@@ -79,7 +79,7 @@ export class ImmuneService {
 
   /**
    * The route needs no key, so its cost must not grow with the number of events, or a stranger could load the store. The index of
-   * each kind is counted without reading an event: Redis looks the count up, the embedded store adds up stretches.
+   * each kind is counted without reading an event: Redis looks the count up, the embedded store adds up counted ranges.
    */
   private async count(kind: Omit<KindCount, 'count'>, from: number): Promise<KindCount> {
     const { total } = await this.store.list(IMMUNE_EVENTS, { where: { kind: kindOf(kind) }, from, limit: 0 });

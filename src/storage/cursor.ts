@@ -1,13 +1,14 @@
-/** A cursor is the place in a list after which the next page begins. Users must not interpret it; both backends use the same. */
+/** A cursor is the position of the row in a list after which the next page begins. Users must not interpret it; both backends use the same. */
 import { type BrainError, invalid } from '../shared/errors.js';
 
-export interface Place {
+/** Where a row is in a list. */
+export interface RowPosition {
   order: number;
   id: string;
 }
 
-export function writeCursor(place: Place): string {
-  return Buffer.from(JSON.stringify([place.order, place.id])).toString('base64url');
+export function writeCursor({ order, id }: RowPosition): string {
+  return Buffer.from(JSON.stringify([order, id])).toString('base64url');
 }
 
 /** For lists of entries, which have no order value: the number of entries before the page. */
@@ -18,7 +19,7 @@ export function readOffset(cursor: string | undefined): number {
   return order;
 }
 
-export function readCursor(cursor: string): Place {
+export function readCursor(cursor: string): RowPosition {
   try {
     const [order, id] = JSON.parse(Buffer.from(cursor, 'base64url').toString('utf8')) as [unknown, unknown];
     if (Number.isFinite(order) && typeof id === 'string') return { order: order as number, id };

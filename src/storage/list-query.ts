@@ -1,12 +1,12 @@
-/** Reads a `ListQuery` in the same way for both backends: defaults, limits, and the place after which the page begins. */
-import { type Place, readCursor } from './cursor.js';
+/** Reads a `ListQuery` in the same way for both backends: defaults, limits, and the row after which the page begins. */
+import { type RowPosition, readCursor } from './cursor.js';
 import { DEFAULT_PAGE, type ListQuery, MAX_PAGE } from './store.js';
 
 export interface ReadQuery {
   /** The name of an index, and the value that its rows must have. */
   filters: [name: string, value: string][];
   limit: number;
-  after: Place | undefined;
+  after: RowPosition | undefined;
   ascending: boolean;
 }
 

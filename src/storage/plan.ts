@@ -88,6 +88,28 @@ export function uniqueKey(collection: AnyCollection, name: string, value: string
   return `${collection.name}.${name}=${value}`;
 }
 
+/** Values that the commit expects as they were when the work ran. */
+export type PlannedValues = Pick<Plan, 'documents' | 'uniques'>;
+
+/**
+ * What the work has read. It is checked before the assumptions: after a changed read the work runs again, and may not insert the
+ * same document.
+ */
+export function readsOf({ documents, uniques }: Plan): PlannedValues {
+  return {
+    documents: documents.filter(({ wasRead }) => wasRead),
+    uniques: uniques.filter(({ wasRead }) => wasRead),
+  };
+}
+
+/** What the work has not read but writes: an insert assumes that there is no such document. */
+export function assumptionsOf({ documents, uniques }: Plan): PlannedValues {
+  return {
+    documents: documents.filter(({ wasRead }) => !wasRead),
+    uniques: uniques.filter(({ wasRead }) => !wasRead),
+  };
+}
+
 /** The names of the collections whose documents the plan writes. */
 export function writtenCollections(plan: Plan): Set<string> {
   return new Set(plan.documents.filter(({ written }) => written).map(({ collection }) => collection.name));

@@ -37,11 +37,11 @@ export interface Collection<T> {
   /** Equality filters. The rows of a plain value have the order of the collection; an entry has its own order. */
   indexes?: Record<string, (doc: T) => string | IndexEntry | null>;
   /**
-   * Indexes whose totals between bounds are read often, each with the width of a stretch: a whole number, in the unit of
-   * the order value. The commits then count the rows of each stretch. The embedded store counts rows by walking them; with
-   * stretches it only walks the two ends. A change needs a new `indexVersion`.
+   * Indexes whose totals between bounds are read often, each with the width of its ranges: a whole number, in the unit of
+   * the order value. The commits then count the rows of each range. The embedded store counts rows by walking them; with
+   * counted ranges it only walks the two at the ends. A change needs a new `indexVersion`.
    */
-  stretches?: Record<string, number>;
+  countedRanges?: Record<string, number>;
   /** What one document adds to the counters of the collection, in integers. `total` always exists. */
   counts?(doc: T): Record<string, number>;
   /** The JSON of the counters for other programs (`<prefix>:<name>:stats`). */

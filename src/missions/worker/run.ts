@@ -36,9 +36,6 @@ const FAIR_SHARE_MS = 1000;
 /** A mission whose workers die this often in one step is assumed to be the cause, and fails. */
 const MAX_TAKEOVERS = 10;
 
-/** `left`: the mission is no longer held by this run, or an error ended the run. The next run continues from what is stored. */
-type RunEnd = 'ended' | 'handed_back' | 'left';
-
 type ActiveState =
   | { at: 'between_steps'; mission: StoredMission }
   | { at: 'step_prepared'; mission: StoredMission; prepared: PreparedStep }
@@ -46,13 +43,13 @@ type ActiveState =
   | { at: 'step_started'; mission: StoredMission; prepared: PreparedStep; approval: Approval }
   | { at: 'step_succeeded'; step: Step; result: SizedResult; approval: Approval }
   | { at: 'step_failed'; step: Step; attempt: number; failure: Failure }
+  /** The mission is to be due again. The step that is interrupted by this does not count as attempted. */
   | { at: 'handing_back'; afterSeconds?: number };
 
-type RunState = ActiveState | { at: 'done'; end: RunEnd };
+/** `done`: the mission has ended, or this run does not hold it any more. The next run continues from what is stored. */
+type RunState = ActiveState | { at: 'done' };
 
-const LEFT: RunState = { at: 'done', end: 'left' };
-const HANDED_BACK: RunState = { at: 'done', end: 'handed_back' };
-const ENDED: RunState = { at: 'done', end: 'ended' };
+const DONE: RunState = { at: 'done' };
 
 /** The decision that allowed a step, and the lines that it adds to the log. */
 interface Approval {
@@ -71,7 +68,7 @@ export class MissionRun {
     private readonly found: StoredMission,
     private readonly lease: Lease,
     private readonly tools: RunTools,
-    private readonly othersWait: () => boolean,
+    private readonly othersAreDue: () => boolean,
   ) {
     const { store, events } = tools;
     this.writes = new GuardedWrites(store, events, found, lease, this.stopSignal.signal);
@@ -94,21 +91,19 @@ export class MissionRun {
     if (mission?.status !== 'RUNNING' || mission.held_by !== this.lease.fence) this.stop('ended');
   }
 
-  async run(): Promise<RunEnd> {
+  async run(): Promise<void> {
     try {
       const mission = this.found.held_by === null ? this.found : await this.takeOver();
       let state: RunState = { at: 'between_steps', mission };
       while (state.at !== 'done') state = await this.advance(state);
-      return state.end;
     } catch (error) {
-      if (error instanceof MissionLost || isBrainError(error, 'lease_lost')) return 'left';
+      if (error instanceof MissionLost || isBrainError(error, 'lease_lost')) return;
       this.tools.logger.warn('a run stopped with an error; another run continues the mission', {
         mission: this.found.id,
         reason: messageOf(error),
       });
       // If the run failed before its first write, the mission is still due. Without a pause it would be taken again at once.
       await pause(ERROR_PAUSE_MS, this.stopSignal.signal);
-      return 'left';
     }
   }
 
@@ -145,12 +140,12 @@ export class MissionRun {
   }
 
   private async beginStep(mission: StoredMission): Promise<RunState> {
-    if (hasEnded(mission.status)) return ENDED;
+    if (hasEnded(mission.status)) return DONE;
     const { reason } = this.stopSignal;
     if (reason !== undefined) return this.stopped(reason);
     const step = nextStepOf(mission);
     if (!step) return this.complete();
-    if (this.othersWait() && performance.now() - this.startedMs > FAIR_SHARE_MS)
+    if (this.othersAreDue() && performance.now() - this.startedMs > FAIR_SHARE_MS)
       return { at: 'handing_back' };
     try {
       const prepared = await prepareStep(this.tools.store, this.tools.kinds.byName, mission, step);
@@ -197,7 +192,7 @@ export class MissionRun {
       const until = dueIn(this.tools.store, waitSeconds);
       writer.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
     });
-    return waitSeconds > 0 ? HANDED_BACK : { at: 'step_started', mission: held, prepared, approval };
+    return waitSeconds > 0 ? DONE : { at: 'step_started', mission: held, prepared, approval };
   }
 
   private async execute(
@@ -248,7 +243,7 @@ export class MissionRun {
         writer.log('warning', 'Step failed and will be tried again', details);
         writer.change({ step_attempts: attempt, due_at: dueIn(this.tools.store, seconds), held_by: null });
       });
-      return HANDED_BACK;
+      return DONE;
     }
     // `continue_on_failure` must not let a mission continue after a denial.
     if (step.continue_on_failure && decisionId === undefined) {
@@ -262,7 +257,7 @@ export class MissionRun {
       writer.log('error', 'Step failed', { ...error, attempt });
       fail(writer, error);
     });
-    return ENDED;
+    return DONE;
   }
 
   /** Adds the outcome of a step. The write of the last outcome also completes the mission. */
@@ -281,11 +276,11 @@ export class MissionRun {
 
   private async complete(): Promise<RunState> {
     await this.writes.write((writer) => writer.move('COMPLETED'));
-    return ENDED;
+    return DONE;
   }
 
   private stopped(reason: StopReason): RunState {
-    return reason === 'stopping' && this.isHeld ? { at: 'handing_back' } : LEFT;
+    return reason === 'stopping' && this.isHeld ? { at: 'handing_back' } : DONE;
   }
 
   /** Returns the mission to the queue unchanged. This does not count as an attempt. */
@@ -295,6 +290,6 @@ export class MissionRun {
       const due_at = afterSeconds === undefined ? dueNow(store) : dueIn(store, afterSeconds);
       writer.change({ due_at, held_by: null });
     });
-    return HANDED_BACK;
+    return DONE;
   }
 }

@@ -12,7 +12,7 @@ export function decide(snapshot: Snapshot, request: EvaluateRequest): Verdict {
     // A condition cannot be evaluated for this request. The slow way finds out which one, and whether it matters.
     return decideCarefully(snapshot, request, snapshot.rules.keys(), snapshot.rules.length);
   }
-  if (snapshot.broken.length > 0) return decideCarefully(snapshot, request, snapshot.broken, rank);
+  if (snapshot.brokenRanks.length > 0) return decideCarefully(snapshot, request, snapshot.brokenRanks, rank);
   return rank === snapshot.rules.length ? snapshot.fallback : snapshot.rules[rank].verdict;
 }
 
@@ -41,7 +41,7 @@ function decideCarefully(
 
 /** A condition that does not hold settles it: then an error in another condition does not matter. */
 function ruleHolds(rule: CompiledRule, request: EvaluateRequest): { holds: boolean; error?: string } {
-  let error = rule.broken;
+  let error = rule.brokenReason;
   for (const { test, read } of conditionsOf(rule)) {
     try {
       if (!test(read(request))) return { holds: false };

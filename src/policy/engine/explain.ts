@@ -40,14 +40,14 @@ export function explain(
 }
 
 function explainRule(rule: CompiledRule, request: EvaluateRequest, shown: EvaluateRequest): ExplainedRule {
-  const { policyId, ruleId, source, effect, priority, broken } = rule;
+  const { policyId, ruleId, source, effect, priority, brokenReason } = rule;
   const compiled = new Map(conditionsOf(rule).map((one) => [one.source, one]));
   const given: unknown = source.conditions;
   const conditions = (Array.isArray(given) ? (given as Condition[]) : []).map((one) =>
-    explainCondition(one, compiled.get(one), request, shown, broken),
+    explainCondition(one, compiled.get(one), request, shown, brokenReason),
   );
   const verdicts = conditions.map(({ verdict }) => verdict);
-  const isError = broken !== undefined || verdicts.includes('error');
+  const isError = brokenReason !== undefined || verdicts.includes('error');
   return {
     policy_id: policyId,
     rule_id: ruleId,
@@ -65,10 +65,10 @@ function explainCondition(
   compiled: CompiledCondition | undefined,
   request: EvaluateRequest,
   shown: EvaluateRequest,
-  broken = 'this is not a condition',
+  brokenReason = 'this is not a condition',
 ): ExplainedCondition {
   const explained: ExplainedCondition = { field, operator, expected: value, verdict: 'error' };
-  if (compiled === undefined) return { ...explained, error: broken };
+  if (compiled === undefined) return { ...explained, error: brokenReason };
   try {
     const actual = compiled.read(request);
     // The mask may hide a whole object. The field is present all the same, so it is shown as masked.
@@ -85,8 +85,8 @@ function whyRule(winner: CompiledRule, next: CompiledRule | undefined): string {
   const name = `Rule '${winner.source.name}' of policy '${winner.policyId}' decided`;
   const count = winner.source.conditions.length;
   const matches =
-    winner.broken !== undefined
-      ? `it cannot be evaluated, and a deny rule that cannot be evaluated denies (${winner.broken})`
+    winner.brokenReason !== undefined
+      ? `it cannot be evaluated, and a deny rule that cannot be evaluated denies (${winner.brokenReason})`
       : count === 0
         ? 'it has no conditions'
         : count === 1

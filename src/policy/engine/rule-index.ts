@@ -1,7 +1,7 @@
 /**
  * Finds the first matching rule among many, without testing most of them.
  *
- * An index groups rules by one condition on one field: its values, its prefix, a part of the text, or a bound. The value in
+ * An index groups rules by one condition on one field: its values, its prefix, a part of the text, or a threshold. The value in
  * the request then leads to the few rules that can match. Rules that fit no index are tested one by one, in order of
  * precedence.
  */
@@ -17,40 +17,45 @@ export interface Entry {
   /** The position in the order of precedence: the matching rule with the lowest rank decides. */
   rank: number;
   rule: CompiledRule;
-  /** The conditions that must still be tested; the path through the indexes has settled the others. */
-  open: readonly CompiledCondition[];
+  /** The conditions that must still be tested. The indexes on the way to this entry have settled the others. */
+  untested: readonly CompiledCondition[];
 }
 
 export interface Lookup {
-  /** The lowest rank below `bound` whose rule matches; `bound` where there is none. */
-  first(request: EvaluateRequest, bound: number): number;
+  /** The lowest rank below `limit` whose rule matches; `limit` if there is none. */
+  first(request: EvaluateRequest, limit: number): number;
 }
 
-type Hinted<By> = Entry & { condition: CompiledCondition; hint: Extract<Hint, { by: By }> };
+/** An entry with the condition by which an index finds it. */
+type HintedEntry<By> = Entry & { condition: CompiledCondition; hint: Extract<Hint, { by: By }> };
 
 /** Up to this number, testing the rules one by one is faster than an index. */
-const FEW = 8;
+const MAX_ONE_BY_ONE = 8;
 
-export const NOTHING: Lookup = { first: (_request, bound) => bound };
+export const NOTHING: Lookup = { first: (_request, limit) => limit };
 
 /** @param entries in order of precedence */
 export function lookupOf(entries: readonly Entry[]): Lookup {
   if (entries.length === 0) return NOTHING;
-  if (entries.length <= FEW) return new OneByOne(entries);
+  if (entries.length <= MAX_ONE_BY_ONE) return new OneByOne(entries);
   return (
-    byValues(entries) ?? byBound(entries) ?? byPrefix(entries) ?? byPart(entries) ?? new OneByOne(entries)
+    indexByValue(entries) ??
+    indexByThreshold(entries) ??
+    indexByPrefix(entries) ??
+    indexByPart(entries) ??
+    new OneByOne(entries)
   );
 }
 
 class OneByOne implements Lookup {
   constructor(private readonly entries: readonly Entry[]) {}
 
-  first(request: EvaluateRequest, bound: number): number {
-    for (const { rank, open } of this.entries) {
-      if (rank >= bound) return bound;
-      if (allHold(open, request)) return rank;
+  first(request: EvaluateRequest, limit: number): number {
+    for (const { rank, untested } of this.entries) {
+      if (rank >= limit) return limit;
+      if (allHold(untested, request)) return rank;
     }
-    return bound;
+    return limit;
   }
 }
 
@@ -68,10 +73,10 @@ class Bucket implements Lookup {
     this.entries.push(entry);
   }
 
-  first(request: EvaluateRequest, bound: number): number {
-    if (this.entries[0].rank >= bound) return bound;
+  first(request: EvaluateRequest, limit: number): number {
+    if (this.entries[0].rank >= limit) return limit;
     this.lookup ??= lookupOf(this.entries);
-    return this.lookup.first(request, bound);
+    return this.lookup.first(request, limit);
   }
 }
 
@@ -85,31 +90,31 @@ class Buckets<Key> {
   }
 }
 
-class ByValue implements Lookup {
+class ValueIndex implements Lookup {
   constructor(
     private readonly read: Read,
     private readonly buckets: Map<unknown, Bucket>,
     private readonly others: Lookup,
   ) {}
 
-  first(request: EvaluateRequest, bound: number): number {
+  first(request: EvaluateRequest, limit: number): number {
     const bucket = this.buckets.get(this.read(request));
-    return this.others.first(request, bucket === undefined ? bound : bucket.first(request, bound));
+    return this.others.first(request, bucket === undefined ? limit : bucket.first(request, limit));
   }
 }
 
-function byValues(entries: readonly Entry[]): Lookup | undefined {
-  const found = commonest(entries, 'values', ({ field }) => field);
+function indexByValue(entries: readonly Entry[]): Lookup | undefined {
+  const found = splitByCommonField(entries, 'values', ({ field }) => field);
   if (!found) return undefined;
   const buckets = new Buckets<Scalar>();
   for (const entry of found.entries) {
-    const left = without(entry, entry.condition);
+    const left = withoutCondition(entry, entry.condition);
     for (const value of entry.hint.values) buckets.add(value, left);
   }
-  return new ByValue(found.read, buckets.map, lookupOf(found.others));
+  return new ValueIndex(found.read, buckets.map, lookupOf(found.others));
 }
 
-class ByPrefix implements Lookup {
+class PrefixIndex implements Lookup {
   private readonly lengths: readonly number[];
 
   constructor(
@@ -120,9 +125,9 @@ class ByPrefix implements Lookup {
     this.lengths = [...new Set([...buckets.keys()].map(({ length }) => length))].sort((a, b) => a - b);
   }
 
-  first(request: EvaluateRequest, bound: number): number {
+  first(request: EvaluateRequest, limit: number): number {
     const text = this.read(request);
-    let best = bound;
+    let best = limit;
     if (typeof text === 'string') {
       for (const length of this.lengths) {
         if (length > text.length) break;
@@ -134,19 +139,19 @@ class ByPrefix implements Lookup {
   }
 }
 
-function byPrefix(entries: readonly Entry[]): Lookup | undefined {
-  const found = commonest(entries, 'prefix', ({ field }) => field);
+function indexByPrefix(entries: readonly Entry[]): Lookup | undefined {
+  const found = splitByCommonField(entries, 'prefix', ({ field }) => field);
   if (!found) return undefined;
   const buckets = new Buckets<string>();
   for (const entry of found.entries) {
     const { condition, hint } = entry;
-    const left = hint.exact ? without(entry, condition) : withoutHint(entry, condition);
+    const left = hint.exact ? withoutCondition(entry, condition) : withoutHint(entry, condition);
     buckets.add(hint.prefix, left);
   }
-  return new ByPrefix(found.read, buckets.map, lookupOf(found.others));
+  return new PrefixIndex(found.read, buckets.map, lookupOf(found.others));
 }
 
-class ByPart implements Lookup {
+class PartIndex implements Lookup {
   private readonly finder: PartFinder<Bucket>;
 
   constructor(
@@ -157,9 +162,9 @@ class ByPart implements Lookup {
     this.finder = new PartFinder(buckets);
   }
 
-  first(request: EvaluateRequest, bound: number): number {
+  first(request: EvaluateRequest, limit: number): number {
     const actual = this.read(request);
-    let best = bound;
+    let best = limit;
     const search = (bucket: Bucket): void => {
       best = bucket.first(request, best);
     };
@@ -174,18 +179,21 @@ class ByPart implements Lookup {
   }
 }
 
-function byPart(entries: readonly Entry[]): Lookup | undefined {
-  const found = commonest(entries, 'part', ({ field }) => field);
+function indexByPart(entries: readonly Entry[]): Lookup | undefined {
+  const found = splitByCommonField(entries, 'part', ({ field }) => field);
   if (!found) return undefined;
   const buckets = new Buckets<string>();
-  for (const entry of found.entries) buckets.add(entry.hint.part, without(entry, entry.condition));
-  return new ByPart(found.read, buckets.map, lookupOf(found.others));
+  for (const entry of found.entries) buckets.add(entry.hint.part, withoutCondition(entry, entry.condition));
+  return new PartIndex(found.read, buckets.map, lookupOf(found.others));
 }
 
-/** Rules whose only open condition is a bound, sorted by it. A binary search finds all that hold; `ranks` has the lowest of them. */
-class ByBound implements Lookup {
-  private readonly bounds: Float64Array;
-  /** For each position, the lowest rank up to it. */
+/**
+ * Rules whose only untested condition compares with a threshold, sorted by it. A binary search finds all that hold; `ranks` has the
+ * lowest of them.
+ */
+class ThresholdIndex implements Lookup {
+  private readonly thresholds: Float64Array;
+  /** For each threshold, the lowest rank up to it. */
   private readonly ranks: Int32Array;
   /** -1 for `<` and `<=`: with both sides negated they become `>` and `>=`. */
   private readonly sign: number;
@@ -194,60 +202,65 @@ class ByBound implements Lookup {
   constructor(
     private readonly read: Read,
     operator: string,
-    entries: readonly Hinted<'bound'>[],
+    entries: readonly HintedEntry<'threshold'>[],
     private readonly others: Lookup,
   ) {
     this.sign = operator.startsWith('<') ? -1 : 1;
     this.inclusive = operator.endsWith('=');
-    const sorted = [...entries].sort((a, b) => this.sign * (a.hint.bound - b.hint.bound));
-    this.bounds = Float64Array.from(sorted, ({ hint }) => this.sign * hint.bound);
+    const sorted = [...entries].sort((a, b) => this.sign * (a.hint.threshold - b.hint.threshold));
+    this.thresholds = Float64Array.from(sorted, ({ hint }) => this.sign * hint.threshold);
     this.ranks = Int32Array.from(sorted, ({ rank }) => rank);
     for (let i = 1; i < this.ranks.length; i++) this.ranks[i] = Math.min(this.ranks[i], this.ranks[i - 1]);
   }
 
-  first(request: EvaluateRequest, bound: number): number {
+  first(request: EvaluateRequest, limit: number): number {
     const actual = this.read(request);
     const count = typeof actual === 'number' ? this.countUpTo(this.sign * actual) : 0;
-    return this.others.first(request, count === 0 ? bound : Math.min(bound, this.ranks[count - 1]));
+    return this.others.first(request, count === 0 ? limit : Math.min(limit, this.ranks[count - 1]));
   }
 
   private countUpTo(actual: number): number {
-    const { bounds, inclusive } = this;
+    const { thresholds, inclusive } = this;
     let low = 0;
-    let high = bounds.length;
+    let high = thresholds.length;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (inclusive ? bounds[middle] <= actual : bounds[middle] < actual) low = middle + 1;
+      if (inclusive ? thresholds[middle] <= actual : thresholds[middle] < actual) low = middle + 1;
       else high = middle;
     }
     return low;
   }
 }
 
-function byBound(entries: readonly Entry[]): Lookup | undefined {
-  const alone = ({ open }: Entry): boolean => open.length === 1;
-  const found = commonest(entries, 'bound', ({ field, source }) => `${source.operator} ${field}`, alone);
+function indexByThreshold(entries: readonly Entry[]): Lookup | undefined {
+  const isOnlyTest = ({ untested }: Entry): boolean => untested.length === 1;
+  const keyOf = ({ field, source }: CompiledCondition): string => `${source.operator} ${field}`;
+  const found = splitByCommonField(entries, 'threshold', keyOf, isOnlyTest);
   if (!found) return undefined;
-  return new ByBound(found.read, found.entries[0].hint.operator, found.entries, lookupOf(found.others));
+  const { operator } = found.entries[0].hint;
+  return new ThresholdIndex(found.read, operator, found.entries, lookupOf(found.others));
 }
 
-/** Finds the field that most entries have a hint of this type for; `undefined` if too few entries share one. */
-function commonest<By extends Hint['by']>(
+/**
+ * Finds the field that most entries have a hint of this type for, and splits off the `others`. Returns `undefined` if too few
+ * entries share a field for an index to help.
+ */
+function splitByCommonField<By extends Hint['by']>(
   entries: readonly Entry[],
   by: By,
   keyOf: (condition: CompiledCondition) => string,
   fits: (entry: Entry) => boolean = () => true,
-): { read: Read; entries: Hinted<By>[]; others: Entry[] } | undefined {
+): { read: Read; entries: HintedEntry<By>[]; others: Entry[] } | undefined {
   const candidates = entries.map((entry) =>
-    fits(entry) ? entry.open.filter(({ hint }) => hint?.by === by) : [],
+    fits(entry) ? entry.untested.filter(({ hint }) => hint?.by === by) : [],
   );
   const counts = new Map<string, number>();
   for (const conditions of candidates) {
     for (const key of new Set(conditions.map(keyOf))) counts.set(key, (counts.get(key) ?? 0) + 1);
   }
   const [best] = [...counts].sort((a, b) => b[1] - a[1]);
-  if (best === undefined || best[1] <= FEW) return undefined;
-  const hinted: Hinted<By>[] = [];
+  if (best === undefined || best[1] <= MAX_ONE_BY_ONE) return undefined;
+  const hinted: HintedEntry<By>[] = [];
   const others: Entry[] = [];
   entries.forEach((entry, i) => {
     const condition = candidates[i].find((one) => keyOf(one) === best[0]);
@@ -256,7 +269,7 @@ function commonest<By extends Hint['by']>(
       hinted.push({
         rank: entry.rank,
         rule: entry.rule,
-        open: entry.open,
+        untested: entry.untested,
         condition,
         hint: condition.hint as never,
       });
@@ -265,13 +278,13 @@ function commonest<By extends Hint['by']>(
 }
 
 /** The entry without a condition that the index has settled. */
-function without({ rank, rule, open }: Entry, condition: CompiledCondition): Entry {
-  return { rank, rule, open: open.filter((one) => one !== condition) };
+function withoutCondition({ rank, rule, untested }: Entry, condition: CompiledCondition): Entry {
+  return { rank, rule, untested: untested.filter((one) => one !== condition) };
 }
 
 /** The condition must still be tested, but its hint is used: another index of it would not help. */
-function withoutHint({ rank, rule, open }: Entry, condition: CompiledCondition): Entry {
-  const { field, read, test, source, key } = condition;
-  const tested: CompiledCondition = { field, read, test, source, key, hint: undefined };
-  return { rank, rule, open: open.map((one) => (one === condition ? tested : one)) };
+function withoutHint({ rank, rule, untested }: Entry, condition: CompiledCondition): Entry {
+  const { field, read, test, source, testKey } = condition;
+  const tested: CompiledCondition = { field, read, test, source, testKey, hint: undefined };
+  return { rank, rule, untested: untested.map((one) => (one === condition ? tested : one)) };
 }

@@ -19,10 +19,10 @@ export interface CompiledCondition {
   test: Test;
   source: Condition;
   /**
-   * Identifies the test: conditions with the same key hold for the same values. Set only for conditions on `action` and
-   * `agent_role` that do not compare with fixed values; `ValueClasses` uses it.
+   * Conditions with the same key hold for the same values. Set only where `ValueClasses` needs it: for conditions on `action`
+   * and `agent_role` that do not compare with fixed values.
    */
-  key: string | undefined;
+  testKey: string | undefined;
   hint: Hint | undefined;
 }
 
@@ -32,8 +32,8 @@ export type Hint =
   | { by: 'values'; values: readonly Scalar[] }
   /** The condition holds only for texts with this prefix; with `exact`, for all of them. */
   | { by: 'prefix'; prefix: string; exact: boolean }
-  /** The condition holds for numbers on one side of the bound. */
-  | { by: 'bound'; operator: string; bound: number }
+  /** The condition holds for numbers on one side of the threshold. */
+  | { by: 'threshold'; operator: string; threshold: number }
   /** The condition holds for exactly the texts and lists that contain this part. */
   | { by: 'part'; part: string };
 
@@ -47,14 +47,15 @@ export interface CompiledRule {
   /** The conditions on other fields. */
   others: readonly CompiledCondition[];
   /** Why the rule cannot be evaluated. If one of its valid conditions is false, the rule still does not match. */
-  broken: string | undefined;
+  brokenReason: string | undefined;
   source: Rule;
   verdict: Verdict;
 }
 
 /** An index has one entry for each value of a rule; more values would make it too large. */
 const MAX_VALUES = 64;
-const BY_VALUE = new Set(['==', '!=', 'in', 'not_in', 'exists']);
+/** They treat all values alike, except a missing field and the values that the condition names. */
+const FIXED_VALUE_OPERATORS = new Set(['==', '!=', 'in', 'not_in', 'exists']);
 const NONE: readonly CompiledCondition[] = [];
 
 export function compileRule(
@@ -85,7 +86,7 @@ export function compileRule(
     onAction: withField(valid, (field) => field === 'action'),
     onRole: withField(valid, (field) => field === 'agent_role'),
     others: withField(valid, (field) => !isWord(field)),
-    broken: faults[0],
+    brokenReason: faults[0],
     source: rule,
     verdict: ruleVerdict(policy.policy_id, rule, effect),
   };
@@ -107,7 +108,10 @@ export function compileCondition(
     read: field.read,
     test,
     source: condition,
-    key: isWord(field.name) && !BY_VALUE.has(operator) ? `${operator} ${JSON.stringify(value)}` : undefined,
+    testKey:
+      isWord(field.name) && !FIXED_VALUE_OPERATORS.has(operator)
+        ? `${operator} ${JSON.stringify(value)}`
+        : undefined,
     hint: hintOf(condition, patternOf),
   };
 }
@@ -153,7 +157,7 @@ function hintOf({ operator, value }: Condition, patternOf: (source: string) => P
     case '<':
     case '>=':
     case '<=':
-      return typeof value === 'number' ? { by: 'bound', operator, bound: value } : undefined;
+      return typeof value === 'number' ? { by: 'threshold', operator, threshold: value } : undefined;
     case 'contains':
       return typeof value === 'string' && value !== '' ? { by: 'part', part: value } : undefined;
     case 'starts_with':

@@ -25,19 +25,20 @@ export interface SnapshotParts {
 
 type ConditionsOf = (rule: CompiledRule) => readonly CompiledCondition[];
 
+/** A class of actions, with the rules whose conditions on the action hold for it. */
 interface ActionClass {
-  /** Rules with conditions on the action, and none on the role. */
-  alone: Lookup;
-  /** Rules with conditions on both. */
-  paired: CandidateIndex<Entry> | undefined;
-  /** The lookups for `paired`, made when a role class first occurs with this action class. */
-  pairs: Map<RoleClass, Lookup>;
+  rulesOnActionOnly: Lookup;
+  /** The rules that also have conditions on the role, by these conditions. */
+  rulesOnBoth: CandidateIndex<Entry> | undefined;
+  /** The rules of `rulesOnBoth` that a role class leaves. Made when the two classes first occur together. */
+  lookupByRole: Map<RoleClass, Lookup>;
 }
 
+/** A class of roles, with the rules whose conditions on the role hold for it. */
 interface RoleClass {
+  /** One of the roles. The rules on action and role are found by it. */
   role: unknown;
-  /** Rules with conditions on the role, and none on the action. */
-  alone: Lookup;
+  rulesOnRoleOnly: Lookup;
 }
 
 const onAction: ConditionsOf = (rule) => rule.onAction;
@@ -49,6 +50,16 @@ const ENTRIES_PER_SLICE = 512;
 /**
  * Immutable apart from its caches. For each class of actions, each class of roles and each pair of them that has occurred,
  * it caches the rules whose conditions on action and role hold. For these rules only the other conditions must be tested.
+ *
+ * An example with three rules:
+ *
+ *     1  deny   action == doc.delete
+ *     2  allow  agent_role == admin
+ *     3  allow  action starts_with doc.  and  agent_role == editor  and  params.rows < 100
+ *
+ * A request with `doc.read` and `editor` falls into the class of all other actions that start with `doc.`, which has rule 3 among
+ * its `rulesOnBoth`; and into the class of `editor`, which has no rule of its own. The lookup for the pair has rule 3, with
+ * `params.rows` untested.
  */
 export class Snapshot {
   readonly revision: number;
@@ -56,14 +67,15 @@ export class Snapshot {
   readonly rules: readonly CompiledRule[];
   readonly fallback: Verdict;
   /** The ranks of the rules that cannot be evaluated. No index contains them. */
-  readonly broken: readonly number[];
+  readonly brokenRanks: readonly number[];
 
-  private readonly actions = new ValueClasses<ActionClass>((action) => this.actionClass(action));
-  private readonly roles = new ValueClasses<RoleClass>((role) => this.roleClass(role));
+  private readonly actions = new ValueClasses<ActionClass>((action) => this.makeActionClass(action));
+  private readonly roles = new ValueClasses<RoleClass>((role) => this.makeRoleClass(role));
+  /** Rules with a condition on the action, also those with one on the role. */
   private readonly byAction = new CandidateIndex<Entry>();
+  /** Rules with a condition on the role, and none on the action. */
   private readonly byRole = new CandidateIndex<Entry>();
-  /** Rules without a condition on action or role. */
-  private anything: Lookup = NOTHING;
+  private rulesOnNeither: Lookup = NOTHING;
   private readonly cacheSize: number;
   private cached = 0;
 
@@ -73,64 +85,64 @@ export class Snapshot {
     this.rules = rules;
     this.fallback = fallback;
     this.cacheSize = cacheSize;
-    this.broken = [...rules.keys()].filter((rank) => rules[rank].broken !== undefined);
+    this.brokenRanks = [...rules.keys()].filter((rank) => rules[rank].brokenReason !== undefined);
   }
 
   /** Builds in slices, so that decisions go on. */
   static *build(parts: SnapshotParts): Generator<void, Snapshot, void> {
     const snapshot = new Snapshot(parts);
-    const anything: Entry[] = [];
+    const onNeither: Entry[] = [];
     for (let rank = 0; rank < parts.rules.length; rank++) {
       if (rank % ENTRIES_PER_SLICE === 0) yield;
-      snapshot.add(rank, parts.rules[rank], anything);
+      snapshot.add(rank, parts.rules[rank], onNeither);
     }
     yield;
-    snapshot.anything = lookupOf(anything);
+    snapshot.rulesOnNeither = lookupOf(onNeither);
     return snapshot;
   }
 
-  private add(rank: number, rule: CompiledRule, anything: Entry[]): void {
-    if (rule.broken !== undefined) return;
-    const entry: Entry = { rank, rule, open: rule.others };
+  private add(rank: number, rule: CompiledRule, onNeither: Entry[]): void {
+    if (rule.brokenReason !== undefined) return;
+    const entry: Entry = { rank, rule, untested: rule.others };
     for (const condition of rule.onAction) this.actions.add(condition);
     for (const condition of rule.onRole) this.roles.add(condition);
     if (rule.onAction.length > 0) addTo(this.byAction, entry, onAction);
     else if (rule.onRole.length > 0) addTo(this.byRole, entry, onRole);
-    else anything.push(entry);
+    else onNeither.push(entry);
   }
 
   /** The rank of the first rule that matches and can be evaluated; `rules.length` when none does. */
   first(request: EvaluateRequest): number {
-    const action = this.actions.of(request.action);
-    const role = this.roles.of(request.agent_role);
-    let best = this.anything.first(request, this.rules.length);
-    best = role.alone.first(request, best);
-    best = action.alone.first(request, best);
-    if (action.paired === undefined) return best;
-    const pair = action.pairs.get(role) ?? this.pair(action, action.paired, role);
-    return pair.first(request, best);
+    const action = this.actions.classOf(request.action);
+    const role = this.roles.classOf(request.agent_role);
+    let best = this.rulesOnNeither.first(request, this.rules.length);
+    best = role.rulesOnRoleOnly.first(request, best);
+    best = action.rulesOnActionOnly.first(request, best);
+    if (action.rulesOnBoth === undefined) return best;
+    const onBoth = action.lookupByRole.get(role) ?? this.makeLookup(action, action.rulesOnBoth, role);
+    return onBoth.first(request, best);
   }
 
-  private actionClass(action: unknown): ActionClass {
+  private makeActionClass(action: unknown): ActionClass {
     this.countCached();
     const entries = holding(this.byAction, action, onAction);
-    const alone = lookupOf(entries.filter(({ rule }) => rule.onRole.length === 0));
-    const paired = entries.filter(({ rule }) => rule.onRole.length > 0);
-    if (paired.length === 0) return { alone, paired: undefined, pairs: new Map() };
-    const index = new CandidateIndex<Entry>();
-    for (const entry of paired) addTo(index, entry, onRole);
-    return { alone, paired: index, pairs: new Map() };
+    const rulesOnActionOnly = lookupOf(entries.filter(({ rule }) => rule.onRole.length === 0));
+    const onBoth = entries.filter(({ rule }) => rule.onRole.length > 0);
+    if (onBoth.length === 0) return { rulesOnActionOnly, rulesOnBoth: undefined, lookupByRole: new Map() };
+    const rulesOnBoth = new CandidateIndex<Entry>();
+    for (const entry of onBoth) addTo(rulesOnBoth, entry, onRole);
+    return { rulesOnActionOnly, rulesOnBoth, lookupByRole: new Map() };
   }
 
-  private roleClass(role: unknown): RoleClass {
+  private makeRoleClass(role: unknown): RoleClass {
     this.countCached();
-    return { role, alone: lookupOf(holding(this.byRole, role, onRole)) };
+    return { role, rulesOnRoleOnly: lookupOf(holding(this.byRole, role, onRole)) };
   }
 
-  private pair(action: ActionClass, paired: CandidateIndex<Entry>, role: RoleClass): Lookup {
+  private makeLookup(action: ActionClass, rulesOnBoth: CandidateIndex<Entry>, role: RoleClass): Lookup {
     this.countCached();
-    const lookup = lookupOf(holding(paired, role.role, onRole));
-    action.pairs.set(role, lookup);
+    const lookup = lookupOf(holding(rulesOnBoth, role.role, onRole));
+    action.lookupByRole.set(role, lookup);
     return lookup;
   }
 
@@ -145,8 +157,8 @@ export class Snapshot {
 }
 
 /** Adds the entry under the condition that leaves the fewest candidates. */
-function addTo(index: CandidateIndex<Entry>, entry: Entry, of: ConditionsOf): void {
-  const all = of(entry.rule);
+function addTo(index: CandidateIndex<Entry>, entry: Entry, conditionsOf: ConditionsOf): void {
+  const all = conditionsOf(entry.rule);
   let best = all[0];
   for (const condition of all) {
     const by = condition.hint?.by;
@@ -156,7 +168,9 @@ function addTo(index: CandidateIndex<Entry>, entry: Entry, of: ConditionsOf): vo
 }
 
 /** The entries whose conditions on the field all hold for the value, in order of precedence. */
-function holding(index: CandidateIndex<Entry>, value: unknown, of: ConditionsOf): Entry[] {
-  const found = index.candidates(value).filter(({ rule }) => of(rule).every(({ test }) => test(value)));
+function holding(index: CandidateIndex<Entry>, value: unknown, conditionsOf: ConditionsOf): Entry[] {
+  const found = index
+    .candidates(value)
+    .filter(({ rule }) => conditionsOf(rule).every(({ test }) => test(value)));
   return found.sort((one, other) => one.rank - other.rank);
 }

@@ -72,8 +72,8 @@ function contradiction(rule: CompiledRule): string | undefined {
     if (possibleValues(conditions)?.some((value) => conditions.every(({ test }) => test(value))) === false)
       return `can never match: its conditions on ${field} contradict each other`;
     const [low, high] = bounds(conditions);
-    if (low !== undefined && high !== undefined && (low.bound > high.bound || isEmpty(low, high)))
-      return `can never match: its conditions on ${field} leave nothing between ${low.bound} and ${high.bound}`;
+    if (low !== undefined && high !== undefined && (low.threshold > high.threshold || isEmpty(low, high)))
+      return `can never match: its conditions on ${field} leave nothing between ${low.threshold} and ${high.threshold}`;
   }
   return undefined;
 }
@@ -110,7 +110,7 @@ function possibleValues(conditions: readonly CompiledCondition[]): unknown[] | u
 }
 
 interface Bound {
-  bound: number;
+  threshold: number;
   inclusive: boolean;
 }
 
@@ -119,19 +119,21 @@ function bounds(conditions: readonly CompiledCondition[]): [Bound | undefined, B
   let low: Bound | undefined;
   let high: Bound | undefined;
   for (const { hint } of conditions) {
-    if (hint?.by !== 'bound') continue;
-    const { operator, bound } = hint;
+    if (hint?.by !== 'threshold') continue;
+    const { operator, threshold } = hint;
     const inclusive = operator.endsWith('=');
     const isStricter = (than: Bound | undefined, sign: number): boolean =>
-      than === undefined || sign * bound > sign * than.bound || (bound === than.bound && !inclusive);
-    if (operator.startsWith('>') && isStricter(low, 1)) low = { bound, inclusive };
-    if (operator.startsWith('<') && isStricter(high, -1)) high = { bound, inclusive };
+      than === undefined ||
+      sign * threshold > sign * than.threshold ||
+      (threshold === than.threshold && !inclusive);
+    if (operator.startsWith('>') && isStricter(low, 1)) low = { threshold, inclusive };
+    if (operator.startsWith('<') && isStricter(high, -1)) high = { threshold, inclusive };
   }
   return [low, high];
 }
 
 function isEmpty(low: Bound, high: Bound): boolean {
-  return low.bound === high.bound && !(low.inclusive && high.inclusive);
+  return low.threshold === high.threshold && !(low.inclusive && high.inclusive);
 }
 
 function keysOf(rule: CompiledRule): string[] {

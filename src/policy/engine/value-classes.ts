@@ -14,70 +14,74 @@ import type { CompiledCondition } from './rules.js';
  */
 const MAX_SEEN = 2048;
 
-export class ValueClasses<Info> {
-  /** Each value that a condition names, and `undefined` for a missing field. Null until the value first occurs. */
-  private readonly named = new Map<unknown, Info | null>([[undefined, null]]);
+/** A named value that has not occurred yet. */
+const NOT_MADE = Symbol('not made');
+
+export class ValueClasses<Class extends object> {
+  /** The class of each value that a condition names, and of `undefined`, a missing field. */
+  private readonly named = new Map<unknown, Class | typeof NOT_MADE>([[undefined, NOT_MADE]]);
   private readonly tests = new CandidateIndex<{ id: number; condition: CompiledCondition }>();
-  /** By signature: the ids of the tests that hold. */
-  private readonly bySignature = new Map<string, Info>();
-  private readonly seen = new Map<string, Info>();
-  /** The keys of the tests that were added. */
-  private readonly keys = new Set<string>();
+  /** The classes of all other texts, by signature: the ids of the tests that hold. */
+  private readonly bySignature = new Map<string, Class>();
+  /** The classes again, by the texts that have occurred. */
+  private readonly seen = new Map<string, Class>();
+  private readonly testKeys = new Set<string>();
 
-  /** @param make computes the information about a class from any of its values */
-  constructor(private readonly make: (value: unknown) => Info) {}
+  /** @param make makes a class from any of its values */
+  constructor(private readonly make: (value: unknown) => Class) {}
 
-  /** Every condition on the field must be added before the first call of `of`. */
+  /** Every condition on the field must be added before the first call of `classOf`. */
   add(condition: CompiledCondition): void {
-    const { key, source } = condition;
-    if (key === undefined) {
-      const value: unknown = source.value;
-      if (!Array.isArray(value)) this.named.set(value, null);
-      else for (const one of value) if (isScalar(one)) this.named.set(one, null);
-      return;
+    const { testKey, source } = condition;
+    if (testKey === undefined) this.addValues(source.value);
+    else if (!this.testKeys.has(testKey)) {
+      this.tests.add({ id: this.testKeys.size, condition }, condition);
+      this.testKeys.add(testKey);
     }
-    if (this.keys.has(key)) return;
-    this.tests.add({ id: this.keys.size, condition }, condition);
-    this.keys.add(key);
   }
 
-  of(value: unknown): Info {
-    const cached = this.named.get(value);
-    if (cached) return cached;
-    if (cached === undefined) return typeof value === 'string' ? this.ofText(value) : this.make(value);
-    const info = this.make(value);
-    this.named.set(value, info);
-    return info;
+  private addValues(value: unknown): void {
+    if (!Array.isArray(value)) this.named.set(value, NOT_MADE);
+    else for (const one of value) if (isScalar(one)) this.named.set(one, NOT_MADE);
+  }
+
+  classOf(value: unknown): Class {
+    const found = this.named.get(value);
+    if (found === undefined) return typeof value === 'string' ? this.classOfText(value) : this.make(value);
+    if (found !== NOT_MADE) return found;
+    const made = this.make(value);
+    this.named.set(value, made);
+    return made;
   }
 
   clear(): void {
-    for (const value of this.named.keys()) this.named.set(value, null);
+    for (const value of this.named.keys()) this.named.set(value, NOT_MADE);
     this.bySignature.clear();
     this.seen.clear();
   }
 
-  private ofText(value: string): Info {
+  private classOfText(value: string): Class {
     const tests = this.tests.candidates(value);
     // Without tests the signature is known, so a cache entry would not be faster.
-    if (tests.length === 0) return this.ofSignature('', value);
+    if (tests.length === 0) return this.classOfSignature('', value);
     const cached = this.seen.get(value);
     if (cached) return cached;
     let signature = '';
     for (const { id, condition } of tests) {
       if (condition.test(value)) signature += `${id},`;
     }
-    const info = this.ofSignature(signature, value);
+    const found = this.classOfSignature(signature, value);
     if (this.seen.size >= MAX_SEEN) this.seen.clear();
-    this.seen.set(value, info);
-    return info;
+    this.seen.set(value, found);
+    return found;
   }
 
-  private ofSignature(signature: string, value: string): Info {
+  private classOfSignature(signature: string, value: string): Class {
     const cached = this.bySignature.get(signature);
     if (cached) return cached;
-    const info = this.make(value);
-    this.bySignature.set(signature, info);
-    return info;
+    const made = this.make(value);
+    this.bySignature.set(signature, made);
+    return made;
   }
 }
 

@@ -23,7 +23,7 @@ export const ITEMS: Collection<Item> = {
     kind: (item) => item.kind,
     due: (item) => (item.state === 'open' ? { value: 'due', order: item.n } : null),
   },
-  stretches: { kind: 100 },
+  countedRanges: { kind: 100 },
   counts: (item) => ({ [`by_state.${item.state}`]: 1, sum: item.n }),
   stats: {
     total: { counter: 'total' },

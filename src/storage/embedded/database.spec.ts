@@ -246,7 +246,7 @@ describe('a full map', () => {
     const remove = (): void => {
       for (let id = 0; id < stored / 2; id += 1) db.docs.removeSync(['t', id]);
     };
-    await db.commit(remove, { frees: true });
+    await db.commit(remove, { onlyFrees: true });
     await new Promise((resolve) => setTimeout(resolve, 150));
     await put(9999);
     await db.close();
@@ -306,7 +306,7 @@ describe('a failed flush', () => {
       },
       refused: () => undefined,
     });
-    process.off('exit', (writer as unknown as { fence: () => void }).fence);
+    process.off('exit', (writer as unknown as { killOnExit: () => void }).killOnExit);
     const lost = writer.commit(() => stored.add(1), false);
     await expect(lost).rejects.toMatchObject({
       code: 'store_failed',

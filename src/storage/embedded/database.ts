@@ -20,7 +20,7 @@ const MEASURE_MS = 100;
 const TEST_CONTENT = 'x'.repeat(2 ** 16);
 
 interface Opened {
-  place: DataFolder;
+  folder: DataFolder;
   root: Root;
   tables: Tables;
   maxBytes: number;
@@ -39,30 +39,30 @@ export class EmbeddedDatabase {
   readonly meta: Table;
   private readonly inode: number | undefined;
   private readonly writer: Writer;
-  private readonly writes: WriteCheck;
+  private readonly writeCheck: WriteCheck;
   private readonly reserved = new Map<string, { next: number; until: number; growing?: Promise<unknown> }>();
   private readonly listeners = new Set<() => void>();
   private measured?: { space: Space; atMs: number };
 
   /** Throws a `BrainError` that says what to do, and then has changed no data. */
-  static async open(folder: string, options: { maxBytes: number }): Promise<EmbeddedDatabase> {
-    const place = new DataFolder(folder);
-    place.prepare();
+  static async open(path: string, options: { maxBytes: number }): Promise<EmbeddedDatabase> {
+    const folder = new DataFolder(path);
+    folder.prepare();
     let lock: FolderLock | undefined;
     try {
-      lock = await lockFolder(place.path);
-      if (!place.inspect()) await createStore(place);
-      const store = await openStore(place, options.maxBytes);
-      place.mark();
-      return new EmbeddedDatabase({ ...store, place, maxBytes: options.maxBytes, lock });
+      lock = await lockFolder(folder.path);
+      if (!folder.inspect()) await createStore(folder);
+      const store = await openStore(folder, options.maxBytes);
+      folder.mark();
+      return new EmbeddedDatabase({ ...store, folder, maxBytes: options.maxBytes, lock });
     } catch (error) {
       await lock?.release();
-      throw place.refusal(error);
+      throw folder.refusal(error);
     }
   }
 
   private constructor(private readonly opened: Opened) {
-    const { root, place, tables } = opened;
+    const { root, folder, tables } = opened;
     this.docs = tables.docs;
     this.index = tables.index;
     this.uniques = tables.uniques;
@@ -71,29 +71,31 @@ export class EmbeddedDatabase {
     this.log = tables.log;
     this.logIndex = tables.logIndex;
     this.meta = tables.meta;
-    this.inode = inodeOf(place.file);
-    this.writes = new WriteCheck(() => this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)));
+    this.inode = inodeOf(folder.file);
+    this.writeCheck = new WriteCheck(() =>
+      this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)),
+    );
     this.writer = new Writer(root, {
       noRoom: () => this.noRoom(),
       flushed: (grew) => {
-        if (grew) this.writes.worked();
+        if (grew) this.writeCheck.worked();
         for (const listener of this.listeners) listener();
       },
-      refused: () => this.writes.doubted(),
+      refused: () => this.writeCheck.doubted(),
     });
   }
 
   /**
    * Runs `change` alone, and all of it or nothing. Resolves when it is on disk. Readers may see it a little earlier.
-   * `frees`: the change only frees space, so it also runs in a full store.
+   * `onlyFrees`: the change only frees space, so it also runs in a full store.
    */
-  commit<T>(change: () => T, { frees = false }: { frees?: boolean } = {}): Promise<T> {
-    return this.writer.commit(change, frees);
+  commit<T>(change: () => T, { onlyFrees = false }: { onlyFrees?: boolean } = {}): Promise<T> {
+    return this.writer.commit(change, onlyFrees);
   }
 
   /** The same, for a caller that must know both when the change has run and when it is on disk. */
-  write<T>(change: () => T, { frees = false }: { frees?: boolean } = {}): Promise<Written<T>> {
-    return this.writer.write(change, frees);
+  write<T>(change: () => T, { onlyFrees = false }: { onlyFrees?: boolean } = {}): Promise<Written<T>> {
+    return this.writer.write(change, onlyFrees);
   }
 
   /** Resolves when every change so far is on disk or refused. */
@@ -129,7 +131,7 @@ export class EmbeddedDatabase {
 
   /** Why the store takes no writes, for now or until the service is started again. */
   async refusal(): Promise<BrainError | undefined> {
-    const refusal = this.trouble() ?? (await this.writes.refusal());
+    const refusal = this.trouble() ?? (await this.writeCheck.refusal());
     // Too many waiting changes are no fault of the store.
     return refusal?.code === 'store_overloaded' ? undefined : refusal;
   }
@@ -158,7 +160,7 @@ export class EmbeddedDatabase {
     const atMs = performance.now();
     if (this.writer.failure) return undefined;
     if (this.measured && atMs - this.measured.atMs < MEASURE_MS) return this.measured.space;
-    if (this.inode !== inodeOf(this.opened.place.file)) {
+    if (this.inode !== inodeOf(this.opened.folder.file)) {
       const detail =
         'The data file was moved, replaced or deleted while it was in use. Stop the service, put the data folder ' +
         'back in its place, and start the service again.';
@@ -170,14 +172,14 @@ export class EmbeddedDatabase {
   }
 
   private look(): Space {
-    const { root, place, tables } = this.opened;
+    const { root, folder, tables } = this.opened;
     const stats = root.getStats() as RootStats;
     const pages = [
       stats,
       stats.free,
       ...Object.values(tables).map((table: Table<unknown>) => table.getStats()),
     ].map(pagesOf);
-    const disk = statfsSync(place.path);
+    const disk = statfsSync(folder.path);
     return {
       fileBytes: (stats.lastPageNumber + 1) * stats.pageSize,
       usedBytes: pages.reduce((sum, count) => sum + count, 2) * stats.pageSize,

@@ -129,6 +129,7 @@ export class EmbeddedStore extends BackendStore {
   async commit(plan: Plan): Promise<Outcome> {
     for (const { collection } of plan.documents) await this.prepared(collection);
     if (!readsOneThing(plan)) return this.commitWhole(plan);
+    // The result of a single read needs no check. It only waits until the value that was read is on disk.
     const [one] = [...plan.documents, ...plan.uniques];
     try {
       await one?.durable;
@@ -140,7 +141,7 @@ export class EmbeddedStore extends BackendStore {
 
   private async commitWhole(plan: Plan): Promise<Outcome> {
     const change = (): Outcome => this.commits.run(plan);
-    const { outcome, durable } = await this.db.write(change, { frees: removesOnly(plan) });
+    const { outcome, durable } = await this.db.write(change, { onlyFrees: removesOnly(plan) });
     if (outcome.status !== 'done') {
       // The check may have met a change of the same batch, which is final only after the flush.
       await durable;

@@ -65,44 +65,44 @@ export function openTables(root: Root): Tables {
 }
 
 /** Creates all tables, so that the next open writes nothing. */
-export async function createStore(place: DataFolder): Promise<void> {
+export async function createStore(folder: DataFolder): Promise<void> {
   try {
-    place.reserveEngineLock(place.unfinished);
-    const root = openEngine(place.unfinished, 64 * MIB);
+    folder.reserveEngineLock(folder.unfinished);
+    const root = openEngine(folder.unfinished, 64 * MIB);
     await writeFormat(root, openTables(root));
     await root.close();
   } catch (error) {
-    throw refusal(await causeOf(error), place);
+    throw refusal(await causeOf(error), folder);
   }
-  place.adopt();
+  folder.adopt();
 }
 
 export async function openStore(
-  place: DataFolder,
+  folder: DataFolder,
   maxBytes: number,
 ): Promise<{ root: Root; tables: Tables }> {
-  const { root, format, tables } = await openTablesOf(place, maxBytes);
+  const { root, format, tables } = await openTablesOf(folder, maxBytes);
   try {
     if (format < FORMAT) await writeFormat(root, tables);
   } catch (error) {
     // The root stays open. After a failed flush its close would wait for ever.
-    throw refusal(await causeOf(error), place);
+    throw refusal(await causeOf(error), folder);
   }
   return { root, tables };
 }
 
 async function openTablesOf(
-  place: DataFolder,
+  folder: DataFolder,
   maxBytes: number,
 ): Promise<{ root: Root; format: number; tables: Tables }> {
   let root: Root | undefined;
   try {
-    place.reserveEngineLock(place.file);
-    root = openEngine(place.file, maxBytes);
-    return { root, format: formatOf(root, place), tables: openTables(root) };
+    folder.reserveEngineLock(folder.file);
+    root = openEngine(folder.file, maxBytes);
+    return { root, format: formatOf(root, folder), tables: openTables(root) };
   } catch (error) {
     await root?.close();
-    throw refusal(error, place);
+    throw refusal(error, folder);
   }
 }
 
@@ -112,27 +112,27 @@ async function writeFormat(root: Root, { meta }: Tables): Promise<void> {
 }
 
 /** Refuses a file that is not a store, or that has a later format. */
-function formatOf(root: Root, place: DataFolder): number {
+function formatOf(root: Root, folder: DataFolder): number {
   // A missing table is not created: a file of another program must stay as it is.
   const options = { name: 'meta', encoding: 'string' as const, create: false };
   const meta = root.openDB<string, Key>(options) as Database<string, Key> | undefined;
   const format = meta?.get(FORMAT_KEY);
-  if (format === undefined) throw place.damaged('it is not a store of this service');
+  if (format === undefined) throw folder.damaged('it is not a store of this service');
   if (Number(format) <= FORMAT) return Number(format);
-  const detail = `The data file ${place.file} was written by a later release (format ${format}). Start that release.`;
+  const detail = `The data file ${folder.file} was written by a later release (format ${format}). Start that release.`;
   throw new BrainError('unavailable', 'data_file_newer', detail);
 }
 
 /** Errors of the engine have numbers. Positive numbers are errors of the system, the others its own. */
-function refusal(error: unknown, place: DataFolder): Error {
+function refusal(error: unknown, folder: DataFolder): Error {
   const code = (error as { code?: unknown }).code;
-  if (!(error instanceof Error) || typeof code !== 'number') return place.refusal(error);
+  if (!(error instanceof Error) || typeof code !== 'number') return folder.refusal(error);
   if (code === ENOMEM) {
     const detail =
       'The address space is too small for BRAIN_EMBEDDED_MAX_GIB. Lower that setting, or raise the limit (ulimit -v).';
     return new BrainError('unavailable', 'data_folder_unusable', detail, { cause: error });
   }
-  if (code <= 0) return place.damaged(messageOf(error), error);
+  if (code <= 0) return folder.damaged(messageOf(error), error);
   const name = isShortWrite(code, error.message) ? 'ENOSPC' : getSystemErrorName(-code);
-  return place.refusal(Object.assign(new Error(error.message), { code: name }));
+  return folder.refusal(Object.assign(new Error(error.message), { code: name }));
 }

@@ -1,7 +1,7 @@
 /** Ordered indexes and counters of the embedded store. Its commits write them, and its lists walk them. */
 import { digest } from '../../shared/ids.js';
 import { decode } from '../codec.js';
-import { type Place, writeCursor } from '../cursor.js';
+import { type RowPosition, writeCursor } from '../cursor.js';
 import { ALL, countDeltas, indexMoves } from '../index-moves.js';
 import { type ReadQuery, readQuery } from '../list-query.js';
 import type { AnyCollection } from '../plan.js';
@@ -18,8 +18,8 @@ interface Walk {
   from: number;
   until: number;
   bounded: boolean;
-  /** The width of a stretch, if the rows of each stretch are counted. */
-  stretch?: number;
+  /** The width of the counted ranges, if the index has any. */
+  rangeWidth?: number;
   ascending: boolean;
 }
 
@@ -34,8 +34,8 @@ function rowsOf(collection: AnyCollection, name: string, value: string): Key {
   return [collection.name, collection.indexVersion, name, name === ALL ? '' : digest(value)];
 }
 
-/** The counter of the rows whose order value lies in one stretch. */
-function stretchOf(rows: Key, order: number, width: number): Key {
+/** The counter of the rows in one counted range: those whose order value, divided by the width, has the same whole part. */
+function rangeCounterOf(rows: Key, order: number, width: number): Key {
   return [...rows, Math.floor(order / width)];
 }
 
@@ -50,24 +50,30 @@ function boundsOf({ from, until }: ListQuery): Pick<Walk, 'from' | 'until' | 'bo
 export class EmbeddedIndex {
   constructor(private readonly db: EmbeddedDatabase) {}
 
-  /** Only inside a commit. */
+  /** Moves the index rows of a changed document and updates the counters. Only inside a commit. */
   move(collection: AnyCollection, id: string, before: unknown, after: unknown): void {
     for (const { name, from, to } of indexMoves(collection, before, after)) {
-      if (from) this.db.index.removeSync([...rowsOf(collection, name, from.value), from.order, id]);
-      if (to) this.db.index.putSync([...rowsOf(collection, name, to.value), to.order, id], '');
-      const width = collection.stretches?.[name];
-      if (width && from) this.add(stretchOf(rowsOf(collection, name, from.value), from.order, width), -1);
-      if (width && to) this.add(stretchOf(rowsOf(collection, name, to.value), to.order, width), 1);
-      if (from?.value === to?.value && from && to) continue;
-      if (from) this.add(rowsOf(collection, name, from.value), -1);
-      if (to) this.add(rowsOf(collection, name, to.value), 1);
+      const rangeWidth = collection.countedRanges?.[name];
+      const sameValue = from && to && from.value === to.value;
+      if (from) {
+        const rows = rowsOf(collection, name, from.value);
+        this.db.index.removeSync([...rows, from.order, id]);
+        if (rangeWidth) this.addToCounter(rangeCounterOf(rows, from.order, rangeWidth), -1);
+        if (!sameValue) this.addToCounter(rows, -1);
+      }
+      if (to) {
+        const rows = rowsOf(collection, name, to.value);
+        this.db.index.putSync([...rows, to.order, id], '');
+        if (rangeWidth) this.addToCounter(rangeCounterOf(rows, to.order, rangeWidth), 1);
+        if (!sameValue) this.addToCounter(rows, 1);
+      }
     }
     for (const [name, delta] of Object.entries(countDeltas(collection, before, after))) {
-      this.add([collection.name, collection.indexVersion, 'count', name], delta);
+      this.addToCounter([collection.name, collection.indexVersion, 'count', name], delta);
     }
   }
 
-  private add(key: Key, delta: number): void {
+  private addToCounter(key: Key, delta: number): void {
     const sum = (this.db.counts.get(key) ?? 0) + delta;
     if (sum === 0) this.db.counts.removeSync(key);
     else this.db.counts.putSync(key, sum);
@@ -77,20 +83,21 @@ export class EmbeddedIndex {
     const { filters, limit, after, ascending } = readQuery(query);
     const walk = { ...this.walkOf(collection, filters), ...boundsOf(query), ascending };
     const rows: T[] = [];
-    let last: Place | undefined;
+    let last: RowPosition | undefined;
     let read = 0;
     let more = false;
     const most = walk.others.length === 0 ? limit : MAX_CANDIDATES;
-    for (const place of this.places(walk, after, most + 1)) {
+    for (const position of this.rowsIn(walk, after, most + 1)) {
       if (rows.length === limit || read === most) {
         more = true;
         break;
       }
       read += 1;
-      last = place;
-      if (!walk.others.every((other) => this.db.index.doesExist([...other, place.order, place.id]))) continue;
-      const json = this.db.docs.get([collection.name, place.id]);
-      if (json !== undefined) rows.push(decode(collection, place.id, json));
+      last = position;
+      if (!walk.others.every((other) => this.db.index.doesExist([...other, position.order, position.id])))
+        continue;
+      const json = this.db.docs.get([collection.name, position.id]);
+      if (json !== undefined) rows.push(decode(collection, position.id, json));
     }
     const total = await this.totalOf(walk);
     return { rows, total, next: more && last ? writeCursor(last) : null };
@@ -137,7 +144,7 @@ export class EmbeddedIndex {
       const remove = (): void => {
         for (const key of keys) table.removeSync(key);
       };
-      await this.db.commit(remove, { frees: true });
+      await this.db.commit(remove, { onlyFrees: true });
     }
   }
 
@@ -145,26 +152,27 @@ export class EmbeddedIndex {
   private walkOf(
     collection: AnyCollection,
     filters: ReadQuery['filters'],
-  ): Pick<Walk, 'rows' | 'size' | 'others' | 'stretch'> {
+  ): Pick<Walk, 'rows' | 'size' | 'others' | 'rangeWidth'> {
     const sets = filters.map(([name, value]) => rowsOf(collection, name, value));
     if (sets.length === 0) sets.push(rowsOf(collection, ALL, ''));
     const sized = sets
       .map((rows) => ({ rows, size: this.db.counts.get(rows) ?? 0 }))
       .sort((a, b) => a.size - b.size);
     const [{ rows, size }, ...others] = sized;
-    // With several filters the rows are walked one by one, so only a single filter can use counted stretches.
-    const stretch = filters.length === 1 ? collection.stretches?.[filters[0][0]] : undefined;
-    return { rows, size, others: others.map((other) => other.rows), stretch };
+    // With several filters the rows are walked one by one, so only a single filter can use counted ranges.
+    const rangeWidth = filters.length === 1 ? collection.countedRanges?.[filters[0][0]] : undefined;
+    return { rows, size, others: others.map((other) => other.rows), rangeWidth };
   }
 
-  private *places(walk: Walk, after: Place | undefined, limit: number): Generator<Place> {
+  /** The rows between the bounds of the walk, in its direction, after the row `after`. */
+  private *rowsIn(walk: Walk, after: RowPosition | undefined, limit: number): Generator<RowPosition> {
     const low: Key = [...walk.rows, walk.from];
     const high: Key = [...walk.rows, walk.until, LAST];
-    const place = after && [...walk.rows, after.order, after.id];
-    const exclusiveStart = place !== undefined;
+    const last = after && [...walk.rows, after.order, after.id];
+    const exclusiveStart = last !== undefined;
     const range = walk.ascending
-      ? { start: place ?? low, end: high, exclusiveStart }
-      : { start: place ?? high, end: low, reverse: true, exclusiveStart, inclusiveEnd: true };
+      ? { start: last ?? low, end: high, exclusiveStart }
+      : { start: last ?? high, end: low, reverse: true, exclusiveStart, inclusiveEnd: true };
     for (const key of this.db.index.getKeys({ ...range, limit })) {
       const [order, id] = key.slice(-2) as [number, string];
       yield { order, id };
@@ -176,22 +184,22 @@ export class EmbeddedIndex {
     if (walk.others.length === 0) return this.totalWithin(walk);
     if (walk.size > MAX_COUNTED) return null;
     let total = 0;
-    for (const { order, id } of this.places({ ...walk, ascending: true }, undefined, MAX_COUNTED)) {
+    for (const { order, id } of this.rowsIn({ ...walk, ascending: true }, undefined, MAX_COUNTED)) {
       if (walk.others.every((other) => this.db.index.doesExist([...other, order, id]))) total += 1;
     }
     return total;
   }
 
-  /** The engine walks keys to count them. With counted stretches it walks only the two that the bounds cut. */
-  private totalWithin({ rows, from, until, stretch }: Walk): number {
+  /** The engine walks keys to count them. With counted ranges it walks only the two at the bounds, and adds up those between. */
+  private totalWithin({ rows, from, until, rangeWidth }: Walk): number {
     const walked = (start: Key, end: Key): number => this.db.index.getKeysCount({ start, end });
     const start = [...rows, from];
     const end = [...rows, until, LAST];
-    if (stretch === undefined) return walked(start, end);
-    const first = Math.floor(from / stretch) + 1;
-    const last = Math.floor(until / stretch);
+    if (rangeWidth === undefined) return walked(start, end);
+    const first = Math.floor(from / rangeWidth) + 1;
+    const last = Math.floor(until / rangeWidth);
     if (first >= last) return walked(start, end);
-    let total = walked(start, [...rows, first * stretch]) + walked([...rows, last * stretch], end);
+    let total = walked(start, [...rows, first * rangeWidth]) + walked([...rows, last * rangeWidth], end);
     for (const { value } of this.db.counts.getRange({ start: [...rows, first], end: [...rows, last] })) {
       total += value;
     }

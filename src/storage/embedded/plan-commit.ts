@@ -1,6 +1,15 @@
 /** Checks a plan against the tables and writes it, inside one commit of the data file. */
 import { digest } from '../../shared/ids.js';
-import { documentKey, type Outcome, type Plan, type PlannedDocument, type PlannedUnique } from '../plan.js';
+import {
+  assumptionsOf,
+  documentKey,
+  type Outcome,
+  type Plan,
+  type PlannedDocument,
+  type PlannedUnique,
+  type PlannedValues,
+  readsOf,
+} from '../plan.js';
 import type { EmbeddedDatabase, Key } from './database.js';
 import type { EmbeddedEventLog } from './embedded-event-log.js';
 import type { IdempotencyRecords } from './idempotency-records.js';
@@ -28,14 +37,11 @@ export class PlanCommit {
       return { status: 'changed', what: `idempotency record ${record.key}` };
     for (const lease of plan.leases)
       if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
-    // Reads are checked before assumptions. After a changed read the work runs again, and may not insert the same document.
-    for (const read of [true, false]) {
-      const failed =
-        this.checkDocuments(plan.documents.filter(({ wasRead }) => wasRead === read)) ??
-        this.checkUniques(plan.uniques.filter(({ wasRead }) => wasRead === read));
-      if (failed) return failed;
-    }
-    return undefined;
+    return this.checkValues(readsOf(plan)) ?? this.checkValues(assumptionsOf(plan));
+  }
+
+  private checkValues({ documents, uniques }: PlannedValues): Outcome | undefined {
+    return this.checkDocuments(documents) ?? this.checkUniques(uniques);
   }
 
   private checkDocuments(documents: PlannedDocument[]): Outcome | undefined {

@@ -16,8 +16,6 @@ const BATCH_MS = 4;
 const MAX_WAITING = 20_000;
 /** The engine never calls back when it cannot begin a transaction. After this time the store counts as failed. */
 const BEGIN_MS = 20_000;
-/** The transaction number of an engine that has given up. It is greater than every number. */
-const UNREADABLE = Number.POSITIVE_INFINITY;
 
 /** A change that has run. Other transactions of this process may see it before it is durable. */
 export interface Written<T> {
@@ -28,15 +26,15 @@ export interface Written<T> {
 
 interface WaitingChange {
   change: () => unknown;
-  frees: boolean;
-  ran: (written: Written<unknown>) => void;
+  onlyFrees: boolean;
+  onRun: (written: Written<unknown>) => void;
   reject: (error: unknown) => void;
 }
 
 /** What a change gets after the flush of its batch, or after the failure of it. */
 interface BatchedChange {
-  frees: boolean;
-  ran: boolean;
+  onlyFrees: boolean;
+  hasRun: boolean;
   flushed: () => void;
   failed: (error: unknown) => void;
 }
@@ -54,36 +52,37 @@ export interface WriterEvents {
 export class Writer {
   private waiting: WaitingChange[] = [];
   private writing?: Promise<void>;
-  private stopped?: BrainError;
-  /** The last batch found no room on the disk. */
-  private cramped = false;
-  /** The last batch was refused, and nothing of it became visible. */
-  private unsettled = false;
+  /** Why no change is taken any more: the store has failed, or it is closed. */
+  private stopReason?: BrainError;
+  /** A batch found no room on the disk, and none has grown the store since. */
+  private foundNoRoom = false;
+  /** The last batch was refused, and nothing of it became visible. The engine still waits for its flush. */
+  private refusedFlushIsOpen = false;
 
   constructor(
     private readonly root: Root,
     private readonly events: WriterEvents,
   ) {
-    process.prependListener('exit', this.fence);
+    process.prependListener('exit', this.killOnExit);
   }
 
   get failure(): BrainError | undefined {
-    return this.stopped;
+    return this.stopReason;
   }
 
   /** Resolves when the change has run. A change that throws rejects after the flush of its batch. */
-  write<T>(change: () => T, frees: boolean): Promise<Written<T>> {
+  write<T>(change: () => T, onlyFrees: boolean): Promise<Written<T>> {
     return new Promise((resolve, reject) => {
-      if (this.stopped) return reject(this.stopped);
+      if (this.stopReason) return reject(this.stopReason);
       if (this.waiting.length >= MAX_WAITING) return reject(overloaded());
-      this.waiting.push({ change, frees, ran: (written) => resolve(written as Written<T>), reject });
+      this.waiting.push({ change, onlyFrees, onRun: (written) => resolve(written as Written<T>), reject });
       this.writing ??= this.writeAll();
     });
   }
 
   /** The same; resolves when the change is on disk. */
-  async commit<T>(change: () => T, frees: boolean): Promise<T> {
-    const { outcome, durable } = await this.write(change, frees);
+  async commit<T>(change: () => T, onlyFrees: boolean): Promise<T> {
+    const { outcome, durable } = await this.write(change, onlyFrees);
     await durable;
     return outcome;
   }
@@ -95,24 +94,24 @@ export class Writer {
 
   /** Refuses every further commit with this reason. The first reason stays. */
   fail(code: string, detail: string, cause?: unknown): BrainError {
-    this.stopped ??= new BrainError('unavailable', code, detail, { cause });
-    return this.stopped;
+    this.stopReason ??= new BrainError('unavailable', code, detail, { cause });
+    return this.stopReason;
   }
 
   /** False when the engine must not be closed, because its close would wait for ever for the failed flush. */
   async stop(): Promise<boolean> {
     await this.writing;
-    if (this.stopped) return false;
-    this.stopped = storeClosed();
-    process.off('exit', this.fence);
-    return !this.unsettled || this.settle();
+    if (this.stopReason) return false;
+    this.stopReason = storeClosed();
+    process.off('exit', this.killOnExit);
+    return !this.refusedFlushIsOpen || this.replaceOpenFlush();
   }
 
   /**
-   * The engine never settles the flush of a refused batch, and its close waits for it. An empty transaction cannot be
-   * refused, and its flush replaces the unsettled one.
+   * The engine never ends the flush of a refused batch, and its close waits for it. An empty transaction cannot be
+   * refused, and its flush replaces the open one.
    */
-  private settle(): Promise<boolean> {
+  private replaceOpenFlush(): Promise<boolean> {
     return this.transact(() => undefined).then(
       () => true,
       () => false,
@@ -123,22 +122,22 @@ export class Writer {
    * The engine flushes once more when the process exits. After a failed flush that would acknowledge lost pages, and it
    * can hang. So the process ends at once, and the file stays at the last good flush.
    */
-  private readonly fence = (): void => {
-    if (this.stopped) process.kill(process.pid, 'SIGKILL');
+  private readonly killOnExit = (): void => {
+    if (this.stopReason) process.kill(process.pid, 'SIGKILL');
   };
 
   private async writeAll(): Promise<void> {
     // All changes of one turn of the event loop go into the first batch.
     await Promise.resolve();
-    while (this.waiting.length > 0 && !this.stopped) await this.writeBatch();
+    while (this.waiting.length > 0 && !this.stopReason) await this.writeBatch();
     this.writing = undefined;
-    for (const { reject } of this.waiting.splice(0)) reject(this.stopped);
+    for (const { reject } of this.waiting.splice(0)) reject(this.stopReason);
   }
 
   private async writeBatch(): Promise<void> {
     const batch: BatchedChange[] = [];
     const full = this.events.noRoom();
-    let txnId = UNREADABLE;
+    let txnId: number | undefined;
     try {
       await this.transact(() => {
         txnId = this.root.getWriteTxnId();
@@ -146,16 +145,16 @@ export class Writer {
       });
       await this.root.flushed;
       // The engine does not report that it could not write the meta page after the other pages.
-      if (this.lastTxnId() === UNREADABLE) throw new Error('the last meta page could not be written');
+      if (this.lastTxnId() === undefined) throw new Error('the last meta page could not be written');
     } catch (error) {
-      const refusal = await this.judge(error, txnId);
+      const refusal = await this.classifyFailure(error, txnId);
       this.events.refused();
       for (const { failed } of batch) failed(refusal);
       return;
     }
-    this.unsettled = false;
-    const grew = batch.some(({ ran, frees }) => ran && !frees);
-    if (grew) this.cramped = false;
+    this.refusedFlushIsOpen = false;
+    const grew = batch.some(({ hasRun, onlyFrees }) => hasRun && !onlyFrees);
+    if (grew) this.foundNoRoom = false;
     if (full) this.events.refused();
     for (const { flushed } of batch) flushed();
     this.events.flushed(grew);
@@ -176,7 +175,7 @@ export class Writer {
     const endMs = performance.now() + BATCH_MS;
     for (const waiting of this.waiting) {
       // A change that finds no room fails its whole batch. So changes that free space then get a batch of their own.
-      if (this.cramped && waiting.frees !== this.waiting[0].frees) break;
+      if (this.foundNoRoom && waiting.onlyFrees !== this.waiting[0].onlyFrees) break;
       batch.push(this.run(waiting, full));
       if (performance.now() > endMs) break;
     }
@@ -184,9 +183,12 @@ export class Writer {
   }
 
   /** Each change is a nested transaction, so a change that throws does not fail the rest of the batch. */
-  private run({ change, frees, ran, reject }: WaitingChange, full: BrainError | undefined): BatchedChange {
+  private run(
+    { change, onlyFrees, onRun, reject }: WaitingChange,
+    full: BrainError | undefined,
+  ): BatchedChange {
     try {
-      const refusal = this.stopped ?? (frees ? undefined : full);
+      const refusal = this.stopReason ?? (onlyFrees ? undefined : full);
       if (refusal) throw refusal;
       // Inside a transaction the engine runs this at once, although its type is asynchronous.
       const outcome: unknown = this.root.childTransaction(change as () => never);
@@ -196,23 +198,24 @@ export class Writer {
         flushed = resolve;
         failed = rejectDurable;
       });
-      ran({ outcome, durable });
-      return { frees, ran: true, flushed, failed };
+      onRun({ outcome, durable });
+      return { onlyFrees, hasRun: true, flushed, failed };
     } catch (error) {
-      return { frees, ran: false, flushed: () => reject(explained(error)), failed: reject };
+      return { onlyFrees, hasRun: false, flushed: () => reject(explained(error)), failed: reject };
     }
   }
 
   /**
    * The error for a failed batch. If nothing of the batch became visible, the store is as before. Otherwise its state
-   * is unknown until the next start.
+   * is unknown until the next start, and the writer stops. `txnId` is undefined if the transaction did not begin.
    */
-  private async judge(error: unknown, txnId: number): Promise<unknown> {
+  private async classifyFailure(error: unknown, txnId: number | undefined): Promise<unknown> {
     const cause = await causeOf(error);
-    if (this.lastTxnId() < txnId && txnId < Number.POSITIVE_INFINITY) {
+    const lastTxnId = this.lastTxnId();
+    if (lastTxnId !== undefined && txnId !== undefined && lastTxnId < txnId) {
       const refusal = explained(cause);
-      this.unsettled = true;
-      this.cramped ||= isBrainError(refusal, 'storage_full');
+      this.refusedFlushIsOpen = true;
+      this.foundNoRoom ||= isBrainError(refusal, 'storage_full');
       return this.events.noRoom() ?? refusal;
     }
     const detail =
@@ -221,11 +224,12 @@ export class Writer {
     return this.fail('store_failed', detail, cause);
   }
 
-  private lastTxnId(): number {
+  /** The number of the last transaction that is visible; undefined when the engine has given up. */
+  private lastTxnId(): number | undefined {
     try {
       return (this.root.getStats() as RootStats).lastTxnId;
     } catch {
-      return UNREADABLE;
+      return undefined;
     }
   }
 }

@@ -4,11 +4,14 @@ import { countDeltas, indexMoves } from '../index-moves.js';
 import { indexName } from '../index-names.js';
 import {
   type AnyCollection,
+  assumptionsOf,
   documentKey,
   type Outcome,
   type Plan,
   type PlannedDocument,
   type PlannedUnique,
+  type PlannedValues,
+  readsOf,
 } from '../plan.js';
 import { IDEMPOTENCY_KEPT_SECONDS, type StatsTemplate, TX_KEPT_SECONDS } from '../store.js';
 import { CHECK, type Check, MARK, REMOVAL, type Removal, WRITE, type Write } from './commit-operations.js';
@@ -153,25 +156,19 @@ export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   for (const { name, fence, token } of plan.leases) {
     program.expect(names.lease(name), leaseValue(fence, token), { status: 'lease_lost', name });
   }
-  // Reads are checked before assumptions. After a changed read the work runs again, and may not insert the same document.
-  for (const read of [true, false]) {
-    expectDocuments(
-      program,
-      names,
-      plan.documents.filter(({ wasRead }) => wasRead === read),
-    );
-    claimUniques(
-      program,
-      names,
-      plan.uniques.filter(({ wasRead }) => wasRead === read),
-    );
-  }
+  expectUnchanged(program, names, readsOf(plan));
+  expectUnchanged(program, names, assumptionsOf(plan));
   writeDocuments(program, names, plan);
   for (const { collection, id, json } of plan.appends) {
     program.write(WRITE.APPEND_TO_LIST, names.entries(collection, id), json);
   }
   program.record(plan.events);
   return program;
+}
+
+function expectUnchanged(program: CommitProgram, names: RedisKeys, reads: PlannedValues): void {
+  expectDocuments(program, names, reads.documents);
+  expectUniques(program, names, reads.uniques);
 }
 
 function expectDocuments(program: CommitProgram, names: RedisKeys, documents: PlannedDocument[]): void {
@@ -182,7 +179,8 @@ function expectDocuments(program: CommitProgram, names: RedisKeys, documents: Pl
   }
 }
 
-function claimUniques(program: CommitProgram, names: RedisKeys, uniques: PlannedUnique[]): void {
+/** Also writes the values, because a value that is released without having been read needs no check. */
+function expectUniques(program: CommitProgram, names: RedisKeys, uniques: PlannedUnique[]): void {
   for (const { collection, name, value, wasRead, before, after, written } of uniques) {
     const key = names.unique(collection, name, value);
     if (written && after === undefined && before !== undefined && !wasRead) {

@@ -1,4 +1,13 @@
-/** The connection to Redis. It decides whether a command is sent again when the connection breaks. */
+/**
+ * The connection to Redis. It decides whether a command is sent again when the connection breaks.
+ *
+ *     state        a call          event                                       next state
+ *     connecting   waits           the server answers and is not loading       ready
+ *                                  connecting fails, or the server is loading  unreachable
+ *     ready        is sent         the connection breaks or is given up        connecting
+ *     unreachable  fails at once   the server answers and is not loading       ready
+ *     any                          `close` is called                           closed
+ */
 import type { Redis } from 'ioredis';
 import type { RedisConfig } from '../../config/config.js';
 import { type BrainError, messageOf } from '../../shared/errors.js';
@@ -6,7 +15,7 @@ import { LogOnce } from '../../shared/log-once.js';
 import type { Logger } from '../../shared/logger.js';
 import { keepAligned } from './align.js';
 import { createClient } from './client.js';
-import { explained, isMoved, LostError, unavailable } from './errors.js';
+import { explained, isMoved, LostError } from './errors.js';
 import { type RedisInfo, readInfo, warningsOf } from './health.js';
 import { RedisKeys } from './keys.js';
 import { OneWrite } from './one-write.js';
@@ -21,15 +30,13 @@ const CALL_MS = 1500;
 /** A command whose answer gets lost this often may itself break the connection. */
 const MAX_ATTEMPTS = 3;
 const SWEEP_MS = 100;
-/** With this many unanswered commands further ones are refused: they would be answered too late. */
-const MAX_UNANSWERED = 10_000;
 /** READONLY and MOVED open a new connection at most this often. */
 const RECONNECT_EVERY_MS = 1000;
 const REOPEN_MS = 250;
 
 const SILENT: RedisLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
-type State = 'connecting' | 'ready' | 'away' | 'closed';
+type State = 'connecting' | 'ready' | 'unreachable' | 'closed';
 
 export class RedisLink {
   readonly keys: RedisKeys;
@@ -39,14 +46,15 @@ export class RedisLink {
   readonly histories: ServerHistories;
   private readonly client: Redis;
   private state: State = 'connecting';
-  private trouble: unknown;
+  /** Why there is no connection. */
+  private lastError: unknown;
   private reconnectedMs = Number.NEGATIVE_INFINITY;
-  /** The connection is about to end, and a new one is on its way. */
-  private leaving = false;
-  private other: RedisLink | undefined;
+  /** This link gave the connection up. It is about to close, and a new one is on its way. */
+  private closeIsExpected = false;
+  private blockingConnection: RedisLink | undefined;
   private stopAligning: (() => void) | undefined;
-  /** With Sentinel or Cluster another connect may find another server. */
-  private readonly discovers: boolean;
+  /** With Sentinel or Cluster, a new connection may be to another server. */
+  private readonly canFindAnotherServer: boolean;
   private readonly unanswered = new PendingCalls(true);
   /** Calls that wait for the connection. */
   private readonly waiting = new PendingCalls(false);
@@ -62,16 +70,16 @@ export class RedisLink {
   ) {
     this.keys = new RedisKeys(config.cluster.length > 0 ? `{${keyPrefix}}` : keyPrefix);
     this.waitFor = config.wait;
-    this.discovers = config.cluster.length + config.sentinels.length > 0;
+    this.canFindAnotherServer = config.cluster.length + config.sentinels.length > 0;
     this.client = createClient(config, this.keys.prefix);
     this.oneWrite = new OneWrite(this.client);
     this.histories = new ServerHistories(this.client, this.keys, log);
-    this.client.on('ready', () => void this.probe());
+    this.client.on('ready', () => void this.checkServer());
     this.client.on('error', (error) => this.onError(error));
     this.client.on('close', () => this.onClose());
     this.client.on('end', () => this.onEnd());
     this.sweeper = setInterval(() => this.failLate(), SWEEP_MS).unref();
-    this.open();
+    this.connect();
   }
 
   get closed(): boolean {
@@ -104,15 +112,15 @@ export class RedisLink {
 
   /** A second connection to the same Redis, for commands that block. It logs nothing; the first one logs the same trouble. */
   blockingLink(): RedisLink {
-    if (this.other) return this.other;
-    const other = new RedisLink(this.config, this.keyPrefix, SILENT);
-    this.other = other;
-    this.stopAligning = keepAligned(this, other);
-    return other;
+    if (this.blockingConnection) return this.blockingConnection;
+    const link = new RedisLink(this.config, this.keyPrefix, SILENT);
+    this.blockingConnection = link;
+    this.stopAligning = keepAligned(this, link);
+    return link;
   }
 
   async close(): Promise<void> {
-    await this.other?.close();
+    await this.blockingConnection?.close();
     const state = this.state;
     this.state = 'closed';
     clearInterval(this.sweeper);
@@ -169,13 +177,10 @@ export class RedisLink {
   }
 
   private answer(send: () => Promise<unknown>, dueMs: number): Promise<unknown> {
-    if (this.unanswered.size >= MAX_UNANSWERED) {
-      throw unavailable('store_busy', 'Too many commands wait for Redis. Nothing was changed; try again.');
-    }
-    this.oneWrite.gather();
     return new Promise((resolve, reject) => {
       const call: PendingCall = { dueMs, fail: reject };
       this.unanswered.add(call);
+      this.oneWrite.gather();
       send().then(
         (value) => {
           this.unanswered.delete(call);
@@ -185,19 +190,16 @@ export class RedisLink {
           this.unanswered.delete(call);
           // The client refused the command, so it was never sent.
           const unsent = /enableOfflineQueue|Connection is closed/.test(messageOf(error));
-          if (unsent && this.state === 'ready') this.leave();
-          reject(unsent ? new LostError(false, this.trouble ?? error) : (error as Error));
+          if (unsent && this.state === 'ready') this.expectReconnect();
+          reject(unsent ? new LostError(false, this.lastError ?? error) : (error as Error));
         },
       );
     });
   }
 
-  /** Resolves when the connection is ready. A call waits during the first attempt to connect; after that it fails at once. */
+  /** Resolves when the connection is ready. Once an attempt to connect has failed, a call fails at once. */
   private ready(dueMs: number): Promise<void> {
-    if (this.state !== 'connecting') throw new LostError(false, this.trouble ?? 'closed');
-    if (this.waiting.size >= MAX_UNANSWERED) {
-      throw unavailable('store_busy', 'Too many commands wait for Redis. Nothing was changed; try again.');
-    }
+    if (this.state !== 'connecting') throw new LostError(false, this.lastError ?? 'closed');
     return new Promise((resolve, reject) => {
       this.waiting.add({ dueMs, fail: reject, go: resolve });
     });
@@ -208,35 +210,35 @@ export class RedisLink {
     if (this.state !== 'ready') return this.state === 'connecting';
     if (performance.now() - this.reconnectedMs < RECONNECT_EVERY_MS) return false;
     this.reconnectedMs = performance.now();
-    this.leave();
+    this.expectReconnect();
     this.client.disconnect(true);
     return true;
   }
 
-  private leave(): void {
+  private expectReconnect(): void {
     this.state = 'connecting';
-    this.leaving = true;
+    this.closeIsExpected = true;
   }
 
   /** The socket is connected. INFO says whether Redis is ready. */
-  private async probe(): Promise<void> {
+  private async checkServer(): Promise<void> {
     const { epoch } = this;
     let info: RedisInfo = {};
     try {
       info = readInfo(await this.client.info());
     } catch (error) {
       // A managed Redis may forbid INFO. Any other failure ends the connection or fails the next command.
-      this.trouble = error;
+      this.lastError = error;
     }
     if (this.closed || this.epoch !== epoch) return;
     if (info.loading === '1') {
-      this.trouble = new Error('LOADING');
-      this.goAway();
-      setTimeout(() => void this.probe(), REOPEN_MS).unref();
+      this.lastError = new Error('LOADING');
+      this.markUnreachable();
+      setTimeout(() => void this.checkServer(), REOPEN_MS).unref();
       return;
     }
     // Sentinels and cluster nodes may still report the old master.
-    if (info.role === 'slave' && this.discovers) return this.client.disconnect(true);
+    if (info.role === 'slave' && this.canFindAnotherServer) return this.client.disconnect(true);
     await this.histories.onConnected(info);
     if (this.closed || this.epoch !== epoch) return;
     this.onReady(info);
@@ -246,45 +248,42 @@ export class RedisLink {
     this.log.info(this.epoch > 0 ? 'redis: connected again' : 'redis: connected');
     for (const warning of warningsOf(info)) this.log.warn(`redis: ${warning}`);
     this.state = 'ready';
-    this.trouble = undefined;
+    this.lastError = undefined;
     this.waiting.goAll();
     for (const listener of this.readyListeners) this.notify(listener);
   }
 
   private onError(error: unknown): void {
-    this.trouble = error;
-    if (this.state !== 'ready') this.goAway();
+    this.lastError = error;
+    if (this.state !== 'ready') this.markUnreachable();
   }
 
   private onClose(): void {
     this.epoch += 1;
-    const lost = new LostError(
-      true,
-      this.closed ? 'the store is closed' : (this.trouble ?? 'closed by Redis'),
-    );
-    this.unanswered.failAll(lost);
+    const reason = this.closed ? 'the store is closed' : (this.lastError ?? 'closed by Redis');
+    this.unanswered.failAll(new LostError(true, reason));
     if (this.closed) return;
-    if (this.state === 'ready' || this.leaving) this.state = 'connecting';
-    else this.goAway();
-    this.leaving = false;
+    if (this.state === 'ready' || this.closeIsExpected) this.state = 'connecting';
+    else this.markUnreachable();
+    this.closeIsExpected = false;
   }
 
   /** The client gives up when it finds no address to connect to. So the link opens it again. */
   private onEnd(): void {
     if (this.closed) return;
-    this.goAway();
-    setTimeout(() => this.open(), REOPEN_MS).unref();
+    this.markUnreachable();
+    setTimeout(() => this.connect(), REOPEN_MS).unref();
   }
 
-  private open(): void {
+  private connect(): void {
     if (!this.closed) this.client.connect().catch(() => undefined);
   }
 
-  private goAway(): void {
+  private markUnreachable(): void {
     if (this.closed) return;
-    const lost = new LostError(false, this.trouble ?? 'no connection');
-    if (this.state !== 'away') this.report(explained(lost));
-    this.state = 'away';
+    const lost = new LostError(false, this.lastError ?? 'no connection');
+    if (this.state !== 'unreachable') this.report(explained(lost));
+    this.state = 'unreachable';
     this.waiting.failAll(lost);
   }
 

@@ -37,8 +37,8 @@ export async function listPage<T>(
   for (let i = 0; i < documents.length; i += 2) {
     rows.push(decode(collection, documents[i], documents[i + 1]));
   }
-  const place = { order: decodeOrder(last), id: last.slice(ORDER_LENGTH) };
-  const next = more === 1 && limit > 0 ? writeCursor(place) : null;
+  const position = { order: decodeOrder(last), id: last.slice(ORDER_LENGTH) };
+  const next = more === 1 && limit > 0 ? writeCursor(position) : null;
   return { rows, total: total < 0 ? null : total, next };
 }
 

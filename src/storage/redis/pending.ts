@@ -1,5 +1,8 @@
 /** Calls that wait for something, each until its own deadline. */
-import { LostError } from './errors.js';
+import { LostError, unavailable } from './errors.js';
+
+/** Beyond this number further calls are refused: they would be answered too late. */
+const MAX_PENDING = 10_000;
 
 export interface PendingCall {
   /** The deadline on the monotonic clock. */
@@ -15,11 +18,11 @@ export class PendingCalls {
   /** `sent`: Redis may have executed a call of this kind that is too late. */
   constructor(private readonly sent: boolean) {}
 
-  get size(): number {
-    return this.calls.size;
-  }
-
+  /** @throws when too many calls wait already */
   add(call: PendingCall): void {
+    if (this.calls.size >= MAX_PENDING) {
+      throw unavailable('store_busy', 'Too many commands wait for Redis. Nothing was changed; try again.');
+    }
     this.calls.add(call);
   }
 

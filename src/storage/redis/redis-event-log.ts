@@ -36,17 +36,17 @@ type Bounds = [
 ];
 
 export class RedisEventLog extends EventLog {
-  private readonly records: TransactionRecords;
+  private readonly transactionRecords: TransactionRecords;
   /** Batches without an answer. A copy of them may still arrive, so their records must stay. */
   private readonly unanswered = new Set<string>();
 
   constructor(
     private readonly link: RedisLink,
-    private readonly replication: ReplicaAck,
+    private readonly replicaAck: ReplicaAck,
     private readonly keptSeconds = IDEMPOTENCY_KEPT_SECONDS,
   ) {
     super();
-    this.records = new TransactionRecords(link);
+    this.transactionRecords = new TransactionRecords(link);
   }
 
   get batchKnownMs(): number {
@@ -55,7 +55,7 @@ export class RedisEventLog extends EventLog {
 
   watchDurability(): () => Promise<void> {
     const { epoch } = this.link;
-    return async () => this.replication.ofWritten(epoch);
+    return async () => this.replicaAck.ofWritten(epoch);
   }
 
   async append(batchId: string, events: EventRecord[]): Promise<string> {
@@ -68,7 +68,7 @@ export class RedisEventLog extends EventLog {
     try {
       const positions = await Promise.all(programs.map((program) => this.commit(program)));
       const answeredAtOnce = !this.unanswered.delete(batchId) && this.link.epoch === epoch;
-      if (answeredAtOnce) this.records.forget(...programs.map(({ recordKey }) => recordKey));
+      if (answeredAtOnce) this.transactionRecords.forget(...programs.map(({ recordKey }) => recordKey));
       const last = positions.at(-1) ?? '';
       this.link.histories.acknowledge(last, events.at(-1)?.json);
       return last;
@@ -91,8 +91,8 @@ export class RedisEventLog extends EventLog {
 
   async read(query: LogQuery): Promise<LoggedEvent[]> {
     const ascending = query.order === 'asc';
-    const low = (ascending ? query.after && `(${query.after}` : undefined) ?? query.from;
-    const high = (ascending ? undefined : query.after && `(${query.after}`) ?? query.until;
+    const low = lowerBound(query);
+    const high = upperBound(query);
     if (query.key !== undefined) return this.readIndex(query, query.key, low, high);
     const { stream } = this.link.keys;
     const range = ascending ? [low ?? '-', high ?? '+'] : [high ?? '+', low ?? '-'];
@@ -155,12 +155,12 @@ export class RedisEventLog extends EventLog {
   }
 
   async trim(
-    position: string,
+    before: string,
     limit: number,
     report?: (removed: LoggedEvent[]) => EventRecord,
   ): Promise<LoggedEvent[]> {
     const { keys } = this.link;
-    const range = [keys.stream, '-', `(${position}`, 'COUNT', limit];
+    const range = [keys.stream, '-', `(${before}`, 'COUNT', limit];
     const entries = (await this.link.command('xrange', range)) as Entry[];
     if (entries.length === 0) return [];
     const events = entries.map(loggedOf);
@@ -178,7 +178,7 @@ export class RedisEventLog extends EventLog {
 
   private async readIndex(query: LogQuery, key: string, low?: string, high?: string): Promise<LoggedEvent[]> {
     const keys = [this.link.keys.stream, this.link.keys.events(key)];
-    const args = [query.order, query.limit, boundOf(low) ?? '-', boundOf(high) ?? '+'];
+    const args = [query.order, query.limit, memberBoundOf(low) ?? '-', memberBoundOf(high) ?? '+'];
     const found = (await this.link.script(SCRIPTS.readLog, keys, args)) as string[];
     const events: LoggedEvent[] = [];
     for (let i = 0; i < found.length; i += 2) {
@@ -241,7 +241,18 @@ function indexMemberOf(position: string): string {
     .join('-');
 }
 
-function boundOf(bound: string | undefined): string | undefined {
+/** The oldest position of a query. `(` excludes the position itself. */
+function lowerBound({ order, after, from }: LogQuery): string | undefined {
+  return order === 'asc' && after !== undefined ? `(${after}` : from;
+}
+
+/** The newest position of a query. */
+function upperBound({ order, after, until }: LogQuery): string | undefined {
+  return order !== 'asc' && after !== undefined ? `(${after}` : until;
+}
+
+/** The same bound for an index, whose members sort by bytes. */
+function memberBoundOf(bound: string | undefined): string | undefined {
   if (bound === undefined) return undefined;
   return bound.startsWith('(') ? `(${indexMemberOf(bound.slice(1))}` : `[${indexMemberOf(bound)}`;
 }

@@ -39,21 +39,21 @@ export class RedisStore extends BackendStore {
   private readonly sequences: RedisLeases;
   private readonly time: RedisClock;
   private readonly indexes: IndexBuilder;
-  private readonly revisions: Watcher;
-  private readonly records: TransactionRecords;
-  private readonly writes = new WriteCheck(() => this.tryWrite());
+  private readonly watcher: Watcher;
+  private readonly transactionRecords: TransactionRecords;
+  private readonly writeCheck = new WriteCheck(() => this.tryWrite());
 
   constructor(
     private readonly link: RedisLink,
-    private readonly replication: ReplicaAck,
+    private readonly replicaAck: ReplicaAck,
   ) {
     const leases = new RedisLeases(link);
     super(leases);
     this.sequences = leases;
     this.time = new RedisClock(link);
     this.indexes = new IndexBuilder(link, leases);
-    this.revisions = new Watcher(link);
-    this.records = new TransactionRecords(link);
+    this.watcher = new Watcher(link);
+    this.transactionRecords = new TransactionRecords(link);
   }
 
   declare<T>(collection: Collection<T>): void {
@@ -93,22 +93,22 @@ export class RedisStore extends BackendStore {
   }
 
   watch<T>(collection: Collection<T>, changed: () => void): () => void {
-    return this.revisions.watch(collection.name, changed);
+    return this.watcher.watch(collection.name, changed);
   }
 
   watchedUntilMs(): number {
-    return this.revisions.untilMs;
+    return this.watcher.untilMs;
   }
 
   async health(): Promise<StoreHealth> {
-    const health = await healthOf((name, args) => this.link.command(name, args), this.writes);
+    const health = await healthOf((name, args) => this.link.command(name, args), this.writeCheck);
     if (health.ok && !this.time.isKnown) health.warnings.push(NO_TIME);
     return health;
   }
 
   async close(): Promise<void> {
     this.time.close();
-    this.revisions.close();
+    this.watcher.close();
     await this.link.close();
   }
 
@@ -153,32 +153,43 @@ export class RedisStore extends BackendStore {
     if (needsNoCheck && !planned.record) return { status: 'done' };
     const plan = needsNoCheck ? { ...planned, documents: [], uniques: [] } : planned;
     const program = programOf(this.link.keys, plan);
-    const frees = removesOnly(plan);
-    const { keys, args } = program.build(frees);
+    const { keys, args } = program.build(removesOnly(plan));
     const { epoch } = this.link;
     let answer: unknown;
     try {
       answer = await this.link.script(SCRIPTS.commit, keys, args);
     } catch (error) {
-      this.writes.doubted();
-      const collection = isBrainError(error, 'index_rebuilding') && staleOf(plan, error.more.cause);
-      if (!collection) throw error;
-      // The work may have read by the wrong indexes. It runs again when they are built.
-      await this.indexes.ready(collection);
-      return { status: 'changed', what: `indexes/${collection.name}` };
+      return this.onError(plan, error);
     }
-    if (typeof answer === 'number') {
-      const failure = program.failure(answer) as Outcome;
-      return failure.status === 'taken' ? { ...failure, durable: this.replication.ofRead() } : failure;
-    }
-    if (writesNothing(plan)) return { status: 'done', durable: this.replication.ofRead() };
+    if (typeof answer === 'number') return this.onCheckFailed(program.failure(answer) as Outcome);
+    if (writesNothing(plan)) return { status: 'done', durable: this.replicaAck.ofRead() };
     // After a reconnect a first copy of the request may still arrive. Then the record must stay.
-    if (this.link.epoch === epoch) this.records.forget(program.recordKey);
-    for (const name of writtenCollections(plan)) this.revisions.committed(name, plan.id);
-    const [position, refused] = String(answer).split('\n');
+    if (this.link.epoch === epoch) this.transactionRecords.forget(program.recordKey);
+    return this.onCommitted(plan, String(answer));
+  }
+
+  private async onError(plan: Plan, error: unknown): Promise<Outcome> {
+    this.writeCheck.doubted();
+    const collection = isBrainError(error, 'index_rebuilding') && staleOf(plan, error.more.cause);
+    if (!collection) throw error;
+    // The work may have read by the wrong indexes. It runs again when they are built.
+    await this.indexes.ready(collection);
+    return { status: 'changed', what: `indexes/${collection.name}` };
+  }
+
+  /** `taken` is answered to the caller, so what it follows from must be durable. */
+  private onCheckFailed(failure: Outcome): Outcome {
+    return failure.status === 'taken' ? { ...failure, durable: this.replicaAck.ofRead() } : failure;
+  }
+
+  /** `record` is the record of the transaction: the position of its last event, and why the log refused its events. */
+  private onCommitted(plan: Plan, record: string): Outcome {
+    for (const name of writtenCollections(plan)) this.watcher.committed(name, plan.id);
+    const [position, refused] = record.split('\n');
     if (position) this.link.histories.acknowledge(position, plan.events.at(-1)?.json);
-    const durable = this.replication.ofWritten();
-    if (!frees) this.writes.follow(durable);
+    const durable = this.replicaAck.ofWritten();
+    // A full Redis takes removals, so only other writes show that it takes writes.
+    if (!removesOnly(plan)) this.writeCheck.follow(durable);
     return { status: 'done', position, refused, durable };
   }
 
@@ -188,8 +199,8 @@ export class RedisStore extends BackendStore {
     program.write(WRITE.SET_STRING, this.link.keys.barrier, '');
     const { keys, args } = program.build(false);
     await this.link.script(SCRIPTS.commit, keys, args);
-    this.records.forget(program.recordKey);
-    await this.replication.ofWritten();
+    this.transactionRecords.forget(program.recordKey);
+    await this.replicaAck.ofWritten();
   }
 
   private onIndex(collection: AnyCollection, script: Script, key: string): Promise<unknown> {

@@ -1,7 +1,14 @@
 --[[
-Commits a transaction: first all checks, then all writes, then the events. Redis does not roll a script back when it fails
-half-way. So everything that can fail is checked before the first write. A call of a command costs more than the command
-itself, so one call handles many keys where the command allows it.
+Commits a transaction, in five phases:
+
+  1. Has this transaction been committed before? Then its record is the answer.
+  2. The checks.
+  3. The types of the keys that will be written, and the counters.
+  4. The writes.
+  5. The events, and the record of the transaction.
+
+Redis does not roll a script back when it fails half-way. So everything that can fail is checked before phase 4. A call of a
+command costs more than the command itself, so one call handles many keys where the command allows it.
 
 KEYS[1]   the record of this transaction, by which a transaction that is sent twice is applied once
 KEYS[2…]  one key for each operation, in the order of the operations. With events, two more follow: the stream, and the
@@ -81,37 +88,39 @@ local TYPES = {
   [SET_STRING] = 'string', [SET_IDEMPOTENCY_RECORD] = 'string', [ADD_TO_SET] = 'set', [ADD_TO_INDEX] = 'zset',
   [APPEND_TO_LIST] = 'list', [SET_FIELD] = 'hash', [ADD_TO_COUNTERS] = 'hash', [RENDER_STATS] = 'string',
 }
--- The number of arguments of an operation, if it is not one. ADD_TO_COUNTERS names its own number.
-local WIDTH = {
+-- The number of arguments of an operation, if it is not one. ADD_TO_COUNTERS has its number as its first argument.
+local ARGUMENTS = {
   [EXPECT_ABSENT] = 0, [EXPECT_INDEX_VERSION] = 2, [DELETE_STRING] = 0, [DELETE_LIST] = 0, [SET_FIELD] = 2,
 }
 
-local ops, checks, typed = ARGV[1], tonumber(ARGV[3]), {}
+-- The keys whose type is known to be right, by key.
+local type_is_right = {}
+local ops, checks = ARGV[1], tonumber(ARGV[3])
 
 local function wrong_type(found, key) return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. key) end
 
 -- The wrong type of a key, or nothing. Most keys are named twice, so the type of a key is read once.
 local function other_type(key, op)
-  if typed[key] then return nil end
+  if type_is_right[key] then return nil end
   local found = redis.call('TYPE', key).ok
   if found ~= 'none' and found ~= TYPES[op] then return found end
-  typed[key] = true
+  type_is_right[key] = true
 end
 
--- Lua passes at most some thousand arguments to a call.
-local function sliced(args, call)
+-- Calls `call` with all arguments, in slices: Lua passes at most some thousand arguments to a call.
+local function in_slices(args, call)
   for from = 1, #args, 1000 do call(unpack(args, from, math.min(from + 999, #args))) end
 end
 
--- One call looks for the keys that must not exist, and one reads the strings that must be unchanged.
-local absent, present = { KEYS[1] }, {}
+-- Phase 1: the record of this transaction is looked for together with the keys that must not exist, in one call.
+local must_be_absent, must_hold_value = { KEYS[1] }, {}
 for i = 1, checks do
   local op = string.sub(ops, i, i)
-  if op == EXPECT_ABSENT then absent[#absent + 1] = KEYS[i + 1]
-  elseif op == EXPECT_VALUE then present[#present + 1] = KEYS[i + 1] end
+  if op == EXPECT_ABSENT then must_be_absent[#must_be_absent + 1] = KEYS[i + 1]
+  elseif op == EXPECT_VALUE then must_hold_value[#must_hold_value + 1] = KEYS[i + 1] end
 end
 local some_exist = false
-sliced(absent, function(...) some_exist = redis.call('EXISTS', ...) > 0 or some_exist end)
+in_slices(must_be_absent, function(...) some_exist = redis.call('EXISTS', ...) > 0 or some_exist end)
 if some_exist then
   local recorded = redis.call('GET', KEYS[1])
   if recorded then
@@ -120,8 +129,10 @@ if some_exist then
     return recorded
   end
 end
+
+-- Phase 2: one call reads all strings that must be unchanged. `arg` is the first argument of the operation.
 local values, value_at = {}, 0
-sliced(present, function(...)
+in_slices(must_hold_value, function(...)
   local found = redis.call('MGET', ...)
   for i = 1, #found do values[#values + 1] = found[i] end
 end)
@@ -147,9 +158,11 @@ for i = 1, checks do
     if found == 'string' then return i end
     if found ~= 'none' then return wrong_type(found, key) end
   end
-  typed[key] = true
-  arg = arg + (WIDTH[op] or 1)
+  type_is_right[key] = true
+  arg = arg + (ARGUMENTS[op] or 1)
 end
+
+-- Phase 3: the types of the keys that will be written, and the counters.
 
 -- The counters of a collection, or nothing and the name of a counter that is not an integer.
 local function read_counters(key)
@@ -162,7 +175,7 @@ local function read_counters(key)
   return counters
 end
 
-local counters, first_arg = {}, arg
+local counters, first_write_arg = {}, arg
 for i = checks + 1, #ops do
   local op, key = string.sub(ops, i, i), KEYS[i + 1]
   local found, field = other_type(key, op), nil
@@ -172,9 +185,11 @@ for i = checks + 1, #ops do
     if field then return redis.error_reply('DAMAGED ' .. field .. ' of ' .. key) end
     arg = arg + 1 + 2 * tonumber(ARGV[arg])
   else
-    arg = arg + (WIDTH[op] or 1)
+    arg = arg + (ARGUMENTS[op] or 1)
   end
 end
+
+-- Phase 4: the writes.
 
 -- The shortest text of a number: %.17g alone writes 0.1 as 0.10000000000000001.
 local function number_text(value)
@@ -221,7 +236,7 @@ local function add(key, counts, from, count)
 end
 
 local counts
-arg = first_arg
+arg = first_write_arg
 for i = checks + 1, #ops do
   local op, key, value = string.sub(ops, i, i), KEYS[i + 1], ARGV[arg]
   if op == SET_STRING then redis.call('SET', key, value)
@@ -239,12 +254,14 @@ for i = checks + 1, #ops do
   elseif op == SET_IDEMPOTENCY_RECORD then redis.call('SET', key, value, 'EX', ARGV[5])
   elseif op == DELETE_STRING_IF_EQUAL and redis.call('GET', key) == value then redis.call('DEL', key)
   end
-  arg = arg + (op == ADD_TO_COUNTERS and 1 + 2 * tonumber(value) or WIDTH[op] or 1)
+  arg = arg + (op == ADD_TO_COUNTERS and 1 + 2 * tonumber(value) or ARGUMENTS[op] or 1)
 end
+
+-- Phase 5: the events, and the record of the transaction.
 
 -- The member of an index for a position. The members sort by bytes in the order of the log.
 local ZEROS = '000000000000000'
-local function place_of(id)
+local function index_member_of(id)
   local dash = string.find(id, '-', 1, true)
   return string.sub(ZEROS, dash) .. string.sub(id, 1, dash) .. string.sub(ZEROS, #id - dash + 1) .. string.sub(id, dash + 1)
 end
@@ -263,13 +280,13 @@ local function append(events)
     local id = redis.pcall('XADD', stream, '*', 'event', string.sub(events, at, event_end - 1), 'keys', names)
     -- Only the first event can be refused. If the stream accepts one, it accepts the rest.
     if type(id) == 'table' then return '', stream .. ': ' .. id.err end
-    local place = place_of(id)
+    local member = index_member_of(id)
     for name in string.gmatch(names, '%S+') do
       local list = entries[name]
       if list then
-        list[#list + 1], list[#list + 2] = '0', place
+        list[#list + 1], list[#list + 2] = '0', member
       else
-        entries[name] = { '0', place }
+        entries[name] = { '0', member }
       end
     end
     ids[#ids + 1], at = id, names_end + 1
@@ -277,15 +294,15 @@ local function append(events)
 
   for name, list in pairs(entries) do
     local refused
-    sliced(list, function(...)
+    in_slices(list, function(...)
       local added = redis.pcall('ZADD', index .. name, ...)
       refused = refused or (type(added) == 'table' and added.err)
     end)
     if refused then
       for i = 1, #ids do redis.call('XDEL', stream, ids[i]) end
-      for done, places in pairs(entries) do
+      for done, members in pairs(entries) do
         if done == name then return '', index .. name .. ': ' .. refused end
-        for i = 2, #places, 2 do redis.call('ZREM', index .. done, places[i]) end
+        for i = 2, #members, 2 do redis.call('ZREM', index .. done, members[i]) end
       end
     end
   end

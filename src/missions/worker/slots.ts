@@ -1,0 +1,136 @@
+/** The slots of a worker. A mission that runs takes one, and holds its lease. */
+import { atMost } from '../../shared/clock.js';
+import { runInContext } from '../../shared/context.js';
+import type { Lease, Store } from '../../storage/store.js';
+import type { StoredMission } from '../missions.collection.js';
+import { MissionRun } from './run.js';
+import type { RunTools } from './run-tools.js';
+
+/** How often a lease is renewed within its time. */
+const RENEWALS = 3;
+
+/** What the owner of the slots wants to know. */
+interface SlotEvents {
+  /** A run has ended, so its slot is free. */
+  freed(): void;
+  /** The store failed. The mission is found again by a later search. */
+  failed(error: unknown): void;
+}
+
+export class Slots {
+  /** More missions are due than there are slots. Then a run hands its mission back after its fair share of time. */
+  othersAreDue = false;
+  isClosed = false;
+  private readonly runs = new Map<string, { run: MissionRun; finished: Promise<void> }>();
+  private readonly store: Store;
+
+  constructor(
+    readonly count: number,
+    private readonly leaseMs: number,
+    private readonly tools: RunTools,
+    private readonly events: SlotEvents,
+  ) {
+    this.store = tools.store;
+  }
+
+  get free(): number {
+    return this.isClosed ? 0 : this.count - this.runs.size;
+  }
+
+  /** The number of runs whose missions the store lists as held. The others have not yet made their first write. */
+  get heldCount(): number {
+    return [...this.runs.values()].filter(({ run }) => run.isHeld).length;
+  }
+
+  has(id: string): boolean {
+    return this.runs.has(id);
+  }
+
+  /** Starts runs in order, as many at once as there are free slots. Returns whether any mission could be taken. */
+  async fill(missions: StoredMission[]): Promise<boolean> {
+    const rest = [...missions];
+    let tookAny = false;
+    while (rest.length > 0 && this.free > 0) {
+      const batch = rest.splice(0, this.free);
+      const taken = await Promise.all(batch.map((mission) => this.startRun(mission)));
+      tookAny ||= taken.includes(true);
+    }
+    return tookAny;
+  }
+
+  /** Stops the runs whose missions were cancelled or taken over. */
+  stopLost(): void {
+    for (const { run } of this.runs.values())
+      run.stopIfLost().catch((error: unknown) => this.events.failed(error));
+  }
+
+  /** From now on no mission is taken. */
+  close(): void {
+    this.isClosed = true;
+  }
+
+  /** Lets runs finish within the grace time, and hands the missions of the others back. */
+  async finish(graceMs: number): Promise<void> {
+    const finished = Promise.all([...this.runs.values()].map((one) => one.finished));
+    await atMost(graceMs, finished);
+    for (const { run } of this.runs.values()) run.stop('stopping');
+    await finished;
+  }
+
+  /** Starts a run of the mission, if its lease is free. */
+  private async startRun(mission: StoredMission): Promise<boolean> {
+    const { id, correlation_id } = mission;
+    const askedMs = performance.now();
+    const lease = await this.acquireLease(id);
+    if (!lease) return false;
+    const run = new MissionRun(mission, lease, this.tools, () => this.othersAreDue);
+    // The events of a run belong to the request that started the mission, not to the one that woke the worker.
+    const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
+    const finished = runInContext(context, () => this.runUnderLease(run, id, lease, askedMs));
+    this.runs.set(id, { run, finished });
+    return true;
+  }
+
+  /** Returns undefined if another worker has the lease, or if the store cannot give it now. */
+  private async acquireLease(id: string): Promise<Lease | undefined> {
+    try {
+      const lease = await this.store.acquire(`mission:${id}`, this.leaseMs);
+      if (!lease || !this.isClosed) return lease;
+      await this.store.release(lease);
+    } catch (error) {
+      this.events.failed(error);
+    }
+    return undefined;
+  }
+
+  /**
+   * Runs the mission and renews its lease. The time of the lease counts from when it was asked for, so the run ends before another
+   * worker can take the mission.
+   */
+  private async runUnderLease(run: MissionRun, id: string, lease: Lease, askedMs: number): Promise<void> {
+    let expiry: NodeJS.Timeout | undefined;
+    const stopAfter = (sinceMs: number): void => {
+      clearTimeout(expiry);
+      const leftMs = sinceMs + this.leaseMs - performance.now();
+      expiry = setTimeout(() => run.stop('lease_lost'), leftMs).unref();
+    };
+    stopAfter(askedMs);
+    const renewal = setInterval(() => {
+      const renewedMs = performance.now();
+      this.store.renew(lease, this.leaseMs).then(
+        (isHeld) => (isHeld ? stopAfter(renewedMs) : run.stop('lease_lost')),
+        // The store is unavailable, also for other workers. The expiry timer keeps running.
+        () => undefined,
+      );
+    }, this.leaseMs / RENEWALS);
+    try {
+      await run.run();
+    } finally {
+      clearInterval(renewal);
+      clearTimeout(expiry);
+      this.runs.delete(id);
+      await this.store.release(lease).catch(() => undefined);
+      if (!this.isClosed) this.events.freed();
+    }
+  }
+}
