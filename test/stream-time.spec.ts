@@ -1,6 +1,7 @@
 /** Readers of the live stream that come with a time, and logs that other programs have changed. */
 import { EventStream } from '../src/events/event-stream.js';
 import { sleep } from '../src/shared/clock.js';
+import { EventLog } from '../src/storage/event-log.js';
 import { RedisServer } from './support/redis-server.js';
 import { type Service, startService } from './support/service.js';
 import { SseClient } from './support/sse-client.js';
@@ -38,6 +39,24 @@ describe.each(STORES)('a reader that comes with a time, on %s', (_name, startSto
     reader.close();
     expect(numbersOf(reader.events)).toEqual(ago ? [0, 1] : [1]);
     expect(reader.events.filter(({ event }) => event === 'gap')).toEqual([]);
+  });
+
+  it('in the future gets what comes from now on, and asks the log no more than others while nothing comes', async () => {
+    const log = service.app.get(EventLog);
+    const bounds = jest.spyOn(log, 'bounds');
+    const reader = await SseClient.open(`${url}/api/events/stream?since=${Date.now() / 1000 + 86_400}`);
+    await sleep(500);
+    const before = bounds.mock.calls.length;
+    await sleep(500);
+    expect(bounds.mock.calls.length - before).toBeLessThan(5);
+    const stream = service.app.get(EventStream);
+    stream.publish(tick(7, 'a', ''));
+    await stream.flush();
+    await reader.received(1);
+    reader.close();
+    expect(reader.events.map(({ event, data }) => [event, (data.payload as { n?: number }).n])).toEqual([
+      ['test.tick', 7],
+    ]);
   });
 });
 

@@ -45,7 +45,7 @@ export class StreamController {
   })
   @ApiOkResponse({
     description:
-      '`id` is the position, for a minute after a failover with a mark of the history; `event` is the type, `data` the ' +
+      '`id` is the position, for a minute after a failover with a history prefix; `event` is the type, `data` the ' +
       'envelope or the CloudEvent. A `gap` event says where events are missing',
     content: { 'text/event-stream': { schema: { type: 'string', example: EXAMPLE } } },
   })
@@ -89,5 +89,7 @@ function placeBefore(seconds: number): string {
 
 function noId(): BrainError {
   const detail = 'must be the id of an event of this stream, as it was sent, or 0-0 for the beginning';
-  return invalid('Last-Event-ID is no position.', [{ pointer: '/last_event_id', detail, code: 'position' }]);
+  return invalid('Last-Event-ID is not the id of an event. Send the id of the last event, or 0-0.', [
+    { pointer: '/last_event_id', detail, code: 'position' },
+  ]);
 }

@@ -52,12 +52,31 @@ export function isBefore({ order, position: fork }: Fork, position: string): boo
   return order > 1 && comparePositions(fork, position) < 0;
 }
 
+const ambiguousUntil = new WeakMap<Fork[], number>();
+
+/**
+ * No server that was replaced at one of these forks can have written an event at this position. Readers of the live stream get an
+ * id for every event, so the limit is computed once for each list.
+ */
+export function isAfterOldServers(forks: Fork[], position: string): boolean {
+  let untilMs = ambiguousUntil.get(forks);
+  if (untilMs === undefined) {
+    untilMs = Math.max(...forks.filter(({ order }) => order > 1).map(oldServerUntilMs));
+    ambiguousUntil.set(forks, untilMs);
+  }
+  return msOf(position) > untilMs;
+}
+
 /**
  * The server that was replaced at this fork may have written the event at this position. Its clock may be ahead, so the time
  * of the fork is not compared alone.
  */
-export function mayComeFromOldServer({ position: fork, at }: Fork, position: string): boolean {
-  return msOf(position) <= Math.max(at * 1000, msOf(fork)) + OLD_SERVER_MS;
+export function mayComeFromOldServer(fork: Fork, position: string): boolean {
+  return msOf(position) <= oldServerUntilMs(fork);
+}
+
+function oldServerUntilMs({ position, at }: Fork): number {
+  return Math.max(at * 1000, msOf(position)) + OLD_SERVER_MS;
 }
 
 function msOf(position: string): number {

@@ -3,6 +3,7 @@ import { type OpenStore, openStore } from '../../../test/support/open-store.js';
 import { sleep } from '../../shared/clock.js';
 import type { EmbeddedEventLog } from '../../storage/embedded/embedded-event-log.js';
 import { LOG_END, splitPosition } from '../../storage/event-log.js';
+import type { Collection } from '../../storage/store.js';
 import { EventStream } from '../event-stream.js';
 import { GapDetector } from './gap-detector.js';
 
@@ -78,6 +79,23 @@ describe('GapDetector', () => {
     const [{ from, to }] = (await gaps(second.log)) as { from: number; to: number }[];
     expect([from <= died, died <= to, to < found]).toEqual([true, true, true]);
     await second.keeper.stop(true);
+  });
+
+  it('reports the whole life of a process whose record an older release wrote', async () => {
+    const { store, log, keeper } = open();
+    const started = Date.now() / 1000 - 100;
+    const older: Collection<{ id: string; started_at: number; seen_at: number }> = {
+      ...{ name: 'processes', item: 'process', version: 2, indexVersion: 1 },
+      id: ({ id }) => id,
+      order: ({ started_at }) => started_at,
+    };
+    const record = { id: 'older', started_at: started, seen_at: started + 50 };
+    await store.transaction((tx) => tx.insert(older, record));
+    keeper.start();
+    await sleep(200);
+    const [{ from, to }] = (await gaps(log)) as { from: number; to: number }[];
+    expect([from, to >= started + 100]).toEqual([started, true]);
+    await keeper.stop(true);
   });
 
   it('reports that the last events of the log are gone', async () => {

@@ -22,9 +22,9 @@ import { Rollbacks } from './rollbacks.js';
 interface ProcessRecord {
   id: string;
   started_at: number;
-  /** All events that it published before this time are in the log. */
-  complete_until: number;
-  /** The time of its last beat, and how long it can decide after that without a beat. Records of older releases lack both. */
+  /** All events that it published before this time are in the log. Records of older releases lack this and the next two. */
+  complete_until?: number;
+  /** The time of its last beat, and how long it can decide after that without a beat. */
   last_beat_at?: number;
   can_decide_seconds?: number;
   /** The history of the log in which it was last renewed. A server that took over may have an older copy of the record. */
@@ -149,7 +149,7 @@ export class GapDetector {
     );
     try {
       // Without the check nobody knows whether its events are still in the log, but the process is alive.
-      await this.renewRecord(failed ? this.record.complete_until : this.events.completeUntil());
+      await this.renewRecord(failed ? undefined : this.events.completeUntil());
     } catch (error) {
       if (isBrainError(error, 'storage_full')) await this.removeUpToDate();
       throw error;
@@ -158,7 +158,7 @@ export class GapDetector {
     await this.reportUncleanStops();
   }
 
-  private async renewRecord(completeUntil: number): Promise<void> {
+  private async renewRecord(completeUntil = this.record.complete_until): Promise<void> {
     const held = this.lease && (await this.store.renew(this.lease, ALIVE_MS));
     if (!held) this.lease = await this.store.acquire(leaseOf(this.record.id), ALIVE_MS);
     const { lease } = this;
@@ -197,7 +197,7 @@ export class GapDetector {
     }
   }
 
-  private noteBeat({ id, complete_until, last_beat_at = complete_until }: ProcessRecord): LastBeat {
+  private noteBeat({ id, started_at, last_beat_at = started_at }: ProcessRecord): LastBeat {
     let beat = this.lastBeats.get(id);
     if (beat?.at === last_beat_at) return beat;
     beat = { at: last_beat_at, sinceMs: performance.now() };
@@ -218,7 +218,8 @@ export class GapDetector {
       const ended = await tx.get(RECORDS, id);
       if (!ended) return;
       const now = nowSeconds();
-      const { complete_until, last_beat_at = now, can_decide_seconds = 0, history } = ended;
+      const { started_at, complete_until = started_at } = ended;
+      const { last_beat_at = now, can_decide_seconds = 0, history } = ended;
       // Its last event cannot be later than this, even if its record is found much later. The times have its own clock.
       const latest = last_beat_at + can_decide_seconds;
       const isExact =

@@ -3,7 +3,7 @@
  * another event at the same position, so during that time the id also names its history: `<position>~<history>~<fork>`.
  */
 import { comparePositions, type Fork } from '../../storage/event-log.js';
-import { earliest, isBefore, mayComeFromOldServer, possibleForks } from './forks.js';
+import { earliest, isAfterOldServers, isBefore, mayComeFromOldServer, possibleForks } from './forks.js';
 
 export const READER_ID = /^(\d{1,15}-\d{1,15})(?:~([0-9a-f]{8})~(\d{1,15}-\d{1,15}))?$/;
 /** The first characters of the id of a history, enough to tell apart the histories of a minute. */
@@ -19,6 +19,7 @@ interface ReaderId {
 
 /** `forks` are those of the history in which the event was read. */
 export function readerId(position: string, forks: Fork[] = []): string {
+  if (isAfterOldServers(forks, position)) return position;
   const before = forks.filter((fork) => isBefore(fork, position));
   const last = before.at(-1);
   if (last === undefined || !before.some((fork) => mayComeFromOldServer(fork, position))) return position;

@@ -44,10 +44,13 @@ export async function resumeFromId(log: EventLog, id: string): Promise<Resumptio
   return resumeAfterRollback(log, position, fork, trimmed);
 }
 
+/** A time in the future means now. */
 export async function resumeFromTime(log: EventLog, time: string): Promise<Resumption> {
-  const { trimmed } = await log.bounds();
-  if (trimmed === null || comparePositions(trimmed, time) < 0) return { from: time, isTime: true };
-  return { from: trimmed, gap: { reason: 'trimmed', from: time, to: trimmed, next: trimmed } };
+  const { end, trimmed } = await log.bounds();
+  if (trimmed !== null && comparePositions(trimmed, time) >= 0)
+    return { from: trimmed, gap: { reason: 'trimmed', from: time, to: trimmed, next: trimmed } };
+  const last = end?.position ?? trimmed ?? LOG_START;
+  return comparePositions(last, time) < 0 ? { from: last } : { from: time, isTime: true };
 }
 
 export async function resumeFromPosition(log: EventLog, reader: ReaderPosition): Promise<Resumption> {
