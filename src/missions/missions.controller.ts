@@ -40,13 +40,13 @@ import {
   Accepted,
   ChangeMissionStatus,
   Mission,
-  MissionOverview,
   MissionPage,
   MissionQuery,
   MissionStatusQuery,
   NewMission,
 } from './missions.dto.js';
 import { type Caller, MissionsService } from './missions.service.js';
+import { MissionOverview } from './stats.dto.js';
 
 const MissionId = (): MethodDecorator => ApiParam({ name: 'id', description: 'The id of the mission' });
 const OwnMissionsOnly = (): MethodDecorator =>

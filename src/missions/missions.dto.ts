@@ -1,6 +1,5 @@
 import { NextCursor, PageQuery, Total } from '../http/request.js';
 import {
-  Count,
   Described,
   JsonObject,
   JsonValue,
@@ -28,7 +27,7 @@ const Priority = (options: { optional?: boolean; default?: string } = {}): Prope
     example: 'NORMAL',
     ...options,
   });
-const Time = (description: string, nullable = false): PropertyDecorator =>
+export const Time = (description: string, nullable = false): PropertyDecorator =>
   Num({
     nullable,
     description: `${description}, in Unix seconds${nullable ? '; null if it has not' : ''}`,
@@ -273,40 +272,4 @@ export class Accepted {
     example: 'accepted',
   })
   status!: 'accepted';
-}
-
-@Described('The number of missions by status')
-class MissionsByStatus {
-  @Count('Missions with status PENDING')
-  PENDING!: number;
-
-  @Count('Missions with status RUNNING')
-  RUNNING!: number;
-
-  @Count('Missions with status COMPLETED')
-  COMPLETED!: number;
-
-  @Count('Missions with status FAILED')
-  FAILED!: number;
-
-  @Count('Missions with status CANCELLED')
-  CANCELLED!: number;
-}
-
-@Described('The numbers of all missions')
-export class MissionStats {
-  @Count('All stored missions')
-  total!: number;
-
-  @Nested(() => MissionsByStatus, { description: 'The missions by status' })
-  by_status!: Record<MissionStatus, number>;
-
-  @Time('When these numbers were read')
-  last_updated!: number;
-}
-
-@Described('The numbers of all missions')
-export class MissionOverview {
-  @Nested(() => MissionStats, { description: 'The counts' })
-  stats!: MissionStats;
 }

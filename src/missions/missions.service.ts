@@ -18,7 +18,7 @@ import {
   toMission,
   untouched,
 } from './missions.collection.js';
-import type { Mission, MissionQuery, MissionStats, NewMission } from './missions.dto.js';
+import type { Mission, MissionQuery, NewMission } from './missions.dto.js';
 import {
   heldByWorker,
   illegalMove,
@@ -30,6 +30,7 @@ import {
   notYours,
 } from './missions.errors.js';
 import { type MissionStatus, mayMove, mayRetry } from './missions.lifecycle.js';
+import type { MissionStats } from './stats.dto.js';
 import { stepFaults } from './steps/check.js';
 import { StepKinds } from './steps/kinds.js';
 import { dueNow } from './worker/due.js';
