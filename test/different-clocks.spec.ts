@@ -2,36 +2,16 @@
 import { sleep } from '../src/shared/clock.js';
 import { ServerHistories } from '../src/storage/redis/server-histories.js';
 import { Fleet } from './faults/fleet.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
 import { ServiceProcess, shiftedBy } from './support/process.js';
-import { ALWAYS, RedisServer } from './support/redis-server.js';
+import { type Gap, replicated, startPair, wireTo } from './support/redis-pair.js';
+import { RedisServer } from './support/redis-server.js';
 import { numbersOf } from './support/ticks.js';
 import { until } from './support/until.js';
-import { Wire } from './support/wire.js';
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  jest.restoreAllMocks();
-  for (const end of ends.splice(0).reverse()) await end();
-}, 60_000);
-function started<T extends { stop(): unknown }>(what: T): T {
-  ends.push(() => what.stop());
-  return what;
-}
-
-interface Gap {
-  reason: string;
-  from: number;
-  to: number;
-}
-const STREAM = 'brain:events:stream';
-
-async function startPair(): Promise<[RedisServer, RedisServer]> {
-  const old = started(await RedisServer.start([...ALWAYS, '--repl-diskless-sync-delay', '0']));
-  const other = started(await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${old.port}`]));
-  const joined = (): boolean => other.cli('info', 'replication').includes('master_link_status:up');
-  await until(joined, 10_000, 'the replica');
-  return [old, other];
-}
+const cleanup = cleanUpAfterEach();
+const { later, started } = cleanup;
+afterEach(() => jest.restoreAllMocks());
 
 const { now } = Date;
 
@@ -42,7 +22,7 @@ describe('a process that is killed', () => {
       BRAIN_MAX_STALE_SECONDS: '0',
       ...shiftedBy(ms),
     });
-    ends.push(() => service.stop('SIGKILL'));
+    later(() => service.stop('SIGKILL'));
     return service;
   }
   const gaps = async (service: ServiceProcess): Promise<Gap[]> => {
@@ -63,9 +43,9 @@ describe('a process that is killed', () => {
   }, 60_000);
 
   it('is reported until it was killed, though Redis fell back to a replica that was far behind', async () => {
-    const [old, promoted] = await startPair();
+    const { old, promoted } = await startPair(cleanup);
     const killed = await ServiceProcess.start({ REDIS_URL: old.url, BRAIN_MAX_STALE_SECONDS: '0' });
-    ends.push(() => killed.stop('SIGKILL'));
+    later(() => killed.stop('SIGKILL'));
     await sleep(3000);
     old.cli('acl', 'setuser', 'default', '-psync', '-sync');
     old.cli('client', 'kill', 'type', 'replica');
@@ -77,7 +57,7 @@ describe('a process that is killed', () => {
     await old.kill();
     promoted.cli('replicaof', 'no', 'one');
     const next = await ServiceProcess.start({ REDIS_URL: promoted.url, BRAIN_MAX_STALE_SECONDS: '0' });
-    ends.push(() => next.stop('SIGKILL'));
+    later(() => next.stop('SIGKILL'));
     await until(async () => (await gaps(next)).length > 0, 20_000, 'the gap');
     const [{ from, to }] = await gaps(next);
     expect([from <= lostAt - 1, to >= lostAt]).toEqual([true, true]);
@@ -104,23 +84,18 @@ describe('two connections that see two histories', () => {
   ])(
     'reach every reader where the clocks of the servers %s',
     async (_how, aheadSeconds) => {
-      const [old, promoted] = await startPair();
+      const { old, promoted } = await startPair(cleanup);
       const [, id] = /master_replid:(\w+)/.exec(old.cli('info', 'replication')) as unknown as [
         string,
         string,
       ];
       old.cli('hset', 'brain:sys:terms', id, `1 0-0 ${(now() / 1000 + aheadSeconds).toFixed(6)}`);
-      const wire = await Wire.to(old.port);
-      ends.push(() => wire.close());
+      const wire = await wireTo(old, cleanup);
       const fleet = started(await Fleet.start({ REDIS_URL: wire.url }));
       const [replica] = fleet.replicas;
       fleet.publish(10);
       await fleet.goesOn();
-      await until(
-        () => promoted.cli('xlen', STREAM) === old.cli('xlen', STREAM),
-        5000,
-        'the replica having all',
-      );
+      await replicated({ old, promoted });
       promoted.cli('replicaof', 'no', 'one');
       // The address leads to the promoted server now, but only the connection that writes breaks.
       (wire as unknown as { target: number }).target = promoted.port;

@@ -3,37 +3,16 @@
  * the process, but the gap covers the timestamps.
  */
 import { sleep } from '../src/shared/clock.js';
-import { ALWAYS, RedisServer } from './support/redis-server.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
+import { EVENT_LOG, type Gap, replicated, startPair, wireTo } from './support/redis-pair.js';
 import { type Service, startService } from './support/service.js';
 import { until } from './support/until.js';
-import { Wire } from './support/wire.js';
 
-const STREAM = 'brain:events:stream';
-const REPLICATED_MS = 10_000;
 const REPORTED_MS = 15_000;
 
-interface Gap {
-  from: number;
-  to: number;
-}
-
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  jest.restoreAllMocks();
-  for (const end of ends.splice(0).reverse()) await end();
-}, 60_000);
-function started<T extends { stop(): unknown }>(what: T): T {
-  ends.push(() => what.stop());
-  return what;
-}
-
-async function startPair(): Promise<[RedisServer, RedisServer]> {
-  const old = started(await RedisServer.start([...ALWAYS, '--repl-diskless-sync-delay', '0']));
-  const other = started(await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${old.port}`]));
-  const joined = (): boolean => other.cli('info', 'replication').includes('master_link_status:up');
-  await until(joined, REPLICATED_MS, 'the replica');
-  return [old, other];
-}
+const cleanup = cleanUpAfterEach();
+const { started } = cleanup;
+afterEach(() => jest.restoreAllMocks());
 
 const { now } = Date;
 const gapsOf = async (service: Service): Promise<Gap[]> =>
@@ -47,9 +26,8 @@ it.each([
 ])(
   'the changes that a failover takes back are in a gap where %s',
   async (_where, processMs, positionsMs) => {
-    const [old, promoted] = await startPair();
-    const wire = await Wire.to(old.port);
-    ends.push(() => wire.close());
+    const { old, promoted } = await startPair(cleanup);
+    const wire = await wireTo(old, cleanup);
     jest.spyOn(Date, 'now').mockImplementation(() => now() + processMs);
     const service = started(await startService({ REDIS_URL: wire.url }));
     const report = async (type: string): Promise<void> => {
@@ -58,12 +36,11 @@ it.each([
     const [last] = await service.events();
     // Positions never go back, so those after this one are ahead of the time as well.
     if (positionsMs > 0)
-      old.cli('xadd', STREAM, `${now() + positionsMs}-0`, 'event', JSON.stringify(last), 'keys', '');
+      old.cli('xadd', EVENT_LOG, `${now() + positionsMs}-0`, 'event', JSON.stringify(last), 'keys', '');
     await report('kept');
     // The next checks of the log see this one as the last event.
     await sleep(4000);
-    const lengthOf = (server: RedisServer): string => server.cli('xlen', STREAM);
-    await until(() => lengthOf(promoted) === lengthOf(old), REPLICATED_MS, 'the replica having all');
+    await replicated({ old, promoted });
     promoted.cli('replicaof', 'no', 'one');
     for (let n = 0; n < 5; n += 1) {
       await report(`lost${n}`);

@@ -7,7 +7,8 @@ import { sleep } from '../src/shared/clock.js';
 import { comparePositions, EventLog, LOG_START } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
 import { cleanUpAfterEach } from './support/cleanup.js';
-import { ALWAYS, NO_SYNC_DELAY, RedisServer } from './support/redis-server.js';
+import { type Gap, type RedisPair, replicated, startPair, wireTo } from './support/redis-pair.js';
+import { ALWAYS, RedisServer } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { count, numbersOf } from './support/ticks.js';
 import { until } from './support/until.js';
@@ -16,41 +17,19 @@ import { Wire } from './support/wire.js';
 /** There is a check every two seconds, and the report needs a write. */
 const TOLD_MS = 10_000;
 
-const { later, started } = cleanUpAfterEach();
-
-interface Told {
-  reason: string;
-  from: number;
-  to: number;
-}
-
-interface Pair {
-  old: RedisServer;
-  promoted: RedisServer;
-}
-
-async function startPair(): Promise<Pair> {
-  const old = started(await RedisServer.start([...ALWAYS, ...NO_SYNC_DELAY]));
-  const promoted = started(await RedisServer.startReplica(old, ALWAYS));
-  return { old, promoted };
-}
-
-async function wireTo(port: number): Promise<Wire> {
-  const wire = await Wire.to(port);
-  later(() => wire.close());
-  return wire;
-}
+const cleanup = cleanUpAfterEach();
+const { later, started } = cleanup;
 
 describe('a failover with events on both sides', () => {
-  let pair: Pair;
+  let pair: RedisPair;
   let wires: [Wire, Wire];
   let fleet: Fleet;
   let stays: Replica;
   let leaves: Replica;
 
   beforeEach(async () => {
-    pair = await startPair();
-    wires = [await wireTo(pair.old.port), await wireTo(pair.old.port)];
+    pair = await startPair(cleanup);
+    wires = [await wireTo(pair.old, cleanup), await wireTo(pair.old, cleanup)];
     fleet = started(await Fleet.start({ REDIS_URL: wires[0].url }, { REDIS_URL: wires[1].url }));
     [stays, leaves] = fleet.replicas as [Replica, Replica];
   }, 60_000);
@@ -59,8 +38,7 @@ describe('a failover with events on both sides', () => {
   async function part(): Promise<void> {
     fleet.publish(100);
     await fleet.goesOn();
-    const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
-    await until(() => lengthOf(pair.promoted) === lengthOf(pair.old), GOES_ON_MS, 'the replica having all');
+    await replicated(pair);
     pair.promoted.cli('replicaof', 'no', 'one');
     wires[1].retarget(pair.promoted.port);
     for (let n = 0; n < 100; n += 1) {
@@ -73,8 +51,8 @@ describe('a failover with events on both sides', () => {
     }
   }
 
-  const rollbacks = async (): Promise<Told[]> =>
-    ((await fleet.gapsInLog()) as unknown as Told[]).filter(({ reason }) => reason === 'rollback');
+  const rollbacks = async (): Promise<Gap[]> =>
+    ((await fleet.gapsInLog()) as unknown as Gap[]).filter(({ reason }) => reason === 'rollback');
 
   /** Those of these events that are not in the log that is left. */
   async function lostOf(all: ReadEvent[]): Promise<ReadEvent[]> {
@@ -206,8 +184,7 @@ describe('a failover with events on both sides', () => {
   it('that is followed by another one reports both, and every reader gets each surviving event once', async () => {
     const third = started(await RedisServer.startReplica(pair.promoted, ALWAYS));
     await part();
-    const lengthOf = (server: RedisServer): string => server.cli('xlen', 'brain:events:stream');
-    await until(() => lengthOf(third) === lengthOf(pair.promoted), GOES_ON_MS, 'the third having all');
+    await replicated({ old: pair.promoted, promoted: third });
     wires[0].retarget(pair.promoted.port);
     third.cli('replicaof', 'no', 'one');
     fleet.publish(50);

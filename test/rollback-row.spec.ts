@@ -7,30 +7,19 @@ import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { comparePositions } from '../src/storage/event-log.js';
 import { Fleet, GOES_ON_MS } from './faults/fleet.js';
-import { ALWAYS, RedisServer } from './support/redis-server.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
+import { LONG } from './support/effort.js';
+import { type Gap, logLength, startPair, wireTo } from './support/redis-pair.js';
+import { RedisServer } from './support/redis-server.js';
 import { numbersOf } from './support/ticks.js';
 import { until } from './support/until.js';
-import { Wire } from './support/wire.js';
 
-const STREAM = 'brain:events:stream';
 const FAILOVERS = 4;
-const ROUNDS = Number(process.env.ROUNDS ?? 1);
+const ROUNDS = LONG ? 10 : 1;
 const REPORTED_MS = 6000;
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-}, 60_000);
-function started<T extends { stop(): unknown }>(what: T): T {
-  ends.push(() => what.stop());
-  return what;
-}
-
-interface Gap {
-  reason: string;
-  from: number;
-  to: number;
-}
+const cleanup = cleanUpAfterEach();
+const { started } = cleanup;
 
 const random = (most: number): number => Math.random() * most;
 const follows = (server: RedisServer, master: RedisServer): Promise<void> => {
@@ -45,12 +34,8 @@ const follows = (server: RedisServer, master: RedisServer): Promise<void> => {
 it.each(Array.from({ length: ROUNDS }, (_, i) => i))(
   'failovers in a row lose no event without a gap (%d)',
   async () => {
-    const options = [...ALWAYS, '--repl-diskless-sync-delay', '0'];
-    let master = started(await RedisServer.start(options));
-    let next = started(await RedisServer.start(options));
-    await follows(next, master);
-    const wires = [await Wire.to(master.port), await Wire.to(master.port)];
-    for (const wire of wires) ends.push(() => wire.close());
+    let { old: master, promoted: next } = await startPair(cleanup);
+    const wires = [await wireTo(master, cleanup), await wireTo(master, cleanup)];
     const fleet = started(await Fleet.start(...wires.map(({ url }) => ({ REDIS_URL: url }))));
     const accepted: string[] = [];
     let number = 0;
@@ -144,7 +129,7 @@ it.each(Array.from({ length: ROUNDS }, (_, i) => i))(
         .map(({ payload }) => (payload as { type: string }).type),
     );
     expect([...threats].sort()).toEqual([...told].sort());
-    expect(Number(master.cli('xlen', STREAM))).toBe(log.length);
+    expect(logLength(master)).toBe(log.length);
   },
   90_000,
 );

@@ -5,31 +5,19 @@
 import type { ReadEvent } from '../src/events/log/stored-event.js';
 import { sleep } from '../src/shared/clock.js';
 import { Fleet, GOES_ON_MS, Replica } from './faults/fleet.js';
-import { ALWAYS, RedisServer } from './support/redis-server.js';
+import { cleanUpAfterEach } from './support/cleanup.js';
+import { EVENT_LOG, type Gap, logLength, replicated, startPair, wireTo } from './support/redis-pair.js';
+import { RedisServer } from './support/redis-server.js';
 import { SseClient } from './support/sse-client.js';
 import { numbersOf } from './support/ticks.js';
 import { until } from './support/until.js';
 import { Wire } from './support/wire.js';
 
 const REPORTED_MS = 10_000;
-const STREAM = 'brain:events:stream';
 const INDEX = 'brain:sys:events:';
 
-const ends: (() => unknown)[] = [];
-afterEach(async () => {
-  for (const end of ends.splice(0).reverse()) await end();
-}, 60_000);
-
-function started<T extends { stop(): unknown }>(what: T): T {
-  ends.push(() => what.stop());
-  return what;
-}
-
-interface Gap {
-  reason: string;
-  from: number;
-  to: number;
-}
+const cleanup = cleanUpAfterEach();
+const { later, started } = cleanup;
 
 describe('a failover while events are trimmed', () => {
   let old: RedisServer;
@@ -40,12 +28,8 @@ describe('a failover while events are trimmed', () => {
   let leaves: Replica;
 
   beforeEach(async () => {
-    old = started(await RedisServer.start([...ALWAYS, '--repl-diskless-sync-delay', '0']));
-    promoted = started(await RedisServer.start([...ALWAYS, '--replicaof', `127.0.0.1 ${old.port}`]));
-    const joined = (): boolean => promoted.cli('info', 'replication').includes('master_link_status:up');
-    await until(joined, GOES_ON_MS, 'the replica');
-    wires = [await Wire.to(old.port), await Wire.to(old.port)];
-    for (const wire of wires) ends.push(() => wire.close());
+    ({ old, promoted } = await startPair(cleanup));
+    wires = [await wireTo(old, cleanup), await wireTo(old, cleanup)];
     const env = { BRAIN_EVENTS_MAX_LENGTH: '1000' };
     fleet = started(
       await Fleet.start({ ...env, REDIS_URL: wires[0].url }, { ...env, REDIS_URL: wires[1].url }),
@@ -54,10 +38,9 @@ describe('a failover while events are trimmed', () => {
   }, 60_000);
 
   const firstOf = (server: RedisServer): string =>
-    server.cli('xrange', STREAM, '-', '+', 'COUNT', '1').split('\n')[0];
-  const lengthOf = (server: RedisServer): number => Number(server.cli('xlen', STREAM));
+    server.cli('xrange', EVENT_LOG, '-', '+', 'COUNT', '1').split('\n')[0];
   const short = (server: RedisServer): Promise<void> =>
-    until(() => lengthOf(server) <= 1000, GOES_ON_MS, 'the trim');
+    until(() => logLength(server) <= 1000, GOES_ON_MS, 'the trim');
 
   /** Both have the same events and have trimmed. Then one replica goes to the promoted server; both write and trim again. */
   async function part(each: number): Promise<ReadEvent[]> {
@@ -65,7 +48,7 @@ describe('a failover while events are trimmed', () => {
     await fleet.goesOn();
     await short(old);
     await sleep(1500);
-    await until(() => lengthOf(promoted) === lengthOf(old), GOES_ON_MS, 'the replica having all');
+    await replicated({ old, promoted });
     const before = firstOf(old);
     promoted.cli('replicaof', 'no', 'one');
     wires[1].retarget(promoted.port);
@@ -107,7 +90,7 @@ describe('a failover while events are trimmed', () => {
       `for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do local name = string.sub(key, #ARGV[1] + 1) ` +
       `if redis.call('ZCARD', key) ~= names[name] then wrong[#wrong + 1] = key end names[name] = nil end ` +
       `for name in pairs(names) do wrong[#wrong + 1] = name end return wrong`;
-    expect(server.cli('eval', script, '1', STREAM, INDEX)).toBe('');
+    expect(server.cli('eval', script, '1', EVENT_LOG, INDEX)).toBe('');
   }
 
   it('reports the lost events, gives what survived once, and leaves an exact index', async () => {
@@ -145,7 +128,7 @@ describe('a failover while events are trimmed', () => {
       undefined,
       leaves.reader.positions[0],
     );
-    ends.push(() => back.close());
+    later(() => back.close());
     await back.received(900);
     expect(back.events[0]).toMatchObject({ event: 'gap', data: { reason: 'trimmed' } });
   }, 60_000);

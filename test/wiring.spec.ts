@@ -11,7 +11,7 @@ import {
   Query,
   type Type,
 } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
+import { HttpAdapterHost, NestApplication } from '@nestjs/core';
 import { OnEvent } from '@nestjs/event-emitter';
 import type { NextFunction, Request, Response } from 'express';
 import { AppModule } from '../src/app.module.js';
@@ -206,7 +206,8 @@ describe('a start', () => {
 });
 
 describe('the guards', () => {
-  it('check the access first and then the input', async () => {
+  it('are that of access and then that of input, and no others', async () => {
+    const set = jest.spyOn(NestApplication.prototype, 'useGlobalGuards');
     const access = jest.spyOn(AccessGuard.prototype, 'canActivate');
     const input = jest.spyOn(InputGuard.prototype, 'canActivate');
     const service = await startService();
@@ -215,6 +216,8 @@ describe('the guards', () => {
       expect([access.mock.calls.length, input.mock.calls.length]).toEqual([1, 0]);
       expect((await service.post('/api/threats', { type: 7 })).status).toBe(422);
       expect([access.mock.calls.length, input.mock.calls.length]).toEqual([2, 1]);
+      const guards = set.mock.calls.flat().map((guard) => guard.constructor.name);
+      expect(guards).toEqual(['AccessGuard', 'InputGuard']);
     } finally {
       await service.stop();
       jest.restoreAllMocks();
