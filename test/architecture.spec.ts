@@ -72,6 +72,7 @@ describe('the architecture', () => {
       'security/access.decorator.ts',
       'security/principal.ts',
       'http/request.ts',
+      'http/etag.ts',
       'http/health.ts',
     ];
     const allowed = (to: string, { folder, path }: Source): boolean =>

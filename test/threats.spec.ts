@@ -270,6 +270,8 @@ describe.each(STORES)('threats on %s', (_name, startStore) => {
       const late = await move(id, 'ESCALATED').set('If-Match', '"1"').expect(412);
       expect(late.body.code).toBe('version_mismatch');
       await move(id, 'ESCALATED').set('If-Match', 'rubbish').expect(412);
+      await move(id, 'ESCALATED').set('If-Match', 'W/"2"').expect(412);
+      await move(id, 'INVESTIGATING').set('If-Match', '"1", "2"').expect(409);
       await move(id, 'ESCALATED').set('If-Match', '*').expect(200);
     });
 

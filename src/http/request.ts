@@ -7,7 +7,7 @@ import {
   UseFilters,
 } from '@nestjs/common';
 import { ApiExtraModels, ApiHeader, ApiResponse, getSchemaPath } from '@nestjs/swagger';
-import type { Request, Response } from 'express';
+import type { Request } from 'express';
 import { BrainError } from '../shared/errors.js';
 import { Described, ListOf, Num, Text } from '../shared/fields.js';
 import { sha256 } from '../shared/ids.js';
@@ -158,20 +158,6 @@ export const Idempotency = createParamDecorator(
   },
 );
 
-/** The version that `If-Match` demands; undefined if any version is accepted. */
-export function versionIn({ headers }: Pick<Request, 'headers'>): number | undefined {
-  const header = headers['if-match'];
-  if (header === undefined || header === '*') return undefined;
-  const version = /^"(\d{1,15})"$/.exec(header)?.[1];
-  if (version !== undefined) return Number(version);
-  const detail = 'If-Match must be the ETag of the resource as it was sent, with its quotes, or *.';
-  throw new BrainError('stale_version', 'invalid_if_match', detail);
-}
-
-export const IfMatch = createParamDecorator((_: unknown, context: ExecutionContext): number | undefined =>
-  versionIn(context.switchToHttp().getRequest<Request>()),
-);
-
 /** Documents `Idempotency-Key` on a create. */
 export const Idempotent = (repeated = 'the first answer again'): MethodDecorator =>
   ApiHeader({
@@ -180,22 +166,6 @@ export const Idempotent = (repeated = 'the first answer again'): MethodDecorator
     description: `For 24 hours a request with the same key and the same body gets ${repeated}, and one with another body gets 422`,
     schema: { type: 'string', maxLength: 255 },
   });
-
-/** Documents `If-Match` on a change. */
-export const Conditional = (): MethodDecorator =>
-  ApiHeader({
-    name: 'If-Match',
-    required: false,
-    description:
-      'The ETag that the resource must still have; otherwise the answer is 412 and nothing is changed',
-    schema: { type: 'string', examples: ['"3"'] },
-  });
-
-/** Sets the ETag of a resource, and returns the resource. */
-export function withETag<T extends { version: number }>(response: Response, resource: T): T {
-  response.setHeader('ETag', `"${resource.version}"`);
-  return resource;
-}
 
 const MIB = 1024 * 1024;
 

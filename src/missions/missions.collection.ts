@@ -81,7 +81,6 @@ export const MISSION_RESULTS: Collection<MissionResult> = {
   version: 1,
   indexVersion: 1,
   id: (result) => result.id,
-  order: () => 0,
 };
 
 export function resultId(missionId: string, step: string): string {

@@ -9,7 +9,6 @@ import {
   Param,
   Post,
   Query,
-  Res,
 } from '@nestjs/common';
 import {
   ApiAcceptedResponse,
@@ -19,20 +18,11 @@ import {
   ApiParam,
   ApiTags,
 } from '@nestjs/swagger';
-import type { Response } from 'express';
+import { Conditional, SendsETag, versionsIn } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
-import {
-  Conditional,
-  Idempotency,
-  Idempotent,
-  IfMatch,
-  PageQuery,
-  ProblemIf,
-  Problems,
-  withETag,
-} from '../http/request.js';
-import { Access } from '../security/access.decorator.js';
-import { type Principal, permits } from '../security/principal.js';
+import { Idempotency, Idempotent, PageQuery, ProblemIf, Problems } from '../http/request.js';
+import { Access, type KnownRequest } from '../security/access.decorator.js';
+import { permits } from '../security/principal.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import { MissionLog, NewLogEntry } from './log.dto.js';
@@ -45,7 +35,7 @@ import {
   MissionStatusQuery,
   NewMission,
 } from './missions.dto.js';
-import { type Caller, MissionsService } from './missions.service.js';
+import { type Caller, type ChangeBy, MissionsService } from './missions.service.js';
 import { MissionOverview } from './stats.dto.js';
 
 const MissionId = (): MethodDecorator => ApiParam({ name: 'id', description: 'The id of the mission' });
@@ -60,13 +50,19 @@ const Queues = (): MethodDecorator =>
     Problems(404, 409, 412),
   );
 /** The caller, and what it may do with the missions of others. */
-const CurrentCaller = createParamDecorator((_: unknown, context: ExecutionContext): Caller => {
-  const { principal } = context.switchToHttp().getRequest<{ principal: Principal }>();
-  return {
-    id: principal.id,
-    role: principal.role,
-    mayDelegate: permits(principal.role, 'missions:delegate'),
-  };
+const callerOf = ({ principal: { id, role } }: KnownRequest): Caller => ({
+  id,
+  role,
+  mayDelegate: permits(role, 'missions:delegate'),
+});
+const CurrentCaller = createParamDecorator(
+  (_: unknown, context: ExecutionContext): Caller =>
+    callerOf(context.switchToHttp().getRequest<KnownRequest>()),
+);
+/** The caller, and the versions that the mission may have. */
+const CurrentChange = createParamDecorator((_: unknown, context: ExecutionContext): ChangeBy => {
+  const request = context.switchToHttp().getRequest<KnownRequest>();
+  return { ...callerOf(request), versions: versionsIn(request) };
 });
 const ACCEPTED: Accepted = { status: 'accepted' };
 
@@ -98,6 +94,7 @@ export class MissionsController {
   @ProblemIf(403, 'Or `agent_id` or `agent_role` name another agent (`may_not_delegate`)')
   @Access('missions:write')
   @Idempotent()
+  @SendsETag()
   @ApiOperation({
     summary: 'Create a mission',
     description:
@@ -109,9 +106,8 @@ export class MissionsController {
     @Body() body: NewMission,
     @CurrentCaller() caller: Caller,
     @Idempotency() idempotency: IdempotencyKey | undefined,
-    @Res({ passthrough: true }) response: Response,
   ): Promise<Mission> {
-    return withETag(response, await this.missions.create(body, caller, idempotency));
+    return this.missions.create(body, caller, idempotency);
   }
 
   @Get('stats/overview')
@@ -126,6 +122,7 @@ export class MissionsController {
   }
 
   @Get(':id')
+  @SendsETag()
   @Access('missions:read')
   @MissionId()
   @ApiOperation({
@@ -135,11 +132,12 @@ export class MissionsController {
   })
   @ApiOkResponse({ type: Mission, description: 'The mission' })
   @Problems(404)
-  async get(@Param('id') id: string, @Res({ passthrough: true }) response: Response): Promise<Mission> {
-    return withETag(response, await this.missions.get(id));
+  async get(@Param('id') id: string): Promise<Mission> {
+    return this.missions.get(id);
   }
 
   @Post(':id/status')
+  @SendsETag()
   @OwnMissionsOnly()
   @HttpCode(200)
   @Access('missions:write')
@@ -156,15 +154,13 @@ export class MissionsController {
     @Param('id') id: string,
     @Body() body: ChangeMissionStatus,
     @Query() query: MissionStatusQuery,
-    @CurrentCaller() caller: Caller,
-    @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
+    @CurrentChange() by: ChangeBy,
   ): Promise<Mission> {
     const change = {
       status: requiredStatus(body.status, query.mission_status, 'mission_status'),
       reason: body.reason,
     };
-    return withETag(response, await this.missions.changeStatus(id, change, caller, version));
+    return this.missions.changeStatus(id, change, by);
   }
 
   @Post(':id/log')
@@ -186,10 +182,9 @@ export class MissionsController {
   async log(
     @Param('id') id: string,
     @Body() body: NewLogEntry,
-    @CurrentCaller() caller: Caller,
-    @IfMatch() version: number | undefined,
+    @CurrentChange() by: ChangeBy,
   ): Promise<Accepted> {
-    await this.missions.log(id, body, caller, version);
+    await this.missions.log(id, body, by);
     return ACCEPTED;
   }
 
@@ -215,12 +210,8 @@ export class MissionsController {
     description:
       'Makes a PENDING mission due. A worker of this service runs its steps, by priority and then by the time of the call. The policies are asked before each step. A second call changes nothing while the mission is due.',
   })
-  execute(
-    @Param('id') id: string,
-    @CurrentCaller() caller: Caller,
-    @IfMatch() version?: number,
-  ): Promise<Accepted> {
-    return this.missions.execute(id, caller, version).then(() => ACCEPTED);
+  execute(@Param('id') id: string, @CurrentChange() by: ChangeBy): Promise<Accepted> {
+    return this.missions.execute(id, by).then(() => ACCEPTED);
   }
 
   @Post(':id/retry')
@@ -230,11 +221,7 @@ export class MissionsController {
     description:
       'Moves a FAILED mission back to PENDING and makes it due. It continues at the step that failed; completed steps are not run again. The step gets a new Idempotency-Key.',
   })
-  retry(
-    @Param('id') id: string,
-    @CurrentCaller() caller: Caller,
-    @IfMatch() version?: number,
-  ): Promise<Accepted> {
-    return this.missions.retry(id, caller, version).then(() => ACCEPTED);
+  retry(@Param('id') id: string, @CurrentChange() by: ChangeBy): Promise<Accepted> {
+    return this.missions.retry(id, by).then(() => ACCEPTED);
   }
 }

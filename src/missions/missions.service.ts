@@ -5,7 +5,7 @@ import { nowSeconds } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
 import { countedStats } from '../shared/counted-stats.js';
 import { faulty } from '../shared/errors.js';
-import { expectVersion } from '../shared/expect-version.js';
+import { expectVersion, type Versions } from '../shared/expect-version.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
 import type { LogEntry, NewLogEntry } from './log.dto.js';
 import { MissionWriter } from './mission-writer.js';
@@ -48,10 +48,9 @@ export interface Caller {
 
 type Change = (writer: MissionWriter) => void;
 
-/** The caller of a change, and the version that the mission must have. */
-interface By {
-  caller: Caller;
-  version?: number;
+/** The caller of a change, and the versions that the mission may have. */
+export interface ChangeBy extends Caller {
+  versions?: Versions;
 }
 
 const owner = ({ created_by }: StoredMission, { id }: Caller): boolean => created_by === id;
@@ -122,13 +121,8 @@ export class MissionsService {
   }
 
   /** Records the progress of a mission that an outside program runs, or cancels a mission. Starts nothing. */
-  changeStatus(
-    id: string,
-    { status, reason }: StatusChange,
-    caller: Caller,
-    version?: number,
-  ): Promise<Mission> {
-    return this.changeAs(reporter, id, { caller, version }, (writer) => {
+  changeStatus(id: string, { status, reason }: StatusChange, by: ChangeBy): Promise<Mission> {
+    return this.changeAs(reporter, id, by, (writer) => {
       const { status: from, due_at } = writer.current;
       if (!mayMove(from, status)) throw illegalMove(from, status);
       // A worker of this service runs the mission, or will continue it after a wait.
@@ -141,12 +135,9 @@ export class MissionsService {
   async log(
     id: string,
     { timestamp, level = 'info', message, data }: NewLogEntry,
-    caller: Caller,
-    version?: number,
+    by: ChangeBy,
   ): Promise<void> {
-    await this.changeAs(reporter, id, { caller, version }, (writer) =>
-      writer.log(level, message, data, timestamp),
-    );
+    await this.changeAs(reporter, id, by, (writer) => writer.log(level, message, data, timestamp));
   }
 
   async entries(
@@ -164,8 +155,8 @@ export class MissionsService {
   }
 
   /** Makes the mission due. A mission that is already due keeps its turn. */
-  async execute(id: string, caller: Caller, version?: number): Promise<void> {
-    await this.changeAs(owner, id, { caller, version }, (writer) => {
+  async execute(id: string, by: ChangeBy): Promise<void> {
+    await this.changeAs(owner, id, by, (writer) => {
       const { status, due_at } = writer.current;
       if (status !== 'PENDING') throw notExecutable(status);
       if (due_at === null) writer.change({ due_at: dueNow(this.store), correlation_id: correlation() });
@@ -174,8 +165,8 @@ export class MissionsService {
   }
 
   /** Continues at the step that failed. Completed steps are not run again. */
-  async retry(id: string, caller: Caller, version?: number): Promise<void> {
-    await this.changeAs(owner, id, { caller, version }, (writer) => {
+  async retry(id: string, by: ChangeBy): Promise<void> {
+    await this.changeAs(owner, id, by, (writer) => {
       const { status } = writer.current;
       if (!mayRetry(status)) throw notRetryable(status);
       writer.move('PENDING', 'retry');
@@ -192,14 +183,14 @@ export class MissionsService {
   private changeAs(
     right: (mission: StoredMission, caller: Caller) => boolean,
     id: string,
-    { caller, version }: By,
+    by: ChangeBy,
     change: Change,
   ): Promise<Mission> {
     return this.store.transaction(async (tx) => {
       const mission = await tx.get(MISSIONS, id);
       if (!mission) throw noSuchMission(id);
-      if (!caller.mayDelegate && !right(mission, caller)) throw notYours();
-      expectVersion(mission.version, version);
+      if (!by.mayDelegate && !right(mission, by)) throw notYours();
+      expectVersion(mission.version, by.versions);
       const writer = new MissionWriter(tx, mission, this.events);
       change(writer);
       // `execute` changes nothing if the mission is already due.

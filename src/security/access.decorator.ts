@@ -37,6 +37,11 @@ export interface PrincipalRequest extends Request {
   principal?: Principal;
 }
 
+/** A request to a route that demands a permission. */
+export interface KnownRequest extends Request {
+  principal: Principal;
+}
+
 /** The principal of the caller. Undefined on a public route without a valid key. */
 export const CurrentPrincipal = createParamDecorator(
   (_: unknown, context: ExecutionContext): Principal | undefined =>

@@ -34,7 +34,7 @@ export function indexNames(collection: AnyCollection): string[] {
 }
 
 function indexEntries<T>(collection: Collection<T>, doc: T): Record<string, IndexEntry | null> {
-  const order = collection.order(doc);
+  const order = collection.order?.(doc) ?? 0;
   const entries: Record<string, IndexEntry | null> = { [ALL]: { value: '', order } };
   for (const [name, of] of Object.entries(collection.indexes ?? {})) {
     const entry = of(doc);

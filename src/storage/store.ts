@@ -30,8 +30,8 @@ export interface Collection<T> {
   indexVersion: number;
   /** The id of the document, unique in the collection. */
   id(doc: T): string;
-  /** The order value of lists. Rows with the same order value are ordered by id. */
-  order(doc: T): number;
+  /** The order value of lists, 0 without this function. Rows with the same order value are ordered by id. */
+  order?(doc: T): number;
   /** Values that at most one document may have. A document with null has none. */
   unique?: Record<string, (doc: T) => string | null>;
   /** Equality filters. The rows of a plain value have the order of the collection; an entry has its own order. */

@@ -8,7 +8,6 @@ const THINGS: Collection<{ id: string }> = {
   version: 1,
   indexVersion: 1,
   id: ({ id }) => id,
-  order: () => 0,
 };
 
 it('a transaction does not run again when its time is over after a wait', async () => {

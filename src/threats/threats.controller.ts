@@ -1,9 +1,11 @@
 import { applyDecorators, Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
+import { Conditional, IfMatch, SendsETag } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
-import { Conditional, Idempotency, Idempotent, IfMatch, Problems, withETag } from '../http/request.js';
+import { Idempotency, Idempotent, Problems } from '../http/request.js';
 import { Access } from '../security/access.decorator.js';
+import type { Versions } from '../shared/expect-version.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import {
@@ -24,7 +26,7 @@ const ThreatId = (): MethodDecorator =>
 const ChangesThreat = (what: string): MethodDecorator =>
   applyDecorators(
     HttpCode(200),
-    ...[Access('threats:write'), Conditional(), ThreatId()],
+    ...[Access('threats:write'), Conditional(), SendsETag(), ThreatId()],
     ApiOkResponse({ type: Threat, description: `The threat with its new ${what}` }),
     Problems(400, 404, 409, 412, 413, 415, 422),
   );
@@ -56,6 +58,7 @@ export class ThreatsController {
   @Post()
   @Access('threats:report')
   @Idempotent()
+  @SendsETag()
   @ApiOperation({
     summary: 'Report a threat',
     description:
@@ -74,7 +77,7 @@ export class ThreatsController {
   ): Promise<Threat> {
     const { threat, created } = await this.threats.report(body, idempotency);
     response.status(created ? 201 : 200);
-    return withETag(response, threat);
+    return threat;
   }
 
   @Get('stats/overview')
@@ -90,6 +93,7 @@ export class ThreatsController {
   }
 
   @Get(':id')
+  @SendsETag()
   @Access('threats:read')
   @ThreatId()
   @ApiOperation({
@@ -98,8 +102,8 @@ export class ThreatsController {
   })
   @ApiOkResponse({ type: Threat, description: 'The threat' })
   @Problems(404)
-  async get(@Param('id') id: string, @Res({ passthrough: true }) response: Response): Promise<Threat> {
-    return withETag(response, await this.threats.get(id));
+  async get(@Param('id') id: string): Promise<Threat> {
+    return this.threats.get(id);
   }
 
   @Post(':id/status')
@@ -113,11 +117,10 @@ export class ThreatsController {
     @Param('id') id: string,
     @Body() body: ChangeStatus,
     @Query() query: StatusQuery,
-    @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
+    @IfMatch() versions: Versions | undefined,
   ): Promise<Threat> {
     const change = { ...body, status: requiredStatus(body.status, query.status, 'status') };
-    return withETag(response, await this.threats.changeStatus(id, change, version));
+    return this.threats.changeStatus(id, change, versions);
   }
 
   @Post(':id/severity')
@@ -130,9 +133,8 @@ export class ThreatsController {
   async changeSeverity(
     @Param('id') id: string,
     @Body() body: ChangeSeverity,
-    @IfMatch() version: number | undefined,
-    @Res({ passthrough: true }) response: Response,
+    @IfMatch() versions: Versions | undefined,
   ): Promise<Threat> {
-    return withETag(response, await this.threats.changeSeverity(id, body, version));
+    return this.threats.changeSeverity(id, body, versions);
   }
 }

@@ -3,7 +3,7 @@ import { Inject, Injectable, Optional } from '@nestjs/common';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import { countedStats } from '../shared/counted-stats.js';
-import { expectVersion } from '../shared/expect-version.js';
+import { expectVersion, type Versions } from '../shared/expect-version.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
 import { type StoredThreat, THREAT_STATS, THREATS, toThreat } from './threats.collection.js';
 import type { ChangeSeverity, ReportThreat, Threat, ThreatQuery, ThreatStats } from './threats.dto.js';
@@ -69,8 +69,12 @@ export class ThreatsService {
     return { ...page, rows: page.rows.map(toThreat) };
   }
 
-  changeStatus(id: string, { status, resolution, reason }: StatusChange, version?: number): Promise<Threat> {
-    return this.change(id, version, async (old, tx) => {
+  changeStatus(
+    id: string,
+    { status, resolution, reason }: StatusChange,
+    versions?: Versions,
+  ): Promise<Threat> {
+    return this.change(id, versions, async (old, tx) => {
       if (!mayMove(old.status, status)) throw illegalMove(old.status, status);
       const reopening = isReopening(old.status, status);
       if (reopening && old.fingerprint !== null) {
@@ -90,8 +94,8 @@ export class ThreatsService {
     });
   }
 
-  changeSeverity(id: string, { severity, reason }: ChangeSeverity, version?: number): Promise<Threat> {
-    return this.change(id, version, (old, tx) => {
+  changeSeverity(id: string, { severity, reason }: ChangeSeverity, versions?: Versions): Promise<Threat> {
+    return this.change(id, versions, (old, tx) => {
       if (isClosed(old.status)) throw closedThreat(old.status);
       if (old.severity === severity) throw sameSeverity(severity);
       const rises = isWorse(severity, old.severity);
@@ -161,13 +165,13 @@ export class ThreatsService {
 
   private change(
     id: string,
-    version: number | undefined,
+    versions: Versions | undefined,
     work: (old: StoredThreat, tx: Tx) => StoredThreat | Promise<StoredThreat>,
   ): Promise<Threat> {
     return this.store.transaction(async (tx) => {
       const old = await tx.get(THREATS, id);
       if (!old) throw noSuchThreat(id);
-      expectVersion(old.version, version);
+      expectVersion(old.version, versions);
       return toThreat(await work(old, tx));
     });
   }

@@ -51,7 +51,6 @@ const UP_TO_DATE: Collection<{ id: string }> = {
   version: 1,
   indexVersion: 1,
   id: ({ id }) => id,
-  order: () => 0,
 };
 
 const BEAT_MS = 2000;

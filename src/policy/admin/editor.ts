@@ -6,7 +6,7 @@ import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
 import { type Fault, faulty } from '../../shared/errors.js';
-import { expectVersion } from '../../shared/expect-version.js';
+import { expectVersion, type Versions } from '../../shared/expect-version.js';
 import { inSlices } from '../../shared/time-slices.js';
 import { type IdempotencyKey, Store } from '../../storage/store.js';
 import { checkPolicyInSlices, checkRule, type PolicyLimits } from '../engine/check.js';
@@ -30,8 +30,8 @@ import { PolicySetWriter } from './policy-set-writer.js';
 export interface Change {
   /** The id of the principal. */
   by: string;
-  /** The revision that the policy must have, from `If-Match`. */
-  version?: number;
+  /** The revisions that the policy may have, from `If-Match`. */
+  versions?: Versions;
   idempotency?: IdempotencyKey;
 }
 
@@ -73,8 +73,8 @@ export class PolicyEditor {
   }
 
   /** Changes only the fields in `input`. */
-  update(policyId: string, input: unknown, { by, version }: Change): Promise<Written> {
-    return this.edit(policyId, version, async (writer, old) => {
+  update(policyId: string, input: unknown, { by, versions }: Change): Promise<Written> {
+    return this.edit(policyId, versions, async (writer, old) => {
       const changes = changesOf(input);
       await this.check(writer, old, { ...old, ...changes });
       sameId(changes.policy_id, policyId, 'policy_id');
@@ -82,8 +82,8 @@ export class PolicyEditor {
     });
   }
 
-  async remove(policyId: string, { by, version }: Change): Promise<number> {
-    const { revision } = await this.edit(policyId, version, async (writer, old) => {
+  async remove(policyId: string, { by, versions }: Change): Promise<number> {
+    const { revision } = await this.edit(policyId, versions, async (writer, old) => {
       await writer.remove(old, by);
       return old;
     });
@@ -93,11 +93,11 @@ export class PolicyEditor {
   async addRule(
     policyId: string,
     input: unknown,
-    { by, version, idempotency }: Change,
+    { by, versions, idempotency }: Change,
   ): Promise<Written & { rule: Rule }> {
     return this.write(async (writer) => {
       const old = await writer.get(policyId);
-      expectVersion(old.revision, version);
+      expectVersion(old.revision, versions);
       refuse(checkRule(input, { limits: this.limits }));
       const ids = new Set<string | undefined>(old.rules.map(({ rule_id }) => rule_id));
       const { rule_id } = input as RuleInput;
@@ -113,9 +113,9 @@ export class PolicyEditor {
     policyId: string,
     ruleId: string,
     input: unknown,
-    { by, version }: Change,
+    { by, versions }: Change,
   ): Promise<Written & { rule: Rule }> {
-    const result = await this.edit(policyId, version, (writer, old) => {
+    const result = await this.edit(policyId, versions, (writer, old) => {
       const changes = changesOf(input);
       const rule = ruleIn(old, ruleId);
       refuse(checkRule({ ...rule, ...changes }, { limits: this.limits }));
@@ -134,8 +134,8 @@ export class PolicyEditor {
     return this.updateRule(policyId, ruleId, { enabled }, change);
   }
 
-  async removeRule(policyId: string, ruleId: string, { by, version }: Change): Promise<number> {
-    const { revision } = await this.edit(policyId, version, (writer, old) => {
+  async removeRule(policyId: string, ruleId: string, { by, versions }: Change): Promise<number> {
+    const { revision } = await this.edit(policyId, versions, (writer, old) => {
       ruleIn(old, ruleId);
       return this.withRules(
         writer,
@@ -148,13 +148,13 @@ export class PolicyEditor {
   }
 
   /** Writes the content of an earlier revision as a new revision. It also restores a deleted policy. */
-  rollback(policyId: string, revision: number, { by, version }: Change): Promise<Written> {
+  rollback(policyId: string, revision: number, { by, versions }: Change): Promise<Written> {
     return this.write(async (writer) => {
       const old = await writer.find(policyId);
       const target = await writer.findRevision(revisionId(policyId, revision));
       if (!target && !old) throw noSuchPolicy(policyId);
       // A deleted policy has no version, so a condition on its version fails.
-      expectVersion(old?.revision ?? 0, version);
+      expectVersion(old?.revision ?? 0, versions);
       if (!target?.policy) throw noSuchRevision(policyId, revision);
       const content = contentIn(target.policy);
       await this.check(writer, old, content);
@@ -175,12 +175,12 @@ export class PolicyEditor {
 
   private async edit(
     policyId: string,
-    version: number | undefined,
+    versions: Versions | undefined,
     work: (writer: PolicySetWriter, old: Policy) => Promise<Policy>,
   ): Promise<Written> {
     return this.write(async (writer) => {
       const old = await writer.get(policyId);
-      expectVersion(old.revision, version);
+      expectVersion(old.revision, versions);
       return written(await work(writer, old));
     });
   }

@@ -24,17 +24,9 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import type { Response } from 'express';
-import {
-  BodyOf,
-  ChecksOwnBody,
-  Conditional,
-  Idempotency,
-  Idempotent,
-  PageQuery,
-  Problems,
-  versionIn,
-} from '../../http/request.js';
-import { Access, CurrentPrincipal, type PrincipalRequest } from '../../security/access.decorator.js';
+import { Conditional, versionsIn } from '../../http/etag.js';
+import { BodyOf, ChecksOwnBody, Idempotency, Idempotent, PageQuery, Problems } from '../../http/request.js';
+import { Access, CurrentPrincipal, type KnownRequest } from '../../security/access.decorator.js';
 import type { Principal } from '../../security/principal.js';
 import type { IdempotencyKey } from '../../storage/store.js';
 import { Policy, PolicyContent, Rule } from '../engine/policy.dto.js';
@@ -90,10 +82,10 @@ const Deletes = (): MethodDecorator =>
 
 const PolicyId = (): ParameterDecorator => Param('policy_id');
 const RuleId = (): ParameterDecorator => Param('rule_id');
-/** The caller, and the revision that the policy must have. */
+/** The caller, and the revisions that the policy may have. */
 const CurrentChange = createParamDecorator((_: unknown, context: ExecutionContext): Change => {
-  const request = context.switchToHttp().getRequest<PrincipalRequest & { principal: Principal }>();
-  return { by: request.principal.id, version: versionIn(request) };
+  const request = context.switchToHttp().getRequest<KnownRequest>();
+  return { by: request.principal.id, versions: versionsIn(request) };
 });
 
 type Result = Promise<WriteResult>;

@@ -33,7 +33,6 @@ export const POLICY_SET: Collection<PolicySet> = {
   version: 1,
   indexVersion: 1,
   id: (set) => set.id,
-  order: () => 0,
 };
 
 /** Sorted by id. */
@@ -43,7 +42,6 @@ export const POLICIES: Collection<Policy> = {
   version: 1,
   indexVersion: 1,
   id: (policy) => policy.policy_id,
-  order: () => 0,
   counts: (policy) => ({ active: policy.enabled ? 1 : 0, rules: policy.rules.length }),
 };
 

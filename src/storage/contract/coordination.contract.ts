@@ -10,13 +10,13 @@ import type { Backend, Subject } from './subject.js';
 const CLOCKS_AGREE = 0.99;
 
 export function coordinationContract(subject: Subject): void {
-  describe('sequences', () => {
-    let backend: Backend;
-    let store: Store;
-    beforeAll(() => {
-      ({ backend, store } = subject);
-    });
+  let backend: Backend;
+  let store: Store;
+  beforeEach(() => {
+    ({ backend, store } = subject);
+  });
 
+  describe('sequences', () => {
     it('grow and never repeat, also with several clients and after a restart', async () => {
       const other = await backend.client();
       const draw = (from: Store, count: number): Promise<number[]> =>
@@ -30,12 +30,6 @@ export function coordinationContract(subject: Subject): void {
   });
 
   describe('leases', () => {
-    let backend: Backend;
-    let store: Store;
-    beforeAll(() => {
-      ({ backend, store } = subject);
-    });
-
     it('have one holder and a fence that grows', async () => {
       const other = await backend.client();
       const name = randomId(8);
@@ -78,12 +72,6 @@ export function coordinationContract(subject: Subject): void {
   });
 
   describe('the clock', () => {
-    let backend: Backend;
-    let store: Store;
-    beforeAll(() => {
-      ({ backend, store } = subject);
-    });
-
     /** A client knows the time after the first answer. */
     const other = async (): Promise<Store> => {
       const client = await backend.client();
@@ -120,12 +108,6 @@ export function coordinationContract(subject: Subject): void {
 
   describe('watch', () => {
     const { change } = subject;
-    let backend: Backend;
-    let store: Store;
-    beforeAll(() => {
-      ({ backend, store } = subject);
-    });
-
     it('calls back within a second of a commit by another client, until it is stopped', async () => {
       const other = await backend.client();
       other.store.declare(ITEMS);
