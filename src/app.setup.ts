@@ -7,7 +7,7 @@ import { ApiDocument } from './http/docs.controller.js';
 import { FastExpressAdapter } from './http/express.adapter.js';
 import { InputGuard } from './http/input.guard.js';
 import { openApiDocument } from './http/openapi.js';
-import { ProblemFilter, unreadable } from './http/problem.filter.js';
+import { ProblemFilter } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
 import { handlersOf } from './http/routes.js';
 import { AccessGuard } from './security/access.guard.js';
@@ -19,7 +19,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   const problems = new ProblemFilter(logger);
   const adapter = new FastExpressAdapter({
     inContext: requestContext(logger, config.logRequests),
-    unroutable: (request, response) => problems.answer(unreadable(), request, response),
+    refuse: (error, request, response) => problems.answer(error, request, response),
   });
   const app = await NestFactory.create<NestExpressApplication>(AppModule.for(config, logger), adapter, {
     logger,

@@ -29,7 +29,7 @@ describe.each([
     }
     const adapter = new FastExpressAdapter({
       inContext: (_request, _response, serve) => serve(),
-      unroutable: (_request, response) => void response.status(400).end(),
+      refuse: (_error, _request, response) => void response.status(400).end(),
     });
     const app = await NestFactory.create<NestExpressApplication>(App, adapter, {
       logger: false,

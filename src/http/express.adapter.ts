@@ -13,9 +13,12 @@ import { createServer, IncomingMessage, type Server, ServerResponse } from 'node
 import type { Socket } from 'node:net';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import type { Express, Request, Response } from 'express';
+import type { BrainError } from '../shared/errors.js';
 import { AnswerBatch } from './answer-batch.js';
 import { afterShortBody } from './body.js';
 import { refuseUnparsed } from './client-error.js';
+import { headFault } from './head.js';
+import { unreadable } from './problem.filter.js';
 
 /** Node answers 431 to a longer header block. Usual clients send less. */
 const MAX_HEADER_BYTES = 16_384;
@@ -42,12 +45,14 @@ type Handler = (request: Request, response: Response, next: () => void) => unkno
 interface Hooks {
   /** Calls `serve` in the context of the request. */
   inContext(request: Request, response: Response, serve: () => void): void;
-  /** Answers a request whose path Express cannot read. Express itself would send a page of HTML. */
-  unroutable(request: Request, response: Response): void;
+  /** Answers a request that reaches no handler. Express itself would send a page of HTML. */
+  refuse(error: BrainError, request: Request, response: Response): void;
 }
 
 export class FastExpressAdapter extends ExpressAdapter {
   private readonly connections = new Set<Socket>();
+  /** Connections on which nothing more is read, because it is uncertain where their last request ends. */
+  private readonly finished = new WeakSet<Socket>();
   /** By method and path: the routes without parameters. */
   private readonly exact = new Map<string, { handler: Handler; route: { path: string } }>();
   private readonly repeated: string[] = [];
@@ -115,11 +120,13 @@ export class FastExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const app = this.getInstance<Express>();
     const handle = (request: Request, response: Response): void => {
-      // HTTP/1.1 requires the header Host. Node would refuse the request itself, but with an empty answer.
-      const complete = request.headers.host !== undefined || request.httpVersion !== '1.1';
+      if (this.finished.has(request.socket)) return;
+      const fault = headFault(request);
+      // Node would drop what follows an Upgrade in the same packet, and read the next packet as a request.
+      if (fault !== undefined || request.headers.upgrade !== undefined) this.finish(response);
       const route = (): void => {
-        if (complete) this.route(app, request, response);
-        else this.hooks.unroutable(request, response);
+        if (fault === undefined) this.route(app, request, response);
+        else this.hooks.refuse(unreadable(fault), request, response);
       };
       afterShortBody(request, SHORT_BODY_BYTES, () => this.hooks.inContext(request, response, route));
     };
@@ -142,12 +149,22 @@ export class FastExpressAdapter extends ExpressAdapter {
     // Node would ask for the body at once. Here `readBody` does, behind the guard. Unknown expectations are ignored.
     server.on('checkContinue', handle);
     server.on('checkExpectation', handle);
-    server.on('clientError', refuseUnparsed);
+    server.on('clientError', (error, socket) => {
+      if (!this.finished.has(socket as Socket)) refuseUnparsed(error, socket);
+    });
+    // Node would drop the headers after the thousandth. Their bytes are limited.
+    server.maxHeadersCount = 0;
     server.on('connection', (socket) => {
       this.connections.add(socket);
       socket.once('close', () => this.connections.delete(socket));
     });
     this.httpServer = server;
+  }
+
+  /** Closes the connection after this answer. */
+  private finish(response: Response): void {
+    response.setHeader('Connection', 'close');
+    this.finished.add(response.req.socket);
   }
 
   private remember(method: string, [path, handler, ...more]: unknown[]): void {
@@ -161,7 +178,7 @@ export class FastExpressAdapter extends ExpressAdapter {
 
   /** Express gets the paths that are not in the map, for example in another case or with a slash at the end. */
   private route(app: Express, request: Request, response: Response): void {
-    const lost = (): void => this.hooks.unroutable(request, response);
+    const lost = (): void => this.hooks.refuse(unreadable(), request, response);
     const { url } = request;
     const query = url.indexOf('?');
     const found = this.exact.get(`${request.method} ${query < 0 ? url : url.slice(0, query)}`);

@@ -122,9 +122,9 @@ function translated(error: unknown, request: Request): BrainError | undefined {
   return unreadable();
 }
 
-export function unreadable(): BrainError {
-  const detail =
-    'The request line or the headers could not be understood; check the path, its encoding, and Host.';
+export function unreadable(
+  detail = 'The request line or the headers could not be understood; check the path, its encoding, and Host.',
+): BrainError {
   return new BrainError('malformed', 'malformed_request', detail);
 }
 
