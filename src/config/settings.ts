@@ -113,7 +113,7 @@ const SERVER = {
   },
   BRAIN_TRUST_PROXY: {
     about:
-      'The number of proxies in front of the service, or their networks; only with it `X-Forwarded-For` is used',
+      'The number of proxies in front of the service, or their networks; only with it `X-Forwarded-For`, `-Proto` and `-Host` are used',
     parse: proxies,
   },
 } satisfies Settings;

@@ -5,6 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { randomId } from '../shared/ids.js';
+import { ANSWER_HEADERS } from './answer-headers.js';
 import { type Problem, problem, unreadable } from './problem.filter.js';
 
 const REASONS: Record<number, string> = {
@@ -59,7 +60,7 @@ function answerTo(answer: Problem, requestId: string): string {
     `X-Request-ID: ${requestId}`,
     'Content-Type: application/problem+json; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
-    'Cache-Control: no-store',
+    ...Object.entries(ANSWER_HEADERS).map(([name, value]) => `${name}: ${value}`),
     'Connection: close',
     '',
     body,

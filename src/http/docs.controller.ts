@@ -37,7 +37,7 @@ const PAGE = `<!doctype html>
 `;
 
 const START = `window.onload = () => {
-  SwaggerUIBundle({ url: '/openapi.json', dom_id: '#explorer', deepLinking: true, persistAuthorization: true,
+  SwaggerUIBundle({ url: '/openapi.json', dom_id: '#explorer', deepLinking: true,
     tryItOutEnabled: true, displayRequestDuration: true, defaultModelsExpandDepth: 0 });
 };
 `;

@@ -68,6 +68,7 @@ export class ProblemFilter implements ExceptionFilter {
     response.statusCode = problem.status;
     response.setHeader('Content-Type', 'application/problem+json; charset=utf-8');
     response.setHeader('Content-Length', body.length);
+    // The handler may have set another one.
     response.setHeader('Cache-Control', 'no-store');
     // A client that waits for 100 Continue must not send the body now. Its next request comes on a new connection.
     if (request.headers.expect !== undefined && !request.complete) response.setHeader('Connection', 'close');

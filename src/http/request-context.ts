@@ -3,6 +3,7 @@ import type { NextFunction, Request, Response } from 'express';
 import { type RequestContext, runInContext } from '../shared/context.js';
 import { randomId } from '../shared/ids.js';
 import type { Logger } from '../shared/logger.js';
+import { setAnswerHeaders } from './answer-headers.js';
 
 /**
  * Printable ASCII, short enough for every log. Any other id of a client is replaced. A space at an end would be lost in the
@@ -15,6 +16,7 @@ export function requestContext(logger: Logger, logRequests: boolean) {
   return (request: Request, response: Response, next: NextFunction): void => {
     const context = contextOf(request);
     response.setHeader('X-Request-ID', context.requestId);
+    setAnswerHeaders(request, response);
     if (logRequests && logger.requests) logWhenDone(logger, request, response, context);
     runInContext(context, next);
   };
