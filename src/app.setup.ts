@@ -38,7 +38,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   ]);
   await refuseToStart(app, unchecked);
   await app.init();
-  await refuseToStart(app, adapter.skippedByMap());
+  await refuseToStart(app, adapter.routeFaults());
   app.get(ApiDocument).json = JSON.stringify(openApiDocument(app));
   return app;
 }

@@ -29,6 +29,7 @@ describe('a problem', () => {
       },
     ],
     not_found: ['threat_not_found', () => service.get(`/api/threats/${randomUUID()}`)],
+    wrong_method: ['method_not_allowed', () => service.put('/api/threats', report)],
     conflict: [
       'illegal_status_change',
       async () => service.post(`/api/threats/${(await make()).id}/status`, { status: 'OPEN' }),
@@ -108,9 +109,9 @@ describe('a problem', () => {
     ['GET', '/'],
     ['GET', '/api'],
     ['GET', '/api/threats/a/b/c'],
-    ['PUT', '/api/threats'],
-    ['DELETE', '/readyz'],
-    ['OPTIONS', '/api/threats'],
+    ['PUT', '/api/threat'],
+    ['DELETE', '/ready'],
+    ['OPTIONS', '/api/threat'],
   ])('has the status 404 for an unknown route: %s %s', async (method, path) => {
     expectRawProblem(await raw(requestBytes(`${method} ${path}`, [KEY])), 404, 'no_such_route');
   });

@@ -1,9 +1,10 @@
-/** The check for middleware in front of the map of routes. */
+/** The checks of the routes at the start: middleware in front of the map, and paths that are not exact. */
 import { Controller, Get, type MiddlewareConsumer, Module, RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
-import type { NestExpressApplication } from '@nestjs/platform-express';
+import { ExpressAdapter, type NestExpressApplication } from '@nestjs/platform-express';
 import request from 'supertest';
 import { FastExpressAdapter } from './express.adapter.js';
+import { inexactRoutes, layersOf, matchExactly } from './express-routes.js';
 
 @Controller('thing')
 class ThingController {
@@ -38,8 +39,19 @@ describe.each([
     await app.init();
     await app.listen(0, '127.0.0.1');
     const { status } = await request(app.getHttpServer()).get('/thing');
-    const faults = adapter.skippedByMap();
+    const faults = adapter.routeFaults();
     await app.close();
     expect({ ran: status === 418, faults: faults.length }).not.toEqual({ ran: false, faults: 0 });
+  });
+});
+
+describe('a route that matches other spellings of its path', () => {
+  it('is reported at the start', () => {
+    const adapter = new ExpressAdapter();
+    const app = adapter.getInstance<Parameters<typeof layersOf>[0]>();
+    adapter.get('/loose', deny);
+    matchExactly(app);
+    adapter.get('/exact/:id', deny);
+    expect(inexactRoutes(layersOf(app))).toEqual([expect.stringContaining('The route /loose ')]);
   });
 });

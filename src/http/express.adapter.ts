@@ -17,8 +17,9 @@ import type { BrainError } from '../shared/errors.js';
 import { AnswerBatch } from './answer-batch.js';
 import { afterShortBody } from './body.js';
 import { refuseUnparsed } from './client-error.js';
+import { answers, inexactRoutes, type Layer, layersOf, matchExactly, methodsOf } from './express-routes.js';
 import { headFault } from './head.js';
-import { unreadable } from './problem.filter.js';
+import { noSuchRoute, unreadable, wrongMethod } from './problem.filter.js';
 
 /** Node answers 431 to a longer header block. Usual clients send less. */
 const MAX_HEADER_BYTES = 16_384;
@@ -29,16 +30,8 @@ const REQUEST_TIMEOUT_MS = 60_000;
 /** Longer than load balancers keep idle connections (60 s). Otherwise they use a connection that is about to close. */
 const KEEP_ALIVE_MS = 75_000;
 
-/** One entry of the router of Express: middleware or a route. */
-interface Layer {
-  name: string;
-  route?: { path: string; methods: Record<string, boolean>; stack: { handle: unknown }[] };
-  match(path: string): boolean;
-}
-
-function answers(route: { methods: Record<string, boolean> }, method: string): boolean {
-  return route.methods[method.toLowerCase()] === true || route.methods._all === true;
-}
+/** The form of a target that has nothing but a path and a query. Express would also find the path in another form. */
+const PLAIN_TARGET = /^\/[^\s#]*$/;
 
 type Handler = (request: Request, response: Response, next: () => void) => unknown;
 
@@ -62,6 +55,7 @@ export class FastExpressAdapter extends ExpressAdapter {
 
   constructor(private readonly hooks: Hooks) {
     super();
+    matchExactly(this.getInstance<Express>());
     this.ofNest = new Set(this.layers());
   }
 
@@ -75,11 +69,16 @@ export class FastExpressAdapter extends ExpressAdapter {
     return (super.post as (...all: unknown[]) => unknown)(...args);
   }
 
+  /** Checks the routes at the start. Returns a sentence for each fault; the service must not start with one. */
+  routeFaults(): string[] {
+    return [...this.skippedByMap(), ...inexactRoutes(this.layers())];
+  }
+
   /**
    * Express would run middleware, and any route that matches, before a handler that was registered later. The map calls
    * its handlers directly, so no route of the map may have anything in front of it. Returns a sentence for each such case.
    */
-  skippedByMap(): string[] {
+  private skippedByMap(): string[] {
     const faults = this.repeated.map((name) => `${name} is declared by two handlers; remove one of them.`);
     const { onRequestHook, onResponseHook } = this as unknown as Record<string, unknown>;
     if (onRequestHook || onResponseHook)
@@ -102,8 +101,19 @@ export class FastExpressAdapter extends ExpressAdapter {
     return faults;
   }
 
+  /** Nest calls this once, with the handler of requests that no route takes. */
+  override setNotFoundHandler(unknown: Handler): unknown {
+    return super.setNotFoundHandler((request: Request, response: Response, next: () => void) => {
+      const methods = methodsOf(this.layers(), request.path);
+      if (methods.length === 0) return unknown(request, response, next);
+      response.setHeader('Allow', methods.join(', '));
+      if (request.method === 'OPTIONS') return response.status(204).end();
+      return this.hooks.refuse(wrongMethod(request, methods), request, response);
+    });
+  }
+
   private layers(): Layer[] {
-    return (this.getInstance<Express>() as unknown as { router: { stack: Layer[] } }).router.stack;
+    return layersOf(this.getInstance<Express>());
   }
 
   override reply(response: Response, body: unknown, statusCode?: number): unknown {
@@ -176,14 +186,16 @@ export class FastExpressAdapter extends ExpressAdapter {
     else this.exact.set(name, { handler: handler as Handler, route: { path } });
   }
 
-  /** Express gets the paths that are not in the map, for example in another case or with a slash at the end. */
+  /** Express gets the paths that are not in the map: those with parameters, and unknown ones. */
   private route(app: Express, request: Request, response: Response): void {
     const lost = (): void => this.hooks.refuse(unreadable(), request, response);
     const { url } = request;
     const query = url.indexOf('?');
     const found = this.exact.get(`${request.method} ${query < 0 ? url : url.slice(0, query)}`);
     if (!found) {
-      app(request, response, lost);
+      // Express answers 400 to a target that no one can read.
+      if (PLAIN_TARGET.test(url) || !URL.canParse(url, 'http://host')) app(request, response, lost);
+      else this.hooks.refuse(noSuchRoute(request), request, response);
       return;
     }
     // Express would set these for the handler.

@@ -10,6 +10,7 @@ export const STATUS: Record<ErrorKind, number> = {
   unauthenticated: 401,
   forbidden: 403,
   not_found: 404,
+  wrong_method: 405,
   conflict: 409,
   stale_version: 412,
   too_large: 413,
@@ -24,6 +25,7 @@ const TITLES: Record<number, string> = {
   401: 'Authentication required',
   403: 'Not permitted',
   404: 'Not found',
+  405: 'Method not allowed',
   408: 'Too slow',
   409: 'Conflict',
   412: 'Changed since it was read',
@@ -115,12 +117,19 @@ export class BadRequestFilter extends ProblemFilter {
 function translated(error: unknown, request: Request): BrainError | undefined {
   const status =
     error instanceof HttpException ? error.getStatus() : (error as { status?: unknown } | null)?.status;
-  if (status === 404) {
-    const detail = `There is no ${request.method} ${pathOf(request)}; /docs lists all routes.`;
-    return new BrainError('not_found', 'no_such_route', detail);
-  }
+  if (status === 404) return noSuchRoute(request);
   if (typeof status !== 'number' || status < 400 || status > 499) return undefined;
   return unreadable();
+}
+
+export function noSuchRoute(request: Request): BrainError {
+  const detail = `There is no ${request.method} ${pathOf(request)}; /docs lists all routes.`;
+  return new BrainError('not_found', 'no_such_route', detail);
+}
+
+export function wrongMethod(request: Request, methods: string[]): BrainError {
+  const detail = `There is no ${request.method} ${pathOf(request)}; this path has ${methods.join(', ')}.`;
+  return new BrainError('wrong_method', 'method_not_allowed', detail);
 }
 
 export function unreadable(
