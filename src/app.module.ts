@@ -36,7 +36,7 @@ export class AppModule {
         StorageModule.for(config),
         EventsModule.for(config),
         SecurityModule.with(config),
-        HttpModule,
+        HttpModule.with(config),
         PolicyModule,
         ThreatsModule,
         ImmuneModule,

@@ -12,12 +12,22 @@ import { requestContext } from './http/request-context.js';
 import { handlersOf } from './http/routes.js';
 import { AccessGuard } from './security/access.guard.js';
 import { atMost, sleep } from './shared/clock.js';
+import { LogOnce } from './shared/log-once.js';
 import type { Logger } from './shared/logger.js';
 import { ShutdownState } from './shared/shutdown-state.js';
 
+/** How often the log says that connections are refused. */
+const REFUSALS_EVERY_MS = 10_000;
+
 export async function createApp(config: Config, logger: Logger): Promise<NestExpressApplication> {
   const problems = new ProblemFilter(logger);
+  const refusals = new LogOnce(REFUSALS_EVERY_MS);
   const adapter = new FastExpressAdapter({
+    maxConnections: config.maxConnections,
+    connectionRefused: () => {
+      if (refusals.isDue())
+        logger.warn('connections are refused: there are as many as BRAIN_MAX_CONNECTIONS allows');
+    },
     inContext: requestContext(logger, config.logRequests),
     refuse: (error, request, response) => problems.answer(error, request, response),
   });

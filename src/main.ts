@@ -38,7 +38,7 @@ async function welcome(app: NestExpressApplication, config: Config, access?: Adm
   return `
 BRAiN Control Plane
   API        ${url}/api
-  Explorer   ${url}/docs
+  Explorer   ${config.docs ? `${url}/docs` : 'off'}
   Health     ${url}/livez  ${url}/readyz
   Store      ${store}
   Events     ${config.events ? 'on' : 'off'}

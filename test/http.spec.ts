@@ -196,6 +196,7 @@ describe('the explorer', () => {
     const start = await service.get('/docs/start.js', '').expect(200);
     expect(start.text).toContain("url: '/openapi.json'");
     expect(start.text).not.toMatch(/https?:/);
+    expect(start.text).not.toContain('persist');
   });
 
   it('has the OpenAPI document, without a key', async () => {

@@ -39,6 +39,9 @@ export interface Config {
   mask: string[];
   bootstrapKey: string | null;
   trustProxy: string[] | number | null;
+  maxConnections: number;
+  /** Whether the explorer and the OpenAPI document are served. */
+  docs: boolean;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   logFormat: 'json' | 'pretty';
   logRequests: boolean;
@@ -106,6 +109,8 @@ export function readConfig(env: Record<string, string | undefined>): Config {
     mask: read('BRAIN_MASK') ?? [],
     bootstrapKey: read('BRAIN_BOOTSTRAP_KEY'),
     trustProxy: read('BRAIN_TRUST_PROXY'),
+    maxConnections: need('BRAIN_MAX_CONNECTIONS'),
+    docs: need('BRAIN_DOCS'),
     logLevel: need('BRAIN_LOG_LEVEL'),
     logFormat: read('BRAIN_LOG_FORMAT') ?? (process.stdout.isTTY ? 'pretty' : 'json'),
     logRequests: need('BRAIN_LOG_REQUESTS'),

@@ -116,6 +116,16 @@ const SERVER = {
       'The number of proxies in front of the service, or their networks; only with it `X-Forwarded-For`, `-Proto` and `-Host` are used',
     parse: proxies,
   },
+  BRAIN_MAX_CONNECTIONS: {
+    about: 'How many connections a replica has at one time, live streams included; further ones are closed',
+    fallback: '10000',
+    parse: integer(1, 1_000_000),
+  },
+  BRAIN_DOCS: {
+    about: '`on`, or `off`: `/docs` and `/openapi.json` are not served',
+    fallback: 'on',
+    parse: onOff,
+  },
 } satisfies Settings;
 
 const KEYS = {

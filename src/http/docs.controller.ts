@@ -2,11 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { Controller, Get, Header, Param, Res } from '@nestjs/common';
+import { Controller, Get, Header, Param, Req, Res } from '@nestjs/common';
 import { ApiExcludeController } from '@nestjs/swagger';
-import type { Response } from 'express';
+import type { Request, Response } from 'express';
 import { Public } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
+import { type Asset, assetOf, sendAsset } from './asset.js';
 
 /** `json` is set before the first request, when the routes are known. */
 export class ApiDocument {
@@ -49,13 +50,17 @@ const POLICY =
 @ApiExcludeController()
 @Controller()
 export class DocsController {
+  /** By name. A promise, so that a file is read once also for requests at the same time. */
+  private readonly assets = new Map<string, Promise<Asset>>();
+
   constructor(private readonly document: ApiDocument) {}
 
   @Get('openapi.json')
   @Public()
-  @Header('Content-Type', 'application/json; charset=utf-8')
-  openapi(): string {
-    return this.document.json;
+  async openapi(@Req() request: Request, @Res() response: Response): Promise<void> {
+    const type = 'application/json; charset=utf-8';
+    const made = this.asset('openapi.json', () => assetOf(type, Buffer.from(this.document.json)));
+    sendAsset(await made, request, response);
   }
 
   @Get('docs')
@@ -75,14 +80,26 @@ export class DocsController {
 
   @Get('docs/:file')
   @Public()
-  async file(@Param('file') file: string, @Res() response: Response): Promise<void> {
+  async file(@Param('file') file: string, @Req() request: Request, @Res() response: Response): Promise<void> {
     const type = Object.hasOwn(TYPES, file) ? TYPES[file] : undefined;
     if (type === undefined) {
       throw new BrainError('not_found', 'no_such_file', 'The explorer has no such file; open /docs instead.');
     }
-    const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
-    response.setHeader('Content-Type', type);
+    const asset = await this.asset(file, async () => assetOf(type, await readFile(join(folder(), file))));
     response.setHeader('Cache-Control', 'public, max-age=3600');
-    response.end(await readFile(join(folder, file)));
+    sendAsset(asset, request, response);
   }
+
+  private asset(name: string, make: () => Promise<Asset>): Promise<Asset> {
+    const known = this.assets.get(name);
+    if (known) return known;
+    const made = make();
+    this.assets.set(name, made);
+    made.catch(() => this.assets.delete(name));
+    return made;
+  }
+}
+
+function folder(): string {
+  return dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));
 }

@@ -29,6 +29,8 @@ describe.each([
       }
     }
     const adapter = new FastExpressAdapter({
+      maxConnections: 10,
+      connectionRefused: () => undefined,
       inContext: (_request, _response, serve) => serve(),
       refuse: (_error, _request, response) => void response.status(400).end(),
     });

@@ -17,6 +17,7 @@ import type { BrainError } from '../shared/errors.js';
 import { AnswerBatch } from './answer-batch.js';
 import { afterShortBody } from './body.js';
 import { refuseUnparsed } from './client-error.js';
+import { Connection, type Waiting } from './connection.js';
 import { answers, inexactRoutes, type Layer, layersOf, matchExactly, methodsOf } from './express-routes.js';
 import { headFault } from './head.js';
 import { noSuchRoute, unreadable, wrongMethod } from './problem.filter.js';
@@ -29,6 +30,8 @@ const SHORT_BODY_BYTES = MAX_HEADER_BYTES;
 const REQUEST_TIMEOUT_MS = 60_000;
 /** Longer than load balancers keep idle connections (60 s). Otherwise they use a connection that is about to close. */
 const KEEP_ALIVE_MS = 75_000;
+/** A client that takes nothing of its answer, and sends nothing, for so long blocks memory. Live streams write more often. */
+const STALL_MS = 60_000;
 
 /** The form of a target that has nothing but a path and a query. Express would also find the path in another form. */
 const PLAIN_TARGET = /^\/[^\s#]*$/;
@@ -36,6 +39,9 @@ const PLAIN_TARGET = /^\/[^\s#]*$/;
 type Handler = (request: Request, response: Response, next: () => void) => unknown;
 
 interface Hooks {
+  maxConnections: number;
+  /** A connection was closed at once because there are too many. */
+  connectionRefused(): void;
   /** Calls `serve` in the context of the request. */
   inContext(request: Request, response: Response, serve: () => void): void;
   /** Answers a request that reaches no handler. Express itself would send a page of HTML. */
@@ -43,9 +49,7 @@ interface Hooks {
 }
 
 export class FastExpressAdapter extends ExpressAdapter {
-  private readonly connections = new Set<Socket>();
-  /** Connections on which nothing more is read, because it is uncertain where their last request ends. */
-  private readonly finished = new WeakSet<Socket>();
+  private readonly connections = new Map<Socket, Connection>();
   /** By method and path: the routes without parameters. */
   private readonly exact = new Map<string, { handler: Handler; route: { path: string } }>();
   private readonly repeated: string[] = [];
@@ -130,15 +134,18 @@ export class FastExpressAdapter extends ExpressAdapter {
   override initHttpServer(): void {
     const app = this.getInstance<Express>();
     const handle = (request: Request, response: Response): void => {
-      if (this.finished.has(request.socket)) return;
+      const connection = this.connections.get(request.socket);
+      if (!connection || connection.isFinished) return;
       const fault = headFault(request);
       // Node would drop what follows an Upgrade in the same packet, and read the next packet as a request.
-      if (fault !== undefined || request.headers.upgrade !== undefined) this.finish(response);
+      if (fault !== undefined || request.headers.upgrade !== undefined) connection.finish(response);
       const route = (): void => {
         if (fault === undefined) this.route(app, request, response);
         else this.hooks.refuse(unreadable(fault), request, response);
       };
-      afterShortBody(request, SHORT_BODY_BYTES, () => this.hooks.inContext(request, response, route));
+      connection.take(response, () =>
+        afterShortBody(request, SHORT_BODY_BYTES, () => this.hooks.inContext(request, response, route)),
+      );
     };
     app.disable('x-powered-by');
     app.disable('etag');
@@ -160,21 +167,24 @@ export class FastExpressAdapter extends ExpressAdapter {
     server.on('checkContinue', handle);
     server.on('checkExpectation', handle);
     server.on('clientError', (error, socket) => {
-      if (!this.finished.has(socket as Socket)) refuseUnparsed(error, socket);
+      if (!this.connections.get(socket as Socket)?.isFinished) refuseUnparsed(error, socket);
     });
     // Node would drop the headers after the thousandth. Their bytes are limited.
     server.maxHeadersCount = 0;
-    server.on('connection', (socket) => {
-      this.connections.add(socket);
-      socket.once('close', () => this.connections.delete(socket));
-    });
+    this.bound(server);
     this.httpServer = server;
   }
 
-  /** Closes the connection after this answer. */
-  private finish(response: Response): void {
-    response.setHeader('Connection', 'close');
-    this.finished.add(response.req.socket);
+  /** Limits the connections, what each of them may ask for, and how long it may take nothing. */
+  private bound(server: Server): void {
+    const waiting: Waiting = { count: 0 };
+    server.timeout = STALL_MS;
+    server.maxConnections = this.hooks.maxConnections;
+    server.on('drop', () => this.hooks.connectionRefused());
+    server.on('connection', (socket) => {
+      this.connections.set(socket, new Connection(socket, waiting));
+      socket.once('close', () => this.connections.delete(socket));
+    });
   }
 
   private remember(method: string, [path, handler, ...more]: unknown[]): void {
@@ -210,7 +220,7 @@ export class FastExpressAdapter extends ExpressAdapter {
 
   /** Ends connections on which nothing was sent. Browsers open them in advance, and Node counts them as busy. */
   closeUnusedConnections(): void {
-    for (const socket of this.connections) if (socket.bytesRead === 0) socket.destroy();
+    for (const connection of this.connections.values()) connection.endIfUnused();
   }
 }
 

@@ -1,4 +1,5 @@
-import { Global, Module } from '@nestjs/common';
+import { type DynamicModule, Global, Module } from '@nestjs/common';
+import type { Config } from '../config/config.js';
 import { Declares } from '../shared/declarations.js';
 import { ApiDocument, DocsController } from './docs.controller.js';
 import { HealthController } from './health.controller.js';
@@ -9,9 +10,14 @@ import { HealthController } from './health.controller.js';
   },
 })
 @Global()
-@Module({
-  controllers: [HealthController, DocsController],
-  providers: [ApiDocument],
-  exports: [ApiDocument],
-})
-export class HttpModule {}
+@Module({})
+export class HttpModule {
+  static with({ docs }: Pick<Config, 'docs'>): DynamicModule {
+    return {
+      module: HttpModule,
+      controllers: [HealthController, ...(docs ? [DocsController] : [])],
+      providers: [ApiDocument],
+      exports: [ApiDocument],
+    };
+  }
+}

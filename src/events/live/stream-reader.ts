@@ -8,7 +8,7 @@ import type { Frame } from './sse.js';
 
 /** A reader with a larger backlog is disconnected; it comes back with the id of its last event and loses nothing. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
-/** A reader that takes no history for so long is disconnected. */
+/** A reader that takes nothing for so long is disconnected. */
 const STALL_MS = 60_000;
 /** How long an ended connection may take to send the rest. */
 const END_MS = 2000;
@@ -29,6 +29,9 @@ export class StreamReader {
   readonly wantsFound: (event: StoredEvent) => boolean;
   private queue: string[] = [];
   private queuedBytes = 0;
+  /** Bytes that the connection has taken, and when that last grew. */
+  private takenBytes = 0;
+  private takenMs = performance.now();
   /** History is being sent, so live events wait in the queue. */
   private replaying = true;
 
@@ -93,10 +96,22 @@ export class StreamReader {
 
   flush(): void {
     if (this.replaying || this.queue.length === 0) return;
+    if (this.stalls()) this.cut();
     const text = this.queue.length === 1 ? this.queue[0] : this.queue.join('');
     this.queue = [];
     this.queuedBytes = 0;
     if (this.open) this.response.write(text);
+  }
+
+  /** Node's own timeout of a connection starts again with each heartbeat, also if nobody reads it. */
+  private stalls(): boolean {
+    const { socket } = this.response;
+    const taken = socket ? socket.bytesWritten - socket.writableLength : 0;
+    if (taken !== this.takenBytes || this.response.writableLength === 0) {
+      this.takenBytes = taken;
+      this.takenMs = performance.now();
+    }
+    return performance.now() - this.takenMs > STALL_MS;
   }
 
   end(last?: Frame): void {
