@@ -9,6 +9,9 @@ import { Logger } from './shared/logger.js';
 const EX_CONFIG = 78;
 const EX_UNAVAILABLE = 69;
 
+/** At Ctrl+C a terminal sends SIGINT to all processes, and npm passes its own on. So the service gets two. */
+const SAME_CTRL_C_MS = 250;
+
 function settings(): Config {
   try {
     return readConfig(process.env);
@@ -74,10 +77,13 @@ function describe(access: AdminAccess): string {
 
 /** The first signal starts an orderly shutdown. A second one ends the process at once. */
 function onSignals(app: NestExpressApplication, config: Config, logger: Logger): void {
-  let ending = false;
+  let firstMs: number | undefined;
   const end = (signal: string): void => {
-    if (ending) process.exit(1);
-    ending = true;
+    if (firstMs !== undefined) {
+      if (signal === 'SIGINT' && performance.now() - firstMs < SAME_CTRL_C_MS) return;
+      process.exit(1);
+    }
+    firstMs = performance.now();
     logger.info('shutting down', { signal });
     shutDown(app, config).then(
       () => process.exit(0),
@@ -91,7 +97,13 @@ function onSignals(app: NestExpressApplication, config: Config, logger: Logger):
   process.on('SIGINT', () => end('SIGINT'));
 }
 
+function startFault(error: unknown): string {
+  const { code, address, port } = error as { code?: string; address?: string; port?: number };
+  if (code !== 'EADDRINUSE') return messageOf(error);
+  return `Port ${port} of ${address} is in use. End the program that uses it, or set PORT to another port.`;
+}
+
 start().catch((error: unknown) => {
-  process.stderr.write(`The service could not start. ${messageOf(error)}\n`);
+  process.stderr.write(`The service could not start. ${startFault(error)}\n`);
   process.exit(EX_UNAVAILABLE);
 });

@@ -74,12 +74,13 @@ describe('the architecture', () => {
       'http/request.ts',
       'http/etag.ts',
       'http/health.ts',
+      'http/response-headers.ts',
     ];
     const allowed = (to: string, { folder, path }: Source): boolean =>
       to.startsWith(`${folder}/`) ||
       to.startsWith('shared/') ||
       ports.includes(to) ||
-      (/\.(controller|dto)\.ts$/.test(path) && ofControllers.includes(to)) ||
+      (/\.(controller|interceptor|dto)\.ts$/.test(path) && ofControllers.includes(to)) ||
       (to.endsWith('.events.ts') && domains.includes(to.split('/')[0])) ||
       (folder === 'missions' && CALLED_BY_MISSIONS.includes(to));
     expect(

@@ -12,6 +12,7 @@ import type { Request, Response } from 'express';
 import { map, type Observable } from 'rxjs';
 import { BrainError } from '../shared/errors.js';
 import type { Versions } from '../shared/expect-version.js';
+import { DeclaresHeader } from './response-headers.js';
 
 const TAG = '(?:W/)?"[\\x21\\x23-\\x7e]*"';
 const TAGS = new RegExp(`^${TAG}(?:[ \\t]*,[ \\t]*${TAG})*$`);
@@ -62,5 +63,10 @@ class ETagInterceptor implements NestInterceptor<Versioned, Versioned> {
   }
 }
 
+/** For routes that set the ETag themselves. */
+export const DeclaresETag = (): MethodDecorator =>
+  DeclaresHeader('ETag', { description: 'The version of the resource, for `If-Match`', example: '"3"' });
+
 /** The answer is one resource, and its version is the ETag. */
-export const SendsETag = (): MethodDecorator => applyDecorators(UseInterceptors(ETagInterceptor));
+export const SendsETag = (): MethodDecorator =>
+  applyDecorators(UseInterceptors(ETagInterceptor), DeclaresETag());

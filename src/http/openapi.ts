@@ -3,6 +3,7 @@ import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { KEY_SCHEME } from '../security/access.decorator.js';
 import { declaredTags } from '../shared/declarations.js';
+import { declareHeaders, type WithAnswers } from './response-headers.js';
 
 const DESCRIPTION = `One service that governs a fleet of autonomous AI agents: it decides what an agent may do (policy),
 tracks the threats to the fleet (threats), watches its health (immune), runs its work (missions), and writes every fact to
@@ -15,7 +16,7 @@ interface Body {
   content: Record<string, { schema: { $ref?: string } }>;
 }
 
-interface Operation {
+interface Operation extends WithAnswers {
   security?: object[];
   requestBody?: Body;
 }
@@ -34,10 +35,13 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
   const operationIdFactory = (controller: string, method: string): string =>
     `${controller.replace('Controller', '').toLowerCase()}_${method}`;
   const document = SwaggerModule.createDocument(app, config, { operationIdFactory });
+  const headers: Record<string, object> = {};
+  document.components = { ...document.components, headers: headers };
   for (const path of Object.values(document.paths)) {
     for (const operation of Object.values(path) as Operation[]) {
       // An open route must state in the document that it needs no key.
       operation.security ??= [];
+      declareHeaders(operation, headers);
       if (operation.requestBody) describe(operation.requestBody, document);
     }
   }

@@ -21,6 +21,7 @@ import {
 import { Conditional, SendsETag, versionsIn } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
 import { Idempotency, Idempotent, PageQuery, ProblemIf, Problems } from '../http/request.js';
+import { SendsLocation } from '../http/response-headers.js';
 import { Access, type KnownRequest } from '../security/access.decorator.js';
 import { permits } from '../security/principal.js';
 import { requiredStatus } from '../shared/status-query.js';
@@ -95,6 +96,7 @@ export class MissionsController {
   @Access('missions:write')
   @Idempotent()
   @SendsETag()
+  @SendsLocation('id')
   @ApiOperation({
     summary: 'Create a mission',
     description:

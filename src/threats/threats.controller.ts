@@ -4,6 +4,7 @@ import type { Response } from 'express';
 import { Conditional, IfMatch, SendsETag } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
 import { Idempotency, Idempotent, Problems } from '../http/request.js';
+import { SendsLocation } from '../http/response-headers.js';
 import { Access } from '../security/access.decorator.js';
 import type { Versions } from '../shared/expect-version.js';
 import { requiredStatus } from '../shared/status-query.js';
@@ -59,6 +60,7 @@ export class ThreatsController {
   @Access('threats:report')
   @Idempotent()
   @SendsETag()
+  @SendsLocation('id')
   @ApiOperation({
     summary: 'Report a threat',
     description:

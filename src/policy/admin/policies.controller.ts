@@ -12,7 +12,6 @@ import {
   Put,
   Query,
   Res,
-  UseInterceptors,
 } from '@nestjs/common';
 import {
   ApiBody,
@@ -24,8 +23,9 @@ import {
   ApiTags,
 } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { Conditional, versionsIn } from '../../http/etag.js';
+import { Conditional, DeclaresETag, versionsIn } from '../../http/etag.js';
 import { BodyOf, ChecksOwnBody, Idempotency, Idempotent, PageQuery, Problems } from '../../http/request.js';
+import { SendsLocation } from '../../http/response-headers.js';
 import { Access, CurrentPrincipal, type KnownRequest } from '../../security/access.decorator.js';
 import type { Principal } from '../../security/principal.js';
 import type { IdempotencyKey } from '../../storage/store.js';
@@ -36,7 +36,7 @@ import { PolicyReader } from './policy-reader.js';
 import {
   policyResult,
   ruleResult,
-  WriteResponseInterceptor,
+  SendsPolicyRevision,
   type WriteResult,
 } from './write-response.interceptor.js';
 
@@ -53,22 +53,21 @@ const RuleParams = (): MethodDecorator =>
   );
 
 /** Changes policies. The answer waits until this replica decides by the write. */
-const Writes = (): MethodDecorator =>
-  applyDecorators(Access('policy:write'), UseInterceptors(WriteResponseInterceptor));
+const Writes = (): MethodDecorator => applyDecorators(Access('policy:write'), SendsPolicyRevision());
 /** Takes a policy or a rule, which the editor checks. */
 const Takes = (type: typeof PolicyContent | typeof Rule): MethodDecorator =>
   applyDecorators(BodyOf({ maxMib: MAX_MIB }), ChecksOwnBody(), ApiBody({ type }));
 const ChangesPolicy = (): MethodDecorator =>
   applyDecorators(
     HttpCode(200),
-    ...[PolicyParam(), Writes(), Conditional()],
+    ...[PolicyParam(), Writes(), Conditional(), DeclaresETag()],
     ApiOkResponse({ type: WrittenPolicy, description: 'The policy after the write' }),
     Problems(400, 404, 412, 413, 415, 422),
   );
 const ChangesRule = (...problems: number[]): MethodDecorator =>
   applyDecorators(
     HttpCode(200),
-    ...[RuleParams(), Writes(), Conditional()],
+    ...[RuleParams(), Writes(), Conditional(), DeclaresETag()],
     ApiOkResponse({ type: WrittenRule, description: 'The rule after the write' }),
     Problems(404, 412, ...problems),
   );
@@ -115,6 +114,8 @@ export class PoliciesController {
   @Writes()
   @Takes(PolicyContent)
   @Idempotent()
+  @DeclaresETag()
+  @SendsLocation('policy_id')
   @ApiOperation({
     summary: 'Create a policy',
     description:
@@ -132,6 +133,7 @@ export class PoliciesController {
 
   @Get(POLICY)
   @PolicyParam()
+  @DeclaresETag()
   @Access('policy:read')
   @ApiOperation({
     summary: 'Read a policy',
@@ -208,6 +210,8 @@ export class PoliciesController {
   @Takes(Rule)
   @Idempotent()
   @Conditional()
+  @DeclaresETag()
+  @SendsLocation('rule_id')
   @ApiOperation({
     summary: 'Add a rule',
     description: 'Only `name` and `effect` are required. A missing `rule_id` is made from the name.',

@@ -1,16 +1,6 @@
 /** The export and the import of all policies. */
 import { Readable } from 'node:stream';
-import {
-  Body,
-  Controller,
-  Get,
-  Header,
-  HttpCode,
-  Post,
-  Query,
-  StreamableFile,
-  UseInterceptors,
-} from '@nestjs/common';
+import { Body, Controller, Get, Header, HttpCode, Post, Query, StreamableFile } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
 import { BodyOf, ChecksOwnBody, ProblemIf, Problems } from '../../http/request.js';
 import { Access, CurrentPrincipal } from '../../security/access.decorator.js';
@@ -19,7 +9,7 @@ import { policiesIn } from '../engine/normalize.js';
 import { PolicyImporter } from './importer.js';
 import { ImportAnswer, ImportBody, ImportQuery } from './policies.dto.js';
 import { PolicyReader } from './policy-reader.js';
-import { WriteResponseInterceptor, type WriteResult } from './write-response.interceptor.js';
+import { SendsPolicyRevision, type WriteResult } from './write-response.interceptor.js';
 import { readYaml, yamlOf } from './yaml.js';
 
 const MAX_MIB = 16;
@@ -62,7 +52,7 @@ export class TransferController {
   @ProblemIf(415, 'A body in YAML is accepted here too')
   @ProblemIf(503, 'Or other imports or writes come in between (`imports_busy`, `policies_changed`)')
   @Access('policy:write')
-  @UseInterceptors(WriteResponseInterceptor)
+  @SendsPolicyRevision()
   @BodyOf({ maxMib: MAX_MIB, yaml: true })
   @ChecksOwnBody()
   @ApiOperation({

@@ -1,7 +1,15 @@
 /** The common answer of all routes that change policies. */
-import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
+import {
+  applyDecorators,
+  type CallHandler,
+  type ExecutionContext,
+  Injectable,
+  type NestInterceptor,
+  UseInterceptors,
+} from '@nestjs/common';
 import type { Response } from 'express';
 import { mergeMap, type Observable } from 'rxjs';
+import { DeclaresHeader } from '../../http/response-headers.js';
 import { SnapshotCache } from '../decisions/snapshot-cache.js';
 import type { Policy, Rule } from '../engine/policy.dto.js';
 import type { Written } from './editor.js';
@@ -31,7 +39,7 @@ export function ruleResult({ policy, rule, revision, warnings }: Written & { rul
 
 /** Sets `Policy-Revision` and `ETag`. It answers only when this replica decides by the write, so a caller sees its own write. */
 @Injectable()
-export class WriteResponseInterceptor implements NestInterceptor<WriteResult, object | undefined> {
+class WriteResponseInterceptor implements NestInterceptor<WriteResult, object | undefined> {
   constructor(private readonly snapshots: SnapshotCache) {}
 
   intercept(context: ExecutionContext, next: CallHandler<WriteResult>): Observable<object | undefined> {
@@ -46,3 +54,13 @@ export class WriteResponseInterceptor implements NestInterceptor<WriteResult, ob
     );
   }
 }
+
+/** For routes that return a `WriteResult`. */
+export const SendsPolicyRevision = (): MethodDecorator =>
+  applyDecorators(
+    UseInterceptors(WriteResponseInterceptor),
+    DeclaresHeader('Policy-Revision', {
+      description: 'The revision of the set of policies after the write, for `min_revision`',
+      example: '42',
+    }),
+  );
