@@ -370,7 +370,7 @@ describe('AuthZEN', () => {
 
   it('requires a key with the permission, and returns the request id of the caller', async () => {
     const roles: [role: string, status: number][] = [
-      ['agent', 200],
+      ['gateway', 200],
       ['viewer', 403],
     ];
     for (const path of [ONE, MANY]) {

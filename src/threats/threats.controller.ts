@@ -2,8 +2,17 @@ import { applyDecorators, Body, Controller, Get, HttpCode, Param, Post, Query, R
 import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
-import { Conditional, Idempotency, Idempotent, IfMatch, Problems, withETag } from '../http/request.js';
-import { Access } from '../security/access.decorator.js';
+import {
+  Conditional,
+  ForeignAgent,
+  Idempotency,
+  Idempotent,
+  IfMatch,
+  Problems,
+  withETag,
+} from '../http/request.js';
+import { Access, CurrentPrincipal } from '../security/access.decorator.js';
+import { expectAgent, type Principal } from '../security/principal.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import {
@@ -18,6 +27,8 @@ import {
 } from './threats.dto.js';
 import { ThreatsService } from './threats.service.js';
 
+/** A source of this form names an agent. */
+const AGENT = 'agent:';
 const ThreatId = (): MethodDecorator =>
   ApiParam({ name: 'id', description: 'The id of the threat, as the report returned it' });
 /** Changes a threat. `what` is new in the answer. */
@@ -67,11 +78,14 @@ export class ThreatsController {
     description: 'The open threat with this fingerprint, with one more occurrence',
   })
   @Problems(400, 413, 415, 422)
+  @ForeignAgent()
   async report(
     @Body() body: ReportThreat,
+    @CurrentPrincipal() principal: Principal,
     @Idempotency() idempotency: IdempotencyKey | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Threat> {
+    if (body.source.startsWith(AGENT)) expectAgent(principal, body.source.slice(AGENT.length));
     const { threat, created } = await this.threats.report(body, idempotency);
     response.status(created ? 201 : 200);
     return withETag(response, threat);
