@@ -381,7 +381,9 @@ describe('AuthZEN', () => {
         'application/problem+json',
       ]);
       for (const [role, status] of roles) {
-        const { key } = (await service.post('/api/keys', { name: `${role} at ${path}`, role })).body as { key: string };
+        const { key } = (await service.post('/api/keys', { name: `${role} at ${path}`, role })).body as {
+          key: string;
+        };
         const answer = await service.post(path, GOOD, key).set('X-Request-ID', 'bfe9eb29 (2)').expect(status);
         expect(answer.headers['x-request-id']).toBe('bfe9eb29 (2)');
       }

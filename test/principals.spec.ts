@@ -1,6 +1,7 @@
 /** Which agents and roles a principal may name, on each route that takes them. */
 import type { Response } from 'supertest';
 import { STORES, serviceOn } from './support/stores.js';
+import { until } from './support/until.js';
 
 interface Made {
   id: string;
@@ -139,5 +140,58 @@ describe.each(STORES)('a principal on %s', (_name, startStore) => {
     await threat('agent:other', gateway.key).expect(201);
     expect((await threat('agent:other', agent.key).expect(403)).body.code).toBe('agent_not_yours');
     expect((await threat('agent:brain:x', operator.key).expect(403)).body.code).toBe('agent_not_yours');
+  });
+
+  describe('is the actor in the meta of each event that it causes', () => {
+    const actorsOf = async (filter: Record<string, string>) =>
+      (await service.events(filter)).map(({ type, meta }) => [type, meta.actor?.id]);
+
+    it('for decisions, which also name who asked', async () => {
+      await service.post('/api/policy/evaluate', { action: 'data.acted' }, agent.key).expect(200);
+      const events = await service.events({ subject: 'reader' });
+      const mine = events.filter(({ payload }) => (payload as { action: string }).action === 'data.acted');
+      expect(mine.map(({ type }) => type)).toEqual(['policy.rule_evaluated', 'policy.action_denied']);
+      for (const { meta, payload } of mine) {
+        expect(meta.actor).toEqual({ id: agent.id, role: 'agent', name: 'reader' });
+        expect(payload).toMatchObject({ agent_id: 'reader', asked_by: agent.id });
+      }
+    });
+
+    it('for changes, each with the principal that made it', async () => {
+      const made = await service
+        .post('/api/threats', { type: 't', source: 'agent:reader', severity: 'LOW' }, agent.key)
+        .expect(201);
+      const { id } = made.body as { id: string };
+      await service.post(`/api/threats/${id}/status`, { status: 'IGNORED' }, operator.key).expect(200);
+      expect(await actorsOf({ subject: id })).toEqual([
+        ['threat.detected', agent.id],
+        ['threat.status_changed', operator.id],
+      ]);
+      const query = `/api/events?subject=${id}&format=cloudevents&order=asc`;
+      const [event] = JSON.parse((await service.get(query).buffer(true)).text) as object[];
+      expect(event).toMatchObject({ actorid: agent.id, actorrole: 'agent', actorname: 'reader' });
+    });
+
+    it('for missions: whoever started it; and the service for what it does by itself', async () => {
+      const steps = [{ name: 'pause', kind: 'wait', params: { seconds: 0.1 } }];
+      const body = { name: 'm', steps, agent_id: 'a', agent_role: 'admin' };
+      const made = await service.post('/api/missions', body).expect(201);
+      const { id } = made.body as { id: string };
+      await service.post(`/api/missions/${id}/execute`, undefined, operator.key).expect(202);
+      const ended = async (): Promise<boolean> =>
+        (await service.get(`/api/missions/${id}`)).body.status === 'COMPLETED';
+      await until(ended, 10_000, 'the end of the mission');
+      const [created, log, ...rest] = await actorsOf({ subject: id });
+      expect([created, log]).toEqual([
+        ['mission.created', 'bootstrap'],
+        ['mission.log_appended', 'bootstrap'],
+      ]);
+      expect(rest.length).toBeGreaterThan(2);
+      expect(new Set(rest.map(([, actor]) => actor))).toEqual(new Set([operator.id]));
+      const asked = (await service.events({ subject: 'a' })).map(({ payload }) => payload);
+      expect(asked).toContainEqual(expect.objectContaining({ asked_by: operator.id }));
+      const [first] = await service.events({ type: 'policy.created' });
+      expect(first?.meta.actor).toEqual({ id: 'brain:policy', role: 'service', name: 'BRAiN Control Plane' });
+    });
   });
 });

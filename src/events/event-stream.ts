@@ -54,8 +54,8 @@ export class EventStream {
   publish(event: NewEvent, tx?: Tx): void {
     try {
       const { definition, payload } = event;
-      const correlation = currentContext()?.correlationId ?? null;
-      const waiting = { definition, payload, timestamp: nowSeconds(), correlation };
+      const { correlationId: correlation = null, actor } = currentContext() ?? {};
+      const waiting = { definition, payload, timestamp: nowSeconds(), correlation, actor };
       if (tx) this.addTo(tx, waiting);
       else this.buffer(waiting);
     } catch (error) {
@@ -78,8 +78,8 @@ export class EventStream {
 
   /** The event as the log stores it, for an event that another part of the service appends. */
   seal({ definition, payload }: NewEvent): EventRecord {
-    const correlation = currentContext()?.correlationId ?? null;
-    return this.sealing.seal({ definition, payload, timestamp: nowSeconds(), correlation });
+    const { correlationId: correlation = null, actor } = currentContext() ?? {};
+    return this.sealing.seal({ definition, payload, timestamp: nowSeconds(), correlation, actor });
   }
 
   /** All events that were published before this time are in the log, or a gap in the log reports that they are lost. */

@@ -1,16 +1,19 @@
 /** Makes the envelope of a published event, masks and serializes it, and computes its index keys. */
+import { type Actor, serviceActor } from '../../shared/context.js';
 import { messageOf } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import type { Mask } from '../../shared/mask.js';
 import type { EventRecord } from '../../storage/event-log.js';
 import { correlationKey, type Envelope, type EventDefinition, subjectKey, subjectsOf } from '../event.js';
-import { type StreamGap, streamGap } from '../log.events.js';
+import { LOG_MODULE, type StreamGap, streamGap } from '../log.events.js';
 
 export interface Waiting {
   definition: EventDefinition;
   payload: object;
   timestamp: number;
   correlation: string | null;
+  /** The caller, if there is one. */
+  actor?: Actor;
 }
 
 export interface Ready extends EventRecord {
@@ -28,7 +31,7 @@ export class Sealing {
     private readonly trouble: (what: string, error: unknown) => void,
   ) {}
 
-  seal({ definition, payload, timestamp, correlation }: Waiting): Ready {
+  seal({ definition, payload, timestamp, correlation, actor }: Waiting): Ready {
     const { type, module, schemaVersion } = definition;
     const envelope: Envelope = {
       id: `evt_${module}_${Math.round(timestamp * 1000)}_${randomId(8)}`,
@@ -37,7 +40,12 @@ export class Sealing {
       target: null,
       timestamp,
       payload,
-      meta: { correlation_id: correlation, version: '1.0', schema_version: schemaVersion },
+      meta: {
+        correlation_id: correlation,
+        actor: actor && module !== LOG_MODULE ? actor : serviceActor(module),
+        version: '1.0',
+        schema_version: schemaVersion,
+      },
     };
     const gap = type === streamGap.type ? (payload as StreamGap) : undefined;
     const since = Math.min(timestamp, gap?.from ?? timestamp);
