@@ -14,7 +14,7 @@ import { MissionsWorker } from './worker/worker.js';
 @Declares({
   tags: { missions: { description: 'The work of the fleet, step by step', order: 50 } },
   permissions: {
-    'missions:read': ['operator', 'agent', 'viewer'],
+    'missions:read': ['operator', 'approver', 'viewer', 'agent'],
     // The service decides which missions an agent may change.
     'missions:write': ['operator', 'agent'],
     'missions:execute': ['operator', 'agent'],

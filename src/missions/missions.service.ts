@@ -159,7 +159,7 @@ export class MissionsService {
     await this.changeAs(owner, id, by, (writer) => {
       const { status, due_at } = writer.current;
       if (status !== 'PENDING') throw notExecutable(status);
-      if (due_at === null) writer.change({ due_at: dueNow(this.store), correlation_id: correlation() });
+      if (due_at === null) writer.change({ due_at: dueNow(this.store), ...cause() });
     });
     this.worker.wake();
   }
@@ -174,7 +174,7 @@ export class MissionsService {
         due_at: dueNow(this.store),
         step_attempts: 0,
         waiting: null,
-        correlation_id: correlation(),
+        ...cause(),
       });
     });
     this.worker.wake();
@@ -223,10 +223,12 @@ function newMission(
     created_at: now,
     updated_at: now,
     ...untouched(),
-    correlation_id: correlation(),
+    ...cause(),
   };
 }
 
-function correlation(): string | null {
-  return currentContext()?.correlationId ?? null;
+/** The request that makes or starts a mission, for the events of its runs. */
+function cause(): Pick<StoredMission, 'correlation_id' | 'started_by'> {
+  const { correlationId: correlation_id = null, actor: started_by = null } = currentContext() ?? {};
+  return { correlation_id, started_by };
 }

@@ -47,7 +47,7 @@ export class KeysController {
   @Problems(422)
   async list(@Query() query: PageQuery): Promise<KeyList> {
     const { rows, total, next } = await this.keys.list(query);
-    return { keys: rows.map(({ hash: _hash, ...info }) => info), total, next_cursor: next };
+    return { keys: rows, total, next_cursor: next };
   }
 
   @Delete(':id')

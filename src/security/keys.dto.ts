@@ -1,7 +1,23 @@
 import { NextCursor, Total } from '../http/request.js';
-import { Described, ListOf, Num, OneOf, Text } from '../shared/fields.js';
+import { Described, ListOf, Num, OneOf, Text, Texts } from '../shared/fields.js';
+import { MAX_ENTRIES } from '../shared/id-list.js';
 import { ROLES, type Role } from './principal.js';
 
+const ENTRIES =
+  'An entry is an exact id, a prefix that ends in `-`, `.`, `:`, `_` or `/` followed by `*`, or `*` for all';
+const DEFAULT = 'for the role agent, all for admin, operator and gateway, none for the others';
+const AGENTS = `The agents that the key may speak for, besides its own id. ${ENTRIES}`;
+const AGENT_ROLES = `The agent roles that the key may name. ${ENTRIES}`;
+const Entries = (description: string, example: string, optional = false): PropertyDecorator =>
+  Texts({ max: 256, most: MAX_ENTRIES, optional, description, example: [example] });
+const Owner = (optional = false): PropertyDecorator =>
+  Text({
+    max: 256,
+    optional,
+    nullable: true,
+    description: 'The principal id of the person behind the key; null if that is not known',
+    example: 'key_8vzn7ryx3d0q',
+  });
 const EXPIRY = { description: 'When the key expires, in Unix seconds; null for never', example: 1798761600 };
 
 @Described('An API key to make')
@@ -15,6 +31,15 @@ export class NewKey {
     example: 'agent',
   })
   role!: Role;
+
+  @Entries(`${AGENTS}. By default its name ${DEFAULT}`, 'researcher-*', true)
+  agents?: string[];
+
+  @Entries(`${AGENT_ROLES}. By default \`agent\` ${DEFAULT}`, 'researcher', true)
+  agent_roles?: string[];
+
+  @Owner(true)
+  owner?: string | null;
 
   @Num({ ...EXPIRY, optional: true, nullable: true, min: 0 })
   expires_at?: number | null;
@@ -30,6 +55,15 @@ export class KeyInfo {
 
   @OneOf(ROLES, { name: 'Role', description: 'The role of the key', example: 'agent' })
   role!: Role;
+
+  @Entries(AGENTS, 'researcher-*')
+  agents!: readonly string[];
+
+  @Entries(AGENT_ROLES, 'researcher')
+  agent_roles!: readonly string[];
+
+  @Owner()
+  owner!: string | null;
 
   @Num({ description: 'When the key was made, in Unix seconds', example: 1735424567.89 })
   created_at!: number;

@@ -10,7 +10,9 @@ const ALLOWED: Record<Role, string> = {
   operator: ALL.replace('keys:manage ', ''),
   agent:
     'policy:read threats:read immune:read missions:read policy:evaluate threats:report immune:report missions:write missions:execute',
+  approver: 'policy:read threats:read immune:read missions:read events:read',
   viewer: 'policy:read threats:read immune:read missions:read events:read',
+  gateway: 'policy:evaluate threats:report immune:report',
 };
 
 describe('permissions', () => {
