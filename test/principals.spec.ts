@@ -194,4 +194,21 @@ describe.each(STORES)('a principal on %s', (_name, startStore) => {
       expect(first?.meta.actor).toEqual({ id: 'brain:policy', role: 'service', name: 'BRAiN Control Plane' });
     });
   });
+
+  it('reads what its key may do', async () => {
+    const { body } = await service.get('/api/keys/self', agent.key).expect(200);
+    expect(body).toEqual({
+      id: agent.id,
+      name: 'reader',
+      role: 'agent',
+      agents: ['reader', 'team-*'],
+      agent_roles: ['guest', 'r-*'],
+      owner: null,
+      permissions: expect.arrayContaining(['keys:read_self', 'policy:evaluate', 'missions:read']),
+    });
+    expect(body.permissions).not.toContain('missions:read_all');
+    const { permissions } = (await service.get('/api/keys/self', gateway.key).expect(200)).body;
+    expect(permissions).toEqual(['immune:report', 'keys:read_self', 'policy:evaluate', 'threats:report']);
+    await service.get('/api/keys/self', '').expect(401);
+  });
 });

@@ -1,7 +1,8 @@
 import { NextCursor, Total } from '../http/request.js';
+import { declaredPermissions } from '../shared/declarations.js';
 import { Described, ListOf, Num, OneOf, Text, Texts } from '../shared/fields.js';
 import { MAX_ENTRIES } from '../shared/id-list.js';
-import { ROLES, type Role } from './principal.js';
+import { type Principal, permits, ROLES, type Role } from './principal.js';
 
 const ENTRIES =
   'An entry is an exact id, a prefix that ends in `-`, `.`, `:`, `_` or `/` followed by `*`, or `*` for all';
@@ -73,6 +74,46 @@ export class KeyInfo {
 
   @Num({ ...EXPIRY, nullable: true })
   expires_at!: number | null;
+}
+
+@Described('The principal of a key, and what it may do')
+export class Self {
+  @Text({
+    max: 256,
+    description: 'The id of the principal, as in `created_by` and in events',
+    example: 'key_k3v9x2abq8w1',
+  })
+  id!: string;
+
+  @Text({ max: 128, description: 'What the key is for', example: 'scanner-7' })
+  name!: string;
+
+  @OneOf(ROLES, { name: 'Role', description: 'The role of the key', example: 'agent' })
+  role!: Role;
+
+  @Entries(AGENTS, 'researcher-*')
+  agents!: readonly string[];
+
+  @Entries(AGENT_ROLES, 'researcher')
+  agent_roles!: readonly string[];
+
+  @Owner()
+  owner!: string | null;
+
+  @Texts({
+    max: 64,
+    most: 100,
+    description: 'What the role permits',
+    example: ['policy:evaluate', 'threats:report'],
+  })
+  permissions!: string[];
+}
+
+export function selfOf({ id, name, role, agents, agentRoles, owner }: Principal): Self {
+  const permissions = declaredPermissions()
+    .filter((permission) => permits(role, permission))
+    .sort();
+  return { id, name, role, agents: agents.entries, agent_roles: agentRoles.entries, owner, permissions };
 }
 
 @Described('A new API key')

@@ -17,6 +17,7 @@ import { Throttle } from './throttle.js';
   },
   permissions: {
     'keys:manage': [],
+    'keys:read_self': ['operator', 'approver', 'viewer', 'gateway', 'agent'],
   },
 })
 @Global()

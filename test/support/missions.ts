@@ -84,9 +84,12 @@ export function missionsOn(startStore: StartStore, env: Record<string, string> =
   const eventsOf = (id: string): Promise<(Envelope & { position: string })[]> =>
     service.events({ subject: id });
   let keys = 0;
-  const keyOf = async (role: string): Promise<{ id: string; name: string; key: string }> => {
+  const keyOf = async (
+    role: string,
+    lists: object = {},
+  ): Promise<{ id: string; name: string; key: string }> => {
     keys += 1;
-    return (await service.post('/api/keys', { name: `${role}-${keys}`, role }).expect(201)).body;
+    return (await service.post('/api/keys', { name: `${role}-${keys}`, role, ...lists }).expect(201)).body;
   };
   const http = (path: string, over: object = {}, params: object = {}): object => ({
     name: 'call',
