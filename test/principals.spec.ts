@@ -1,5 +1,6 @@
 /** Which agents and roles a principal may name, on each route that takes them. */
 import type { Response } from 'supertest';
+import { Denials } from '../src/security/denials.js';
 import { STORES, serviceOn } from './support/stores.js';
 import { until } from './support/until.js';
 
@@ -193,6 +194,45 @@ describe.each(STORES)('a principal on %s', (_name, startStore) => {
       const [first] = await service.events({ type: 'policy.created' });
       expect(first?.meta.actor).toEqual({ id: 'brain:policy', role: 'service', name: 'BRAiN Control Plane' });
     });
+  });
+
+  it('has its keys and refusals in the log, without any key', async () => {
+    const made = await make({ name: 'short-lived', role: 'agent', agents: ['a-1'], owner: 'someone' });
+    await service.delete(`/api/keys/${made.id}`).expect(204);
+    const events = await service.events({ subject: made.id });
+    expect(events.map(({ type, payload }) => [type, payload])).toEqual([
+      [
+        'access.key_created',
+        expect.objectContaining({
+          name: 'short-lived',
+          agents: ['a-1'],
+          owner: 'someone',
+          created_by: 'bootstrap',
+        }),
+      ],
+      ['access.key_revoked', expect.objectContaining({ role: 'agent', revoked_by: 'bootstrap' })],
+    ]);
+    for (const { meta } of events) expect(meta.actor).toMatchObject({ id: 'bootstrap' });
+
+    service.app.get(Denials).publish();
+    await service.get('/api/keys', agent.key).expect(403);
+    await service.post('/api/policy/evaluate', { ...ask, agent_id: 'another' }, agent.key).expect(403);
+    await service.post('/access/v1/evaluation', decisionOf({ id: 'another' }), agent.key).expect(403);
+    for (const wrong of ['', made.key, 'rubbish']) await service.get('/api/threats', wrong).expect(401);
+    service.app.get(Denials).publish();
+    // The one before has the refusals of the tests above.
+    const mine = (await service.events({ subject: agent.id, type: 'access.denied' })).at(-1);
+    expect(mine?.meta.actor).toMatchObject({ id: 'brain:access' });
+    const codes = ['forbidden', 'agent_not_yours'];
+    expect(mine?.payload).toMatchObject({ address: null, unauthenticated: 0, forbidden: 3, codes });
+    const all = await service.events({ type: 'access.denied' });
+    expect(all.at(-1)?.payload).toMatchObject({
+      principal_id: null,
+      address: '127.0.0.1',
+      unauthenticated: 3,
+    });
+    const text = JSON.stringify(await service.events({}));
+    for (const key of [made.key, agent.key]) expect(text).not.toContain(key);
   });
 
   it('reads what its key may do', async () => {

@@ -1,10 +1,12 @@
 /** Makes, lists and revokes API keys. The KeyRing finds the principal of a key, from memory. */
 import type { Config } from '../config/config.js';
+import type { EventStream } from '../events/event-stream.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { BrainError, type Fault, faulty, invalid } from '../shared/errors.js';
 import { entryFaults } from '../shared/id-list.js';
 import type { Logger } from '../shared/logger.js';
 import { type IdempotencyKey, MAX_PAGE, type Page, type Store, type Tx } from '../storage/store.js';
+import { keyCreated, keyRevoked } from './access.events.js';
 import {
   type ApiKey,
   DEFAULT_LISTS,
@@ -51,6 +53,7 @@ export class ApiKeys {
     private readonly ring: KeyRing,
     private readonly logger: Logger,
     private readonly settings: Pick<Config, 'bootstrapKey'>,
+    private readonly events?: EventStream,
   ) {}
 
   /** Only the answer to the first request has the key itself. The answer to a repetition does not. */
@@ -103,7 +106,7 @@ export class ApiKeys {
   }
 
   async remove(id: string, by: string): Promise<void> {
-    const role = await this.store.transaction(async (tx) => {
+    const revoked = await this.store.transaction(async (tx) => {
       const key = isKeyId(id) ? await tx.get(KEYS, id) : undefined;
       if (!key) throw noSuchKey();
       if (
@@ -114,11 +117,12 @@ export class ApiKeys {
         await this.requireAnotherAdmin(tx, id);
       }
       tx.delete(KEYS, id);
-      return key.role;
+      return key;
     });
+    this.events?.publish(keyRevoked(revoked, by));
     // This replica refuses the key from now on, the others do within a second.
     await this.ring.refresh();
-    this.logger.info('API key revoked', { key_id: id, role, by });
+    this.logger.info('API key revoked', { key_id: id, role: revoked.role, by });
   }
 
   async hasAdmin(): Promise<boolean> {
@@ -134,9 +138,10 @@ export class ApiKeys {
     ]);
   }
 
-  private async insert(tx: Tx, key: ApiKey): Promise<void> {
+  private async insert(tx: Tx, key: ApiKey & KeyLists): Promise<void> {
     if (!(await tx.get(MILESTONES, FIRST_KEY))) tx.insert(MILESTONES, { id: FIRST_KEY, at: key.created_at });
     tx.insert(KEYS, key);
+    this.events?.publish(keyCreated(key), tx);
   }
 
   /**
