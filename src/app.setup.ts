@@ -11,6 +11,7 @@ import { ProblemFilter } from './http/problem.filter.js';
 import { requestContext } from './http/request-context.js';
 import { handlersOf } from './http/routes.js';
 import { AccessGuard } from './security/access.guard.js';
+import { Denials } from './security/denials.js';
 import { atMost, sleep } from './shared/clock.js';
 import { LogOnce } from './shared/log-once.js';
 import type { Logger } from './shared/logger.js';
@@ -37,6 +38,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
     abortOnError: false,
   });
   if (config.trustProxy !== null) app.set('trust proxy', config.trustProxy);
+  problems.denials = app.get(Denials);
   app.useGlobalFilters(problems);
   const access = app.get(AccessGuard);
   const input = new InputGuard((context) => access.canActivate(context));

@@ -370,7 +370,7 @@ describe('AuthZEN', () => {
 
   it('requires a key with the permission, and returns the request id of the caller', async () => {
     const roles: [role: string, status: number][] = [
-      ['agent', 200],
+      ['gateway', 200],
       ['viewer', 403],
     ];
     for (const path of [ONE, MANY]) {
@@ -381,7 +381,9 @@ describe('AuthZEN', () => {
         'application/problem+json',
       ]);
       for (const [role, status] of roles) {
-        const { key } = (await service.post('/api/keys', { name: role, role })).body as { key: string };
+        const { key } = (await service.post('/api/keys', { name: `${role} at ${path}`, role })).body as {
+          key: string;
+        };
         const answer = await service.post(path, GOOD, key).set('X-Request-ID', 'bfe9eb29 (2)').expect(status);
         expect(answer.headers['x-request-id']).toBe('bfe9eb29 (2)');
       }

@@ -5,6 +5,7 @@ import type { Catalog } from '../src/events/catalog/catalog.dto.js';
 import { FLOWS } from '../src/events/catalog/flows.js';
 import { aliasesOf, catalog as definitions } from '../src/events/event.js';
 import { EventStream } from '../src/events/event-stream.js';
+import { Denials } from '../src/security/denials.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { type CurlRequest, curlRequests } from './support/curl.js';
 import { faultsOf } from './support/envelope.js';
@@ -104,6 +105,9 @@ const NAMES: Record<string, string[]> = {
   'mission.created': [],
   'mission.status_changed': [],
   'mission.log_appended': [],
+  'access.key_created': [],
+  'access.key_revoked': [],
+  'access.denied': [],
   'stream.gap': [],
   'stream.trimmed': [],
 };
@@ -155,6 +159,10 @@ describe('a service', () => {
     const mission = await post('/api/missions', { name: 'm' });
     await post(`/api/missions/${mission}/status`, { status: 'RUNNING' });
     await post(`/api/missions/${mission}/log`, { message: 'm' });
+    const key = await post('/api/keys', { name: 'k', role: 'viewer' });
+    await service.delete(`/api/keys/${key}`).expect(204);
+    await service.get('/api/threats', '').expect(401);
+    service.app.get(Denials).publish();
   }
 
   /** Fills the log: it is trimmed, and allowed decisions are only counted from then on, which a gap reports. */

@@ -12,6 +12,7 @@ import {
   templateOf,
 } from './support/missions.js';
 import { STORES, withService } from './support/stores.js';
+import { until } from './support/until.js';
 
 describe.each(STORES)('missions on %s', (_name, startStore) => {
   const { service, make, move, execute, messagesOf, eventsOf, keyOf, http } = missionsOn(startStore);
@@ -213,23 +214,48 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ]);
     });
 
-    it('for another agent need the permission missions:delegate', async () => {
-      const [agent, operator] = [await keyOf('agent'), await keyOf('operator')];
-      const own = await make({}, agent.key);
-      expect(own).toMatchObject({ agent_role: 'agent', agent_id: own.created_by });
-      await make({ agent_id: own.agent_id, agent_role: 'agent' }, agent.key);
-      for (const other of [{ agent_id: 'another' }, { agent_role: 'admin' }]) {
-        const refused = await service.post('/api/missions', { name: 'x', ...other }, agent.key).expect(403);
-        expect(refused.body.code).toBe('may_not_delegate');
-      }
+    it('name an agent and a role that the key lists', async () => {
+      const lists = { agents: ['reader', 'team-*'], agent_roles: ['guest', 'r-*'] };
+      const { key, id } = await keyOf('agent', lists);
+      expect(await make({}, key)).toMatchObject({ agent_id: 'reader', agent_role: 'guest', created_by: id });
+      const named = { agent_id: 'team-1', agent_role: 'r-1' };
+      expect(await make(named, key)).toMatchObject({ ...named, created_by: id });
+      expect(await make({ agent_id: id }, key)).toMatchObject({ agent_id: id });
+      const refused = async (body: object, by: string, code: string): Promise<void> => {
+        const answer = await service.post('/api/missions', { name: 'x', ...body }, by).expect(403);
+        expect(answer.body.code).toBe(code);
+      };
+      await refused({ agent_id: 'another' }, key, 'agent_not_yours');
+      await refused({ agent_role: 'admin' }, key, 'role_not_yours');
+
+      const operator = await keyOf('operator');
+      expect(await make({}, operator.key)).toMatchObject({ agent_id: operator.id, agent_role: 'operator' });
       const delegated = await make({ agent_id: 'another', agent_role: 'researcher' }, operator.key);
       expect(delegated).toMatchObject({ agent_id: 'another', agent_role: 'researcher' });
-      expect(delegated.created_by).not.toBe('another');
+      expect(delegated.created_by).toBe(operator.id);
+      await refused({ agent_id: 'brain:missions' }, operator.key, 'agent_not_yours');
     });
   });
 
   describe('an agent', () => {
-    it('changes only missions that it created; an operator changes all, a viewer none', async () => {
+    const changes: [string, object?][] = [
+      ['status', { status: 'RUNNING' }],
+      ['log', { message: 'm' }],
+      ['execute'],
+      ['retry'],
+    ];
+    const refusals = async (id: string, key: string): Promise<void> => {
+      for (const [path, body] of changes) {
+        const refused = await service.post(`/api/missions/${id}/${path}`, body, key).expect(403);
+        expect(refused.body.code).toBe('not_your_mission');
+      }
+      for (const path of ['', '/log']) {
+        const refused = await service.get(`/api/missions/${id}${path}`, key).expect(403);
+        expect(refused.body.code).toBe('not_your_mission');
+      }
+    };
+
+    it('reads and changes only its own missions; an operator changes all, a viewer reads all', async () => {
       const [agent, operator, viewer] = [
         await keyOf('agent'),
         await keyOf('operator'),
@@ -237,45 +263,98 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       ];
       const { id: others } = await make();
       const { id: own } = await make({}, agent.key);
-      const changes: [string, object?][] = [
-        ['status', { status: 'RUNNING' }],
-        ['log', { message: 'm' }],
-        ['execute'],
-        ['retry'],
-      ];
-      for (const [path, body] of changes) {
-        const refused = await service.post(`/api/missions/${others}/${path}`, body, agent.key).expect(403);
-        expect(refused.body.code).toBe('not_your_mission');
+      await refusals(others, agent.key);
+      for (const [path, body] of changes)
         await service.post(`/api/missions/${others}/${path}`, body, viewer.key).expect(403);
-      }
-      await service.get(`/api/missions/${others}`, agent.key).expect(200);
+      await service.get(`/api/missions/${own}`, agent.key).expect(200);
       await move(own, 'RUNNING', {}, agent.key).expect(200);
       await service.post(`/api/missions/${own}/log`, { message: 'm' }, agent.key).expect(202);
+      await service.get(`/api/missions/${own}/log`, agent.key).expect(200);
       await move(own, 'CANCELLED', {}, operator.key).expect(200);
       await service.get('/api/missions', viewer.key).expect(200);
+      await service.get(`/api/missions/${others}`, viewer.key).expect(200);
       await service.get('/api/missions', '').expect(401);
       expect(await messagesOf(others)).toEqual(['Mission created']);
     });
 
-    it('reports on a mission that runs under its id, but cannot execute it', async () => {
-      const [agent, other] = [await keyOf('agent'), await keyOf('agent')];
-      const { id, created_by } = await make({ agent_id: agent.id });
+    it('runs and reports on a mission that names one of its agents', async () => {
+      const [agent, other] = [await keyOf('agent', { agents: ['mine-*'] }), await keyOf('agent')];
+      const { id, created_by } = await make({ agent_id: 'mine-1' });
       expect(created_by).not.toBe(agent.id);
-      for (const path of ['execute', 'retry']) {
-        const refused = await service.post(`/api/missions/${id}/${path}`, undefined, agent.key).expect(403);
-        expect(refused.body.code).toBe('not_your_mission');
-      }
-      await move(id, 'RUNNING', {}, other.key).expect(403);
-      await service.post(`/api/missions/${id}/log`, { message: 'm' }, other.key).expect(403);
+      await refusals(id, other.key);
+      await service.get(`/api/missions/${id}`, agent.key).expect(200);
       await move(id, 'RUNNING', {}, agent.key).expect(200);
       await service.post(`/api/missions/${id}/log`, { message: 'Half of it' }, agent.key).expect(202);
-      await move(id, 'COMPLETED', {}, agent.key).expect(200);
+      await move(id, 'FAILED', {}, agent.key).expect(200);
+      await service.post(`/api/missions/${id}/retry`, undefined, agent.key).expect(202);
       expect(await messagesOf(id)).toContain('Half of it');
+    });
+
+    it('lists the missions that it made, or those of one of its agents', async () => {
+      const [agent, other] = [await keyOf('agent', { agents: ['listed'] }), await keyOf('agent')];
+      const { id: made } = await make({}, agent.key);
+      const { id: named } = await make({ agent_id: 'listed' });
+      await make({}, other.key);
+      const listed = async (query: string): Promise<string[]> => {
+        const { body } = await service.get(`/api/missions${query}`, agent.key).expect(200);
+        expect(body.total).toBe(body.missions.length);
+        return body.missions.map((one: { id: string }) => one.id);
+      };
+      expect(await listed('')).toEqual([made]);
+      expect(await listed(`?created_by=${agent.id}`)).toEqual([made]);
+      expect(await listed('?agent_id=listed')).toEqual([named, made]);
+      expect(await listed(`?agent_id=listed&created_by=${agent.id}`)).toEqual([made]);
+      for (const query of [`created_by=${other.id}`, `agent_id=${other.id}&created_by=${other.id}`]) {
+        const refused = await service.get(`/api/missions?${query}`, agent.key).expect(403);
+        expect(refused.body.code).toBe('not_your_mission');
+      }
+      expect(await listed(`?agent_id=${other.id}`)).toEqual([]);
     });
   });
 
+  it('hides headers, bodies, data and results from those who may only read', async () => {
+    const [agent, viewer, operator] = [await keyOf('agent'), await keyOf('viewer'), await keyOf('operator')];
+    const step = {
+      name: 'call',
+      kind: 'http',
+      params: {
+        url: 'https://example.org/',
+        headers: { 'X-Token': 'secret-1' },
+        body: { token: 'secret-2' },
+      },
+    };
+    const { id } = await make({ data: { token: 'secret-3' }, steps: [step] }, agent.key);
+    await service.post(`/api/missions/${id}/log`, { message: 'm', data: { t: 'secret-4' } }, agent.key);
+    const { id: wait } = await make({ steps: [{ name: 'w', kind: 'wait', params: { seconds: 0 } }] });
+    const { id: admins } = await make({ agent_id: agent.id, data: { token: 'secret-5' } });
+    await service.post(`/api/missions/${wait}/execute`).expect(202);
+    await until(
+      async () => (await service.get(`/api/missions/${wait}`)).body.status === 'COMPLETED',
+      10_000,
+      'the end of the mission',
+    );
+    const seen = async (path: string, key: string): Promise<string> =>
+      (await service.get(`/api/missions${path}`, key).expect(200)).text;
+    for (const { key } of [agent, operator]) {
+      for (const secret of ['secret-1', 'secret-2', 'secret-3'])
+        expect(await seen(`/${id}`, key)).toContain(secret);
+      expect(await seen(`/${id}/log`, key)).toContain('secret-4');
+      expect(await seen(`/${admins}`, key)).toContain('secret-5');
+    }
+    for (const path of [`/${id}`, `/${id}/log`, `/${admins}`, '?limit=100'])
+      expect(await seen(path, viewer.key)).not.toContain('secret-');
+    const { body } = await service.get(`/api/missions/${id}`, viewer.key);
+    expect(body).toMatchObject({
+      data: { token: '[masked]' },
+      steps: [{ params: { url: step.params.url, headers: { 'X-Token': '[masked]' }, body: '[masked]' } }],
+    });
+    const { result } = (await service.get(`/api/missions/${wait}`, viewer.key)).body;
+    expect(result).toMatchObject({ w: { result: '[masked]' } });
+    expect(await seen(`/${wait}`, operator.key)).toContain('waited_seconds');
+  });
+
   it('can be listed, filtered and paged, the newest first', async () => {
-    const { key, id } = await keyOf('agent');
+    const { key, id, name } = await keyOf('agent');
     const ids: string[] = [];
     for (let i = 0; i < 5; i += 1) ids.unshift((await make({ name: `${i}` }, key)).id);
     const { created_by } = await readMission(service, ids[0]);
@@ -289,13 +368,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
     const listed = [...first.body.missions, ...second.body.missions].map((mission: Mission) => mission.id);
     expect(listed).toEqual(ids);
     const totals = await Promise.all(
-      [
-        'status=CANCELLED',
-        'status=PENDING',
-        'status=RUNNING',
-        `agent_id=${created_by}`,
-        'agent_id=nobody',
-      ].map(
+      ['status=CANCELLED', 'status=PENDING', 'status=RUNNING', `agent_id=${name}`, 'agent_id=nobody'].map(
         async (filter) => (await service.get(`/api/missions?created_by=${created_by}&${filter}`)).body.total,
       ),
     );

@@ -29,6 +29,7 @@ describe.each(STORES)('events of policies on %s', (_name, startStore) => {
     expect(others).toEqual([]);
     expect(event).toMatchObject({ type: 'policy.rule_evaluated', source: 'policy_service' });
     expect(event?.payload).toEqual({
+      asked_by: 'bootstrap',
       ...request,
       result: {
         allowed: true,
@@ -75,6 +76,7 @@ describe.each(STORES)('events of policies on %s', (_name, startStore) => {
       'policy.action_denied',
     ]);
     expect(events[1]?.payload).toEqual({
+      asked_by: 'bootstrap',
       agent_id,
       action: 'doc.drop',
       resource: null,
@@ -105,6 +107,7 @@ describe.each(STORES)('events of policies on %s', (_name, startStore) => {
     expect(others).toEqual([]);
     expect(event?.type).toBe('policy.warning_triggered');
     expect(event?.payload).toEqual({
+      asked_by: 'bootstrap',
       agent_id,
       action: 'doc.copy',
       matched_policy: 'effects',
@@ -128,6 +131,7 @@ describe.each(STORES)('events of policies on %s', (_name, startStore) => {
     expect(others).toEqual([]);
     expect(event?.type).toBe('policy.audit_required');
     expect(event?.payload).toEqual({
+      asked_by: 'bootstrap',
       agent_id,
       action: 'doc.send',
       matched_policy: 'effects',

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { silentLogger } from '../../test/support/logs.js';
 import { SwitchableLog } from '../../test/support/switchable-log.js';
 import { sleep } from '../shared/clock.js';
-import { runInContext } from '../shared/context.js';
+import { runInContext, serviceActor } from '../shared/context.js';
 import { Num, Text } from '../shared/fields.js';
 import { compileMask } from '../shared/mask.js';
 import type { EventRecord } from '../storage/event-log.js';
@@ -54,7 +54,7 @@ describe('publishing without a transaction', () => {
       target: null,
       timestamp: expect.any(Number),
       payload: { agent_id: 'agent-1', n: 0 },
-      meta: { correlation_id: 'because', version: '1.0', schema_version: 1 },
+      meta: { correlation_id: 'because', actor: serviceActor('test'), version: '1.0', schema_version: 1 },
     });
   });
 
@@ -171,7 +171,12 @@ describe('publishing without a transaction', () => {
         target: null,
         timestamp: expect.any(Number),
         payload,
-        meta: { correlation_id: JSON.parse(JSON.stringify(correlation)), version: '1.0', schema_version: 1 },
+        meta: {
+          correlation_id: JSON.parse(JSON.stringify(correlation)),
+          actor: serviceActor('test'),
+          version: '1.0',
+          schema_version: 1,
+        },
       })),
     );
   });

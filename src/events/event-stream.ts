@@ -54,8 +54,8 @@ export class EventStream {
   publish(event: NewEvent, tx?: Tx): void {
     try {
       const { definition, payload } = event;
-      const correlation = currentContext()?.correlationId ?? null;
-      const unserialized = { definition, payload, timestamp: nowSeconds(), correlation };
+      const { correlationId: correlation = null, actor } = currentContext() ?? {};
+      const unserialized = { definition, payload, timestamp: nowSeconds(), correlation, actor };
       if (tx) this.addTo(tx, unserialized);
       else this.buffer(unserialized);
     } catch (error) {
@@ -78,8 +78,8 @@ export class EventStream {
 
   /** The event as the log stores it, for an event that another part of the service appends. */
   serialize({ definition, payload }: NewEvent): EventRecord {
-    const correlation = currentContext()?.correlationId ?? null;
-    return this.serializer.serialize({ definition, payload, timestamp: nowSeconds(), correlation });
+    const { correlationId: correlation = null, actor } = currentContext() ?? {};
+    return this.serializer.serialize({ definition, payload, timestamp: nowSeconds(), correlation, actor });
   }
 
   /** All events that were published before this time are in the log, or a gap in the log reports that they are lost. */

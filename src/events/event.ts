@@ -3,6 +3,8 @@
  * example and the consumers, and it is also the function that builds the event. The catalog, EVENTS.md and the checks of
  * payloads in the tests are made from the definitions.
  */
+import type { Actor } from '../shared/context.js';
+
 export const PRIORITIES = ['CRITICAL', 'HIGH', 'MEDIUM', 'LOW'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
@@ -13,7 +15,13 @@ export interface Envelope {
   target: string | null;
   timestamp: number;
   payload: unknown;
-  meta: { correlation_id: string | null; version: '1.0'; schema_version: number };
+  meta: {
+    correlation_id: string | null;
+    /** Missing in an event of an earlier release. */
+    actor?: Actor;
+    version: '1.0';
+    schema_version: number;
+  };
 }
 
 export interface EventDefinition<P extends object = object> {

@@ -32,7 +32,7 @@ import { LogTrimmer } from './trimmer.js';
   },
   permissions: {
     // An agent does not read events: it would see the decisions and the payloads of every other agent.
-    'events:read': ['operator', 'viewer'],
+    'events:read': ['operator', 'approver', 'viewer'],
   },
 })
 @Global()

@@ -2,6 +2,9 @@
 import { JsonObject, Num, OneOf, Text } from '../shared/fields.js';
 import { defineEvent } from './event.js';
 
+/** No caller causes an event about the log, even if one is noticed during a request. */
+export const LOG_MODULE = 'event';
+
 export const GAP_REASONS = ['overflow', 'unclean_stop', 'rollback', 'refused', 'unanswered'] as const;
 export type GapReason = (typeof GAP_REASONS)[number];
 
@@ -33,7 +36,7 @@ export class StreamGap {
 
 export const streamGap = defineEvent({
   type: 'stream.gap',
-  module: 'event',
+  module: LOG_MODULE,
   payload: StreamGap,
   subjects: [],
   priority: 'CRITICAL',
@@ -83,7 +86,7 @@ export class StreamTrimmed {
 
 export const streamTrimmed = defineEvent({
   type: 'stream.trimmed',
-  module: 'event',
+  module: LOG_MODULE,
   payload: StreamTrimmed,
   subjects: [],
   priority: 'MEDIUM',

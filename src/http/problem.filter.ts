@@ -1,6 +1,7 @@
 /** Turns errors into answers (RFC 9457). No other file knows the HTTP status of an error. */
-import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException } from '@nestjs/common';
+import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Optional } from '@nestjs/common';
 import type { Request, Response } from 'express';
+import { Denials } from '../security/denials.js';
 import { currentContext } from '../shared/context.js';
 import { BrainError, type ErrorKind, type Fault } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
@@ -53,7 +54,10 @@ export interface Problem {
 
 @Catch()
 export class ProblemFilter implements ExceptionFilter {
-  constructor(private readonly logger: Logger) {}
+  constructor(
+    private readonly logger: Logger,
+    @Optional() public denials?: Denials,
+  ) {}
 
   catch(error: unknown, host: ArgumentsHost): void {
     const http = host.switchToHttp();
@@ -66,6 +70,7 @@ export class ProblemFilter implements ExceptionFilter {
       return;
     }
     const { problem, retryAfterSeconds } = this.problemOf(error, request);
+    if (isDenial(problem)) this.denials?.count(request, problem);
     const body = Buffer.from(JSON.stringify(problem));
     response.statusCode = problem.status;
     response.setHeader('Content-Type', 'application/problem+json; charset=utf-8');
@@ -111,6 +116,10 @@ export class BadRequestFilter extends ProblemFilter {
     const isBad = kind === 'unsupported' || kind === 'invalid';
     super.catch(isBad ? new BrainError('malformed', code, detail, more) : error, host);
   }
+}
+
+function isDenial({ status, code }: Problem): boolean {
+  return status === 401 || status === 403 || code === 'too_many_failures';
 }
 
 /** Errors of Express and Nest: a missing route, or a path that cannot be decoded. */

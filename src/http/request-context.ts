@@ -42,7 +42,7 @@ function logWhenDone(logger: Logger, request: Request, response: Response, conte
       route: (request.route as { path?: string } | undefined)?.path ?? null,
       status: response.writableFinished ? response.statusCode : 499,
       ms: Math.round((performance.now() - startedMs) * 100) / 100,
-      principal: context.principal ?? null,
+      principal: context.actor?.id ?? null,
       request_id: context.requestId,
       correlation_id: context.correlationId,
     });

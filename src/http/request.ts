@@ -128,6 +128,10 @@ export function ProblemIf(status: number, description: string): MethodDecorator 
   return applyDecorators(ApiExtraModels(ProblemDetails), ApiResponse({ status, description, content }));
 }
 
+/** Documents the refusal of an agent or a role that is not in the lists of the key. */
+export const ForeignAgent = (): MethodDecorator =>
+  ProblemIf(403, 'Or the key may not name this agent (`agent_not_yours`) or role (`role_not_yours`)');
+
 /** A wrong content type and a body with faults get 400, for protocols that have no other status for them. */
 export const OnlyBadRequests = (): ClassDecorator => UseFilters(BadRequestFilter);
 

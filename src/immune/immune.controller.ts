@@ -1,9 +1,9 @@
 import { Body, Controller, Get, Header, HttpCode, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { healthAnswer } from '../http/health.js';
-import { Idempotency, Idempotent, Problems } from '../http/request.js';
+import { ForeignAgent, Idempotency, Idempotent, Problems } from '../http/request.js';
 import { Access, CurrentPrincipal, Public } from '../security/access.decorator.js';
-import { type Principal, permits } from '../security/principal.js';
+import { type Principal, permits, reportedAgent } from '../security/principal.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import {
   ImmuneEventPage,
@@ -63,10 +63,13 @@ export class ImmuneController {
   })
   @ApiOkResponse({ schema: { type: 'integer', example: 4711 }, description: 'The id of the event' })
   @Problems(400, 413, 415, 422)
+  @ForeignAgent()
   report(
     @Body() body: ReportImmuneEvent,
+    @CurrentPrincipal() principal: Principal,
     @Idempotency() idempotency: IdempotencyKey | undefined,
   ): Promise<number> {
-    return this.immune.report(body, idempotency);
+    const agent_id = reportedAgent(principal, body.agent_id);
+    return this.immune.report({ ...body, agent_id }, idempotency);
   }
 }

@@ -8,8 +8,8 @@ import { ImmuneService } from './immune.service.js';
 @Declares({
   tags: { immune: { description: 'The health of the fleet', order: 40 } },
   permissions: {
-    'immune:read': ['operator', 'agent', 'viewer'],
-    'immune:report': ['operator', 'agent'],
+    'immune:read': ['operator', 'approver', 'viewer', 'agent'],
+    'immune:report': ['operator', 'gateway', 'agent'],
   },
 })
 @Module({

@@ -1,4 +1,5 @@
 /** How missions are stored. The document is the queue: one commit changes the state and when the mission is due. */
+import type { Actor } from '../shared/context.js';
 import type { Collection, StatsTemplate } from '../storage/store.js';
 import type { Mission } from './missions.dto.js';
 import { hasEnded, type MissionStatus, PRIORITIES, STATUSES } from './missions.lifecycle.js';
@@ -31,6 +32,8 @@ export interface StoredMission extends Omit<Mission, 'result'> {
   log_cut: number;
   /** The correlation id of the request that started the mission. The events of its runs carry it. */
   correlation_id: string | null;
+  /** Who started it, else who made it; null in missions of earlier releases. The events of its runs name this actor. */
+  started_by: Actor | null;
   /** Grows with each write of a run. It shows a run whether a write that got no answer was applied. */
   run_writes: number;
   /** How often another worker took the mission over during the next step. */
@@ -135,6 +138,7 @@ export function untouched() {
     log_bytes: 0,
     log_cut: 0,
     correlation_id: null,
+    started_by: null,
     run_writes: 0,
     takeovers: 0,
   };

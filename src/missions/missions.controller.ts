@@ -20,12 +20,13 @@ import {
 } from '@nestjs/swagger';
 import { Conditional, SendsETag, versionsIn } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
-import { Idempotency, Idempotent, PageQuery, ProblemIf, Problems } from '../http/request.js';
+import { ForeignAgent, Idempotency, Idempotent, PageQuery, ProblemIf, Problems } from '../http/request.js';
 import { SendsLocation } from '../http/response-headers.js';
-import { Access, type KnownRequest } from '../security/access.decorator.js';
-import { permits } from '../security/principal.js';
+import { Access, CurrentPrincipal, type KnownRequest } from '../security/access.decorator.js';
+import { asAgent, type Principal, permits, speaksFor } from '../security/principal.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
+import type { Caller } from './access.js';
 import { MissionLog, NewLogEntry } from './log.dto.js';
 import {
   Accepted,
@@ -36,12 +37,12 @@ import {
   MissionStatusQuery,
   NewMission,
 } from './missions.dto.js';
-import { type Caller, type ChangeBy, MissionsService } from './missions.service.js';
+import { type ChangeBy, MissionsService } from './missions.service.js';
 import { MissionOverview } from './stats.dto.js';
 
 const MissionId = (): MethodDecorator => ApiParam({ name: 'id', description: 'The id of the mission' });
 const OwnMissionsOnly = (): MethodDecorator =>
-  ProblemIf(403, 'Or the mission belongs to another agent (`not_your_mission`)');
+  ProblemIf(403, 'Or it is the mission of another agent (`not_your_mission`)');
 /** Makes a mission due. */
 const Queues = (): MethodDecorator =>
   applyDecorators(
@@ -51,10 +52,13 @@ const Queues = (): MethodDecorator =>
     Problems(404, 409, 412),
   );
 /** The caller, and what it may do with the missions of others. */
-const callerOf = ({ principal: { id, role } }: KnownRequest): Caller => ({
-  id,
-  role,
-  mayDelegate: permits(role, 'missions:delegate'),
+const callerOf = ({ principal }: KnownRequest): Caller => ({
+  id: principal.id,
+  role: principal.role,
+  mayDelegate: permits(principal.role, 'missions:delegate'),
+  mayReadAll: permits(principal.role, 'missions:read_all'),
+  seesSecrets: permits(principal.role, 'missions:read_secrets'),
+  speaksFor: (agentId) => speaksFor(principal, agentId),
 });
 const CurrentCaller = createParamDecorator(
   (_: unknown, context: ExecutionContext): Caller =>
@@ -65,6 +69,17 @@ const CurrentChange = createParamDecorator((_: unknown, context: ExecutionContex
   const request = context.switchToHttp().getRequest<KnownRequest>();
   return { ...callerOf(request), versions: versionsIn(request) };
 });
+/** The agent of a new mission. A key that lists all agents makes missions as itself, if they name no other. */
+function agentOf(
+  principal: Principal,
+  { agent_id, agent_role }: NewMission,
+): Pick<NewMission, 'agent_id' | 'agent_role'> {
+  const { id, role, agents, agentRoles } = principal;
+  return asAgent(principal, {
+    agent_id: agent_id ?? agents.first ?? (agents.hasAll ? id : undefined),
+    agent_role: agent_role ?? agentRoles.first ?? (agentRoles.hasAll ? role : undefined),
+  });
+}
 const ACCEPTED: Accepted = { status: 'accepted' };
 
 @ApiTags('missions')
@@ -78,21 +93,22 @@ export class MissionsController {
   }
 
   @Get()
+  @OwnMissionsOnly()
   @Access('missions:read')
   @ApiOperation({
     summary: 'List missions',
     description:
-      'Returns one page of missions, the newest first. Several filters select the missions that match all of them. Large step results are null in lists; read the mission by its id to get them.',
+      'Returns one page of missions, the newest first. Several filters select the missions that match all of them. An agent lists the missions that it made, or with `agent_id` those of one of its agents. Large step results are null in lists; read the mission by its id to get them.',
   })
   @ApiOkResponse({ type: MissionPage, description: 'One page of missions' })
   @Problems(422)
-  async list(@Query() query: MissionQuery): Promise<MissionPage> {
-    const { rows, total, next } = await this.missions.list(query);
+  async list(@Query() query: MissionQuery, @CurrentCaller() caller: Caller): Promise<MissionPage> {
+    const { rows, total, next } = await this.missions.list(query, caller);
     return { missions: rows, total, next_cursor: next };
   }
 
   @Post()
-  @ProblemIf(403, 'Or `agent_id` or `agent_role` name another agent (`may_not_delegate`)')
+  @ForeignAgent()
   @Access('missions:write')
   @Idempotent()
   @SendsETag()
@@ -100,16 +116,17 @@ export class MissionsController {
   @ApiOperation({
     summary: 'Create a mission',
     description:
-      'Creates a PENDING mission. Its steps start with `execute`. All faults in all steps are reported at once. The mission asks the policies as the caller, unless agent_id or agent_role name another agent; that needs the permission missions:delegate.',
+      'Creates a PENDING mission. Its steps start with `execute`. All faults in all steps are reported at once. The mission asks the policies as `agent_id` and `agent_role`, which the key of the caller must list. Left out, they are the first exact entries of its lists; a key that lists all agents is its own agent.',
   })
   @ApiCreatedResponse({ type: Mission, description: 'The new mission' })
   @Problems(400, 409, 413, 415, 422)
   async create(
     @Body() body: NewMission,
+    @CurrentPrincipal() principal: Principal,
     @CurrentCaller() caller: Caller,
     @Idempotency() idempotency: IdempotencyKey | undefined,
   ): Promise<Mission> {
-    return this.missions.create(body, caller, idempotency);
+    return this.missions.create({ ...body, ...agentOf(principal, body) }, caller, idempotency);
   }
 
   @Get('stats/overview')
@@ -125,6 +142,7 @@ export class MissionsController {
 
   @Get(':id')
   @SendsETag()
+  @OwnMissionsOnly()
   @Access('missions:read')
   @MissionId()
   @ApiOperation({
@@ -134,8 +152,8 @@ export class MissionsController {
   })
   @ApiOkResponse({ type: Mission, description: 'The mission' })
   @Problems(404)
-  async get(@Param('id') id: string): Promise<Mission> {
-    return this.missions.get(id);
+  async get(@Param('id') id: string, @CurrentCaller() caller: Caller): Promise<Mission> {
+    return this.missions.get(id, caller);
   }
 
   @Post(':id/status')
@@ -191,6 +209,7 @@ export class MissionsController {
   }
 
   @Get(':id/log')
+  @OwnMissionsOnly()
   @Access('missions:read')
   @MissionId()
   @ApiOperation({
@@ -200,8 +219,12 @@ export class MissionsController {
   })
   @ApiOkResponse({ type: MissionLog, description: 'One page of log entries' })
   @Problems(404, 422)
-  async entries(@Param('id') id: string, @Query() page: PageQuery): Promise<MissionLog> {
-    const { log, next } = await this.missions.entries(id, page);
+  async entries(
+    @Param('id') id: string,
+    @Query() page: PageQuery,
+    @CurrentCaller() caller: Caller,
+  ): Promise<MissionLog> {
+    const { log, next } = await this.missions.entries(id, page, caller);
     return { mission_id: id, log, next_cursor: next };
   }
 

@@ -44,12 +44,6 @@ export function notRetryable(status: MissionStatus): BrainError {
 
 export function notYours(): BrainError {
   const detail =
-    'This mission belongs to another agent. An agent can execute and retry missions that it created, and report on those and on missions that run under its id. Ask an operator.';
+    'Missions of other agents are closed to you. An agent reads, runs and reports on the missions that it made and those that name one of its agents; GET /api/keys/self lists these. Ask an operator.';
   return new BrainError('forbidden', 'not_your_mission', detail);
-}
-
-export function mayNotDelegate(): BrainError {
-  const detail =
-    'An agent_id or agent_role other than your own needs the permission missions:delegate. Leave both out.';
-  return new BrainError('forbidden', 'may_not_delegate', detail);
 }

@@ -14,11 +14,14 @@ import { MissionsWorker } from './worker/worker.js';
 @Declares({
   tags: { missions: { description: 'The work of the fleet, step by step', order: 50 } },
   permissions: {
-    'missions:read': ['operator', 'agent', 'viewer'],
-    // The service decides which missions an agent may change.
+    'missions:read': ['operator', 'approver', 'viewer', 'agent'],
+    // An agent reads and changes only its own missions: access.ts.
+    'missions:read_all': ['operator', 'approver', 'viewer'],
+    // Headers, bodies, data and results in the missions of others.
+    'missions:read_secrets': ['operator'],
     'missions:write': ['operator', 'agent'],
     'missions:execute': ['operator', 'agent'],
-    // Lets a mission run as another agent.
+    // Runs, cancels and reports on the missions of others.
     'missions:delegate': ['operator'],
   },
 })

@@ -7,6 +7,7 @@ import { countedStats } from '../shared/counted-stats.js';
 import { faulty } from '../shared/errors.js';
 import { expectVersion, type Versions } from '../shared/expect-version.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
+import { type Caller, expectChangeable, expectReadable, logFor, missionFor, readable } from './access.js';
 import type { LogEntry, NewLogEntry } from './log.dto.js';
 import { MissionWriter } from './mission-writer.js';
 import {
@@ -22,12 +23,10 @@ import type { Mission, MissionQuery, NewMission } from './missions.dto.js';
 import {
   heldByWorker,
   illegalMove,
-  mayNotDelegate,
   missionExists,
   noSuchMission,
   notExecutable,
   notRetryable,
-  notYours,
 } from './missions.errors.js';
 import { type MissionStatus, mayMove, mayRetry } from './missions.lifecycle.js';
 import type { MissionStats } from './stats.dto.js';
@@ -36,26 +35,12 @@ import { StepKinds } from './steps/kinds.js';
 import { dueNow } from './worker/due.js';
 import { MissionsWorker } from './worker/worker.js';
 
-/**
- * The caller of a request. Without `mayDelegate` it can execute and retry only missions that it created, and report only on those and
- * on missions that run under its id.
- */
-export interface Caller {
-  id: string;
-  role: string;
-  mayDelegate: boolean;
-}
-
 type Change = (writer: MissionWriter) => void;
 
 /** The caller of a change, and the versions that the mission may have. */
 export interface ChangeBy extends Caller {
   versions?: Versions;
 }
-
-const owner = ({ created_by }: StoredMission, { id }: Caller): boolean => created_by === id;
-const reporter = (mission: StoredMission, caller: Caller): boolean =>
-  owner(mission, caller) || mission.agent_id === caller.id;
 
 interface StatusChange {
   status: MissionStatus;
@@ -83,7 +68,6 @@ export class MissionsService {
     if (faults.length > 0) throw faulty(faults);
     const agent_id = input.agent_id ?? caller.id;
     const agent_role = input.agent_role ?? caller.role;
-    if (!caller.mayDelegate && (agent_id !== caller.id || agent_role !== caller.role)) throw mayNotDelegate();
     const mission = newMission(input, { agent_id, agent_role, created_by: caller.id });
     return this.store.transaction(
       async (tx) => {
@@ -96,11 +80,11 @@ export class MissionsService {
   }
 
   /** Includes the results that are stored in documents of their own. */
-  async get(id: string): Promise<Mission> {
-    const stored = await this.store.get(MISSIONS, id);
-    if (!stored) throw noSuchMission(id);
+  async get(id: string, caller: Caller): Promise<Mission> {
+    const stored = await this.stored(id);
+    expectReadable(caller, stored);
     const mission = toMission(stored);
-    if (stored.status !== 'COMPLETED') return mission;
+    if (stored.status !== 'COMPLETED') return missionFor(caller, mission);
     const outcomes = await Promise.all(
       Object.entries(stored.outcomes).map(async ([step, outcome]) => {
         if (outcome.bytes === undefined) return [step, outcome];
@@ -108,12 +92,14 @@ export class MissionsService {
         return [step, { ...outcome, result: large?.result ?? null }];
       }),
     );
-    return { ...mission, result: Object.fromEntries(outcomes) as unknown };
+    return missionFor(caller, { ...mission, result: Object.fromEntries(outcomes) as unknown });
   }
 
-  async list({ limit, cursor, status, created_by, agent_id }: MissionQuery): Promise<Page<Mission>> {
-    const page = await this.store.list(MISSIONS, { where: { status, created_by, agent_id }, limit, cursor });
-    return { ...page, rows: page.rows.map(toMission) };
+  async list(query: MissionQuery, caller: Caller): Promise<Page<Mission>> {
+    const { limit, cursor, status, created_by, agent_id } = query;
+    const where = { status, ...readable(caller, { created_by, agent_id }) };
+    const page = await this.store.list(MISSIONS, { where, limit, cursor });
+    return { ...page, rows: page.rows.map((mission) => missionFor(caller, toMission(mission))) };
   }
 
   async stats(): Promise<MissionStats> {
@@ -122,7 +108,7 @@ export class MissionsService {
 
   /** Records the progress of a mission that an outside program runs, or cancels a mission. Starts nothing. */
   changeStatus(id: string, { status, reason }: StatusChange, by: ChangeBy): Promise<Mission> {
-    return this.changeAs(reporter, id, by, (writer) => {
+    return this.changeAs(id, by, (writer) => {
       const { status: from, due_at } = writer.current;
       if (!mayMove(from, status)) throw illegalMove(from, status);
       // A worker of this service runs the mission, or will continue it after a wait.
@@ -137,16 +123,19 @@ export class MissionsService {
     { timestamp, level = 'info', message, data }: NewLogEntry,
     by: ChangeBy,
   ): Promise<void> {
-    await this.changeAs(reporter, id, by, (writer) => writer.log(level, message, data, timestamp));
+    await this.changeAs(id, by, (writer) => writer.log(level, message, data, timestamp));
   }
 
   async entries(
     id: string,
     page: { limit: number; cursor?: string },
+    caller: Caller,
   ): Promise<{ log: LogEntry[]; next: string | null }> {
-    const { log_cut } = await this.stored(id);
+    const mission = await this.stored(id);
+    expectReadable(caller, mission);
     const { entries, next } = await this.store.entries(MISSIONS, id, page);
-    const log = entries as LogEntry[];
+    const log = logFor(caller, mission, entries as LogEntry[]);
+    const { log_cut } = mission;
     if (next === null && log_cut > 0) {
       const message = `${log_cut} more entries were dropped`;
       log.push({ timestamp: nowSeconds(), level: 'warning', message, data: { cut: log_cut } });
@@ -156,17 +145,17 @@ export class MissionsService {
 
   /** Makes the mission due. A mission that is already due keeps its turn. */
   async execute(id: string, by: ChangeBy): Promise<void> {
-    await this.changeAs(owner, id, by, (writer) => {
+    await this.changeAs(id, by, (writer) => {
       const { status, due_at } = writer.current;
       if (status !== 'PENDING') throw notExecutable(status);
-      if (due_at === null) writer.change({ due_at: dueNow(this.store), correlation_id: correlation() });
+      if (due_at === null) writer.change({ due_at: dueNow(this.store), ...cause() });
     });
     this.worker.wake();
   }
 
   /** Continues at the step that failed. Completed steps are not run again. */
   async retry(id: string, by: ChangeBy): Promise<void> {
-    await this.changeAs(owner, id, by, (writer) => {
+    await this.changeAs(id, by, (writer) => {
       const { status } = writer.current;
       if (!mayRetry(status)) throw notRetryable(status);
       writer.move('PENDING', 'retry');
@@ -174,27 +163,22 @@ export class MissionsService {
         due_at: dueNow(this.store),
         step_attempts: 0,
         waiting: null,
-        correlation_id: correlation(),
+        ...cause(),
       });
     });
     this.worker.wake();
   }
 
-  private changeAs(
-    right: (mission: StoredMission, caller: Caller) => boolean,
-    id: string,
-    by: ChangeBy,
-    change: Change,
-  ): Promise<Mission> {
+  private changeAs(id: string, by: ChangeBy, change: Change): Promise<Mission> {
     return this.store.transaction(async (tx) => {
       const mission = await tx.get(MISSIONS, id);
       if (!mission) throw noSuchMission(id);
-      if (!by.mayDelegate && !right(mission, by)) throw notYours();
+      expectChangeable(by, mission);
       expectVersion(mission.version, by.versions);
       const writer = new MissionWriter(tx, mission, this.events);
       change(writer);
       // `execute` changes nothing if the mission is already due.
-      return toMission(writer.current === mission ? mission : writer.save());
+      return missionFor(by, toMission(writer.current === mission ? mission : writer.save()));
     });
   }
 
@@ -223,10 +207,12 @@ function newMission(
     created_at: now,
     updated_at: now,
     ...untouched(),
-    correlation_id: correlation(),
+    ...cause(),
   };
 }
 
-function correlation(): string | null {
-  return currentContext()?.correlationId ?? null;
+/** The request that makes or starts a mission, for the events of its runs. */
+function cause(): Pick<StoredMission, 'correlation_id' | 'started_by'> {
+  const { correlationId: correlation_id = null, actor: started_by = null } = currentContext() ?? {};
+  return { correlation_id, started_by };
 }

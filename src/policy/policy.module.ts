@@ -19,8 +19,8 @@ import { DecisionTally } from './decisions/tally.js';
     authzen: { description: 'Decisions by OpenID AuthZEN Authorization API 1.0', order: 20 },
   },
   permissions: {
-    'policy:read': ['operator', 'agent', 'viewer'],
-    'policy:evaluate': ['operator', 'agent'],
+    'policy:read': ['operator', 'approver', 'viewer', 'agent'],
+    'policy:evaluate': ['operator', 'gateway', 'agent'],
     'policy:write': ['operator'],
   },
 })

@@ -91,7 +91,8 @@ describe('the access guard', () => {
     const request = ask(authorization);
     runInContext({ requestId: 'r', correlationId: 'c' }, () => {
       expect(pass('read', request)).toBe(true);
-      expect(currentContext()?.principal).toBe(request.principal?.id);
+      const { id, role, name } = request.principal ?? {};
+      expect(currentContext()?.actor).toEqual({ id, role, name });
     });
     expect(request.principal).toMatchObject({ name: 'viewer', role: 'viewer' });
     expect(pass('read', ask(authorization.replace('Bearer', 'bearer')))).toBe(true);

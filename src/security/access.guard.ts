@@ -139,7 +139,8 @@ function admit(request: PrincipalRequest, principal: Principal, permission: Perm
 function enter(request: PrincipalRequest, principal: Principal): true {
   request.principal = principal;
   const context = currentContext();
-  if (context) context.principal = principal.id;
+  const { id, role, name } = principal;
+  if (context) context.actor = { id, role, name };
   return true;
 }
 

@@ -1,8 +1,9 @@
 /** An API key: its text, which is shown once, and the document that is stored instead of it. */
 import crypto from 'node:crypto';
+import { IdList, isOfService } from '../shared/id-list.js';
 import { base62, randomId, sha256 } from '../shared/ids.js';
 import type { Collection, StoreTime } from '../storage/store.js';
-import type { Role } from './principal.js';
+import type { Principal, Role } from './principal.js';
 
 const PREFIX = 'brn_';
 const SECRET_BYTES = 32;
@@ -14,7 +15,7 @@ const FORM = new RegExp(`^${PREFIX}[0-9A-Za-z]{${SECRET_LENGTH + CHECKSUM_LENGTH
 /** No API key and no bootstrap key is longer. A longer text is not hashed. */
 export const MAX_KEY_LENGTH = 256;
 
-/** Keys never change, so they have no version. */
+/** Keys have no version: nothing that a client could change. */
 export interface ApiKey {
   id: string;
   name: string;
@@ -25,6 +26,51 @@ export interface ApiKey {
   created_at: number;
   created_by: string;
   expires_at: number | null;
+  /** Missing in a key of an earlier release, which had no lists. */
+  agents?: readonly string[];
+  agent_roles?: readonly string[];
+  owner?: string | null;
+}
+
+/** What a key may name. */
+export interface KeyLists {
+  agents: readonly string[];
+  agent_roles: readonly string[];
+}
+
+const EVERY: KeyLists = { agents: ['*'], agent_roles: ['*'] };
+const NONE: KeyLists = { agents: [], agent_roles: [] };
+
+/** The lists of a key that was made without. An agent has its name as its only agent, so it is null here. */
+export const DEFAULT_LISTS: Record<
+  Role,
+  { agents: readonly string[] | null; agent_roles: readonly string[] }
+> = {
+  admin: EVERY,
+  operator: EVERY,
+  approver: NONE,
+  viewer: NONE,
+  gateway: EVERY,
+  agent: { agents: null, agent_roles: ['agent'] },
+};
+
+/** @param ownName whether an agent key of an earlier release is the only one with its name, which then is its agent */
+export function listsOf({ name, role, agents, agent_roles }: ApiKey, ownName: boolean): KeyLists {
+  const defaults = DEFAULT_LISTS[role];
+  return {
+    agents: agents ?? defaults.agents ?? (ownName && mayBeAgent(name) ? [name] : []),
+    agent_roles: agent_roles ?? defaults.agent_roles,
+  };
+}
+
+/** Whether a name can be the id of an agent: it must be an exact entry of a list. */
+export function mayBeAgent(name: string): boolean {
+  return !name.includes('*') && !isOfService(name);
+}
+
+export function principalOf(key: ApiKey, { agents, agent_roles }: KeyLists): Principal {
+  const { id, name, role, owner = null } = key;
+  return { id, name, role, owner, agents: new IdList(agents), agentRoles: new IdList(agent_roles) };
 }
 
 export const KEYS: Collection<ApiKey> = {

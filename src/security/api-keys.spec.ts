@@ -42,9 +42,9 @@ describe('API keys', () => {
     if (key === undefined) throw new Error('the key was not shown');
     expect(isWellFormedKey(key)).toBe(true);
     expect(made).toMatchObject({ name: 'scanner', role: 'agent', created_by: 'key_maker', expires_at: null });
-    expect(ring.recall(key)?.principal).toEqual({ id: made.id, name: 'scanner', role: 'agent' });
+    expect(ring.recall(key)?.principal).toMatchObject({ id: made.id, name: 'scanner', role: 'agent' });
     const { rows, total } = await keys.list({});
-    expect([rows.map(({ hash: _hash, ...info }) => info), total]).toEqual([[made], 1]);
+    expect([rows, total]).toEqual([[made], 1]);
     await store.close();
     const disk = readdirSync(opened.folder, { recursive: true, withFileTypes: true })
       .filter((entry) => entry.isFile())
@@ -65,6 +65,32 @@ describe('API keys', () => {
     expect(await codeOf(keys.create({ name: 'm', role: 'admin' }, 'x', { key: 'k', body: 'c' }))).toBe(
       'idempotency_key_reused',
     );
+  });
+
+  it('of agents have their name as their agent, unless another live key has it', async () => {
+    const made = await keys.create({ name: 'r-7', role: 'agent' }, 'x');
+    expect(made).toMatchObject({ agents: ['r-7'], agent_roles: ['agent'], owner: null });
+    const twice = keys.create({ name: 'r-7', role: 'agent' }, 'x');
+    await expect(twice).rejects.toMatchObject({
+      more: { errors: [{ pointer: '/agents', code: 'required' }] },
+    });
+    expect(await keys.create({ name: 'r-7', role: 'agent', agents: ['r-*'] }, 'x')).toMatchObject({
+      agents: ['r-*'],
+      agent_roles: ['agent'],
+    });
+    for (const name of ['r*', 'brain:r'])
+      expect(await codeOf(keys.create({ name, role: 'agent' }, 'x'))).toBe('invalid_request');
+    const wrong = { name: 'n', role: 'agent', agents: ['a', 'b*'], agent_roles: ['*x'] } as const;
+    await expect(keys.create(wrong, 'x')).rejects.toMatchObject({
+      more: { errors: [{ pointer: '/agents/1' }, { pointer: '/agent_roles/0' }] },
+    });
+  });
+
+  it('of agents made at the same time do not share a name', async () => {
+    const codes = await Promise.all(
+      Array.from({ length: 6 }, () => codeOf(keys.create({ name: 'same', role: 'agent' }, 'x'))),
+    );
+    expect(codes.filter((code) => code === 'no error')).toHaveLength(1);
   });
 
   it('cannot be made with an expiry in the past', async () => {

@@ -3,6 +3,7 @@ import { loggerTo } from '../../test/support/logs.js';
 import { type OpenStore, openStore } from '../../test/support/open-store.js';
 import { sleep } from '../shared/clock.js';
 import { BrainError } from '../shared/errors.js';
+import { IdList } from '../shared/id-list.js';
 import { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import type { Collection, ListQuery, Page } from '../storage/store.js';
 import { type ApiKey, digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
@@ -84,9 +85,26 @@ describe('the key ring', () => {
     const { key, doc } = await add({ role: 'operator', name: 'ops' });
     const later = await open();
     const asked = [store.lists, store.lookups];
-    expect(later.recall(key)?.principal).toEqual({ id: doc.id, name: 'ops', role: 'operator' });
+    expect(later.recall(key)?.principal).toMatchObject({ id: doc.id, name: 'ops', role: 'operator' });
     expect(later.recall(makeKey())).toBeUndefined();
     expect([store.lists, store.lookups]).toEqual(asked);
+  });
+
+  it('gives an agent key of an earlier release its name as its agent, if no other such key has the name', async () => {
+    const own = await add({ name: 'scanner-7' });
+    const shared = [await add({ name: 'shared' }), await add({ name: 'shared', role: 'viewer' })];
+    const odd = [await add({ name: 'scan*' }), await add({ name: 'brain:reflex' })];
+    await add({ name: 'scanner-7', agents: ['scanner-7'], agent_roles: [] });
+    const gateway = await add({ name: 'g', role: 'operator' });
+    const later = await open();
+    const listsOf = ({ key }: { key: string }) => {
+      const principal = later.recall(key)?.principal;
+      return [principal?.agents.entries, principal?.agentRoles.entries];
+    };
+    expect(listsOf(own)).toEqual([['scanner-7'], ['agent']]);
+    for (const one of [shared[0], ...odd]) expect(listsOf(one)).toEqual([[], ['agent']]);
+    expect(listsOf(shared[1])).toEqual([[], []]);
+    expect(listsOf(gateway)).toEqual([['*'], ['*']]);
   });
 
   it('reads more than one page of keys', async () => {
@@ -268,8 +286,9 @@ describe('the key ring', () => {
     const secret = 'a bootstrap key'.padEnd(40, '.').replaceAll(' ', '-');
     const first = await open(secret);
     store.awaySinceMs = 0;
+    const lists = { agents: new IdList(['*']), agentRoles: new IdList(['*']) };
     expect(first.recall(secret)).toEqual({
-      principal: { id: 'bootstrap', name: 'BRAIN_BOOTSTRAP_KEY', role: 'admin' },
+      principal: { id: 'bootstrap', name: 'BRAIN_BOOTSTRAP_KEY', role: 'admin', owner: null, ...lists },
       stale: false,
     });
     expect(first.recall(`${secret.slice(0, -1)}x`)).toBeUndefined();

@@ -10,11 +10,23 @@ import { timingSafeEqual } from 'node:crypto';
 import type { OnModuleDestroy, OnModuleInit } from '@nestjs/common';
 import type { Config } from '../config/config.js';
 import { BrainError } from '../shared/errors.js';
+import { IdList } from '../shared/id-list.js';
 import { LogOnce, ONCE } from '../shared/log-once.js';
 import type { Logger } from '../shared/logger.js';
 import { FollowedCache } from '../storage/followed-cache.js';
 import { MAX_PAGE, type Page, type Store } from '../storage/store.js';
-import { type ApiKey, digestOf, isExpired, isWellFormedKey, KEYS, MILESTONES } from './api-key.js';
+import {
+  type ApiKey,
+  DEFAULT_LISTS,
+  digestOf,
+  isExpired,
+  isWellFormedKey,
+  KEYS,
+  type KeyLists,
+  listsOf,
+  MILESTONES,
+  principalOf,
+} from './api-key.js';
 import type { Principal } from './principal.js';
 
 interface Entry {
@@ -41,6 +53,8 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
   private readonly cache: FollowedCache<Entries, ApiKey>;
   private readonly lookups = new Map<string, Promise<Entry | undefined>>();
   private readonly bootstrap: Entry | undefined;
+  /** The ids of the agent keys of earlier releases whose name is their agent. */
+  private ownNamed: ReadonlySet<string> = new Set();
   private readonly warning = new LogOnce(ONCE);
 
   constructor(
@@ -55,7 +69,9 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
       read: () => this.readAll(),
     });
     if (bootstrapKey !== null) {
-      const principal: Principal = { id: 'bootstrap', name: 'BRAIN_BOOTSTRAP_KEY', role: 'admin' };
+      const all = new IdList(DEFAULT_LISTS.admin.agent_roles);
+      const who = { id: 'bootstrap', name: 'BRAIN_BOOTSTRAP_KEY', role: 'admin', owner: null } as const;
+      const principal: Principal = { ...who, agents: all, agentRoles: all };
       this.bootstrap = entryOf(principal, digestOf(bootstrapKey), null);
     }
   }
@@ -101,18 +117,23 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     return this.lookups.size > 0 && this.lookups.has(digestOf(key));
   }
 
+  /** What a key may name, as this replica sees it. */
+  listsOf(key: ApiKey): KeyLists {
+    return listsOf(key, this.ownNamed.has(key.id));
+  }
+
   private async readAll(): Promise<Entries> {
-    const known: Entries = new Map();
-    let admin = false;
+    const keys: ApiKey[] = [];
     let cursor: string | undefined;
     do {
       const page: Page<ApiKey> = await this.store.list(KEYS, { limit: MAX_PAGE, cursor });
-      for (const key of page.rows) {
-        known.set(prefixOf(key.hash), entryOfKey(key));
-        admin ||= key.role === 'admin' && !isExpired(key, this.store.clock());
-      }
+      keys.push(...page.rows);
       cursor = page.next ?? undefined;
     } while (cursor !== undefined);
+    const live = keys.filter((key) => !isExpired(key, this.store.clock()));
+    this.ownNamed = ownNamed(live);
+    const known: Entries = new Map(keys.map((key) => [prefixOf(key.hash), this.entryOfKey(key)]));
+    const admin = live.some(({ role }) => role === 'admin');
     if (this.bootstrap && admin && this.warning.isDue()) {
       this.logger.warn(
         'BRAIN_BOOTSTRAP_KEY is set although there is an admin key; remove it from the environment.',
@@ -132,11 +153,15 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
     const { changes } = this.cache;
     const key = await this.store.getUnique(KEYS, 'hash', digest);
     if (!key || key.hash !== digest) return undefined;
-    const entry = entryOfKey(key);
+    const entry = this.entryOfKey(key);
     // A change that was reported during the lookup may be the revocation of this key. Then it is not kept.
     if (changes === this.cache.changes && this.cache.isCurrent)
       this.cache.value?.set(prefixOf(digest), entry);
     return entry;
+  }
+
+  private entryOfKey(key: ApiKey): Entry {
+    return entryOf(principalOf(key, this.listsOf(key)), key.hash, key.expires_at);
   }
 
   private usable(entry: Entry): Principal {
@@ -146,8 +171,15 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
   }
 }
 
-function entryOfKey({ id, name, role, hash, expires_at }: ApiKey): Entry {
-  return entryOf({ id, name, role }, hash, expires_at);
+/**
+ * An agent key of an earlier release speaks for the agent of its name if no other key has this name. Keys with lists do not
+ * count: making one must not take the agent from a key that is in use.
+ */
+function ownNamed(live: readonly ApiKey[]): Set<string> {
+  const old = live.filter(({ agents }) => agents === undefined);
+  const holders = new Map<string, number>();
+  for (const { name } of old) holders.set(name, (holders.get(name) ?? 0) + 1);
+  return new Set(old.filter(({ name }) => holders.get(name) === 1).map(({ id }) => id));
 }
 
 function entryOf(principal: Principal, hash: string, expires_at: number | null): Entry {

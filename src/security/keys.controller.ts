@@ -11,7 +11,7 @@ import { Idempotency, Idempotent, PageQuery, Problems } from '../http/request.js
 import type { IdempotencyKey } from '../storage/store.js';
 import { Access, CurrentPrincipal } from './access.decorator.js';
 import { ApiKeys } from './api-keys.js';
-import { KeyList, MadeKey, NewKey } from './keys.dto.js';
+import { KeyList, MadeKey, NewKey, Self, selfOf } from './keys.dto.js';
 import type { Principal } from './principal.js';
 
 @ApiTags('keys')
@@ -47,7 +47,19 @@ export class KeysController {
   @Problems(422)
   async list(@Query() query: PageQuery): Promise<KeyList> {
     const { rows, total, next } = await this.keys.list(query);
-    return { keys: rows.map(({ hash: _hash, ...info }) => info), total, next_cursor: next };
+    return { keys: rows, total, next_cursor: next };
+  }
+
+  @Get('self')
+  @Access('keys:read_self')
+  @ApiOperation({
+    summary: 'Read what your key may do',
+    description:
+      'The principal of the key that the request carries: its role and permissions, and the agents and roles that it may name.',
+  })
+  @ApiOkResponse({ type: Self, description: 'Who you are' })
+  self(@CurrentPrincipal() principal: Principal): Self {
+    return selfOf(principal);
   }
 
   @Delete(':id')

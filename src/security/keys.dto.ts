@@ -1,7 +1,24 @@
 import { NextCursor, Total } from '../http/request.js';
-import { Described, ListOf, Num, OneOf, Text } from '../shared/fields.js';
-import { ROLES, type Role } from './principal.js';
+import { declaredPermissions } from '../shared/declarations.js';
+import { Described, ListOf, Num, OneOf, Text, Texts } from '../shared/fields.js';
+import { MAX_ENTRIES } from '../shared/id-list.js';
+import { type Principal, permits, ROLES, type Role } from './principal.js';
 
+const ENTRIES =
+  'An entry is an exact id, a prefix that ends in `-`, `.`, `:`, `_` or `/` followed by `*`, or `*` for all';
+const DEFAULT = 'for the role agent, all for admin, operator and gateway, none for the others';
+const AGENTS = `The agents that the key may speak for, besides its own id. ${ENTRIES}`;
+const AGENT_ROLES = `The agent roles that the key may name. ${ENTRIES}`;
+const Entries = (description: string, example: string, optional = false): PropertyDecorator =>
+  Texts({ max: 256, most: MAX_ENTRIES, optional, description, example: [example] });
+const Owner = (optional = false): PropertyDecorator =>
+  Text({
+    max: 256,
+    optional,
+    nullable: true,
+    description: 'The principal id of the person behind the key; null if that is not known',
+    example: 'key_8vzn7ryx3d0q',
+  });
 const EXPIRY = { description: 'When the key expires, in Unix seconds; null for never', example: 1798761600 };
 
 @Described('An API key to make')
@@ -15,6 +32,15 @@ export class NewKey {
     example: 'agent',
   })
   role!: Role;
+
+  @Entries(`${AGENTS}. By default its name ${DEFAULT}`, 'researcher-*', true)
+  agents?: string[];
+
+  @Entries(`${AGENT_ROLES}. By default \`agent\` ${DEFAULT}`, 'researcher', true)
+  agent_roles?: string[];
+
+  @Owner(true)
+  owner?: string | null;
 
   @Num({ ...EXPIRY, optional: true, nullable: true, min: 0 })
   expires_at?: number | null;
@@ -31,6 +57,15 @@ export class KeyInfo {
   @OneOf(ROLES, { name: 'Role', description: 'The role of the key', example: 'agent' })
   role!: Role;
 
+  @Entries(AGENTS, 'researcher-*')
+  agents!: readonly string[];
+
+  @Entries(AGENT_ROLES, 'researcher')
+  agent_roles!: readonly string[];
+
+  @Owner()
+  owner!: string | null;
+
   @Num({ description: 'When the key was made, in Unix seconds', example: 1735424567.89 })
   created_at!: number;
 
@@ -39,6 +74,46 @@ export class KeyInfo {
 
   @Num({ ...EXPIRY, nullable: true })
   expires_at!: number | null;
+}
+
+@Described('The principal of a key, and what it may do')
+export class Self {
+  @Text({
+    max: 256,
+    description: 'The id of the principal, as in `created_by` and in events',
+    example: 'key_k3v9x2abq8w1',
+  })
+  id!: string;
+
+  @Text({ max: 128, description: 'What the key is for', example: 'scanner-7' })
+  name!: string;
+
+  @OneOf(ROLES, { name: 'Role', description: 'The role of the key', example: 'agent' })
+  role!: Role;
+
+  @Entries(AGENTS, 'researcher-*')
+  agents!: readonly string[];
+
+  @Entries(AGENT_ROLES, 'researcher')
+  agent_roles!: readonly string[];
+
+  @Owner()
+  owner!: string | null;
+
+  @Texts({
+    max: 64,
+    most: 100,
+    description: 'What the role permits',
+    example: ['policy:evaluate', 'threats:report'],
+  })
+  permissions!: string[];
+}
+
+export function selfOf({ id, name, role, agents, agentRoles, owner }: Principal): Self {
+  const permissions = declaredPermissions()
+    .filter((permission) => permits(role, permission))
+    .sort();
+  return { id, name, role, agents: agents.entries, agent_roles: agentRoles.entries, owner, permissions };
 }
 
 @Described('A new API key')

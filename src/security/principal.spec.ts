@@ -4,13 +4,15 @@ import { type Permission, permits, ROLES, type Role } from './principal.js';
 
 /** Written out once more, so that a slip in the declaration of a domain shows. */
 const ALL =
-  'events:read immune:read immune:report keys:manage missions:delegate missions:execute missions:read missions:write policy:evaluate policy:read policy:write threats:read threats:report threats:write';
+  'events:read immune:read immune:report keys:manage keys:read_self missions:delegate missions:execute missions:read missions:read_all missions:read_secrets missions:write policy:evaluate policy:read policy:write threats:read threats:report threats:write';
 const ALLOWED: Record<Role, string> = {
   admin: ALL,
   operator: ALL.replace('keys:manage ', ''),
   agent:
-    'policy:read threats:read immune:read missions:read policy:evaluate threats:report immune:report missions:write missions:execute',
-  viewer: 'policy:read threats:read immune:read missions:read events:read',
+    'keys:read_self policy:read threats:read immune:read missions:read policy:evaluate threats:report immune:report missions:write missions:execute',
+  approver: 'keys:read_self policy:read threats:read immune:read missions:read missions:read_all events:read',
+  viewer: 'keys:read_self policy:read threats:read immune:read missions:read missions:read_all events:read',
+  gateway: 'keys:read_self policy:evaluate threats:report immune:report',
 };
 
 describe('permissions', () => {

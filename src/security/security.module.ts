@@ -1,11 +1,13 @@
 import { type DynamicModule, Global, Module } from '@nestjs/common';
 import type { Config } from '../config/config.js';
+import { EventStream } from '../events/event-stream.js';
 import { Declares } from '../shared/declarations.js';
 import { Logger } from '../shared/logger.js';
 import { Store } from '../storage/store.js';
 import { AccessGuard } from './access.guard.js';
 import { AdminKey } from './admin-key.js';
 import { ApiKeys } from './api-keys.js';
+import { Denials } from './denials.js';
 import { KeyRing } from './key-ring.js';
 import { KeysController } from './keys.controller.js';
 import { Throttle } from './throttle.js';
@@ -17,6 +19,7 @@ import { Throttle } from './throttle.js';
   },
   permissions: {
     'keys:manage': [],
+    'keys:read_self': ['operator', 'approver', 'viewer', 'gateway', 'agent'],
   },
 })
 @Global()
@@ -28,6 +31,7 @@ export class SecurityModule {
       controllers: [KeysController],
       providers: [
         Throttle,
+        Denials,
         {
           provide: KeyRing,
           inject: [Store, Logger],
@@ -35,9 +39,9 @@ export class SecurityModule {
         },
         {
           provide: ApiKeys,
-          inject: [Store, KeyRing, Logger],
-          useFactory: (store: Store, ring: KeyRing, logger: Logger) =>
-            new ApiKeys(store, ring, logger, config),
+          inject: [Store, KeyRing, Logger, { token: EventStream, optional: true }],
+          useFactory: (store: Store, ring: KeyRing, logger: Logger, events?: EventStream) =>
+            new ApiKeys(store, ring, logger, config, events),
         },
         {
           provide: AdminKey,
@@ -46,7 +50,7 @@ export class SecurityModule {
         },
         AccessGuard,
       ],
-      exports: [AccessGuard],
+      exports: [AccessGuard, Denials],
     };
   }
 }

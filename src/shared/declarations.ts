@@ -3,7 +3,7 @@
  * needs no line in another folder.
  */
 
-export const ROLES = ['admin', 'operator', 'agent', 'viewer'] as const;
+export const ROLES = ['admin', 'operator', 'approver', 'viewer', 'gateway', 'agent'] as const;
 export type Role = (typeof ROLES)[number];
 
 /** A domain and what may be done in it, such as `threats:read`. */

@@ -3,9 +3,10 @@ import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } fr
 import type { Response } from 'express';
 import { Conditional, IfMatch, SendsETag } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
-import { Idempotency, Idempotent, Problems } from '../http/request.js';
+import { ForeignAgent, Idempotency, Idempotent, Problems } from '../http/request.js';
 import { SendsLocation } from '../http/response-headers.js';
-import { Access } from '../security/access.decorator.js';
+import { Access, CurrentPrincipal } from '../security/access.decorator.js';
+import { expectAgent, type Principal } from '../security/principal.js';
 import type { Versions } from '../shared/expect-version.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
@@ -21,6 +22,8 @@ import {
 } from './threats.dto.js';
 import { ThreatsService } from './threats.service.js';
 
+/** A source of this form names an agent. */
+const AGENT = 'agent:';
 const ThreatId = (): MethodDecorator =>
   ApiParam({ name: 'id', description: 'The id of the threat, as the report returned it' });
 /** Changes a threat. `what` is new in the answer. */
@@ -72,11 +75,14 @@ export class ThreatsController {
     description: 'The open threat with this fingerprint, with one more occurrence',
   })
   @Problems(400, 413, 415, 422)
+  @ForeignAgent()
   async report(
     @Body() body: ReportThreat,
+    @CurrentPrincipal() principal: Principal,
     @Idempotency() idempotency: IdempotencyKey | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Threat> {
+    if (body.source.startsWith(AGENT)) expectAgent(principal, body.source.slice(AGENT.length));
     const { threat, created } = await this.threats.report(body, idempotency);
     response.status(created ? 201 : 200);
     return threat;

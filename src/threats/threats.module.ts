@@ -8,8 +8,8 @@ import { ThreatsService } from './threats.service.js';
 @Declares({
   tags: { threats: { description: 'Threats to the fleet', order: 30 } },
   permissions: {
-    'threats:read': ['operator', 'agent', 'viewer'],
-    'threats:report': ['operator', 'agent'],
+    'threats:read': ['operator', 'approver', 'viewer', 'agent'],
+    'threats:report': ['operator', 'gateway', 'agent'],
     'threats:write': ['operator'],
   },
 })

@@ -32,6 +32,7 @@ export function expectEnvelope(event: Envelope & { position: string }): void {
   expect(event.position).toMatch(/^\d+-\d+$/);
   expect(event.meta).toEqual({
     correlation_id: event.meta.correlation_id,
+    actor: { id: expect.any(String), role: expect.any(String), name: expect.any(String) },
     version: '1.0',
     schema_version: definition.schemaVersion,
   });

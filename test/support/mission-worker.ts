@@ -1,6 +1,7 @@
 /** Missions and their workers on an embedded store. The policies and one kind of step are set by the test. */
 import { readConfig } from '../../src/config/config.js';
 import type { ImmuneService } from '../../src/immune/immune.service.js';
+import type { Caller } from '../../src/missions/access.js';
 import { MissionsService } from '../../src/missions/missions.service.js';
 import { StepKinds } from '../../src/missions/steps/kinds.js';
 import type { StepKind } from '../../src/missions/steps/step.js';
@@ -14,7 +15,14 @@ import type { EmbeddedStore } from '../../src/storage/embedded/embedded-store.js
 import type { Store } from '../../src/storage/store.js';
 import { type OpenStore, openStore } from './open-store.js';
 
-export const CALLER = { id: 'u', role: 'admin', mayDelegate: true };
+export const CALLER: Caller = {
+  id: 'u',
+  role: 'admin',
+  mayDelegate: true,
+  mayReadAll: true,
+  seesSecrets: true,
+  speaksFor: () => true,
+};
 /** The decision by which every step may run. */
 export const ALLOWED = {
   decision_id: 'd',

@@ -83,8 +83,14 @@ export function missionsOn(startStore: StartStore, env: Record<string, string> =
     (await logOf(service, id)).map(({ message }) => message);
   const eventsOf = (id: string): Promise<(Envelope & { position: string })[]> =>
     service.events({ subject: id });
-  const keyOf = async (role: string): Promise<{ id: string; key: string }> =>
-    (await service.post('/api/keys', { name: `a-${role}`, role }).expect(201)).body;
+  let keys = 0;
+  const keyOf = async (
+    role: string,
+    lists: object = {},
+  ): Promise<{ id: string; name: string; key: string }> => {
+    keys += 1;
+    return (await service.post('/api/keys', { name: `${role}-${keys}`, role, ...lists }).expect(201)).body;
+  };
   const http = (path: string, over: object = {}, params: object = {}): object => ({
     name: 'call',
     kind: 'http',

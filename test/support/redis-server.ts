@@ -45,10 +45,13 @@ function cliProgram(): string {
   return serverProgram().replace('-server', '-cli');
 }
 
+/** Below the ports that Linux gives to outgoing connections (from 32,768): one of these could take the port of a stopped server. */
+const PORTS = { first: 20_000, count: 2700 };
+
 /** A free port. Its port for the cluster bus, 10,000 above, is free as well. */
 async function freePort(): Promise<number> {
   for (let attempt = 1; attempt <= MAX_PORT_ATTEMPTS; attempt += 1) {
-    const port = 20_000 + Math.floor(Math.random() * 30_000);
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
     if ((await isFree(port)) && (await isFree(port + 10_000))) return port;
   }
   throw new Error(`None of ${MAX_PORT_ATTEMPTS} random ports on ${HOST} is free.`);

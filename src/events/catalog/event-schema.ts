@@ -1,7 +1,11 @@
 /** The schema and the example of a type of event: the same for the catalog, AsyncAPI, EVENTS.md and the tests. */
 import { type JsonSchema, schemaOfClass } from '../../shared/class-schema.js';
+import { serviceActor } from '../../shared/context.js';
 import type { EventDefinition } from '../event.js';
 import { EventAnswer } from '../log/events.dto.js';
+import { LOG_MODULE } from '../log.events.js';
+
+const ACTOR = { id: 'key_8vzn7ryx3d0q', role: 'operator', name: 'ops' };
 
 /** Each schema version of a type has an id of its own. */
 export function schemaIdOf(type: string, schemaVersion: number): string {
@@ -40,7 +44,12 @@ export function exampleOf({ type, module, schemaVersion, example }: EventDefinit
     target: null,
     timestamp: 1735424567.89,
     payload: example,
-    meta: { correlation_id: 'k3v9x2abq8w1z4m7p0t5', version: '1.0', schema_version: schemaVersion },
+    meta: {
+      correlation_id: 'k3v9x2abq8w1z4m7p0t5',
+      actor: module === LOG_MODULE ? serviceActor(module) : ACTOR,
+      version: '1.0',
+      schema_version: schemaVersion,
+    },
     position: '1735424567893-0',
   };
 }

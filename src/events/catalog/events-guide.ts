@@ -27,13 +27,19 @@ curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8080/asyncapi.json
 
 \`\`\`json
 {"id": "evt_threat_1735424567890_k3v9x2ab", "type": "threat.detected", "source": "threat_service", "target": null,
- "timestamp": 1735424567.89, "payload": {}, "meta": {"correlation_id": null, "version": "1.0", "schema_version": 1}}
+ "timestamp": 1735424567.89, "payload": {}, "meta": {"correlation_id": null,
+ "actor": {"id": "key_8vzn7ryx3d0q", "role": "operator", "name": "ops"}, "version": "1.0", "schema_version": 1}}
 \`\`\`
 
 \`timestamp\` is the time at which it happened. Readers of the API also get \`position\`: where the event is in the
 log. Events are ordered by their position, no matter which replica wrote them. \`meta.correlation_id\` is the
 \`X-Correlation-ID\` of the request that caused the event; without that header it is the trace id of the \`traceparent\`, or
 else the request id. All events that one request caused have the same one.
+
+\`meta.actor\` is the principal that caused the event, by its key. For the run of a mission it is whoever started the mission.
+What the service does by itself has the id \`brain:<part>\`, such as \`brain:event\`, and the role \`service\`. The actor is what the
+service has checked. \`agent_id\` in a payload is whom the caller spoke for, and the correlation id is what the caller sent.
+Decisions also have \`asked_by\`: the id of the principal that asked. Events of earlier releases have no actor.
 
 A payload has the fields of its schema and no others. A change of the fields raises \`meta.schema_version\`. There are two
 exceptions. A payload that cannot be serialized is replaced by \`{"unserializable": reason}\`. The values that \`BRAIN_MASK\`
@@ -120,7 +126,8 @@ curl -N -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8080/api/events/stream
 \`\`\`
 
 These are the same events as CloudEvents 1.0 in JSON. \`source\` is \`urn:brain:threat_service\`, \`dataschema\` is the \`$id\` of
-the schema in the catalog, and \`subject\` is the first of the ids by which \`?subject=\` finds the event. \`correlationid\`,
+the schema in the catalog, and \`subject\` is the first of the ids by which \`?subject=\` finds the event. \`actorid\`,
+\`actorrole\`, \`actorname\`, \`correlationid\`,
 \`priority\`, \`schemaversion\` and \`position\` are extensions. The list is then a batch, and the header \`Link\` has the URL of
 the next page.
 `;

@@ -29,7 +29,12 @@ const event: ReadEvent = {
   target: null,
   timestamp: 1735424567.89,
   payload: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11', severity: 'HIGH' },
-  meta: { correlation_id: 'cause-1', version: '1.0', schema_version: 2 },
+  meta: {
+    correlation_id: 'cause-1',
+    actor: { id: 'key_1', role: 'operator', name: 'ops' },
+    version: '1.0',
+    schema_version: 2,
+  },
   position: '1735424567893-0',
 };
 const json = (one: ReadEvent): Record<string, unknown> =>
@@ -60,6 +65,9 @@ describe('an event as CloudEvent', () => {
       datacontenttype: 'application/json',
       dataschema: 'urn:brain:schema:threat.detected:2',
       correlationid: 'cause-1',
+      actorid: 'key_1',
+      actorrole: 'operator',
+      actorname: 'ops',
       priority: 'CRITICAL',
       schemaversion: 2,
       position: '1735424567893-0',

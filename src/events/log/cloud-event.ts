@@ -10,11 +10,11 @@ import type { ReadEvent } from './stored-event.js';
 /** The media type of a list of CloudEvents. */
 export const CLOUD_EVENTS = 'application/cloudevents-batch+json';
 
-/** CloudEvents allows none of these in an attribute, so such a subject is left out; the payload still has it. */
+/** CloudEvents allows none of these in an attribute, so such a value is left out; the event still has it. */
 const FORBIDDEN = /[\p{Control}\p{Noncharacter_Code_Point}]/u;
 
 export function cloudEvent(event: ReadEvent): CloudEvent {
-  const { correlation_id, schema_version } = event.meta as Partial<ReadEvent['meta']>;
+  const { correlation_id, actor, schema_version } = event.meta as Partial<ReadEvent['meta']>;
   return {
     specversion: '1.0',
     id: event.id,
@@ -25,6 +25,9 @@ export function cloudEvent(event: ReadEvent): CloudEvent {
     datacontenttype: 'application/json',
     dataschema: schema_version === undefined ? undefined : schemaIdOf(event.type, schema_version),
     correlationid: correlation_id ?? undefined,
+    actorid: attributeOf(actor?.id),
+    actorrole: attributeOf(actor?.role),
+    actorname: attributeOf(actor?.name),
     priority: priorityOf(event.type) ?? undefined,
     schemaversion: schema_version,
     target: event.target ?? undefined,
@@ -41,8 +44,12 @@ function sourceOf({ source }: ReadEvent): string {
 /** The first subject of the event, as `?subject=` takes it. */
 function subjectOf({ type, payload }: ReadEvent): string | undefined {
   const definition = definitionOf(type);
-  const [subject = ''] = definition ? subjectsOf(definition, payload) : [];
-  return subject === '' || FORBIDDEN.test(subject) ? undefined : subject;
+  const [subject] = definition ? subjectsOf(definition, payload) : [];
+  return attributeOf(subject);
+}
+
+function attributeOf(text = ''): string | undefined {
+  return text === '' || FORBIDDEN.test(text) ? undefined : text;
 }
 
 /** RFC 3339 has no years after 9999. */

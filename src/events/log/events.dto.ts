@@ -137,6 +137,22 @@ const Position = (): PropertyDecorator =>
     example: '1735424567893-0',
   });
 
+@Described('Who caused an event')
+class EventActor {
+  @Text({
+    max: 256,
+    description: 'The id of the principal; `brain:<part>` where the service itself caused the event',
+    example: 'key_8vzn7ryx3d0q',
+  })
+  id!: string;
+
+  @Text({ max: 64, description: 'The role of the principal; `service` for the service', example: 'operator' })
+  role!: string;
+
+  @Text({ max: 256, description: 'The name of the principal', example: 'ops' })
+  name!: string;
+}
+
 @Described('The cause of an event, and the versions of its shape')
 class EventMeta {
   @Text({
@@ -146,6 +162,12 @@ class EventMeta {
     example: 'k3v9x2abq8w1z4m7p0t5',
   })
   correlation_id!: string | null;
+
+  @Nested(() => EventActor, {
+    optional: true,
+    description: 'Who caused the event; missing in events of earlier releases and of other programs',
+  })
+  actor?: EventActor;
 
   @OneOf(['1.0'], { name: 'EnvelopeVersion', description: 'The version of the envelope', example: '1.0' })
   version!: '1.0';
@@ -257,6 +279,20 @@ export class CloudEvent {
     example: 'k3v9x2abq8w1z4m7p0t5',
   })
   correlationid?: string;
+
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'The id of the principal that caused the event, or `brain:<part>`',
+    example: 'key_8vzn7ryx3d0q',
+  })
+  actorid?: string;
+
+  @Text({ max: 64, optional: true, description: 'The role of this principal', example: 'operator' })
+  actorrole?: string;
+
+  @Text({ max: 256, optional: true, description: 'The name of this principal', example: 'ops' })
+  actorname?: string;
 
   @OneOf(PRIORITIES, {
     name: 'EventPriority',

@@ -1,10 +1,11 @@
 /** Makes the envelope of a published event, masks and serializes it, and computes its index keys. */
+import { type Actor, serviceActor } from '../../shared/context.js';
 import { messageOf } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import type { Mask } from '../../shared/mask.js';
 import type { EventRecord } from '../../storage/event-log.js';
 import { correlationKey, type Envelope, type EventDefinition, subjectKey, subjectsOf } from '../event.js';
-import { type StreamGap, streamGap } from '../log.events.js';
+import { LOG_MODULE, type StreamGap, streamGap } from '../log.events.js';
 
 /** An event as it was published. */
 export interface UnserializedEvent {
@@ -12,6 +13,8 @@ export interface UnserializedEvent {
   payload: object;
   timestamp: number;
   correlation: string | null;
+  /** The caller, if there is one. */
+  actor?: Actor;
 }
 
 /** An event as the log stores it. */
@@ -30,7 +33,7 @@ export class EventSerializer {
     private readonly trouble: (what: string, error: unknown) => void,
   ) {}
 
-  serialize({ definition, payload, timestamp, correlation }: UnserializedEvent): SerializedEvent {
+  serialize({ definition, payload, timestamp, correlation, actor }: UnserializedEvent): SerializedEvent {
     const { type, module, schemaVersion } = definition;
     const envelope: Envelope = {
       id: `evt_${module}_${Math.round(timestamp * 1000)}_${randomId(8)}`,
@@ -39,7 +42,12 @@ export class EventSerializer {
       target: null,
       timestamp,
       payload,
-      meta: { correlation_id: correlation, version: '1.0', schema_version: schemaVersion },
+      meta: {
+        correlation_id: correlation,
+        actor: actor && module !== LOG_MODULE ? actor : serviceActor(module),
+        version: '1.0',
+        schema_version: schemaVersion,
+      },
     };
     const gap = type === streamGap.type ? (payload as StreamGap) : undefined;
     const since = Math.min(timestamp, gap?.from ?? timestamp);

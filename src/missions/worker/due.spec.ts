@@ -75,7 +75,7 @@ describe('a mission', () => {
     const id = await make({ kind: 'test', retry: { attempts: 2, backoff_seconds: 40 } });
     worker.onApplicationBootstrap();
     const { due_at } = await becomes(id, ({ step_attempts }) => step_attempts === 1);
-    const { log } = await missions.entries(id, { limit: 100 });
+    const { log } = await missions.entries(id, { limit: 100 }, CALLER);
     const said = log.find(({ message }) => message.startsWith('Step failed'))?.data as {
       after_seconds: number;
     };

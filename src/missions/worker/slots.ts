@@ -79,13 +79,14 @@ export class Slots {
 
   /** Starts a run of the mission, if its lease is free. */
   private async startRun(mission: StoredMission): Promise<boolean> {
-    const { id, correlation_id } = mission;
+    const { id, correlation_id, started_by } = mission;
     const askedMs = performance.now();
     const lease = await this.acquireLease(id);
     if (!lease) return false;
     const run = new MissionRun(mission, lease, this.tools, () => this.othersAreDue);
     // The events of a run belong to the request that started the mission, not to the one that woke the worker.
-    const context = { requestId: `mission:${id}`, correlationId: correlation_id ?? id };
+    const cause = { correlationId: correlation_id ?? id, actor: started_by ?? undefined };
+    const context = { requestId: `mission:${id}`, ...cause };
     const finished = runInContext(context, () => this.runUnderLease(run, id, lease, askedMs));
     this.runs.set(id, { run, finished });
     return true;

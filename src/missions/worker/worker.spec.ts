@@ -46,9 +46,9 @@ describe('a worker', () => {
     ...over,
   });
   const ended = async (id: string): Promise<Mission> => {
-    const hasEnded = async (): Promise<boolean> => (await missions.get(id)).finished_at !== null;
+    const hasEnded = async (): Promise<boolean> => (await missions.get(id, CALLER)).finished_at !== null;
     await until(hasEnded, SOON_MS, 'the end of the mission', 10);
-    return missions.get(id);
+    return missions.get(id, CALLER);
   };
 
   describe('that takes a mission over', () => {
@@ -76,7 +76,7 @@ describe('a worker', () => {
         embedded.list(collection, { ...query, limit: 3 });
       worker({ BRAIN_MISSIONS_CONCURRENCY: '2' }, { list }).onApplicationBootstrap();
       for (const id of orphans) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
-      for (const id of alive) expect((await missions.get(id)).finished_at).toBeNull();
+      for (const id of alive) expect((await missions.get(id, CALLER)).finished_at).toBeNull();
     });
 
     it('fails it after ten lost workers in one step; a retry starts the count again', async () => {
@@ -123,7 +123,7 @@ describe('a worker', () => {
     };
     worker({}, { transaction }).onApplicationBootstrap();
     expect(await ended(id)).toMatchObject({ status: 'COMPLETED', progress: { done: 3, total: 3 } });
-    const { log } = await missions.entries(id, { limit: 100 });
+    const { log } = await missions.entries(id, { limit: 100 }, CALLER);
     expect(log.filter(({ message }) => message === 'Step completed')).toHaveLength(3);
   });
 
@@ -137,7 +137,7 @@ describe('a worker', () => {
     };
     worker({}, { list }).onApplicationBootstrap();
     for (const id of others) expect(await ended(id)).toMatchObject({ status: 'COMPLETED' });
-    for (const id of unreadable) expect((await missions.get(id)).finished_at).toBeNull();
+    for (const id of unreadable) expect((await missions.get(id, CALLER)).finished_at).toBeNull();
     expect(workers.warnings).toEqual(['the search for missions failed; it is repeated']);
   });
 
@@ -251,7 +251,7 @@ describe('a worker', () => {
     one.onApplicationBootstrap();
     await until(() => over !== undefined, SOON_MS, 'the end of the worker', 10);
     await over;
-    expect(await missions.get(id)).toMatchObject({ status: 'PENDING' });
+    expect(await missions.get(id, CALLER)).toMatchObject({ status: 'PENDING' });
     expect(await embedded.acquire(`mission:${id}`, 1000)).toBeDefined();
   });
 

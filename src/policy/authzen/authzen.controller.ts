@@ -9,8 +9,9 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { BodyOf, OnlyBadRequests, Problems } from '../../http/request.js';
-import { Access, Public } from '../../security/access.decorator.js';
+import { BodyOf, ForeignAgent, OnlyBadRequests, Problems } from '../../http/request.js';
+import { Access, CurrentPrincipal, Public } from '../../security/access.decorator.js';
+import { asAgent, type Principal } from '../../security/principal.js';
 import { BrainError, faulty } from '../../shared/errors.js';
 import { PolicyService } from '../decisions/policy.service.js';
 import {
@@ -73,8 +74,9 @@ export class AuthzenController {
   @ApiBody({ type: AuthzenRequest })
   @ApiOkResponse({ type: AuthzenDecision, description: 'The decision' })
   @Problems(400, 413)
-  evaluation(@Req() request: Request): Promise<AuthzenDecision> {
-    return this.decide(readEvaluation(jsonOf(request)));
+  @ForeignAgent()
+  evaluation(@Req() request: Request, @CurrentPrincipal() principal: Principal): Promise<AuthzenDecision> {
+    return this.decide(readEvaluation(jsonOf(request)), principal);
   }
 
   @Post(EVALUATIONS)
@@ -98,17 +100,22 @@ export class AuthzenController {
     },
   })
   @Problems(400, 413)
-  async evaluations(@Req() request: Request): Promise<AuthzenDecisions | AuthzenDecision> {
+  @ForeignAgent()
+  async evaluations(
+    @Req() request: Request,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<AuthzenDecisions | AuthzenDecision> {
     const body = jsonOf(request);
-    if (isSingle(body)) return this.decide(readEvaluation(body));
+    if (isSingle(body)) return this.decide(readEvaluation(body), principal);
     const batch = readEvaluations(body);
     if (isFaulty(batch)) throw faulty(batch);
-    return answersOf(batch, await this.policy.evaluateAll(requestsOf(batch), isLast(batch)));
+    const requests = requestsOf(batch).map((one) => asAgent(principal, one));
+    return answersOf(batch, await this.policy.evaluateAll(requests, isLast(batch)));
   }
 
-  private async decide(reading: Reading): Promise<AuthzenDecision> {
+  private async decide(reading: Reading, principal: Principal): Promise<AuthzenDecision> {
     if (isFaulty(reading)) throw faulty(reading);
-    return answerOf(await this.policy.evaluate(reading));
+    return answerOf(await this.policy.evaluate(asAgent(principal, reading)));
   }
 }
 

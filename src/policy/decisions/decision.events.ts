@@ -11,6 +11,7 @@ import { EFFECTS, type Effect, type EvaluateRequest, type Verdict } from '../eng
 export interface Decided {
   decision_id: string;
   policy_revision: number;
+  asked_by: string;
   request: EvaluateRequest;
   verdict: Verdict;
 }
@@ -24,6 +25,12 @@ const MatchedPolicy = (): PropertyDecorator =>
 const MatchedRule = (): PropertyDecorator =>
   Text({ max: 64, nullable: true, description: 'The rule that decided; null if the default effect decided' });
 const Reason = (): PropertyDecorator => Text({ max: 512, description: 'The reason in one sentence' });
+const AskedBy = (): PropertyDecorator =>
+  Text({
+    max: 256,
+    description:
+      'The id of the principal that asked; for a step of a mission, of whoever started the mission',
+  });
 const DecisionId = (): PropertyDecorator =>
   Text({ max: 64, description: 'The id of the decision, the same in all its events' });
 const DecidedAt = (): PropertyDecorator => Num({ description: 'The time of the decision, in Unix seconds' });
@@ -31,6 +38,7 @@ const DecidedAt = (): PropertyDecorator => Num({ description: 'The time of the d
 /** The request of a decision, with its role and resource. */
 class Asked {
   @Text({ max: 256, description: 'The agent that wants to act' }) agent_id!: string;
+  @AskedBy() asked_by!: string;
   @Text({ max: 256, optional: true, description: 'The role of the agent' }) agent_role?: string;
   @Text({ max: 256, description: 'What the agent wants to do' }) action!: string;
   @Text({
@@ -74,6 +82,7 @@ class ActionDenied extends Asked {
 /** An action that was allowed with a warning or an audit. */
 class Noticed {
   @Text({ max: 256, description: 'The agent that wants to act' }) agent_id!: string;
+  @AskedBy() asked_by!: string;
   @Text({ max: 256, description: 'What the agent wants to do' }) action!: string;
   @MatchedPolicy() matched_policy!: string | null;
   @MatchedRule() matched_rule!: string | null;
@@ -93,7 +102,8 @@ class AuditRequired extends Noticed {
 }
 
 /** What all events of decisions have in common. */
-const OF_DECISION = { module: 'policy', subjects: ['agent_id'] } as const;
+const OF_DECISION = { module: 'policy', subjects: ['agent_id'], schemaVersion: 2 } as const;
+const ASKED_BY = 'key_8vzn7ryx3d0q';
 const DECISION = 'k3v9x2abq8w1z4m7p0t5';
 const AT = 1735424567.89;
 
@@ -105,6 +115,7 @@ export const ruleEvaluated = defineEvent({
   when: 'A decision was made, with any effect.',
   example: {
     agent_id: 'researcher-7',
+    asked_by: ASKED_BY,
     agent_role: 'researcher',
     action: 'database.read',
     resource: 'database:customers',
@@ -122,8 +133,12 @@ export const ruleEvaluated = defineEvent({
   },
   consumers: ['Audit: each request and its decision', 'Metrics: decisions by effect and rule'],
   noise: ({ result }: RuleEvaluated) => result.effect === 'allow',
-  of: ({ decision_id, policy_revision, request, verdict }: Decided, tookMs: number): RuleEvaluated => ({
+  of: (
+    { decision_id, policy_revision, asked_by, request, verdict }: Decided,
+    tookMs: number,
+  ): RuleEvaluated => ({
     agent_id: request.agent_id,
+    asked_by,
     agent_role: request.agent_role,
     action: request.action,
     resource: request.resource ?? null,
@@ -149,6 +164,7 @@ export const actionDenied = defineEvent({
   when: 'A decision denied an action. It follows the `policy.rule_evaluated` of the decision.',
   example: {
     agent_id: 'deployer-2',
+    asked_by: ASKED_BY,
     agent_role: 'deployer',
     action: 'production.deploy',
     resource: 'service:billing',
@@ -159,8 +175,9 @@ export const actionDenied = defineEvent({
     denied_at: AT,
   },
   consumers: ['Security operations: agents that try forbidden actions', 'Agents: why they were stopped'],
-  of: ({ decision_id, request, verdict }: Decided): ActionDenied => ({
+  of: ({ decision_id, asked_by, request, verdict }: Decided): ActionDenied => ({
     agent_id: request.agent_id,
+    asked_by,
     agent_role: request.agent_role,
     action: request.action,
     resource: request.resource ?? null,
@@ -180,6 +197,7 @@ export const warningTriggered = defineEvent({
   when: 'A decision allowed an action with a warning. It follows the `policy.rule_evaluated` of the decision.',
   example: {
     agent_id: 'researcher-7',
+    asked_by: ASKED_BY,
     action: 'model.call',
     matched_policy: 'resource_limits',
     matched_rule: 'warn_of_large_model_call',
@@ -188,8 +206,9 @@ export const warningTriggered = defineEvent({
     triggered_at: AT,
   },
   consumers: ['Dashboard: agents close to a limit'],
-  of: ({ decision_id, request, verdict }: Decided): WarningTriggered => ({
+  of: ({ decision_id, asked_by, request, verdict }: Decided): WarningTriggered => ({
     agent_id: request.agent_id,
+    asked_by,
     action: request.action,
     matched_policy: verdict.matched_policy,
     matched_rule: verdict.matched_rule,
@@ -207,6 +226,7 @@ export const auditRequired = defineEvent({
   when: 'A decision allowed an action that a person must look at. It follows the `policy.rule_evaluated` of the decision.',
   example: {
     agent_id: 'researcher-7',
+    asked_by: ASKED_BY,
     action: 'compute.start',
     matched_policy: 'resource_limits',
     matched_rule: 'audit_large_machines',
@@ -215,8 +235,9 @@ export const auditRequired = defineEvent({
     audit_at: AT,
   },
   consumers: ['Audit: the actions that a person must look at'],
-  of: ({ decision_id, request, verdict }: Decided): AuditRequired => ({
+  of: ({ decision_id, asked_by, request, verdict }: Decided): AuditRequired => ({
     agent_id: request.agent_id,
+    asked_by,
     action: request.action,
     matched_policy: verdict.matched_policy,
     matched_rule: verdict.matched_rule,

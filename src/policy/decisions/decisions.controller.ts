@@ -1,8 +1,9 @@
 import { applyDecorators, Body, Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../../config/config.js';
-import { BodyOf, ProblemIf, Problems } from '../../http/request.js';
-import { Access, Public } from '../../security/access.decorator.js';
+import { BodyOf, ForeignAgent, ProblemIf, Problems } from '../../http/request.js';
+import { Access, CurrentPrincipal, Public } from '../../security/access.decorator.js';
+import { asAgent, type Principal } from '../../security/principal.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { type Fault, faulty } from '../../shared/errors.js';
 import { MAX_FAULTS, shapeFaults, shapeOf } from '../../shared/shapes.js';
@@ -39,6 +40,7 @@ const Decides = (type: typeof Decision | typeof DecisionList, description: strin
     Access('policy:evaluate'),
     ApiOkResponse({ type, description }),
     Problems(400, 413, 415, 422),
+    ForeignAgent(),
   );
 const MinRevisionNotReached = (): MethodDecorator =>
   ProblemIf(503, 'Or this replica has not reached `min_revision` within a second (`revision_not_reached`)');
@@ -121,11 +123,16 @@ export class PolicyController {
     description:
       'Answers whether the agent may do this. A denial is an answer with status 200, unless `enforce=true` asks for a 403.',
   })
-  evaluate(@Body() body: EvaluateRequest, @Query() query: EvaluateQuery): Answer<Decision> {
+  evaluate(
+    @Body() body: EvaluateRequest,
+    @Query() query: EvaluateQuery,
+    @CurrentPrincipal() principal: Principal,
+  ): Answer<Decision> {
+    const request = asAgent(principal, body);
     // The hot path: most requests have no query, and their decision needs no promise.
     if (!query.enforce && !query.explain && query.min_revision === undefined)
-      return this.policy.evaluate(body);
-    return this.evaluateWith(body, query);
+      return this.policy.evaluate(request);
+    return this.evaluateWith(request, query);
   }
 
   @Post('evaluate/batch')
@@ -140,9 +147,11 @@ export class PolicyController {
   async batch(
     @Body() { evaluations }: EvaluateBatch,
     @Query() { min_revision }: BatchQuery,
+    @CurrentPrincipal() principal: Principal,
   ): Promise<DecisionList> {
     const faults = batchFaults(evaluations);
     if (faults.length > 0) throw faulty(faults);
+    for (const [i, request] of evaluations.entries()) asAgent(principal, request, `/evaluations/${i}`);
     if (min_revision !== undefined) await this.policy.atLeast(min_revision);
     return { decisions: await this.policy.evaluateAll(evaluations) };
   }
@@ -155,7 +164,11 @@ export class PolicyController {
     description:
       'Answers what would be decided, by the stored policies or by drafts. It counts nothing and publishes no event.',
   })
-  async test(@Body() { policies, explain, ...request }: TestRule): Promise<Decision> {
+  async test(
+    @Body() { policies, explain, ...body }: TestRule,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<Decision> {
+    const request = asAgent(principal, body);
     const drafts = policies === undefined ? undefined : await this.draftsOf(policies);
     const { explain: explanation, ...decision } = await this.policy.test(request, drafts);
     return explain ? { ...decision, explain: explanation } : decision;

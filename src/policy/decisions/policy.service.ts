@@ -2,7 +2,7 @@
 import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
-import { currentContext } from '../../shared/context.js';
+import { currentActor, currentContext } from '../../shared/context.js';
 import { randomId } from '../../shared/ids.js';
 import { compileMask, type Mask } from '../../shared/mask.js';
 import { inSlices } from '../../shared/time-slices.js';
@@ -132,7 +132,8 @@ export class PolicyService {
     this.tally.count(verdict);
     if (this.events) {
       const { decision_id, policy_revision } = decision;
-      this.publish(this.events, { decision_id, policy_revision, request, verdict }, tookMs);
+      const asked_by = currentActor('policy').id;
+      this.publish(this.events, { decision_id, policy_revision, asked_by, request, verdict }, tookMs);
     }
     return decision;
   }

@@ -177,10 +177,23 @@ export class Policy extends PolicyContent {
 
 @Described('The question whether an agent may do something')
 export class EvaluateRequest {
-  @Text({ max: 256, description: 'The agent that wants to act', example: 'researcher-7' })
+  /** May be left out of a body. The controllers fill it in before they ask the engine. */
+  @Text({
+    max: 256,
+    optional: true,
+    description:
+      'The agent that wants to act; by default the first exact entry in the `agents` of the key, and required if there is none',
+    example: 'researcher-7',
+  })
   agent_id!: string;
 
-  @Text({ max: 256, optional: true, description: 'The role of the agent', example: 'researcher' })
+  @Text({
+    max: 256,
+    optional: true,
+    description:
+      'The role of the agent; by default the first exact entry in the `agent_roles` of the key. Required if there is none, unless the key may name every role',
+    example: 'researcher',
+  })
   agent_role?: string;
 
   @Text({ max: 256, description: 'What the agent wants to do', example: 'database.read' })
