@@ -46,6 +46,11 @@ export function isBrainError(error: unknown, code?: string): error is BrainError
   return error instanceof BrainError && (code === undefined || error.code === code);
 }
 
+/** The store logs this error itself, once a second. A line of each part that needs the store would only repeat it. */
+export function isStoreAway(error: unknown): boolean {
+  return isBrainError(error, 'store_unreachable');
+}
+
 /** The JSON pointer to a member. */
 export function pointerTo(name: string): string {
   return `/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`;

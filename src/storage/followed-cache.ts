@@ -8,7 +8,7 @@
  * - Up to a second: fresh. Older: decisions are marked as stale.
  * - Older than the grace time: expired. Nothing may be decided by it.
  */
-import { messageOf } from '../shared/errors.js';
+import { isStoreAway, messageOf } from '../shared/errors.js';
 import type { Logger } from '../shared/logger.js';
 import type { Collection, Store } from './store.js';
 
@@ -126,7 +126,8 @@ export class FollowedCache<T, C = unknown> {
       this.waiting.clear();
     } catch (error) {
       if (!this.stopWatching) return;
-      this.logger.warn(`Could not read ${this.followed.what}; trying again.`, { cause: messageOf(error) });
+      if (!isStoreAway(error))
+        this.logger.warn(`Could not read ${this.followed.what}; trying again.`, { cause: messageOf(error) });
       this.retry = setTimeout(() => void this.refresh(), RETRY_MS).unref();
     }
   }

@@ -11,7 +11,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { EventEmitter2 } from '@nestjs/event-emitter';
 import { atMost, pause } from '../../shared/clock.js';
-import { messageOf } from '../../shared/errors.js';
+import { isStoreAway, messageOf } from '../../shared/errors.js';
 import { LogOnce } from '../../shared/log-once.js';
 import type { Logger } from '../../shared/logger.js';
 import { comparePositions, type EventLog, LOG_START, type ReaderPosition } from '../../storage/event-log.js';
@@ -173,6 +173,6 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private trouble(what: string, error: unknown): void {
-    if (this.troubleLog.isDue()) this.logger.warn(what, { reason: messageOf(error) });
+    if (!isStoreAway(error) && this.troubleLog.isDue()) this.logger.warn(what, { reason: messageOf(error) });
   }
 }

@@ -6,7 +6,7 @@
  */
 import { Inject, Injectable, type OnApplicationBootstrap, type OnModuleDestroy } from '@nestjs/common';
 import { CONFIG, type Config, settingsIn } from '../../config/config.js';
-import { messageOf } from '../../shared/errors.js';
+import { isStoreAway, messageOf } from '../../shared/errors.js';
 import { LogOnce } from '../../shared/log-once.js';
 import { ShutdownState } from '../../shared/shutdown-state.js';
 import { MISSIONS } from '../missions.collection.js';
@@ -127,7 +127,7 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private warn(error: unknown): void {
-    if (!this.warnings.isDue()) return;
+    if (isStoreAway(error) || !this.warnings.isDue()) return;
     this.tools.logger.warn('the search for missions failed; it is repeated', { reason: messageOf(error) });
   }
 }

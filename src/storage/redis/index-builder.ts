@@ -4,7 +4,7 @@
  * wait.
  */
 import { sleep, within } from '../../shared/clock.js';
-import { messageOf } from '../../shared/errors.js';
+import { isStoreAway, messageOf } from '../../shared/errors.js';
 import { LogOnce } from '../../shared/log-once.js';
 import type { AnyCollection } from '../plan.js';
 import { unavailable } from './errors.js';
@@ -50,7 +50,7 @@ export class IndexBuilder {
 
   private start(collection: AnyCollection): void {
     this.prepared(collection).catch((error: unknown) => {
-      if (!this.link.closed) {
+      if (!this.link.closed && !isStoreAway(error)) {
         this.link.log.error(`${collection.name}: the indexes are not ready`, { cause: messageOf(error) });
       }
     });

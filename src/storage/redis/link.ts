@@ -34,8 +34,6 @@ const SWEEP_MS = 100;
 const RECONNECT_EVERY_MS = 1000;
 const REOPEN_MS = 250;
 
-const SILENT: RedisLog = { info: () => undefined, warn: () => undefined, error: () => undefined };
-
 type State = 'connecting' | 'ready' | 'unreachable' | 'closed';
 
 export class RedisLink {
@@ -60,13 +58,13 @@ export class RedisLink {
   private readonly waiting = new PendingCalls(false);
   private readonly oneWrite: OneWrite;
   private readonly readyListeners = new Set<() => void>();
-  private readonly errorLog = new LogOnce();
   private readonly sweeper: NodeJS.Timeout;
 
   constructor(
     private readonly config: RedisConfig,
     private readonly keyPrefix: string,
     readonly log: RedisLog,
+    private readonly errorLog = new LogOnce(),
   ) {
     this.keys = new RedisKeys(config.cluster.length > 0 ? `{${keyPrefix}}` : keyPrefix);
     this.waitFor = config.wait;
@@ -110,10 +108,13 @@ export class RedisLink {
     return this.call(() => this.histories.storeBefore(send), keys[0]);
   }
 
-  /** A second connection to the same Redis, for commands that block. It logs nothing; the first one logs the same trouble. */
+  /** A second connection to the same Redis, for commands that block. Both together log an error once a second. */
   blockingLink(): RedisLink {
     if (this.blockingConnection) return this.blockingConnection;
-    const link = new RedisLink(this.config, this.keyPrefix, SILENT);
+    const { log } = this;
+    // The first one logs when it connects, and the state of Redis.
+    const onlyErrors: RedisLog = { info() {}, warn() {}, error: (...line) => log.error(...line) };
+    const link = new RedisLink(this.config, this.keyPrefix, onlyErrors, this.errorLog);
     this.blockingConnection = link;
     this.stopAligning = keepAligned(this, link);
     return link;
