@@ -35,6 +35,6 @@ function isPlainJson(value: unknown, depth: number, largest: number): boolean {
 }
 
 /** `String.prototype.isWellFormed` is in Node 20, but not in the library of the compiler target. */
-function isWellFormed(value: string): boolean {
+export function isWellFormed(value: string): boolean {
   return (value as string & { isWellFormed(): boolean }).isWellFormed();
 }

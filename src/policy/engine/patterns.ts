@@ -3,6 +3,7 @@
  * of the pattern times the length of the text. This product is bounded, so no request can block the service.
  */
 import { RE2JS } from 're2js';
+import { isWellFormed } from '../../shared/json.js';
 
 /**
  * The largest product of the size of a pattern (in instructions of RE2) and the length of a text. The worst pair takes some
@@ -80,10 +81,6 @@ function literalStart(source: string): { text: string; rest: string } {
     at = next;
   }
   return { text, rest: source.slice(at) };
-}
-
-function isWellFormed(text: string): boolean {
-  return (text as string & { isWellFormed(): boolean }).isWellFormed();
 }
 
 const TOKENS =
