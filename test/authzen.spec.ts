@@ -341,6 +341,11 @@ describe('AuthZEN', () => {
         `"context": ${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}`,
       ],
       ['a number that is none', '"context": {"n": 1e999}'],
+      ['a number that was rounded', '"context": {"n": 9007199254740993}'],
+      [
+        'a rounded number in a property',
+        '"action": {"name": "read", "properties": {"n": -9007199254740993}}',
+      ],
       ['an empty id', '"resource": {"type": "record", "id": ""}'],
       [
         'a role that is no text',

@@ -38,6 +38,34 @@ describe('a body', () => {
     expectRawProblem(answer, 400, 'malformed_json');
   });
 
+  it.each([
+    ['/api/threats', '{"type": "a", "type": "b"}', '/type'],
+    ['/api/policy/evaluate', '{"agent_role": "guest", "agent\\u005frole": "admin"}', '/agent_role'],
+    [
+      '/api/policy/evaluate/batch',
+      '{"evaluations": [{"params": {"a": [1], "a": 1}}]}',
+      '/evaluations/0/params/a',
+    ],
+    ['/api/policy/test-rule', '{"policies": [{"name": "a", "name": "a"}]}', '/policies/0/name'],
+    ['/api/policy/policies', '{"rules": [{}, {"effect": "deny", "effect": "allow"}]}', '/rules/1/effect'],
+    ['/api/policy/import', '{"policies": [], "policies": []}', '/policies'],
+    ['/access/v1/evaluation', '{"subject": {"id": "a", "id" : "b"}}', '/subject/id'],
+    ['/access/v1/evaluations', '{"evaluations": [{"a/b": 1, "a/b": 1}]}', '/evaluations/0/a~1b'],
+  ])('with a duplicate member gets 400 with its pointer: %s', async (route, body, pointer) => {
+    const length = `Content-Length: ${body.length}`;
+    const answer = await raw(requestBytes(`POST ${route}`, [KEY, JSON_TYPE, length], body));
+    const detail = 'occurs twice in its object; send each member once';
+    expect(expectRawProblem(answer, 400, 'malformed_json').errors).toEqual([
+      { pointer, detail, code: 'duplicate_member' },
+    ]);
+  });
+
+  it('may have a colon in a text wherever it likes', async () => {
+    const body = JSON.stringify({ ...report, metadata: { a: ' : ":" ":', '": ': '{"a":1,"a":1}' } });
+    const answer = await raw(post([JSON_TYPE, `Content-Length: ${body.length}`], body));
+    expect(answer.status).toBe(201);
+  });
+
   it.each(['[]', '"text"', '7', 'true'])('that is not an object gets 422: %s', async (body) => {
     const answer = await raw(post([JSON_TYPE, `Content-Length: ${body.length}`], body));
     expect(expectRawProblem(answer, 422, 'invalid_request').errors).toEqual([

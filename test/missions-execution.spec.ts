@@ -30,6 +30,13 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await service.post(`/api/missions/${mission.id}/retry`).expect(409);
     });
 
+    it('keeps what a template inserts within its part of the URL', async () => {
+      target.on('/items/..%2Fsecret%3Fx%3D1', (_asked, response) => json(response, { is: 'the item' }));
+      const steps = [http(`/items/${templateOf('data.name')}`, { name: 'get' })];
+      const mission = await run({ steps, data: { name: '../secret?x=1' } });
+      expect(mission.result).toMatchObject({ get: { result: { body: { is: 'the item' } } } });
+    });
+
     it('runs the steps in order, with values of the mission and of earlier steps', async () => {
       target.on('/first', (_asked, response) => json(response, { token: { id: 7 }, list: ['a', 'b'] }));
       const steps = [

@@ -179,6 +179,8 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
         ['{"agent_id":7,"action":"b"}', 422, '/agent_id'],
         ['{"agent_id":"a","action":NaN}', 400],
         ['{"agent_id":"a","action":"b","params":{"n":1e999}}', 422, '/params'],
+        ['{"agent_id":"a","action":"b","params":{"n":[9007199254740993]}}', 422, '/params'],
+        ['{"agent_id":"a","action":"b","environment":{"n":-9007199254740992}}', 422, '/environment'],
         ['{"agent_id":"a","action":"\\ud800"}', 422, '/action'],
         ['{"agent_id":"a","action":"b","params":{"\\udc00":1}}', 422, '/params'],
         ['{"agent_id":"a","action":"b","params":[]}', 422, '/params'],

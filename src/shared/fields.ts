@@ -6,7 +6,7 @@ import { ApiProperty, type ApiPropertyOptions, ApiSchema } from '@nestjs/swagger
 import { Transform, Type } from 'class-transformer';
 import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
 import { addField, type JsonSchema, schemaOfClass } from './class-schema.js';
-import { isCleanText, isJson, isJsonObject, MAX_JSON_DEPTH } from './json.js';
+import { isCleanText, isExactJson, isJson, isObject, MAX_JSON_DEPTH } from './json.js';
 
 /** What a class is, for the OpenAPI document. A subclass needs its own. */
 export const Described = (description: string): ClassDecorator => ApiSchema({ description });
@@ -151,11 +151,23 @@ export function Num(options: NumOptions = {}): PropertyDecorator {
 export const Count = (description: string, example = 0): PropertyDecorator =>
   Num({ integer: true, min: 0, description, example });
 
+interface JsonOptions extends Common {
+  /** Decisions depend on it, so numbers that were rounded when the body was parsed are refused. */
+  exact?: boolean;
+}
+
+/** What JSON must be like, for an error. */
+export function jsonHint(exact = false): string {
+  const numbers = exact ? 'numbers up to ±(2^53−1) (send larger ones as text)' : 'finite numbers';
+  return `at most ${MAX_JSON_DEPTH} levels deep, with ${numbers} and whole characters`;
+}
+
 /** Any JSON object. The service does not interpret it. */
-export function JsonObject(options: Common = {}): PropertyDecorator {
+export function JsonObject({ exact, ...options }: JsonOptions = {}): PropertyDecorator {
   const schema = { type: 'object', additionalProperties: true } as const;
-  const what = `must be a JSON object, at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
-  return field('json_object', options, schema, what, isJsonObject);
+  const isGood = exact ? isExactJson : isJson;
+  const what = `must be a JSON object, ${jsonHint(exact)}`;
+  return field('json_object', options, schema, what, (value) => isObject(value) && isGood(value));
 }
 
 /** Lists every type, because OpenAPI treats a field without a type as an object. */
@@ -171,9 +183,9 @@ const ANY_JSON = {
 } as ApiPropertyOptions;
 
 /** Any JSON value, including null. The service does not interpret it. */
-export function JsonValue(options: Common = {}): PropertyDecorator {
-  const what = `must be a JSON value, at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
-  return field('json_value', options, ANY_JSON, what, isJson);
+export function JsonValue({ exact, ...options }: JsonOptions = {}): PropertyDecorator {
+  const what = `must be a JSON value, ${jsonHint(exact)}`;
+  return field('json_value', options, ANY_JSON, what, exact ? isExactJson : isJson);
 }
 
 /** A field that clients may send and the service does not read. */

@@ -81,10 +81,16 @@ describe('a private address', () => {
     '2001:2::1',
     '2001:3::1',
     '2001:20::1',
+    '3fff::',
     '3fff::1',
+    '3fff:fff:ffff::1',
     '4000::1',
     '5f00::1',
     '2620:4f:8000::1',
+    // Services of the host that are at a public address.
+    '168.63.129.16',
+    '::ffff:168.63.129.16',
+    '::FFFF:168.63.129.16',
     // Zone ids, whatever address carries them.
     'fe80::1%eth0',
     'fe80::1%1',
@@ -129,6 +135,9 @@ describe('a private address', () => {
     '198.17.255.255',
     '198.20.0.0',
     '192.0.1.0',
+    '168.63.129.15',
+    '168.63.129.17',
+    '3ffe:ffff::1',
   ])('is not %s', (address) => {
     expect(isPrivate(address)).toBe(false);
   });

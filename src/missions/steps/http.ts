@@ -53,6 +53,7 @@ interface HttpParams {
 
 export function httpStep(refuses: Refusal = isPrivate): StepKind {
   return {
+    urls: ['url'],
     faults: (params, form) =>
       paramFaults(params, form, {
         method: {
@@ -218,6 +219,8 @@ function privateTarget({ host }: URL): StepFailure {
   return new StepFailure('private_target', detail, true);
 }
 
+/** Azure gives every machine this address for services of its host, though it is in a public range. */
+const HOST_SERVICES = new Set(['168.63.129.16', '::ffff:168.63.129.16']);
 const DOTTED_MAPPED = /^::ffff:[\d.]+$/i;
 const GLOBAL_UNICAST = ipaddr.IPv6.parseCIDR('2000::/3');
 
@@ -226,6 +229,7 @@ export function isPrivate(address: string): boolean {
   // The system may read other spellings in its own way, and a zone id names a network link of this machine.
   if (isIP(address) === 0 || address.includes('%')) return true;
   const parsed = ipaddr.parse(address);
+  if (HOST_SERVICES.has(address.toLowerCase())) return true;
   if (parsed instanceof ipaddr.IPv4) return parsed.range() !== 'unicast';
   if (parsed.isIPv4MappedAddress()) {
     // The resolver writes these addresses in this form. In a URL they are hexadecimal and only hide the IPv4 address.

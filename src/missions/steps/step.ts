@@ -25,6 +25,8 @@ export class StepFailure extends Error {
 }
 
 export interface StepKind {
+  /** The names of the parameters that are URLs. */
+  urls?: readonly string[];
   /** All faults of the parameters. They are checked as written when the mission is created, and as filled before the step runs. */
   faults(params: Record<string, unknown>, form: ParamsForm): Fault[];
   /** How long the mission waits, without a worker, before the step runs. */

@@ -54,6 +54,25 @@ describe('templates', () => {
     }
   });
 
+  it('inside a URL are percent-encoded and stay within their part of it', () => {
+    const inUrl = (value: unknown): unknown =>
+      filled(
+        `https://a.example/items/${of('data.x')}?q=1`,
+        { data: { x: value }, steps: {} },
+        { isUrl: true },
+      );
+    expect(inUrl('../../secret?x=1#')).toBe('https://a.example/items/..%2F..%2Fsecret%3Fx%3D1%23?q=1');
+    expect(inUrl('größer & 5')).toBe('https://a.example/items/gr%C3%B6%C3%9Fer%20%26%205?q=1');
+    expect(inUrl(7)).toBe('https://a.example/items/7?q=1');
+    for (const outside of ['.', '..', '\ud800'])
+      expect(() => inUrl(outside)).toThrow(expect.objectContaining({ code: 'invalid_params' }) as Error);
+  });
+
+  it('that are the whole URL are not encoded', () => {
+    const url = 'https://a.example/items/7?q=1';
+    expect(filled(of('data.url'), { data: { url }, steps: {} }, { isUrl: true })).toBe(url);
+  });
+
   it('are filled once: an inserted value that looks like a template stays text', () => {
     expect(filled(of('data.text'), values)).toBe(of('data.ticket'));
     expect(filled(`x ${of('data.text')}`, values)).toBe(`x ${of('data.ticket')}`);

@@ -3,6 +3,7 @@
  * template is a path and never code. Only own members are read, so no template reaches a prototype.
  */
 import { pointerTo } from '../../shared/errors.js';
+import { isWellFormed } from '../../shared/json.js';
 import { StepFailure } from './step.js';
 
 /** The mission has no value for a template. */
@@ -21,21 +22,32 @@ const STEP = /^steps\.([A-Za-z0-9_-]+)\.result(\.[^.]+)*$/;
 /** The limit for all inserted values together. Otherwise a few characters could expand to any amount of memory. */
 const MAX_MIB = 2;
 
+interface FillOptions {
+  /** Shared by all values of a step. */
+  budget?: Budget;
+  /** The value is a URL: what is inserted into it is percent-encoded, so that it stays within its part of the URL. */
+  isUrl?: boolean;
+}
+
 /** Replaces every template in a value. A text that is only one template becomes the inserted value, with its type. */
-export function filled(value: unknown, values: Values): unknown {
-  return filledWithin(value, values, { left: MAX_MIB * 2 ** 20 });
+export function filled(
+  value: unknown,
+  values: Values,
+  { budget = newBudget(), isUrl = false }: FillOptions = {},
+): unknown {
+  if (typeof value === 'string') return filledText(value, values, budget, isUrl ? inUrl : asText);
+  const fill = (member: unknown): unknown => filled(member, values, { budget, isUrl });
+  if (Array.isArray(value)) return value.map(fill);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, fill(member)]));
 }
 
 interface Budget {
   left: number;
 }
 
-function filledWithin(value: unknown, values: Values, budget: Budget): unknown {
-  if (typeof value === 'string') return filledText(value, values, budget);
-  if (Array.isArray(value)) return value.map((member) => filledWithin(member, values, budget));
-  if (typeof value !== 'object' || value === null) return value;
-  const members = Object.entries(value);
-  return Object.fromEntries(members.map(([key, member]) => [key, filledWithin(member, values, budget)]));
+export function newBudget(): Budget {
+  return { left: MAX_MIB * 2 ** 20 };
 }
 
 /** The names of the steps whose results the templates in a value need. */
@@ -77,7 +89,12 @@ function faultIn(path: string, earlier: ReadonlySet<string>): string | undefined
   return `uses \${${path.slice(0, 64)}}; a template must be \${data.<path>} or \${steps.<name>.result.<path>}`;
 }
 
-function filledText(text: string, values: Values, budget: Budget): unknown {
+function filledText(
+  text: string,
+  values: Values,
+  budget: Budget,
+  written: (value: unknown, path: string) => string,
+): unknown {
   const whole = WHOLE.exec(text)?.[1];
   if (whole !== undefined) {
     const value = valueAt(whole, values);
@@ -85,11 +102,22 @@ function filledText(text: string, values: Values, budget: Budget): unknown {
     return value;
   }
   return text.replaceAll(TEMPLATE, (_, path: string) => {
-    const value = valueAt(path, values);
-    const replacement = typeof value === 'string' ? value : JSON.stringify(value);
+    const replacement = written(valueAt(path, values), path);
     spend(budget, replacement);
     return replacement;
   });
+}
+
+function asText(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
+
+/** Encoding does not help against `.` and `..`: a URL parser reads `%2e%2e` as a step up, too. */
+function inUrl(value: unknown, path: string): string {
+  const text = asText(value);
+  if (text !== '.' && text !== '..' && isWellFormed(text)) return encodeURIComponent(text);
+  const detail = `\${${path.slice(0, 64)}} must not be . or .. or half a character inside a URL; correct the value`;
+  throw new StepFailure('invalid_params', detail, true);
 }
 
 function spend(budget: Budget, text: string): void {

@@ -4,7 +4,7 @@ import { MISSION_RESULTS, resultId, type StoredMission } from '../missions.colle
 import type { Kinds } from '../steps/kinds.js';
 import type { Step } from '../steps/step.dto.js';
 import { StepFailure, type StepKind } from '../steps/step.js';
-import { filled, stepsNamed, type Values } from '../steps/templates.js';
+import { filled, newBudget, stepsNamed, type Values } from '../steps/templates.js';
 
 export interface PreparedStep {
   step: Step;
@@ -28,9 +28,14 @@ export async function prepareStep(
     const detail = `this release has no step kind '${step.kind}'; it has ${known}`;
     throw new StepFailure('unknown_kind', detail, true);
   }
-  const written = [step.params ?? {}, step.resource];
-  const values = await valuesOf(store, mission, stepsNamed(written));
-  const [params, resource] = filled(written, values) as [Record<string, unknown>, unknown];
+  const values = await valuesOf(store, mission, stepsNamed([step.params, step.resource]));
+  const budget = newBudget();
+  const fill = ([name, value]: [string, unknown]): [string, unknown] => [
+    name,
+    filled(value, values, { budget, isUrl: kind.urls?.includes(name) }),
+  ];
+  const params = Object.fromEntries(Object.entries(step.params ?? {}).map(fill));
+  const resource = filled(step.resource, values, { budget });
   const [fault] = kind.faults(params, 'filled');
   if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
   if (resource === undefined || isResource(resource)) return { step, kind, params, resource };

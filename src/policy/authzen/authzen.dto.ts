@@ -4,7 +4,7 @@ import { Described, Flag, JsonObject, ListOf, Nested, Num, OneOf, Text } from '.
 import { Decision } from '../decisions/routes.dto.js';
 
 const Properties = (description: string, example: object): PropertyDecorator =>
-  JsonObject({ optional: true, description, example });
+  JsonObject({ exact: true, optional: true, description, example });
 
 @Described('Who wants to act')
 export class AuthzenSubject {
@@ -70,6 +70,7 @@ const RESOURCE = { type: 'database', id: 'customers', properties: { region: 'eu'
 
 const Context = (): PropertyDecorator =>
   JsonObject({
+    exact: true,
     optional: true,
     description:
       'The circumstances; conditions read them as `environment.<path>`. At most 100 members if evaluations share it',

@@ -5,7 +5,8 @@
 
 import { checksOf } from '../../shared/class-schema.js';
 import type { Fault } from '../../shared/errors.js';
-import { isJson, MAX_JSON_DEPTH } from '../../shared/json.js';
+import { jsonHint } from '../../shared/fields.js';
+import { isExactJson } from '../../shared/json.js';
 import { fieldFaults, type Members, membersOf } from '../../shared/shapes.js';
 import type { Decision } from '../decisions/routes.dto.js';
 import { EvaluateRequest } from '../engine/policy.dto.js';
@@ -186,9 +187,8 @@ function checkRole(properties: unknown, at: string, faults: Fault[]): void {
 }
 
 function checkContext(context: Members, pointer: string, faults: Fault[]): void {
-  if (isJson(context)) return;
-  const detail = `must be at most ${MAX_JSON_DEPTH} levels deep, with finite numbers and whole characters`;
-  faults.push({ pointer, detail, code: 'json_object' });
+  if (isExactJson(context)) return;
+  faults.push({ pointer, detail: `must be ${jsonHint(true)}`, code: 'json_object' });
 }
 
 function readingOf(entities: Entities, at: string): Reading {

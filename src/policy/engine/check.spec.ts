@@ -173,6 +173,13 @@ describe('the check of a policy', () => {
     expect(codes({ name: 'a\ud800', metadata: nested(40) })).toEqual(['/name text', '/metadata json_object']);
   });
 
+  it('refuses numbers that were rounded when they were parsed', () => {
+    expect(codesOf('params.x', '<=', 2 ** 53)).toEqual(['/conditions/0/value json_value']);
+    expect(codesOf('params.x', 'in', [1, -(2 ** 53)])).toEqual(['/conditions/0/value json_value']);
+    expect(codesOf('params.x', '<=', 2 ** 53 - 1)).toEqual([]);
+    expect(codes({ name: 'P', metadata: { serial: 2 ** 60 } })).toEqual([]);
+  });
+
   it('applies the limits that it is given', () => {
     const condition = conditionOf(['action', '==', 'read']);
     const rule = (conditions: Condition[]): object => ({ ...GOOD, conditions });

@@ -1,10 +1,18 @@
 /**
- * The patterns of `matches`: regular expressions that match at the start of a text. RE2 runs in linear time, so no pattern
- * can be used to block the service.
+ * The patterns of `matches`: regular expressions that match at the start of a text. RE2 runs in linear time: at most the size
+ * of the pattern times the length of the text. This product is bounded, so no request can block the service.
  */
 import { RE2JS } from 're2js';
+import { isWellFormed } from '../../shared/json.js';
+
+/**
+ * The largest product of the size of a pattern (in instructions of RE2) and the length of a text. The worst pair takes some
+ * 50 ms. A text of 256 characters, such as an action, is within the bound for every pattern that can be written.
+ */
+export const MAX_COST = 2 ** 20;
 
 export interface Pattern {
+  /** @throws when the text is too long for the pattern */
   matches: (text: string) => boolean;
   /** Every matching text starts with it. */
   prefix: string;
@@ -21,8 +29,20 @@ export function patternOf(source: string): Pattern {
   // Most patterns of policies are a plain word, or a word and anything after it: they need no regular expression.
   if (rest === '' || rest === '.*') return { matches: startsWith(text), prefix: text, isPrefix: true };
   if (rest === '$') return { matches: (other) => other === text, prefix: text, isPrefix: false };
-  const expression = compiled(source);
-  return { matches: (other) => expression.test(other), prefix: text, isPrefix: false };
+  return { matches: bounded(compiled(source), text), prefix: text, isPrefix: false };
+}
+
+/** An index does not ask about a text without the prefix, so that must never be an error. */
+function bounded(expression: RE2JS, prefix: string): (text: string) => boolean {
+  const size = expression.programSize();
+  const longest = Math.floor(MAX_COST / size);
+  return (text) => {
+    if (text.length <= longest) return expression.test(text);
+    if (!text.startsWith(prefix)) return false;
+    throw new Error(
+      `a text of ${text.length} characters is too long for its pattern, which takes at most ${longest}; send less, or use a simpler pattern`,
+    );
+  };
 }
 
 function startsWith(prefix: string): (text: string) => boolean {
@@ -61,10 +81,6 @@ function literalStart(source: string): { text: string; rest: string } {
     at = next;
   }
   return { text, rest: source.slice(at) };
-}
-
-function isWellFormed(text: string): boolean {
-  return (text as string & { isWellFormed(): boolean }).isWellFormed();
 }
 
 const TOKENS =

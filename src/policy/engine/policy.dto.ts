@@ -52,6 +52,7 @@ export class Condition {
   operator!: Operator;
 
   @JsonValue({
+    exact: true,
     description:
       'The value to compare with: a list for `in` and `not_in`, a boolean for `exists`, a text for `matches` and `starts_with`',
     example: 'production',
@@ -208,6 +209,7 @@ export class EvaluateRequest {
   resource?: string;
 
   @JsonObject({
+    exact: true,
     optional: true,
     description: 'The circumstances; conditions read them as `environment.<path>`',
     example: { stage: 'production' },
@@ -215,6 +217,7 @@ export class EvaluateRequest {
   environment?: Record<string, unknown>;
 
   @JsonObject({
+    exact: true,
     optional: true,
     description: 'The parameters of the action; conditions read them as `params.<path>`',
     example: { rows: 100 },

@@ -69,13 +69,22 @@ export function* unreachableInSlices(
 /** Why the conditions of the rule contradict each other; `undefined` where they do not. */
 function contradiction(rule: CompiledRule): string | undefined {
   for (const [field, conditions] of byField(rule)) {
-    if (possibleValues(conditions)?.some((value) => conditions.every(({ test }) => test(value))) === false)
+    if (possibleValues(conditions)?.some((value) => conditions.every((one) => canHold(one, value))) === false)
       return `can never match: its conditions on ${field} contradict each other`;
     const [low, high] = bounds(conditions);
     if (low !== undefined && high !== undefined && (low.threshold > high.threshold || isEmpty(low, high)))
       return `can never match: its conditions on ${field} leave nothing between ${low.threshold} and ${high.threshold}`;
   }
   return undefined;
+}
+
+/** A condition that cannot be evaluated for the value is no contradiction. */
+function canHold({ test }: CompiledCondition, value: unknown): boolean {
+  try {
+    return test(value);
+  } catch {
+    return true;
+  }
 }
 
 /** Reports an earlier rule that matches whenever this rule does: all its conditions are among these. */
