@@ -196,6 +196,16 @@ describe.each(STORES)('a principal on %s', (_name, startStore) => {
     });
   });
 
+  it('tries drafts only with the permission to write policies', async () => {
+    const draft = { ...ask, agent_id: 'reader', policies: [{ name: 'd', default_effect: 'allow' }] };
+    for (const { key } of [agent, gateway]) {
+      const refused = await service.post('/api/policy/test-rule', draft, key).expect(403);
+      expect(refused.body.code).toBe('forbidden');
+    }
+    const tried = await service.post('/api/policy/test-rule', draft, operator.key).expect(200);
+    expect(tried.body.allowed).toBe(true);
+  });
+
   it('has its keys and refusals in the log, without any key', async () => {
     const made = await make({ name: 'short-lived', role: 'agent', agents: ['a-1'], owner: 'someone' });
     await service.delete(`/api/keys/${made.id}`).expect(204);

@@ -7,7 +7,7 @@ import { Logger } from '../shared/logger.js';
 import { type Access, accessOf, type PrincipalRequest } from './access.decorator.js';
 import { isWellFormedKey, MAX_KEY_LENGTH } from './api-key.js';
 import { KeyRing } from './key-ring.js';
-import { type Permission, type Principal, permits } from './principal.js';
+import { expectPermission, type Permission, type Principal, permits } from './principal.js';
 import { addressOf, Throttle } from './throttle.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
@@ -129,11 +129,10 @@ function presentedKey(request: PrincipalRequest): string {
   return key;
 }
 
-function admit(request: PrincipalRequest, principal: Principal, permission: Permission): boolean {
+function admit(request: PrincipalRequest, principal: Principal, permission: Permission): true {
   enter(request, principal);
-  if (permits(principal.role, permission)) return true;
-  const detail = `The role ${principal.role} lacks the permission ${permission}; use a key of a role that has it.`;
-  throw new BrainError('forbidden', 'forbidden', detail);
+  expectPermission(principal, permission);
+  return true;
 }
 
 function enter(request: PrincipalRequest, principal: Principal): true {

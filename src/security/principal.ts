@@ -1,5 +1,5 @@
 /** The owner of a credential, and the agents and roles that it may name. */
-import type { Role } from '../shared/declarations.js';
+import { type Permission, permits, type Role } from '../shared/declarations.js';
 import { BrainError, faulty } from '../shared/errors.js';
 import { type IdList, isOfService } from '../shared/id-list.js';
 
@@ -16,6 +16,12 @@ export interface Principal {
   readonly agentRoles: IdList;
   /** The principal id of the person behind it, if that is known. */
   readonly owner: string | null;
+}
+
+export function expectPermission({ role }: Principal, permission: Permission): void {
+  if (permits(role, permission)) return;
+  const detail = `The role ${role} lacks the permission ${permission}; use a key of a role that has it.`;
+  throw new BrainError('forbidden', 'forbidden', detail);
 }
 
 export function speaksFor(principal: Principal, agentId: string): boolean {

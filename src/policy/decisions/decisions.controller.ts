@@ -3,7 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../../config/config.js';
 import { BodyOf, ForeignAgent, ProblemIf, Problems } from '../../http/request.js';
 import { Access, CurrentPrincipal, Public } from '../../security/access.decorator.js';
-import { asAgent, type Principal } from '../../security/principal.js';
+import { asAgent, expectPermission, type Principal } from '../../security/principal.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { type Fault, faulty } from '../../shared/errors.js';
 import { MAX_FAULTS, shapeFaults, shapeOf } from '../../shared/shapes.js';
@@ -157,17 +157,19 @@ export class PolicyController {
   }
 
   @Post('test-rule')
+  @ProblemIf(403, 'Or the request has drafts in `policies`, which needs the permission `policy:write`')
   @Decides(Decision, 'The decision that would be made')
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({
     summary: 'Try a request',
     description:
-      'Answers what would be decided, by the stored policies or by drafts. It counts nothing and publishes no event.',
+      'Answers what would be decided, by the stored policies or by drafts in `policies`; drafts need the permission `policy:write`. It counts nothing and publishes no event.',
   })
   async test(
     @Body() { policies, explain, ...body }: TestRule,
     @CurrentPrincipal() principal: Principal,
   ): Promise<Decision> {
+    if (policies !== undefined) expectPermission(principal, 'policy:write');
     const request = asAgent(principal, body);
     const drafts = policies === undefined ? undefined : await this.draftsOf(policies);
     const { explain: explanation, ...decision } = await this.policy.test(request, drafts);
