@@ -169,6 +169,19 @@ describe.each(STORES)('policies on %s', (_name, startStore) => {
       await service.delete(`${BASE}/shadowed`).expect(204);
     });
 
+    it('warns about a deny rule that matches only at the start, and about what nothing fills in', async () => {
+      const conditions = [
+        { field: 'action', operator: 'matches', value: 'delete' },
+        { field: 'resource', operator: '==', value: `\${agent_id}` },
+      ];
+      const made = await make('doubtful', { rules: [ruleBody('a', { effect: 'deny', conditions })] });
+      expect(made.body.warnings).toEqual([
+        expect.objectContaining({ pointer: '/rules/0/conditions/0/value', code: 'anchored_deny' }),
+        expect.objectContaining({ pointer: '/rules/0/conditions/1/value', code: 'template_literal' }),
+      ]);
+      await service.delete(`${BASE}/doubtful`).expect(204);
+    });
+
     it('without a change makes no revision and no event', async () => {
       const made = await make('still', { rules: [ruleBody('r')] });
       const revision = revisionOf(made);

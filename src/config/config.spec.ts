@@ -1,3 +1,6 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { temporaryFolder } from '../../test/support/folder.js';
 import { allow, ConfigError, defineSettings, readConfig, settingsIn } from './config.js';
 
 function faultsOf(env: Record<string, string>): string[] {
@@ -57,6 +60,57 @@ describe('the settings', () => {
     expect(config).toMatchObject({ port: 0, events: false, mask: ['/metadata/email', '/params/*/token'] });
     expect(config).toMatchObject({ trustProxy: ['loopback', '10.0.0.0/8'], eventsRetentionDays: 0.5 });
     expect(readConfig({ BRAIN_TRUST_PROXY: '1' }).trustProxy).toBe(1);
+  });
+
+  describe('that are secret', () => {
+    const folder = temporaryFolder();
+    const file = (name: string, text: string): string => {
+      const path = join(folder.path, name);
+      writeFileSync(path, text);
+      return path;
+    };
+    const key = 'k'.repeat(32);
+    afterAll(() => folder.remove());
+
+    it('may be in a file, without the newline at its end', () => {
+      for (const end of ['', '\n', '\r\n']) {
+        const BRAIN_BOOTSTRAP_KEY_FILE = file('key', key + end);
+        expect(readConfig({ BRAIN_BOOTSTRAP_KEY_FILE }).bootstrapKey).toBe(key);
+      }
+      const REDIS_URL_FILE = file('url', 'redis://:pass@host:6379\n');
+      const config = readConfig({ REDIS_URL_FILE, BRAIN_REDIS_WAIT: '1', BRAIN_BOOTSTRAP_KEY_FILE: '' });
+      expect(config.redis).toMatchObject({ url: 'redis://:pass@host:6379', wait: 1 });
+    });
+
+    it('may not be in the environment and in a file', () => {
+      const env = { BRAIN_BOOTSTRAP_KEY: key, BRAIN_BOOTSTRAP_KEY_FILE: file('key', key) };
+      expect(faultsOf(env)).toEqual([
+        'BRAIN_BOOTSTRAP_KEY and BRAIN_BOOTSTRAP_KEY_FILE are both set; remove one of them',
+      ]);
+    });
+
+    it.each([
+      [
+        'nothing',
+        'hunter2-hunter2',
+        'names a file that cannot be read (ENOENT); check its path and permissions',
+      ],
+      ['a folder', '/', 'names a file that cannot be read (EISDIR); check its path and permissions'],
+      ['an empty file', file('empty', '\n'), 'names a file that is empty; write the value into it'],
+    ])('stop the start if the file is %s', (_what, path, fault) => {
+      expect(faultsOf({ BRAIN_BOOTSTRAP_KEY_FILE: path })).toEqual([`BRAIN_BOOTSTRAP_KEY_FILE ${fault}`]);
+    });
+
+    it('in a file are checked as in the environment', () => {
+      const [fault] = faultsOf({ BRAIN_BOOTSTRAP_KEY_FILE: file('short', 'short\n\n') });
+      expect(fault).toMatch(/^BRAIN_BOOTSTRAP_KEY must be 32 to 256/);
+    });
+
+    it('are the only ones with a file', () => {
+      expect(faultsOf({ BRAIN_DATA_DIR_FILE: 'x' })).toEqual([
+        expect.stringMatching(/^BRAIN_DATA_DIR_FILE is not a setting/),
+      ]);
+    });
   });
 
   it('report all faults together, with the name of each setting and never its value', () => {

@@ -1,5 +1,6 @@
 /** Reads the settings once, checks them all, and reports every fault by name and never by value. Nothing else reads the environment. */
 
+import { fileNameOf, secretNames, withSecretFiles } from './secret-files.js';
 import {
   allSettings,
   type RedisAddress,
@@ -70,15 +71,16 @@ const INJECTED = /^BRAIN_(SERVICE_|PORT($|_))/;
 /** Clients of the service read these names. A shell that has exported them for a client must be able to start the service. */
 const OF_CLIENTS = ['BRAIN_URL', 'BRAIN_KEY'];
 
-export function readConfig(env: Record<string, string | undefined>): Config {
+export function readConfig(given: Record<string, string | undefined>): Config {
   const faults: string[] = [];
+  const env = withSecretFiles(given, faults);
   const read = <N extends Name>(name: N): Value<N> | null => parse(name, SETTINGS[name] as Setting<Value<N>>);
   const parse = <T>(name: string, setting: Setting<T>): T | null => {
     // A compose file gives an empty value for a variable that is not set.
-    const given = env[name] === undefined || env[name] === '' ? setting.fallback : env[name];
-    if (given === undefined) return null;
+    const text = env[name] === undefined || env[name] === '' ? setting.fallback : env[name];
+    if (text === undefined) return null;
     try {
-      return setting.parse(given);
+      return setting.parse(text);
     } catch (error) {
       if (!(error instanceof SettingFault)) throw error;
       faults.push(`${name} ${error.message}`);
@@ -157,7 +159,7 @@ function contradictions(redis: RedisConfig, env: Record<string, string | undefin
 }
 
 function unknownNames(env: Record<string, string | undefined>): string[] {
-  const names = Object.keys(allSettings());
+  const names = [...Object.keys(allSettings()), ...secretNames().map(fileNameOf)];
   const isKnown = (name: string): boolean =>
     names.includes(name) || OF_CLIENTS.includes(name) || INJECTED.test(name);
   return Object.keys(env)

@@ -1,4 +1,5 @@
 /** Makes docs/settings.md and .env.example from the settings. */
+import { fileNameOf } from './secret-files.js';
 import { type Setting, settingGroups } from './settings.js';
 
 const LINE = 118;
@@ -16,8 +17,9 @@ export function settingsPage(): string {
   for (const { title, settings } of settingGroups()) {
     lines.push('', `## ${title}`, '', '| Name | Default | What it is |', '|---|---|---|');
     for (const [name, setting] of Object.entries(settings)) {
-      const { fallback, about } = setting;
+      const { fallback, about, secret } = setting;
       lines.push(`| \`${name}\` | ${fallback === undefined ? '' : `\`${fallback}\``} | ${about} |`);
+      if (secret) lines.push(`| \`${fileNameOf(name)}\` |  | ${aboutFile(name)} |`);
     }
   }
   return `${lines.join('\n')}\n`;
@@ -33,9 +35,15 @@ export function environmentFile(): string {
     lines.push('', `## ${title}`);
     for (const [name, setting] of Object.entries(settings)) {
       lines.push(...wrapped(setting.about.replaceAll('`', '')), assignment(name, setting));
+      if (setting.secret)
+        lines.push(...wrapped(aboutFile(name).replaceAll('`', '')), `# ${fileNameOf(name)}=`);
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+function aboutFile(name: string): string {
+  return `A file with the value of \`${name}\`, instead of the value; one newline at its end does not count`;
 }
 
 function assignment(name: string, { fallback }: Setting<unknown>): string {

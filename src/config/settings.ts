@@ -14,6 +14,7 @@ export interface Setting<T> {
   /** The default, as text; absent if there is none. */
   fallback?: string;
   parse(text: string): T;
+  /** It may also come from a file: `<NAME>_FILE`. */
   secret?: boolean;
 }
 

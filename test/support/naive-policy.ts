@@ -118,6 +118,8 @@ function conditionHolds({ field, operator, value }: Condition, request: Evaluate
       const pattern = new RegExp(`^(?:${value as string})`);
       return typeof actual === 'string' && pattern.test(actual);
     }
+    case 'search':
+      return typeof actual === 'string' && new RegExp(value as string).test(actual);
     case 'in':
       return (value as unknown[]).some((member) => same(member, actual));
     case 'not_in':
@@ -132,7 +134,8 @@ function conditionHolds({ field, operator, value }: Condition, request: Evaluate
 }
 
 function soundly(operator: string, value: unknown): boolean {
-  if (operator === 'matches') return typeof value === 'string' && new RegExp(value) instanceof RegExp;
+  if (operator === 'matches' || operator === 'search')
+    return typeof value === 'string' && new RegExp(value) instanceof RegExp;
   if (operator === 'starts_with') return typeof value === 'string';
   if (operator === 'exists') return typeof value === 'boolean';
   if (operator === 'in' || operator === 'not_in') return Array.isArray(value);

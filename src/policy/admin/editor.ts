@@ -12,7 +12,7 @@ import { type IdempotencyKey, Store } from '../../storage/store.js';
 import { checkPolicyInSlices, checkRule, type PolicyLimits } from '../engine/check.js';
 import { contentOf, type PolicyInput, type RuleInput, ruleOf } from '../engine/normalize.js';
 import type { Policy, Rule } from '../engine/policy.dto.js';
-import { unreachableInSlices } from '../engine/unreachable-rules.js';
+import { warningsInSlices } from '../engine/warnings.js';
 import { noSuchPolicy, noSuchRevision, noSuchRule, ruleExists } from '../policy.errors.js';
 import { policyLimits } from '../policy.settings.js';
 import {
@@ -201,7 +201,7 @@ export class PolicyEditor {
 }
 
 async function written(policy: Policy): Promise<Omit<Written, 'revision'>> {
-  return { policy, warnings: await inSlices(unreachableInSlices([policy], () => '')) };
+  return { policy, warnings: await inSlices(warningsInSlices(policy, '')) };
 }
 
 function ruleIn({ policy_id, rules }: Policy, ruleId: string): Rule {

@@ -9,7 +9,7 @@ import { checkInSlices, tooManyRules } from '../engine/check.js';
 import { difference, isUnchanged } from '../engine/difference.js';
 import { contentOf, type PolicyInput, sameIds } from '../engine/normalize.js';
 import type { Policy, PolicyContent } from '../engine/policy.dto.js';
-import { unreachableInSlices } from '../engine/unreachable-rules.js';
+import { warningsInSlices } from '../engine/warnings.js';
 import { changedDuringImport } from '../policy.errors.js';
 import { PolicyEditor, refuse } from './editor.js';
 import { CURRENT, POLICY_SET } from './policy.collection.js';
@@ -106,7 +106,7 @@ function* contentsOf(policies: readonly PolicyInput[]): Generator<void, PolicyCo
 function* warningsOf(contents: readonly PolicyContent[], pointer: string): Generator<void, Fault[], void> {
   const warnings: Fault[] = [];
   for (const [i, content] of contents.entries()) {
-    warnings.push(...(yield* unreachableInSlices([content], () => `${pointer}/${i}`)));
+    warnings.push(...(yield* warningsInSlices(content, `${pointer}/${i}`)));
   }
   return warnings;
 }

@@ -35,7 +35,8 @@ const SetRevision = (): PropertyDecorator =>
   Num({ integer: true, description: 'The revision of the set of policies after this write', example: 8 });
 const Warnings = (): PropertyDecorator =>
   ListOf(() => WriteWarning, {
-    description: 'Probable mistakes, such as rules that can never decide. They do not prevent the write',
+    description:
+      'Probable mistakes: rules that can never decide (`unreachable_rule`), `deny` rules whose `matches` has neither an anchor nor `.*` (`anchored_deny`), and `$` with a name in braces in a value, which is not filled in (`template_literal`). They do not prevent the write',
   });
 
 @Described('A policy after a write')

@@ -9,7 +9,7 @@ import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes
 import { atOnce } from '../../shared/time-slices.js';
 import { fieldOf } from './fields.js';
 import { testOf } from './operators.js';
-import { patternOf, weightOf } from './patterns.js';
+import { PATTERNS, weightOf } from './patterns.js';
 import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
 
 /** The limits that an operator can set; their defaults are in the settings. */
@@ -166,12 +166,12 @@ function conditionFaults(check: Check, condition: unknown, pointer: string): voi
   }
   if (check.faults.length > before) return;
   const at = `${pointer}/value`;
-  if (operator === 'matches' && typeof value === 'string') {
-    patternFaults(check, value, at);
+  if ((operator === 'matches' || operator === 'search') && typeof value === 'string') {
+    patternFaults(check, PATTERNS[operator], value, at);
     return;
   }
   try {
-    testOf(operator, value, patternOf);
+    testOf(operator, value, PATTERNS);
   } catch (error) {
     check.add(at, 'wrong_type', `can never match; change the value: ${(error as Error).message}`);
     return;
@@ -180,7 +180,12 @@ function conditionFaults(check: Check, condition: unknown, pointer: string): voi
   if (reason !== undefined) check.add(at, 'wrong_type', `can never match; change the value: ${reason}`);
 }
 
-function patternFaults(check: Check, pattern: string, pointer: string): void {
+function patternFaults(
+  check: Check,
+  patternOf: (source: string) => unknown,
+  pattern: string,
+  pointer: string,
+): void {
   const { patternCharacters } = check.limits;
   if (pattern.length > patternCharacters) {
     const detail = `must be a pattern of at most ${patternCharacters} characters; it has ${pattern.length}`;

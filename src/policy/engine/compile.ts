@@ -1,6 +1,6 @@
 /** Compiles policies into a snapshot. It reuses the compiled policies of the previous snapshot that have not changed. */
 import { atOnce } from '../../shared/time-slices.js';
-import { type Pattern, patternOf } from './patterns.js';
+import { PATTERNS, type Pattern, type Patterns } from './patterns.js';
 import { byPrecedence, type CompiledRule, compileRule } from './rules.js';
 import { type Compilable, Snapshot, type Unit } from './snapshot.js';
 import { fallbackVerdict } from './verdicts.js';
@@ -27,7 +27,7 @@ export function* compileInSlices(
   policies: Iterable<Compilable>,
   { previous, revision = 0, cacheSize = CACHE_SIZE }: CompileOptions = {},
 ): Generator<void, Snapshot, void> {
-  const patterns = cached(patternOf);
+  const patterns = { matches: cached(PATTERNS.matches), search: cached(PATTERNS.search) };
   const units = new Map<string, Unit>();
   for (const policy of policies) {
     const old = previous?.units.get(policy.policy_id);
@@ -41,10 +41,7 @@ export function* compileInSlices(
   return yield* Snapshot.build({ revision, units, rules, fallback, cacheSize });
 }
 
-function* compilePolicy(
-  policy: Compilable,
-  patterns: (source: string) => Pattern,
-): Generator<void, Unit, void> {
+function* compilePolicy(policy: Compilable, patterns: Patterns): Generator<void, Unit, void> {
   const rules: CompiledRule[] = [];
   const enabled = policy.enabled ? policy.rules.filter((rule) => rule.enabled) : [];
   for (const [i, rule] of enabled.entries()) {

@@ -53,6 +53,7 @@ const condition = fc
       ]),
       ...(['contains', 'starts_with'] as const).map((one): [typeof one, unknown] => [one, text]),
       ['matches', pattern],
+      ['search', pattern],
       ['in', list],
       ['not_in', list],
       ['exists', pick % 2 === 0],
@@ -91,7 +92,7 @@ function policies(maxRules: number, maxConditions = 3, minRules = 0): fc.Arbitra
 const alike: fc.Arbitrary<PolicyContent[]> = fc
   .constantFrom<[Condition['operator'][], fc.Arbitrary<unknown>]>(
     [['==', 'in'], scalar],
-    [['starts_with', 'matches'], fc.constantFrom(...WORDS, ...PATTERNS)],
+    [['starts_with', 'matches', 'search'], fc.constantFrom(...WORDS, ...PATTERNS)],
     [['contains'], fc.oneof(word, fc.string({ unit: fc.constantFrom('e', 'a', 'd', '.'), maxLength: 4 }))],
     [['>'], fc.integer({ min: -3, max: 3 })],
     [['<'], fc.integer({ min: -3, max: 3 })],
@@ -161,6 +162,7 @@ describe('the engine', () => {
       { operator: 'equals' as never },
       { field: 'nothing' },
       { operator: 'matches', value: '(' },
+      { operator: 'search', value: '(' },
       { field: 'params.__proto__.a' },
     );
     const damaged = fc

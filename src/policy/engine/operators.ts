@@ -1,6 +1,6 @@
 /** The operators. Each condition becomes one test function when it is compiled. */
 
-import type { Pattern } from './patterns.js';
+import type { Pattern, Patterns } from './patterns.js';
 import type { Operator } from './policy.dto.js';
 
 /** @param actual the value of the field; `undefined` when the request does not have the field */
@@ -8,7 +8,7 @@ export type Test = (actual: unknown) => boolean;
 
 export type Scalar = string | number | boolean | null;
 
-type MakeTest = (value: unknown, patternOf: (source: string) => Pattern) => Test;
+type MakeTest = (value: unknown, patterns: Patterns) => Test;
 
 /** Thrown when a condition can never be evaluated. */
 export class Unusable extends Error {}
@@ -21,10 +21,8 @@ const MAKE: Record<Operator, MakeTest> = {
   '>=': (value) => comparing(value, (actual, bound) => actual >= bound),
   '<=': (value) => comparing(value, (actual, bound) => actual <= bound),
   contains: containing,
-  matches: (value, patternOf) => {
-    const { matches } = patternOf(textOf(value, 'a pattern'));
-    return (actual) => typeof actual === 'string' && matches(actual);
-  },
+  matches: (value, patterns) => matching(value, patterns.matches),
+  search: (value, patterns) => matching(value, patterns.search),
   in: (value) => memberOf(value),
   not_in: (value) => not(memberOf(value)),
   exists: (value) => {
@@ -38,9 +36,9 @@ const MAKE: Record<Operator, MakeTest> = {
 };
 
 /** @throws when the operator is unknown or cannot use the value */
-export function testOf(operator: string, value: unknown, patternOf: (source: string) => Pattern): Test {
+export function testOf(operator: string, value: unknown, patterns: Patterns): Test {
   if (!Object.hasOwn(MAKE, operator)) throw new Unusable(`the operator '${operator}' does not exist`);
-  return MAKE[operator as Operator](value, patternOf);
+  return MAKE[operator as Operator](value, patterns);
 }
 
 /** Whether a `Map` or `Set` compares the value as `===` does. NaN is excluded: it is not equal to itself, but a map finds it. */
@@ -92,6 +90,11 @@ function containing(value: unknown): Test {
     Array.isArray(actual) && actual.some((member) => equal(member, value));
   if (typeof value !== 'string') return listed;
   return (actual) => (typeof actual === 'string' ? actual.includes(value) : listed(actual));
+}
+
+function matching(value: unknown, patternOf: (source: string) => Pattern): Test {
+  const { matches } = patternOf(textOf(value, 'a pattern'));
+  return (actual) => typeof actual === 'string' && matches(actual);
 }
 
 function memberOf(value: unknown): Test {

@@ -4,7 +4,7 @@ import { type PolicySketch, policyOf, type RuleSketch, requestOf } from '../../.
 import { compile } from './compile.js';
 import { decide } from './decide.js';
 import { explain } from './explain.js';
-import { MAX_COST, patternOf } from './patterns.js';
+import { MAX_COST, PATTERNS } from './patterns.js';
 import type { Verdict } from './policy.dto.js';
 import { unreachableRules } from './unreachable-rules.js';
 
@@ -69,7 +69,13 @@ describe('a text that is too long for its pattern', () => {
   });
 
   it('does not matter for a pattern that is only a prefix', () => {
-    expect(patternOf('a.*').matches('a'.repeat(MAX_COST + 1))).toBe(true);
+    expect(PATTERNS.matches('a.*').matches('a'.repeat(MAX_COST + 1))).toBe(true);
+  });
+
+  it('is an error for search as well', () => {
+    const { matches } = PATTERNS.search(heavy(700));
+    expect(matches('ab'.repeat(700))).toBe(false);
+    expect(() => matches(long)).toThrow('too long for its pattern');
   });
 
   it('does not stop the check of rules', () => {
@@ -80,6 +86,6 @@ describe('a text that is too long for its pattern', () => {
 });
 
 it('a text of 256 characters, such as an action, is in the bound for the largest pattern', () => {
-  const largest = patternOf(`${'[ab]'.repeat(10)}(?:a|b){990}[ab]{990}$`);
+  const largest = PATTERNS.matches(`${'[ab]'.repeat(10)}(?:a|b){990}[ab]{990}$`);
   expect(largest.matches('ab'.repeat(128))).toBe(false);
 });

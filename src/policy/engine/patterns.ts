@@ -1,5 +1,5 @@
 /**
- * The patterns of `matches`: regular expressions that match at the start of a text. RE2 runs in linear time: at most the size
+ * The patterns of `matches`, which match at the start of a text, and of `search`, which match anywhere. RE2 runs in linear time: at most the size
  * of the pattern times the length of the text. This product is bounded, so no request can block the service.
  */
 import { RE2JS } from 're2js';
@@ -23,13 +23,28 @@ export interface Pattern {
 const SPECIAL = new Set('\\.+*?()|[]{}^$');
 const REPEATS = new Set('*+?{');
 
-/** @throws when the pattern is not a regular expression of RE2 */
-export function patternOf(source: string): Pattern {
+/** Makes the pattern of each operator that needs one. It throws when the source is not a regular expression of RE2. */
+export interface Patterns {
+  matches: (source: string) => Pattern;
+  search: (source: string) => Pattern;
+}
+
+export const PATTERNS: Patterns = { matches: anchored, search: anywhere };
+
+function anchored(source: string): Pattern {
   const { text, rest } = literalStart(source);
   // Most patterns of policies are a plain word, or a word and anything after it: they need no regular expression.
   if (rest === '' || rest === '.*') return { matches: startsWith(text), prefix: text, isPrefix: true };
   if (rest === '$') return { matches: (other) => other === text, prefix: text, isPrefix: false };
   return { matches: bounded(compiled(source), text), prefix: text, isPrefix: false };
+}
+
+function anywhere(source: string): Pattern {
+  const { text, rest } = literalStart(source);
+  // Without `^`, which `literalStart` skips, the whole pattern is a plain word.
+  if (rest === '' && !source.startsWith('^'))
+    return { matches: (other) => other.includes(text), prefix: '', isPrefix: false };
+  return { matches: bounded(RE2JS.compile(source), ''), prefix: '', isPrefix: false };
 }
 
 /** An index does not ask about a text without the prefix, so that must never be an error. */
@@ -81,6 +96,13 @@ function literalStart(source: string): { text: string; rest: string } {
     at = next;
   }
   return { text, rest: source.slice(at) };
+}
+
+/** Whether the author has thought of where the pattern matches: it has an anchor, or `.*` or `.+`. */
+export function saysWhere(source: string): boolean {
+  const tokens = [...source.matchAll(TOKENS)].map(([token]) => token);
+  const isAnchor = (token: string): boolean => ['^', '$', '\\A', '\\z'].includes(token);
+  return tokens.some((token, i) => isAnchor(token) || (token === '.' && /^[*+]$/.test(tokens[i + 1] ?? '')));
 }
 
 const TOKENS =

@@ -23,6 +23,7 @@ export const OPERATORS = [
   '<=',
   'contains',
   'matches',
+  'search',
   'in',
   'not_in',
   'exists',
@@ -46,7 +47,8 @@ export class Condition {
 
   @OneOf(OPERATORS, {
     name: 'PolicyOperator',
-    description: 'How the field is compared with `value`',
+    description:
+      'How the field is compared with `value`. `matches` is anchored at the start of the text and not at its end: `delete` matches `delete.all` and not `db.delete`. `search` matches anywhere in the text',
     example: '==',
   })
   operator!: Operator;
@@ -54,7 +56,7 @@ export class Condition {
   @JsonValue({
     exact: true,
     description:
-      'The value to compare with: a list for `in` and `not_in`, a boolean for `exists`, a text for `matches` and `starts_with`',
+      'The value to compare with: a list for `in` and `not_in`, a boolean for `exists`, a pattern of RE2 for `matches` and `search`, a text for `starts_with`',
     example: 'production',
   })
   value!: unknown;

@@ -2,7 +2,7 @@
 import { isJson } from '../../shared/json.js';
 import { fieldOf, type Read } from './fields.js';
 import { isScalar, type Scalar, type Test, testOf, Unusable } from './operators.js';
-import type { Pattern } from './patterns.js';
+import type { Patterns } from './patterns.js';
 import {
   type Condition,
   EFFECTS,
@@ -58,18 +58,14 @@ const MAX_VALUES = 64;
 const FIXED_VALUE_OPERATORS = new Set(['==', '!=', 'in', 'not_in', 'exists']);
 const NONE: readonly CompiledCondition[] = [];
 
-export function compileRule(
-  policy: PolicyContent,
-  rule: Rule,
-  patternOf: (source: string) => Pattern,
-): CompiledRule {
+export function compileRule(policy: PolicyContent, rule: Rule, patterns: Patterns): CompiledRule {
   const faults: string[] = [];
   const valid: CompiledCondition[] = [];
   const conditions: unknown = rule.conditions;
   if (!Array.isArray(conditions)) faults.push('its conditions are not a list');
   for (const condition of Array.isArray(conditions) ? (conditions as Condition[]) : []) {
     try {
-      valid.push(compileCondition(condition, patternOf));
+      valid.push(compileCondition(condition, patterns));
     } catch (error) {
       faults.push(error instanceof Error ? error.message : String(error));
     }
@@ -93,16 +89,13 @@ export function compileRule(
 }
 
 /** @throws when the condition can never be evaluated */
-export function compileCondition(
-  condition: Condition,
-  patternOf: (source: string) => Pattern,
-): CompiledCondition {
+export function compileCondition(condition: Condition, patterns: Patterns): CompiledCondition {
   const { operator, value } = condition;
   const field = fieldOf(condition.field);
   if (!field) throw new Unusable(`the field '${condition.field}' does not exist`);
   if (!isJson(value))
     throw new Unusable(`the value for '${condition.field}' is missing, nested too deep, or not JSON`);
-  const test = testOf(operator, value, patternOf);
+  const test = testOf(operator, value, patterns);
   return {
     field: field.name,
     read: field.read,
@@ -112,7 +105,7 @@ export function compileCondition(
       isWord(field.name) && !FIXED_VALUE_OPERATORS.has(operator)
         ? `${operator} ${JSON.stringify(value)}`
         : undefined,
-    hint: hintOf(condition, patternOf),
+    hint: hintOf(condition, patterns),
   };
 }
 
@@ -143,7 +136,7 @@ function withField(
   return found.length === 0 ? NONE : found;
 }
 
-function hintOf({ operator, value }: Condition, patternOf: (source: string) => Pattern): Hint | undefined {
+function hintOf({ operator, value }: Condition, patterns: Patterns): Hint | undefined {
   switch (operator) {
     case '==':
       return isScalar(value) ? { by: 'values', values: [value] } : undefined;
@@ -163,7 +156,7 @@ function hintOf({ operator, value }: Condition, patternOf: (source: string) => P
     case 'starts_with':
       return prefixHint(String(value), true);
     case 'matches': {
-      const { prefix, isPrefix } = patternOf(String(value));
+      const { prefix, isPrefix } = patterns.matches(String(value));
       return prefixHint(prefix, isPrefix);
     }
     default:

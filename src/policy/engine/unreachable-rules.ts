@@ -1,7 +1,7 @@
 /** Finds rules that can never decide. Such a rule is a mistake, but harmless: the author gets a warning. */
 import type { Fault } from '../../shared/errors.js';
 import { atOnce } from '../../shared/time-slices.js';
-import { patternOf } from './patterns.js';
+import { PATTERNS } from './patterns.js';
 import type { PolicyContent } from './policy.dto.js';
 import {
   byPrecedence,
@@ -34,7 +34,7 @@ export function* unreachableInSlices(
   for (const [i, policy] of policies.entries()) {
     if (!policy.enabled) continue;
     for (const [j, rule] of policy.rules.entries()) {
-      if (rule.enabled) pointers.set(compileRule(policy, rule, patternOf), `${pointerTo(i)}/rules/${j}`);
+      if (rule.enabled) pointers.set(compileRule(policy, rule, PATTERNS), `${pointerTo(i)}/rules/${j}`);
       yield;
     }
   }
