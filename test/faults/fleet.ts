@@ -109,9 +109,12 @@ export class Fleet {
     expect(this.replicas.map(({ reader }) => reader.disordered)).toEqual(this.replicas.map(() => []));
   }
 
-  /** The gaps in the log. */
+  /** The gaps in the log, once the first replica can read it again. */
   async gapsInLog(): Promise<Record<string, unknown>[]> {
-    const events = await this.replicas[0].service.events({ type: 'stream.gap' });
+    const { service } = this.replicas[0];
+    const isReady = async (): Promise<boolean> => (await service.get('/readyz')).status === 200;
+    await until(isReady, GOES_ON_MS, 'the return of a replica');
+    const events = await service.events({ type: 'stream.gap' });
     return events.map(({ payload }) => payload as Record<string, unknown>);
   }
 
