@@ -27,33 +27,50 @@ async function start(): Promise<void> {
   const logger = new Logger({ level: config.logLevel, format: config.logFormat });
   const app = await createApp(config, logger);
   onSignals(app, config, logger);
-  const access = await adminAccess(app);
+  const access = await adminAccess(app, config);
   await app.listen(config.port, config.host);
-  process.stdout.write(await welcome(app, config, access), () => {
-    if (access?.kind === 'made') access.printed();
-  });
+  const facts = await factsOf(app, config, access);
+  // A collector of JSON lines could not read the block.
+  if (config.logFormat === 'json') logger.info('listening', facts);
+  else
+    process.stdout.write(welcome(facts), () => {
+      if (access?.kind === 'made') access.printed();
+    });
+}
+
+type Facts = Record<'api' | 'explorer' | 'health' | 'store' | 'events' | 'admin_key', string>;
+
+async function factsOf(app: NestExpressApplication, config: Config, access?: AdminAccess): Promise<Facts> {
+  const url = (await app.getUrl()).replace('[::1]', 'localhost');
+  return {
+    api: `${url}/api`,
+    explorer: config.docs ? `${url}/docs` : 'off',
+    health: `${url}/livez  ${url}/readyz`,
+    store: config.redis ? 'Redis' : `embedded, in ${config.dataDir}`,
+    events: config.events ? 'on' : 'off',
+    admin_key: access ? describe(access) : 'unknown while the store cannot be reached',
+  };
 }
 
 /** The start-up block: the addresses, the store and the admin key. */
-async function welcome(app: NestExpressApplication, config: Config, access?: AdminAccess): Promise<string> {
-  const url = (await app.getUrl()).replace('[::1]', 'localhost');
-  const store = config.redis ? 'Redis' : `embedded, in ${config.dataDir}`;
+function welcome({ api, explorer, health, store, events, admin_key }: Facts): string {
   return `
 BRAiN Control Plane
-  API        ${url}/api
-  Explorer   ${config.docs ? `${url}/docs` : 'off'}
-  Health     ${url}/livez  ${url}/readyz
+  API        ${api}
+  Explorer   ${explorer}
+  Health     ${health}
   Store      ${store}
-  Events     ${config.events ? 'on' : 'off'}
-  Admin key  ${access ? describe(access) : 'unknown while the store cannot be reached'}
+  Events     ${events}
+  Admin key  ${admin_key}
 
 `;
 }
 
 /** Undefined if the store cannot be reached. The service still starts, and waits for the store. */
-async function adminAccess(app: NestExpressApplication): Promise<AdminAccess | undefined> {
+async function adminAccess(app: NestExpressApplication, config: Config): Promise<AdminAccess | undefined> {
   try {
-    return await app.get(AdminKey).bootstrap(process.stdout.isTTY);
+    // A key is printed for a person, and never into a log.
+    return await app.get(AdminKey).bootstrap(process.stdout.isTTY && config.logFormat === 'pretty');
   } catch (error) {
     if (isBrainError(error) && error.kind === 'unavailable') return undefined;
     throw error;

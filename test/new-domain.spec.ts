@@ -219,7 +219,7 @@ describe('a new domain', () => {
     return new Promise((done, fail) => {
       const read = (bytes: Buffer): void => {
         output += bytes.toString('utf8');
-        const found = /^ {2}API +(http:\S+)\/api$/m.exec(output)?.[1];
+        const found = /"api":"(http:[^"]+)\/api"/.exec(output)?.[1];
         if (found !== undefined) done(found);
       };
       started.stdout.on('data', read);

@@ -72,13 +72,32 @@ function fieldsOf(rest: unknown[]): object {
 
 function pretty(line: string): string {
   try {
-    const { level, time, msg, ...fields } = JSON.parse(line) as Record<string, unknown>;
+    const { level, time, msg, stack, ...fields } = JSON.parse(line) as Record<string, unknown> & {
+      stack?: string;
+    };
     const at = new Date(Number(time) * 1000).toISOString().slice(11, 23);
     const rest = Object.entries(fields)
-      .map(([key, value]) => ` ${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+      .map(([key, value]) => ` ${key}=${shown(value)}`)
       .join('');
-    return `${at} ${String(level).toUpperCase().padEnd(5)} ${String(msg)}${rest}\n`;
+    // The lines of a stack stay lines. They are indented, so that none looks like a line of the log.
+    const trace = stack === undefined ? '' : `\n${stack}`.split('\n').map(escaped).join('\n    ');
+    return `${at} ${String(level).toUpperCase().padEnd(5)} ${escaped(String(msg))}${rest}${trace}\n`;
   } catch {
     return line;
   }
+}
+
+/** A client chooses some values, such as ids. In quotes none of them looks like another field. */
+function shown(value: unknown): string {
+  return typeof value === 'string' && /^[^\s"=]+$/.test(value)
+    ? escaped(value)
+    : escaped(JSON.stringify(value));
+}
+
+/** Without control characters and invisible ones: they could move the cursor, hide text, or begin another line. */
+function escaped(text: string): string {
+  return text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu,
+    (one) => `\\u{${(one.codePointAt(0) ?? 0).toString(16)}}`,
+  );
 }

@@ -172,7 +172,7 @@ export class ServiceProcess {
     const endMs = Date.now() + READY_MS;
     while (Date.now() < endMs) {
       if (!this.running) throw new Error(`The service ended before it was ready:\n${this.text}`);
-      this.url ||= /^ {2}API +(http:\S+)\/api$/m.exec(this.text)?.[1] ?? '';
+      this.url ||= /(?:"api":"|^ {2}API +)(http:[^\s"]+)\/api"?/m.exec(this.text)?.[1] ?? '';
       if (this.url !== '' && (await this.get('/readyz').catch(() => undefined))?.status === 200) return;
       await sleep(POLL_MS);
     }
