@@ -69,20 +69,55 @@ describe('pipelined requests', () => {
     client.destroy();
   });
 
-  it('beyond those that may wait in all end their connection, and later ones are served', async () => {
+  it('beyond those that may wait in all end the connection that has most of them', async () => {
     const clients: Silent[] = [];
     for (let i = 0; i < 8; i += 1)
-      clients.push(await silentClient(get(BUNDLE).repeat(9) + get('/livez').repeat(1600)));
+      clients.push(await silentClient(get(BUNDLE).repeat(9) + get('/livez').repeat(1300)));
     const ended = (): number => clients.filter(({ there }) => there.destroyed).length;
     await until(() => ended() > 0, 10_000, 'the end of a connection');
-    expect(ended()).toBeLessThan(8);
-    await service.get('/livez').expect(200);
-    for (const { client } of clients) client.destroy();
-    await until(() => ended() === 8, 10_000, 'the end of all');
     const connection = await open();
     connection.send(get('/livez').repeat(100));
     for (let i = 0; i < 100; i += 1) expect((await connection.answer())?.status).toBe(200);
+    expect(ended()).toBeLessThan(8);
+    for (const { client } of clients) client.destroy();
+    await until(() => ended() === 8, 10_000, 'the end of all');
+    connection.send(get('/livez').repeat(1300));
+    for (let i = 0; i < 1300; i += 1) expect((await connection.answer())?.status).toBe(200);
     connection.close();
+  });
+
+  it('are answered although what follows them is no HTTP, and then the connection is closed', async () => {
+    const connection = await open();
+    const ids = Array.from({ length: 20 }, (_, i) => `id-${i}`);
+    const requests = ids.map((id) => requestBytes('GET /api/threats', [KEY, `X-Request-ID: ${id}`]));
+    connection.send(Buffer.concat([...requests, Buffer.from('GARBAGE\r\n\r\n')]));
+    for (const id of ids) {
+      const answer = await connection.answer();
+      expect([answer?.status, answer?.headers['x-request-id']]).toEqual([200, id]);
+    }
+    expect(await connection.answer()).toBeUndefined();
+  });
+
+  it('free the place of a live stream that waits behind them, when the client leaves', async () => {
+    const limit = 3;
+    await withService(startEmbedded, { BRAIN_STREAM_MAX_CLIENTS_PER_KEY: String(limit) }, async (own) => {
+      const { port: of } = own.server.address() as AddressInfo;
+      const client = connect(of, '127.0.0.1').on('error', () => undefined);
+      client.pause();
+      const stream = `GET /api/events/stream HTTP/1.1\r\nHost: x\r\n${KEY}\r\n\r\n`;
+      client.write(get(BUNDLE).repeat(4) + stream.repeat(limit));
+      const [name, value] = KEY.split(': ');
+      const isTaken = async (): Promise<boolean> => {
+        const answer = await fetch(`http://127.0.0.1:${of}/api/events/stream`, {
+          headers: { [name]: value },
+        });
+        await answer.body?.cancel();
+        return answer.status === 429;
+      };
+      await until(isTaken, 10_000, 'the streams');
+      client.destroy();
+      await until(async () => !(await isTaken()), 10_000, 'the places of the streams');
+    });
   });
 });
 

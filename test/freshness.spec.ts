@@ -63,7 +63,7 @@ describe('a replica that reaches Redis again', () => {
   });
 
   it('allows nothing by old policies, and no revoked key, until it has read policies and keys again', async () => {
-    const made = await near.post('/api/keys', { name: 'agent', role: 'agent' });
+    const made = await near.post('/api/keys', { name: 'agent', role: 'agent', agents: ['a'] });
     const key = made.body.key as string;
     await until(
       async () => verdict(await ask(far, key)) === 'allowed',

@@ -318,7 +318,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       name: 'call',
       kind: 'http',
       params: {
-        url: 'https://example.org/',
+        url: 'https://example.org/?t=secret-6',
         headers: { 'X-Token': 'secret-1' },
         body: { token: 'secret-2' },
       },
@@ -346,7 +346,15 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
     const { body } = await service.get(`/api/missions/${id}`, viewer.key);
     expect(body).toMatchObject({
       data: { token: '[masked]' },
-      steps: [{ params: { url: step.params.url, headers: { 'X-Token': '[masked]' }, body: '[masked]' } }],
+      steps: [
+        {
+          params: {
+            url: 'https://example.org/?[masked]',
+            headers: { 'X-Token': '[masked]' },
+            body: '[masked]',
+          },
+        },
+      ],
     });
     const { result } = (await service.get(`/api/missions/${wait}`, viewer.key)).body;
     expect(result).toMatchObject({ w: { result: '[masked]' } });

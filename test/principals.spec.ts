@@ -196,6 +196,18 @@ describe.each(STORES)('a principal on %s', (_name, startStore) => {
     });
   });
 
+  it.each([
+    ['agent:another', 403],
+    ['Agent:reader', 422],
+    [' agent:another', 422],
+    ['agent\u200b:another', 422],
+    ['agent：another', 422],
+    ['brain:policy', 403],
+    ['agents of another kind', 201],
+  ])('reports a threat from %j: %i', async (source, status) => {
+    await service.post('/api/threats', { type: 't', severity: 'LOW', source }, agent.key).expect(status);
+  });
+
   it('tries drafts only with the permission to write policies', async () => {
     const draft = { ...ask, agent_id: 'reader', policies: [{ name: 'd', default_effect: 'allow' }] };
     for (const { key } of [agent, gateway]) {

@@ -37,7 +37,7 @@ describe('npm start', () => {
     npm = spawn('npm', ['start'], { cwd: resolve(__dirname, '..'), env, detached: true });
     npm.stdout?.on('data', (bytes: Buffer) => (text += bytes.toString()));
     npm.stderr?.on('data', (bytes: Buffer) => (text += bytes.toString()));
-    await until(() => text.includes('Admin key'), PATIENCE_MS, 'the start');
+    await until(() => text.includes('"msg":"listening"'), PATIENCE_MS, 'the start');
   });
   afterEach(() => {
     try {

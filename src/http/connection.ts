@@ -8,19 +8,27 @@ import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
 const MAX_UNDER_WAY = 8;
-/** Waiting requests of all connections. Each takes a few KiB. */
-const MAX_WAITING = 2000;
+/** Waiting requests of all connections. Each takes a few KiB. One read of one connection has at most half as many. */
+const MAX_WAITING = 4000;
 
-/** The number of requests that wait, over all connections of a server. */
-export interface Waiting {
-  count: number;
+/** The requests that wait, over all connections of a server. */
+export class Waiting {
+  count = 0;
+  readonly connections = new Set<Connection>();
+
+  /** Closes the connection with the most waiting requests, so that nobody loses a place to a client that sends more. */
+  makeRoom(): void {
+    let most: Connection | undefined;
+    for (const one of this.connections) if (!most || one.waits > most.waits) most = one;
+    most?.close();
+  }
 }
 
 export class Connection {
   private finished = false;
   private latest?: ServerResponse;
   /** Counted only while requests arrive before the answers to earlier ones are sent; most clients never do that. */
-  private underWay = 0;
+  private readonly underWay = new Set<ServerResponse>();
   private readonly queue: (() => void)[] = [];
 
   constructor(
@@ -35,9 +43,14 @@ export class Connection {
     if (this.socket.bytesRead === 0) this.socket.destroy();
   }
 
-  /** Whether nothing more of it is read, because it is uncertain where its last request ends. */
+  /** Whether nothing more of it is served, because it is uncertain where its last request ends. */
   get isFinished(): boolean {
     return this.finished;
+  }
+
+  /** How many of its requests wait. */
+  get waits(): number {
+    return this.queue.length;
   }
 
   /** Closes the connection after this answer. */
@@ -46,57 +59,82 @@ export class Connection {
     this.finished = true;
   }
 
+  /** Closes the connection after the answers to all requests so far. Returns whether there are any, each with its whole body. */
+  finishAfterAnswers(): boolean {
+    const { latest } = this;
+    if (latest === undefined || latest.writableFinished || !latest.req.complete) return false;
+    this.finished = true;
+    if (this.underWay.size === 0) this.follow(latest);
+    return true;
+  }
+
   /** Serves the request at once, or when earlier answers of its connection were sent. */
   take(response: ServerResponse, serve: () => void): void {
     const { latest, socket } = this;
     // Node parses the rest of what it has read from a connection that was ended.
     if (socket.destroyed) return;
     this.latest = response;
-    if (this.underWay === 0) {
+    if (this.underWay.size === 0) {
       if (latest === undefined || latest.writableFinished) {
         serve();
         return;
       }
       this.follow(latest);
     }
-    if (this.underWay < MAX_UNDER_WAY) {
+    if (this.underWay.size < MAX_UNDER_WAY) {
       this.follow(response);
       serve();
     } else this.hold(response, serve);
   }
 
+  close(): void {
+    this.leave();
+    this.socket.destroy();
+  }
+
   private hold(response: ServerResponse, serve: () => void): void {
-    if (this.waiting.count >= MAX_WAITING) {
-      this.socket.destroy();
-      return;
-    }
-    this.waiting.count += 1;
-    this.queue.push(() => {
+    const { waiting, queue, socket } = this;
+    queue.push(() => {
       this.follow(response);
       serve();
     });
-    this.socket.pause();
+    waiting.count += 1;
+    waiting.connections.add(this);
+    if (waiting.count > MAX_WAITING) waiting.makeRoom();
+    socket.pause();
   }
 
   private follow(response: ServerResponse): void {
-    this.underWay += 1;
-    response.once('close', () => this.next());
+    this.underWay.add(response);
+    response.once('close', () => {
+      this.underWay.delete(response);
+      this.next();
+    });
   }
 
   private next(): void {
-    this.underWay -= 1;
     if (this.socket.destroyed) return;
     const serve = this.queue.shift();
-    if (!serve) return;
-    this.waiting.count -= 1;
-    serve();
+    if (serve) {
+      this.waiting.count -= 1;
+      if (this.queue.length === 0) this.waiting.connections.delete(this);
+      serve();
+    }
     // Node has resumed the connection for the body of the request that was answered.
     if (this.queue.length > 0) this.socket.pause();
-    else this.socket.resume();
+    else if (serve) this.socket.resume();
+    else if (this.finished && this.underWay.size === 0) this.socket.end();
   }
 
+  /** Node says only of the answer that was being sent that its connection is closed; those behind it would wait for ever. */
   private drop(): void {
+    this.leave();
+    for (const response of [...this.underWay]) if (response.socket === null) response.emit('close');
+  }
+
+  private leave(): void {
     this.waiting.count -= this.queue.length;
+    this.waiting.connections.delete(this);
     this.queue.length = 0;
   }
 }

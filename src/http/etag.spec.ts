@@ -14,7 +14,7 @@ describe('If-Match', () => {
     ['W/"3"', []],
     ['W/"3", "4"', [4]],
     ['"other,service!", "4"', [4]],
-    ['"-1", "1.5", "0x1", "9999999999999999"', []],
+    ['"-1", "01", "1.5", "0x1", "9999999999999999"', []],
   ])('%j accepts %j', (header, versions) => {
     expect(read(header)).toEqual(versions);
   });

@@ -17,7 +17,7 @@ import { DeclaresHeader } from './response-headers.js';
 const TAG = '(?:W/)?"[\\x21\\x23-\\x7e]*"';
 const TAGS = new RegExp(`^${TAG}(?:[ \\t]*,[ \\t]*${TAG})*$`);
 /** Every tag of a list, and its version if it is an ETag of this service. A weak tag never matches. */
-const EACH = /(W\/)?"(?:(\d{1,15})|[^"]*)"/g;
+const EACH = /(W\/)?"(?:(0|[1-9]\d{0,14})|[^"]*)"/g;
 
 /** The versions that `If-Match` accepts; undefined if it accepts any. */
 export function versionsIn({ headers }: Pick<Request, 'headers'>): Versions | undefined {

@@ -17,7 +17,7 @@ import type { BrainError } from '../shared/errors.js';
 import { AnswerBatch } from './answer-batch.js';
 import { afterShortBody } from './body.js';
 import { refuseUnparsed } from './client-error.js';
-import { Connection, type Waiting } from './connection.js';
+import { Connection, Waiting } from './connection.js';
 import { answers, inexactRoutes, type Layer, layersOf, matchExactly, methodsOf } from './express-routes.js';
 import { headFault } from './head.js';
 import { noSuchRoute, unreadable, wrongMethod } from './problem.filter.js';
@@ -151,10 +151,14 @@ export class FastExpressAdapter extends ExpressAdapter {
     app.disable('etag');
     // Express would parse the query at each access. The input guard sets it once, when it checks it.
     Object.defineProperty(app.request, 'query', { value: Object.freeze({}), writable: true });
+    const OwnRequest = derived(IncomingMessage, app.request);
+    const OwnResponse = derived<typeof ServerResponse>(ServerResponse, app.response);
+    app.request = OwnRequest.prototype as Express['request'];
+    app.response = OwnResponse.prototype as Express['response'];
     const server: Server = createServer(
       {
-        IncomingMessage: withPrototype(IncomingMessage, app.request),
-        ServerResponse: withPrototype<typeof ServerResponse>(ServerResponse, app.response),
+        IncomingMessage: OwnRequest,
+        ServerResponse: OwnResponse,
         maxHeaderSize: MAX_HEADER_BYTES,
         requestTimeout: REQUEST_TIMEOUT_MS,
         keepAlive: true,
@@ -167,7 +171,10 @@ export class FastExpressAdapter extends ExpressAdapter {
     server.on('checkContinue', handle);
     server.on('checkExpectation', handle);
     server.on('clientError', (error, socket) => {
-      if (!this.connections.get(socket as Socket)?.isFinished) refuseUnparsed(error, socket);
+      const connection = this.connections.get(socket as Socket);
+      // An answer that was promised is sent; then the connection is closed, which says that the rest was not read.
+      if (connection?.isFinished || (isOfParser(error) && connection?.finishAfterAnswers())) return;
+      refuseUnparsed(error, socket);
     });
     // Node would drop the headers after the thousandth. Their bytes are limited.
     server.maxHeadersCount = 0;
@@ -177,7 +184,7 @@ export class FastExpressAdapter extends ExpressAdapter {
 
   /** Limits the connections, what each of them may ask for, and how long it may take nothing. */
   private bound(server: Server): void {
-    const waiting: Waiting = { count: 0 };
+    const waiting = new Waiting();
     server.timeout = STALL_MS;
     server.maxConnections = this.hooks.maxConnections;
     server.on('drop', () => this.hooks.connectionRefused());
@@ -224,19 +231,18 @@ export class FastExpressAdapter extends ExpressAdapter {
   }
 }
 
+/** Whether the parser found a fault in what arrived; other errors are those of the connection itself. */
+function isOfParser({ code }: NodeJS.ErrnoException): boolean {
+  return code?.startsWith('HPE_') === true;
+}
+
 function isPlainObject(body: unknown): boolean {
   return typeof body === 'object' && body !== null && Object.getPrototypeOf(body) === Object.prototype;
 }
 
-/** The same constructor. Its instances have another prototype, which inherits from the original one. */
-function withPrototype<T extends abstract new (...args: never[]) => object>(
-  original: T,
-  prototype: object,
-): T {
-  function WithPrototype(...args: unknown[]): object {
-    // Works for functions and for classes. Node may use either.
-    return Reflect.construct(original, args, WithPrototype) as object;
-  }
-  WithPrototype.prototype = prototype;
-  return WithPrototype as unknown as T;
+/** The same class, with a prototype of its own that inherits from this one. A class costs far less than `Reflect.construct`. */
+function derived<T extends abstract new (...args: never[]) => object>(original: T, prototype: object): T {
+  class Derived extends (original as unknown as new (...args: unknown[]) => object) {}
+  Object.setPrototypeOf(Derived.prototype, prototype);
+  return Derived as unknown as T;
 }

@@ -8,6 +8,7 @@ type Head = Pick<IncomingMessage, 'headers' | 'rawHeaders' | 'httpVersion'>;
 
 /** A sentence about the fault; undefined if there is none. */
 export function headFault({ headers, rawHeaders, httpVersion }: Head): string | undefined {
+  if (httpVersion !== '1.1' && httpVersion !== '1.0') return 'The version of HTTP must be 1.1 or 1.0.';
   let hosts = 0;
   let authorizations = 0;
   // `headers` only has the first of several. The length is compared first, because this runs for each request.

@@ -76,6 +76,7 @@ function withoutSecrets(step: Step): Step {
   if (isObject(params.headers)) params.headers = hidden(params.headers);
   else if (params.headers !== undefined) params.headers = MASKED;
   if (params.body !== undefined) params.body = MASKED;
+  if (typeof params.url === 'string') params.url = params.url.replace(/\?.*/s, `?${MASKED}`);
   return { ...step, params };
 }
 

@@ -36,7 +36,7 @@ export class AccessDenied {
     max: 64,
     nullable: true,
     description:
-      'The address of callers without a valid key; null for a principal, and for all that is summed beyond 1,000 sources',
+      'The address of callers without a valid key; null for a principal, and in the sum of all addresses beyond 100',
   })
   address!: string | null;
   @Num({

@@ -39,13 +39,15 @@ describe('refused requests', () => {
     expect(published).toHaveLength(3);
   });
 
-  it('of more than 1,000 sources are in one sum more', () => {
-    for (let i = 0; i < 1500; i += 1) denials.count({ ip: `10.0.${i >> 8}.${i & 255}` }, unknown);
+  it('of more than 100 addresses are in one sum more, but those of a principal never are', () => {
+    for (let i = 0; i < 150; i += 1) denials.count({ ip: `10.0.0.${i}` }, unknown);
     denials.count({ ip: '10.0.0.0' }, unknown);
+    denials.count({ principal: { id: 'key_1' } as Principal, ip: '10.0.0.149' }, forbidden);
     denials.publish();
-    expect(published).toHaveLength(1001);
+    expect(published).toHaveLength(102);
     expect(published[0]).toMatchObject({ address: '10.0.0.0', unauthenticated: 2 });
-    expect(published.at(-1)).toMatchObject({ principal_id: null, address: null, unauthenticated: 500 });
+    expect(published[100]).toMatchObject({ principal_id: null, address: null, unauthenticated: 50 });
+    expect(published[101]).toMatchObject({ principal_id: 'key_1', forbidden: 1 });
   });
 
   it('are published when the service stops', () => {

@@ -7,9 +7,10 @@ import type { Principal } from './principal.js';
 import { addressOf } from './throttle.js';
 
 const EVERY_MS = 60_000;
-const MAX_SUMS = 1000;
+/** Addresses are as many as an attacker wants. Principals are no more than keys, so each has its own sum. */
+const MAX_ADDRESSES = 100;
 const MAX_CODES = 20;
-/** The sum of all callers beyond the limit. */
+/** The sum of all addresses beyond the limit. */
 const OTHERS = '';
 
 interface Refused {
@@ -20,6 +21,7 @@ interface Refused {
 @Injectable()
 export class Denials implements OnModuleInit, OnModuleDestroy {
   private sums = new Map<string, AccessDenied>();
+  private addresses = 0;
   private timer?: NodeJS.Timeout;
 
   constructor(@Optional() @Inject(EventStream) private readonly events?: EventStream) {}
@@ -45,12 +47,13 @@ export class Denials implements OnModuleInit, OnModuleDestroy {
   publish(): void {
     const sums = this.sums;
     this.sums = new Map();
+    this.addresses = 0;
     for (const sum of sums.values()) this.events?.publish(accessDenied(sum));
   }
 
   private sumOf(principal_id: string | null, address: string | null): AccessDenied {
     const own = principal_id === null ? `a:${address}` : `p:${principal_id}`;
-    const isOver = this.sums.size >= MAX_SUMS && !this.sums.has(own);
+    const isOver = address !== null && this.addresses >= MAX_ADDRESSES && !this.sums.has(own);
     const key = isOver ? OTHERS : own;
     const known = this.sums.get(key);
     if (known) return known;
@@ -58,6 +61,7 @@ export class Denials implements OnModuleInit, OnModuleDestroy {
     const now = nowSeconds();
     const sum = { ...source, unauthenticated: 0, forbidden: 0, codes: [], from: now, to: now };
     this.sums.set(key, sum);
+    if (address !== null && !isOver) this.addresses += 1;
     return sum;
   }
 }

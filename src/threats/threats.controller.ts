@@ -7,7 +7,9 @@ import { ForeignAgent, Idempotency, Idempotent, Problems } from '../http/request
 import { SendsLocation } from '../http/response-headers.js';
 import { Access, CurrentPrincipal } from '../security/access.decorator.js';
 import { expectAgent, type Principal } from '../security/principal.js';
+import { faulty } from '../shared/errors.js';
 import type { Versions } from '../shared/expect-version.js';
+import { isOfService } from '../shared/id-list.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import {
@@ -24,6 +26,21 @@ import { ThreatsService } from './threats.service.js';
 
 /** A source of this form names an agent. */
 const AGENT = 'agent:';
+
+/** Only the agent itself, and who speaks for it, is the source `agent:<id>`. Other spellings of `agent:` would deceive a reader. */
+function expectSource(principal: Principal, source: string): void {
+  const looks = source
+    .normalize('NFKC')
+    .toLowerCase()
+    .replace(/[\p{Cf}\s]/gu, '');
+  if (isOfService(looks)) expectAgent(principal, looks);
+  if (!looks.startsWith(AGENT)) return;
+  if (source.startsWith(AGENT)) expectAgent(principal, source.slice(AGENT.length));
+  else
+    throw faulty([
+      { pointer: '/source', detail: 'must name an agent as `agent:<id>`', code: 'agent_source' },
+    ]);
+}
 const ThreatId = (): MethodDecorator =>
   ApiParam({ name: 'id', description: 'The id of the threat, as the report returned it' });
 /** Changes a threat. `what` is new in the answer. */
@@ -82,7 +99,7 @@ export class ThreatsController {
     @Idempotency() idempotency: IdempotencyKey | undefined,
     @Res({ passthrough: true }) response: Response,
   ): Promise<Threat> {
-    if (body.source.startsWith(AGENT)) expectAgent(principal, body.source.slice(AGENT.length));
+    expectSource(principal, body.source);
     const { threat, created } = await this.threats.report(body, idempotency);
     response.status(created ? 201 : 200);
     return threat;
