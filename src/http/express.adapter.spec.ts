@@ -2,6 +2,7 @@
 import { Controller, Get, type MiddlewareConsumer, Module, RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ExpressAdapter, type NestExpressApplication } from '@nestjs/platform-express';
+import type { Express } from 'express';
 import request from 'supertest';
 import { FastExpressAdapter } from './express.adapter.js';
 import { inexactRoutes, layersOf, matchExactly } from './express-routes.js';
@@ -55,5 +56,25 @@ describe('a route that matches other spellings of its path', () => {
     matchExactly(app);
     adapter.get('/exact/:id', deny);
     expect(inexactRoutes(layersOf(app))).toEqual([expect.stringContaining('The route /loose ')]);
+  });
+});
+
+describe('a request and its response', () => {
+  it('have the prototypes of Express from the start, so that Express changes none', async () => {
+    const prototypes: unknown[] = [];
+    const adapter = new FastExpressAdapter({
+      maxConnections: 10,
+      connectionRefused: () => undefined,
+      inContext: (one, answer, serve) => {
+        prototypes.push(Object.getPrototypeOf(one), Object.getPrototypeOf(answer));
+        serve();
+      },
+      refuse: (_error, _request, response) => void response.status(400).end(),
+    });
+    adapter.initHttpServer();
+    const { request: ofRequest, response: ofResponse } = adapter.getInstance<Express>();
+    await request(adapter.getHttpServer()).get('/nothing');
+    expect(prototypes[0]).toBe(ofRequest);
+    expect(prototypes[1]).toBe(ofResponse);
   });
 });
