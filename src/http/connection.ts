@@ -26,9 +26,10 @@ export class Waiting {
 
 export class Connection {
   private finished = false;
-  private latest?: ServerResponse;
-  /** Counted only while requests arrive before the answers to earlier ones are sent; most clients never do that. */
+  /** The requests that are served and not yet answered, in their order. */
   private readonly underWay = new Set<ServerResponse>();
+  /** The last request; kept only while an answer is due, because it holds its body. */
+  private latest?: ServerResponse;
   private readonly queue: (() => void)[] = [];
 
   constructor(
@@ -61,30 +62,21 @@ export class Connection {
 
   /** Closes the connection after the answers to all requests so far. Returns whether there are any, each with its whole body. */
   finishAfterAnswers(): boolean {
-    const { latest } = this;
-    if (latest === undefined || latest.writableFinished || !latest.req.complete) return false;
+    if (!this.latest?.req.complete) return false;
     this.finished = true;
-    if (this.underWay.size === 0) this.follow(latest);
     return true;
   }
 
   /** Serves the request at once, or when earlier answers of its connection were sent. */
   take(response: ServerResponse, serve: () => void): void {
-    const { latest, socket } = this;
     // Node parses the rest of what it has read from a connection that was ended.
-    if (socket.destroyed) return;
+    if (this.socket.destroyed) return;
     this.latest = response;
-    if (this.underWay.size === 0) {
-      if (latest === undefined || latest.writableFinished) {
-        serve();
-        return;
-      }
-      this.follow(latest);
-    }
-    if (this.underWay.size < MAX_UNDER_WAY) {
+    if (this.underWay.size >= MAX_UNDER_WAY) this.hold(response, serve);
+    else {
       this.follow(response);
       serve();
-    } else this.hold(response, serve);
+    }
   }
 
   close(): void {
@@ -108,6 +100,7 @@ export class Connection {
     this.underWay.add(response);
     response.once('close', () => {
       this.underWay.delete(response);
+      if (this.underWay.size === 0 && this.queue.length === 0) this.latest = undefined;
       this.next();
     });
   }

@@ -1,4 +1,4 @@
-import { Body, Controller, Delete, Get, Header, HttpCode, Param, Post, Query } from '@nestjs/common';
+import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
 import {
   ApiCreatedResponse,
   ApiNoContentResponse,
@@ -22,7 +22,6 @@ export class KeysController {
   @Post()
   @Access('keys:manage')
   @Idempotent('the first answer again, without the API key itself')
-  @Header('Cache-Control', 'no-store')
   @ApiOperation({
     summary: 'Make an API key',
     description: 'The answer has the key itself. It is shown this once: the service stores only its hash.',

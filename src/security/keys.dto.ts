@@ -46,41 +46,12 @@ export class NewKey {
   expires_at?: number | null;
 }
 
-@Described('An API key, without the key itself')
-export class KeyInfo {
-  @Text({ max: 64, description: 'The id of the key, which is not secret', example: 'key_k3v9x2abq8w1' })
-  id!: string;
-
-  @Text({ max: 128, description: 'What the key is for', example: 'scanner-7' })
-  name!: string;
-
-  @OneOf(ROLES, { name: 'Role', description: 'The role of the key', example: 'agent' })
-  role!: Role;
-
-  @Entries(AGENTS, 'researcher-*')
-  agents!: readonly string[];
-
-  @Entries(AGENT_ROLES, 'researcher')
-  agent_roles!: readonly string[];
-
-  @Owner()
-  owner!: string | null;
-
-  @Num({ description: 'When the key was made, in Unix seconds', example: 1735424567.89 })
-  created_at!: number;
-
-  @Text({ max: 64, description: 'The id of the key that made it', example: 'bootstrap' })
-  created_by!: string;
-
-  @Num({ ...EXPIRY, nullable: true })
-  expires_at!: number | null;
-}
-
-@Described('The principal of a key, and what it may do')
-export class Self {
+/** Who holds a key, and whom it may name. */
+class Holder {
   @Text({
     max: 256,
-    description: 'The id of the principal, as in `created_by` and in events',
+    description:
+      'The id of the key, which is not secret: in `created_by` and in events it stands for its holder',
     example: 'key_k3v9x2abq8w1',
   })
   id!: string;
@@ -99,7 +70,22 @@ export class Self {
 
   @Owner()
   owner!: string | null;
+}
 
+@Described('An API key, without the key itself')
+export class KeyInfo extends Holder {
+  @Num({ description: 'When the key was made, in Unix seconds', example: 1735424567.89 })
+  created_at!: number;
+
+  @Text({ max: 64, description: 'The id of the key that made it', example: 'bootstrap' })
+  created_by!: string;
+
+  @Num({ ...EXPIRY, nullable: true })
+  expires_at!: number | null;
+}
+
+@Described('The principal of a key, and what it may do')
+export class Self extends Holder {
   @Texts({
     max: 64,
     most: 100,
