@@ -1,14 +1,8 @@
 /** Reads the settings once, checks them all, and reports every fault by name and never by value. Nothing else reads the environment. */
 
 import { fileNameOf, secretNames, withSecretFiles } from './secret-files.js';
-import {
-  allSettings,
-  type RedisAddress,
-  SETTINGS,
-  type Setting,
-  SettingFault,
-  type Settings,
-} from './settings.js';
+import { type RedisAddress, SettingFault } from './setting-parsers.js';
+import { allSettings, SETTINGS, type Setting, type Settings } from './settings.js';
 
 export { allow, defineSettings } from './settings.js';
 

@@ -26,7 +26,7 @@ export function sendAsset({ type, plain, zipped }: Asset, request: Request, resp
 const CODING = /^\s*(gzip|x-gzip|\*)\s*(?:;\s*q\s*=\s*([\d.]+)\s*)?$/i;
 
 /** By RFC 9110, 12.5.3. A part that names gzip counts before `*`. */
-export function acceptsGzip(header: string | string[] | undefined): boolean {
+function acceptsGzip(header: string | string[] | undefined): boolean {
   if (typeof header !== 'string') return false;
   const parts = header.split(',').map((part) => CODING.exec(part));
   const part = parts.find((found) => found && found[1] !== '*') ?? parts.find((found) => found !== null);

@@ -4,7 +4,7 @@
  */
 import { schemaIdOf } from '../catalog/event-schema.js';
 import { definitionOf, priorityOf, subjectsOf } from '../event.js';
-import type { CloudEvent } from './events.dto.js';
+import type { CloudEvent } from './cloud-event.dto.js';
 import type { ReadEvent } from './stored-event.js';
 
 /** The media type of a list of CloudEvents. */

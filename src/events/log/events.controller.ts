@@ -4,8 +4,9 @@ import type { Request, Response } from 'express';
 import { Problems } from '../../http/request.js';
 import { Access } from '../../security/access.decorator.js';
 import { BrainError } from '../../shared/errors.js';
+import { CloudEvent } from './cloud-event.dto.js';
 import { CLOUD_EVENTS, cloudEvent } from './cloud-event.js';
-import { CloudEvent, EventPage, EventQuery } from './events.dto.js';
+import { EventPage, EventQuery } from './events.dto.js';
 import { EventReader } from './reader.js';
 
 @ApiTags('events')
