@@ -138,6 +138,8 @@ describe.each([
       expect((await service.post('/api/threats', report('refused'))).status).toBe(503);
       expect(await service.stop()).toEqual({ code: 0, signal: null });
       expect(service.output).not.toMatch(/closed database|invalid read txn/);
+      // The engine reports what the system refuses to it, and may damage its memory then.
+      expect(service.output).not.toMatch(/Write error/);
       const next = await start({ BRAIN_EVENTS: events });
       const { rows, ...found } = (await next.get('/api/threats')).body;
       expect([found.total, rows ?? found.threats]).toEqual([1, [kept.body]]);

@@ -1,11 +1,11 @@
-import { mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Child, Children } from '../../../test/support/embedded-child.js';
 import { checkDataFile } from './data-file.js';
 import { EmbeddedDatabase } from './database.js';
 import type { Root } from './engine.js';
-import { noRoom, type Space, spaceWarnings } from './space.js';
+import { fileLimitBytes, noRoom, noWrites, refusedProbe, type Space, spaceWarnings } from './space.js';
 import { Writer } from './writer.js';
 
 const MIB = 2 ** 20;
@@ -154,6 +154,7 @@ describe('a full disk', () => {
     usedBytes: 100 * MIB,
     diskFreeBytes: freeMib * MIB,
     diskBytes: 100_000 * MIB,
+    fileLimitBytes: Number.POSITIVE_INFINITY,
     ...rest,
   });
 
@@ -162,6 +163,25 @@ describe('a full disk', () => {
     expect(noRoom(disk(10), LARGE.maxBytes)).toMatchObject({ code: 'storage_full' });
     expect(noRoom(disk(10, { usedBytes: 50 * MIB }), LARGE.maxBytes)).toBeUndefined();
     expect(noRoom(disk(1, { diskBytes: 50 * MIB }), LARGE.maxBytes)).toBeUndefined();
+  });
+
+  it('is recognized before the file reaches the limit on the size of files, and nothing is tried beyond it', () => {
+    const limited = (fileLimitMib: number, rest: Partial<Space> = {}): Space =>
+      disk(1000, { fileLimitBytes: fileLimitMib * MIB, ...rest });
+    expect(noRoom(limited(200), LARGE.maxBytes)).toBeUndefined();
+    const refusal = { code: 'storage_full', detail: expect.stringMatching(/ulimit -f/) };
+    expect(noRoom(limited(110), LARGE.maxBytes)).toMatchObject(refusal);
+    expect(noRoom(limited(110, { usedBytes: 50 * MIB }), LARGE.maxBytes)).toBeUndefined();
+    expect(noWrites(limited(110))).toBeUndefined();
+    expect(noWrites(limited(99))).toMatchObject(refusal);
+  });
+
+  it('is found by writing a file, which is removed again', () => {
+    const path = join(folder, 'probe');
+    expect(fileLimitBytes()).toBe(Number.POSITIVE_INFINITY);
+    expect(refusedProbe(path)).toBeUndefined();
+    expect(existsSync(path)).toBe(false);
+    expect(refusedProbe(join(folder, 'no such folder', 'probe'))).toBeUndefined();
   });
 
   it('causes a warning below 64 MiB or 1 % of free space', () => {
@@ -192,7 +212,7 @@ describe('a batch without room', () => {
     };
     const heard: string[] = [];
     const writer = new Writer(root as unknown as Root, {
-      noRoom: () => undefined,
+      refusalOf: () => undefined,
       flushed: (grew) => heard.push(grew ? 'grew' : 'shrank'),
       refused: () => heard.push('refused'),
     });
@@ -300,7 +320,7 @@ describe('a failed flush', () => {
     };
     let flushes = 0;
     const writer = new Writer(root as unknown as Root, {
-      noRoom: () => undefined,
+      refusalOf: () => undefined,
       flushed: () => {
         flushes += 1;
       },

@@ -5,7 +5,15 @@ import { WriteCheck } from '../write-check.js';
 import { DataFolder } from './data-folder.js';
 import { createStore, openStore, type Root, type RootStats, type Tables } from './engine.js';
 import { type FolderLock, lockFolder } from './lock.js';
-import { noRoom, type Space, spaceWarnings } from './space.js';
+import {
+  fileLimitBytes,
+  noRoom,
+  noWrites,
+  PROBE_BYTES,
+  refusedProbe,
+  type Space,
+  spaceWarnings,
+} from './space.js';
 import { pagesOf, type Table } from './table.js';
 import { Writer, type Written } from './writer.js';
 
@@ -43,6 +51,7 @@ export class EmbeddedDatabase {
   private readonly reserved = new Map<string, { next: number; until: number; growing?: Promise<unknown> }>();
   private readonly listeners = new Set<() => void>();
   private measured?: { space: Space; atMs: number };
+  private probed?: { refusal: BrainError | undefined; atMs: number };
 
   /** Throws a `BrainError` that says what to do, and then has changed no data. */
   static async open(path: string, options: { maxBytes: number }): Promise<EmbeddedDatabase> {
@@ -76,7 +85,7 @@ export class EmbeddedDatabase {
       this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)),
     );
     this.writer = new Writer(root, {
-      noRoom: () => this.noRoom(),
+      refusalOf: (onlyFrees, found) => this.foreseen(onlyFrees, found),
       flushed: (grew) => {
         if (grew) this.writeCheck.worked();
         for (const listener of this.listeners) listener();
@@ -151,9 +160,23 @@ export class EmbeddedDatabase {
     await this.opened.lock?.release();
   }
 
-  private noRoom(): BrainError | undefined {
-    const space = this.measure();
-    return space && noRoom(space, this.opened.maxBytes);
+  /** Why the system would refuse a change. `found`: the engine has found that the store may not grow. */
+  private foreseen(onlyFrees: boolean, found: boolean): BrainError | undefined {
+    const measured = this.measure();
+    if (!measured) return undefined;
+    // The limit of a process may change at any time, and is cheap to read.
+    const space = { ...measured, fileLimitBytes: fileLimitBytes() };
+    const refusal = noWrites(space);
+    if (refusal || onlyFrees) return refusal;
+    return noRoom(space, this.opened.maxBytes) ?? (found ? this.probe(space) : undefined);
+  }
+
+  private probe({ fileBytes, usedBytes }: Space): BrainError | undefined {
+    if (fileBytes - usedBytes >= PROBE_BYTES) return undefined;
+    const atMs = performance.now();
+    if (!this.probed || atMs - this.probed.atMs >= MEASURE_MS)
+      this.probed = { refusal: refusedProbe(`${this.opened.folder.file}.probe`), atMs };
+    return this.probed.refusal;
   }
 
   private measure(): Space | undefined {
@@ -185,6 +208,7 @@ export class EmbeddedDatabase {
       usedBytes: pages.reduce((sum, count) => sum + count, 2) * stats.pageSize,
       diskFreeBytes: disk.bavail * disk.bsize,
       diskBytes: disk.blocks * disk.bsize,
+      fileLimitBytes: fileLimitBytes(),
     };
   }
 

@@ -1,11 +1,18 @@
-/** Knows whether the store may grow: on its disk, and within its configured size. */
-import type { BrainError } from '../../shared/errors.js';
-import { storageFull } from './table.js';
+/**
+ * Knows whether the store may grow: on its disk, within its configured size, and within the limit on the size of files. What
+ * can be foreseen must not reach the engine: where the system refuses a page, lmdb 3.5 may write past the end of its own error
+ * text, and the process can end by SIGABRT (ADR 3).
+ */
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { type BrainError, isBrainError, messageOf } from '../../shared/errors.js';
+import { explained, fileLimited, storageFull } from './table.js';
 
 const MIB = 2 ** 20;
 /** The store must leave this much of the disk free, because deletes need pages as well. */
 const DISK_RESERVE_BYTES = 16 * MIB;
 const DISK_WARNING_BYTES = 64 * MIB;
+/** More than the largest request takes in most stores; a file of this size is written only after a refusal. */
+export const PROBE_BYTES = MIB;
 const RAISE = 'Raise BRAIN_EMBEDDED_MAX_GIB, or shorten the retention.';
 
 export interface Space {
@@ -14,6 +21,8 @@ export interface Space {
   usedBytes: number;
   diskFreeBytes: number;
   diskBytes: number;
+  /** The greatest size of a file that this process may write; infinite if there is no limit. */
+  fileLimitBytes: number;
 }
 
 /** The error that refuses growth if there is no room on the disk and too little in the file; undefined if there is room. */
@@ -26,7 +35,42 @@ export function noRoom(space: Space, maxBytes: number): BrainError | undefined {
     return storageFull('The store has grown to BRAIN_EMBEDDED_MAX_GIB', RAISE);
   if (space.diskFreeBytes < reserveBytes && insideBytes < reserveBytes)
     return storageFull('The disk of the data folder is full');
+  if (space.fileLimitBytes - space.fileBytes < DISK_RESERVE_BYTES && insideBytes < DISK_RESERVE_BYTES)
+    return fileLimited();
   return undefined;
+}
+
+/** The error that refuses every change, because the process may not even write the pages that the file has. */
+export function noWrites(space: Space): BrainError | undefined {
+  return space.fileLimitBytes < space.fileBytes ? fileLimited() : undefined;
+}
+
+/** Only Linux reports the limit (`ulimit -f`) of a process to itself. */
+export function fileLimitBytes(): number {
+  try {
+    const [, soft] = /^Max file size +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? [];
+    return soft === undefined ? Number.POSITIVE_INFINITY : Number(soft);
+  } catch {
+    return Number.POSITIVE_INFINITY;
+  }
+}
+
+/**
+ * Why the disk takes no further page, found by writing a file instead of by the engine: a quota can only be found by trying.
+ * Undefined if it takes one.
+ */
+export function refusedProbe(path: string): BrainError | undefined {
+  try {
+    writeFileSync(path, Buffer.alloc(PROBE_BYTES));
+    return undefined;
+  } catch (error) {
+    const code = Math.abs((error as NodeJS.ErrnoException).errno ?? 0);
+    const refusal = explained(Object.assign(new Error(messageOf(error)), { code }));
+    // Any other error says nothing about the room for the data file.
+    return isBrainError(refusal, 'storage_full') ? refusal : undefined;
+  } finally {
+    rmSync(path, { force: true });
+  }
 }
 
 export function spaceWarnings(space: Space, maxBytes: number): string[] {

@@ -153,6 +153,10 @@ export function isShortWrite(code: number, text: string): boolean {
   return code === EIO && !text.includes(':');
 }
 
+export function fileLimited(): BrainError {
+  return storageFull(...FILE_LIMITED);
+}
+
 export function storageFull(what: string, advice = FREE_SPACE, cause?: unknown): BrainError {
   const detail = `${what}. Nothing of a request that writes is stored. ${advice}`;
   return new BrainError('unavailable', 'storage_full', detail, { retryAfterSeconds: 30, cause });

@@ -39,10 +39,16 @@ interface BatchedChange {
   failed: (error: unknown) => void;
 }
 
-/** What the owner of a writer wants to know. */
+/** Why changes of each kind are refused without trying them. */
+interface Foreseen {
+  growth: BrainError | undefined;
+  freeing: BrainError | undefined;
+}
+
+/** What the owner of a writer knows, and wants to know. */
 export interface WriterEvents {
-  /** Why the store must not grow now. */
-  noRoom(): BrainError | undefined;
+  /** Why a change must not be tried now. `found`: a batch found no room, and none has grown the store since. */
+  refusalOf(onlyFrees: boolean, found: boolean): BrainError | undefined;
   /** After each flush. `grew`: the batch wrote something that does not only free space. */
   flushed(grew: boolean): void;
   /** A write was refused. The next ones may be refused as well. */
@@ -136,12 +142,12 @@ export class Writer {
 
   private async writeBatch(): Promise<void> {
     const batch: BatchedChange[] = [];
-    const full = this.events.noRoom();
+    const refusals = this.foreseen();
     let txnId: number | undefined;
     try {
       await this.transact(() => {
         txnId = this.root.getWriteTxnId();
-        this.runWaiting(batch, full);
+        this.runWaiting(batch, refusals);
       });
       await this.root.flushed;
       // The engine does not report that it could not write the meta page after the other pages.
@@ -155,7 +161,7 @@ export class Writer {
     this.refusedFlushIsOpen = false;
     const grew = batch.some(({ hasRun, onlyFrees }) => hasRun && !onlyFrees);
     if (grew) this.foundNoRoom = false;
-    if (full) this.events.refused();
+    if (refusals.growth) this.events.refused();
     for (const { flushed } of batch) flushed();
     this.events.flushed(grew);
   }
@@ -171,24 +177,26 @@ export class Writer {
     });
   }
 
-  private runWaiting(batch: BatchedChange[], full: BrainError | undefined): void {
+  private foreseen(): Foreseen {
+    const { events, foundNoRoom } = this;
+    return { growth: events.refusalOf(false, foundNoRoom), freeing: events.refusalOf(true, foundNoRoom) };
+  }
+
+  private runWaiting(batch: BatchedChange[], refusals: Foreseen): void {
     const endMs = performance.now() + BATCH_MS;
     for (const waiting of this.waiting) {
       // A change that finds no room fails its whole batch. So changes that free space then get a batch of their own.
       if (this.foundNoRoom && waiting.onlyFrees !== this.waiting[0].onlyFrees) break;
-      batch.push(this.run(waiting, full));
+      batch.push(this.run(waiting, refusals));
       if (performance.now() > endMs) break;
     }
     this.waiting.splice(0, batch.length);
   }
 
   /** Each change is a nested transaction, so a change that throws does not fail the rest of the batch. */
-  private run(
-    { change, onlyFrees, onRun, reject }: WaitingChange,
-    full: BrainError | undefined,
-  ): BatchedChange {
+  private run({ change, onlyFrees, onRun, reject }: WaitingChange, refusals: Foreseen): BatchedChange {
     try {
-      const refusal = this.stopReason ?? (onlyFrees ? undefined : full);
+      const refusal = this.stopReason ?? (onlyFrees ? refusals.freeing : refusals.growth);
       if (refusal) throw refusal;
       // Inside a transaction the engine runs this at once, although its type is asynchronous.
       const outcome: unknown = this.root.childTransaction(change as () => never);
@@ -216,7 +224,7 @@ export class Writer {
       const refusal = explained(cause);
       this.refusedFlushIsOpen = true;
       this.foundNoRoom ||= isBrainError(refusal, 'storage_full');
-      return this.events.noRoom() ?? refusal;
+      return this.foreseen().growth ?? refusal;
     }
     const detail =
       `The data folder could not be flushed to disk (${messageOf(cause)}), so nothing more is written. Check the ` +
