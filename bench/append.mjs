@@ -59,7 +59,7 @@ async function bareLoop(redis) {
     const calls = [];
     const args = [];
     eachEvent(round, (event) => {
-      const { json, keys } = events.seal(event);
+      const { json, keys } = events.serialize(event);
       args.push(json, keys.map(digest).join(' '));
       if (args.length === 2 * PER_CALL) calls.push(args.splice(0));
     });

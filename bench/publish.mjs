@@ -95,7 +95,7 @@ function reference() {
 /** A log that never answers. The buffer fills up to its bound, and then events are counted as lost. */
 async function hung() {
   const unanswered = () => new Promise(() => undefined);
-  const stream = newStream({ append: unanswered, bounds: unanswered });
+  const stream = newStream({ append: unanswered, bounds: unanswered, watchDurability: () => unanswered });
   const used = () => {
     globalThis.gc();
     const { heapUsed, external } = process.memoryUsage();
