@@ -37,6 +37,7 @@ export interface Config {
   maxConnections: number;
   /** Whether the explorer and the OpenAPI document are served. */
   docs: boolean;
+  publicHealth: boolean;
   logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   logFormat: 'json' | 'pretty';
   logRequests: boolean;
@@ -107,6 +108,7 @@ export function readConfig(given: Record<string, string | undefined>): Config {
     trustProxy: read('BRAIN_TRUST_PROXY'),
     maxConnections: need('BRAIN_MAX_CONNECTIONS'),
     docs: need('BRAIN_DOCS'),
+    publicHealth: need('BRAIN_PUBLIC_HEALTH'),
     logLevel: need('BRAIN_LOG_LEVEL'),
     logFormat: read('BRAIN_LOG_FORMAT') ?? (process.stdout.isTTY ? 'pretty' : 'json'),
     logRequests: need('BRAIN_LOG_REQUESTS'),

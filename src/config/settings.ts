@@ -50,6 +50,12 @@ const SERVER = {
     fallback: 'on',
     parse: onOff,
   },
+  BRAIN_PUBLIC_HEALTH: {
+    about:
+      '`on`, or `off`: `/api/<domain>/health` needs a valid key of any role; `/livez` and `/readyz` stay open, for probes',
+    fallback: 'on',
+    parse: onOff,
+  },
 } satisfies Settings;
 
 const KEYS = {

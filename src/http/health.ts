@@ -1,6 +1,6 @@
 import { applyDecorators, Get } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation } from '@nestjs/swagger';
-import { Public } from '../security/access.decorator.js';
+import { PublicHealth } from '../security/access.decorator.js';
 import { BrainError } from '../shared/errors.js';
 import { Described, OneOf } from '../shared/fields.js';
 import type { StoreHealth } from '../storage/store.js';
@@ -20,8 +20,11 @@ export class HealthAnswer {
 export const HealthRoute = (summary: string): MethodDecorator =>
   applyDecorators(
     Get('health'),
-    Public(),
-    ApiOperation({ summary, description: 'Checks the store. No key is needed.' }),
+    PublicHealth(),
+    ApiOperation({
+      summary,
+      description: 'Checks the store. No key is needed, unless BRAIN_PUBLIC_HEALTH is off.',
+    }),
     ApiOkResponse({ type: HealthAnswer, description: 'The store works' }),
     Problems(503),
   );

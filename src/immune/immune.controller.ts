@@ -2,7 +2,7 @@ import { Body, Controller, Get, Header, HttpCode, Post, Query } from '@nestjs/co
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { healthAnswer } from '../http/health.js';
 import { ForeignAgent, Idempotency, Idempotent, Problems } from '../http/request.js';
-import { Access, CurrentPrincipal, Public } from '../security/access.decorator.js';
+import { Access, CurrentPrincipal, PublicHealth } from '../security/access.decorator.js';
 import { type Principal, permits, reportedAgent } from '../security/principal.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import {
@@ -20,11 +20,11 @@ export class ImmuneController {
   constructor(private readonly immune: ImmuneService) {}
 
   @Get('health')
-  @Public()
+  @PublicHealth()
   @ApiOperation({
     summary: 'Read the health of the fleet',
     description:
-      'Counts the immune events of the last minutes and rates them as healthy, degraded or critical. No key is needed. The last events are included only with a key that has the permission immune:read.',
+      'Counts the immune events of the last minutes and rates them as healthy, degraded or critical. No key is needed, unless BRAIN_PUBLIC_HEALTH is off; without one the counts may be a second old, and only eight windows are counted in a second. The last events are included only with a key that has the permission immune:read.',
   })
   @ApiOkResponse({ type: ImmuneHealth, description: 'The status of the fleet and the counts behind it' })
   @Problems(422, 503)
@@ -33,7 +33,8 @@ export class ImmuneController {
     @CurrentPrincipal() principal: Principal | undefined,
   ): Promise<ImmuneHealth> {
     healthAnswer(await this.immune.storeHealth());
-    return this.immune.health(minutes, principal !== undefined && permits(principal.role, 'immune:read'));
+    if (!principal) return this.immune.publicHealth(minutes);
+    return this.immune.health(minutes, permits(principal.role, 'immune:read'));
   }
 
   @Get('events')

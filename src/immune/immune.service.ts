@@ -7,6 +7,7 @@ import type { ImmuneEvent, ImmuneEventQuery, ImmuneHealth, ReportImmuneEvent } f
 import { immuneCriticalEvent, immuneEventPublished } from './immune.events.js';
 import { type KindCount, SEVERITIES, summarize, TYPES } from './immune.health.js';
 import { IMMUNE_SETTINGS } from './immune.settings.js';
+import { PublicHealth } from './public-health.js';
 
 const LAST_EVENTS = 10;
 const MINUTE_MS = 60_000;
@@ -15,6 +16,8 @@ const KINDS = SEVERITIES.flatMap((severity) => TYPES.map((type) => ({ severity, 
 
 @Injectable()
 export class ImmuneService {
+  private readonly forStrangers = new PublicHealth((minutes) => this.health(minutes, false));
+
   constructor(
     @Inject(Store) private readonly store: Store,
     @Inject(CONFIG) private readonly config: Config,
@@ -55,6 +58,11 @@ export class ImmuneService {
     const from = since === undefined ? undefined : since * 1000;
     const where = { severity, type, agent_id, module };
     return this.store.list(IMMUNE_EVENTS, { where, from, limit, cursor });
+  }
+
+  /** The summary for callers without a key; it is up to a second old. */
+  async publicHealth(minutes: number): Promise<ImmuneHealth> {
+    return this.forStrangers.health(minutes);
   }
 
   /** Summarizes the window that ends now. `mayRead` adds the last events. */

@@ -11,6 +11,8 @@ export const KEY_SCHEME = 'key';
 /** The permission is null on a route that is open to everybody on purpose. */
 export interface Access {
   permission: Permission | null;
+  /** The health of a domain: open, unless `BRAIN_PUBLIC_HEALTH` is off. Then any valid key will do. */
+  health?: true;
 }
 
 const ACCESS = 'access';
@@ -26,6 +28,13 @@ export const Access = (permission: Permission): MethodDecorator =>
 
 /** Opens the route to everybody. The principal of a caller with a valid key is still found. */
 export const Public = (): MethodDecorator => SetMetadata(ACCESS, { permission: null } satisfies Access);
+
+/** The same for the health of a domain, which `BRAIN_PUBLIC_HEALTH=off` closes to callers without a valid key. */
+export const PublicHealth = (): MethodDecorator =>
+  applyDecorators(
+    SetMetadata(ACCESS, { permission: null, health: true } satisfies Access),
+    Problems(401, 429, 503),
+  );
 
 /** What a handler declares, for the guard and for the tests of every route. */
 export function accessOf(handler: object): Access | undefined {

@@ -5,7 +5,7 @@ import { currentContext, runInContext } from '../shared/context.js';
 import { register } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
-import { Access, Public } from './access.decorator.js';
+import { Access, Public, PublicHealth } from './access.decorator.js';
 import { AccessGuard } from './access.guard.js';
 import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
@@ -22,6 +22,8 @@ class Routes {
   read(this: void): void {}
   @Public()
   open(this: void): void {}
+  @PublicHealth()
+  health(this: void): void {}
   forgotten(this: void): void {}
 }
 
@@ -38,6 +40,7 @@ describe('the access guard', () => {
   let keys: ApiKeys;
   let guard: AccessGuard;
   let lines: string[];
+  const settings = { publicHealth: true };
 
   const ask = (authorization?: string, ip = '203.0.113.1'): Asked => ({ headers: { authorization }, ip });
   const pass = (route: keyof Routes, request: Asked): boolean | Promise<boolean> => {
@@ -72,7 +75,7 @@ describe('the access guard', () => {
     ring = new KeyRing(store, logger, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, logger, { bootstrapKey: null });
-    guard = new AccessGuard(ring, new Throttle(), logger);
+    guard = new AccessGuard(ring, new Throttle(), logger, settings);
   });
   afterEach(async () => {
     jest.restoreAllMocks();
@@ -143,6 +146,18 @@ describe('the access guard', () => {
     expect(await pass('open', ask(`Bearer ${makeKey()}`, '203.0.113.9'))).toBe(true);
     jest.spyOn(store, 'getUnique').mockRejectedValue(new TypeError('a bug'));
     await expect(pass('open', ask(`Bearer ${makeKey()}`, '203.0.113.9'))).rejects.toThrow('a bug');
+  });
+
+  it('opens the health of a domain to every caller, or to every valid key', async () => {
+    expect(pass('health', ask())).toBe(true);
+    settings.publicHealth = false;
+    expect((await errorOf('health', ask())).kind).toBe('unauthenticated');
+    expect((await errorOf('health', ask(`Bearer ${makeKey()}`))).kind).toBe('unauthenticated');
+    const request = ask(await bearer('viewer'));
+    expect(await pass('health', request)).toBe(true);
+    expect(request.principal).toMatchObject({ role: 'viewer' });
+    settings.publicHealth = true;
+    expect(pass('open', ask())).toBe(true);
   });
 
   it('throttles wrong keys by address, but not valid keys or other addresses', async () => {

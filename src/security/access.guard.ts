@@ -1,5 +1,6 @@
 /** Decides whether a request is admitted, before its body is read. Refuses a route that declares nothing. */
-import { type CanActivate, type ExecutionContext, Injectable } from '@nestjs/common';
+import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import { CONFIG, type Config } from '../config/config.js';
 import { currentContext } from '../shared/context.js';
 import { declaredPermissions } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
@@ -25,6 +26,7 @@ export class AccessGuard implements CanActivate {
     private readonly keys: KeyRing,
     private readonly throttle: Throttle,
     private readonly logger: Logger,
+    @Inject(CONFIG) private readonly settings: Pick<Config, 'publicHealth'>,
   ) {}
 
   /** Checks at the start what a handler declares. Returns a sentence for each fault; the service must not start with one. */
@@ -37,9 +39,9 @@ export class AccessGuard implements CanActivate {
 
   /** Decides at once about a key in memory. For another key it returns a promise, which waits for the store. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const { permission } = this.accessTo(context);
+    const { permission, health } = this.accessTo(context);
     const request = context.switchToHttp().getRequest<PrincipalRequest>();
-    if (permission === null) return this.open(request);
+    if (permission === null && (!health || this.settings.publicHealth)) return this.open(request);
     const key = presentedKey(request);
     const known = this.recall(key);
     if (known) return admit(request, known, permission);
@@ -129,9 +131,9 @@ function presentedKey(request: PrincipalRequest): string {
   return key;
 }
 
-function admit(request: PrincipalRequest, principal: Principal, permission: Permission): true {
+function admit(request: PrincipalRequest, principal: Principal, permission: Permission | null): true {
   enter(request, principal);
-  expectPermission(principal, permission);
+  if (permission !== null) expectPermission(principal, permission);
   return true;
 }
 

@@ -2,7 +2,7 @@ import { applyDecorators, Body, Controller, Get, HttpCode, Inject, Post, Query }
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../../config/config.js';
 import { BodyOf, ForeignAgent, ProblemIf, Problems } from '../../http/request.js';
-import { Access, CurrentPrincipal, Public } from '../../security/access.decorator.js';
+import { Access, CurrentPrincipal, PublicHealth } from '../../security/access.decorator.js';
 import { asAgent, expectPermission, type Principal } from '../../security/principal.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { type Fault, faulty } from '../../shared/errors.js';
@@ -54,11 +54,11 @@ export class PolicyController {
   ) {}
 
   @Get('health')
-  @Public()
+  @PublicHealth()
   @ApiOperation({
     summary: 'Check whether this replica can decide',
     description:
-      'Answers 503 until the policies are read, and when they are too old to decide by. Needs no key.',
+      'Answers 503 until the policies are read, and when they are too old to decide by. No key is needed, unless BRAIN_PUBLIC_HEALTH is off.',
   })
   @ApiOkResponse({ type: PolicyHealth, description: 'This replica can decide' })
   @Problems(503)
