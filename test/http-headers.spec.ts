@@ -1,4 +1,6 @@
 /** The headers of every answer. */
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { gunzipSync } from 'node:zlib';
 import type { Response } from 'supertest';
 import { httpService, KEY, report } from './support/http.js';
 import { requestBytes } from './support/raw-http.js';
@@ -83,5 +85,57 @@ describe('Strict-Transport-Security', () => {
 describe('the explorer', () => {
   it('keeps no key in the browser', async () => {
     expect((await service.get('/docs/start.js').expect(200)).text).not.toContain('persistAuthorization');
+  });
+});
+
+describe('a large answer', () => {
+  const load = async (coding: string, path = '/api/threats?limit=500', method = 'GET'): Promise<Raw> => {
+    const url = new URL(path, await service.app.getUrl());
+    const headers = { Authorization: KEY.slice(15), 'Accept-Encoding': coding };
+    return new Promise((resolve, reject) => {
+      const asked = httpRequest(url, { method, headers }, (answer) => {
+        const chunks: Buffer[] = [];
+        answer.on('data', (chunk: Buffer) => chunks.push(chunk));
+        answer.on('end', () => resolve({ headers: answer.headers, bytes: Buffer.concat(chunks) }));
+      });
+      asked.on('error', reject).end();
+    });
+  };
+  interface Raw {
+    headers: IncomingHttpHeaders;
+    bytes: Buffer;
+  }
+
+  const stored = async (more: object): Promise<{ id: string }> =>
+    (await service.post('/api/threats', { ...report, ...more }).expect(201)).body as { id: string };
+
+  beforeAll(async () => {
+    for (let n = 0; n < 60; n += 1) await stored({ description: 'é'.repeat(500) });
+  });
+
+  it('is compressed for clients that accept it, and is the same text', async () => {
+    const plain = await load('identity');
+    expect(plain.headers).toMatchObject({ vary: 'Accept-Encoding' });
+    expect(plain.headers).not.toHaveProperty('content-encoding');
+    const all = await Promise.all(Array.from({ length: 6 }, () => load('br, gzip;q=0.5')));
+    const zipped = all.filter(({ headers }) => headers['content-encoding'] === 'gzip');
+    // Two are compressed at one time; the others are sent as they are.
+    expect(zipped.length).toBeGreaterThanOrEqual(2);
+    for (const { headers, bytes } of zipped) {
+      expect(headers).toMatchObject({ vary: 'Accept-Encoding', 'content-length': String(bytes.length) });
+      expect(bytes.length).toBeLessThan(plain.bytes.length / 3);
+      expect(gunzipSync(bytes).equals(plain.bytes)).toBe(true);
+    }
+  });
+
+  it('is not compressed where it has an ETag or is short, nor for HEAD', async () => {
+    const { id } = await stored({ metadata: { text: 'x'.repeat(30_000) } });
+    const one = await load('gzip', `/api/threats/${id}`);
+    expect(one.headers).toHaveProperty('etag');
+    expect(one.headers).not.toHaveProperty('content-encoding');
+    expect((await load('gzip', '/api/policy/stats')).headers).not.toHaveProperty('content-encoding');
+    const head = await load('gzip', '/api/threats?limit=500', 'HEAD');
+    expect(head.headers).not.toHaveProperty('content-encoding');
+    expect(Number(head.headers['content-length'])).toBeGreaterThan(16_384);
   });
 });

@@ -2,6 +2,7 @@
 import { promisify } from 'node:util';
 import { gzip } from 'node:zlib';
 import type { Request, Response } from 'express';
+import { acceptsGzip } from './gzip.js';
 
 export interface Asset {
   type: string;
@@ -21,14 +22,4 @@ export function sendAsset({ type, plain, zipped }: Asset, request: Request, resp
   if (zips) response.setHeader('Content-Encoding', 'gzip');
   response.setHeader('Content-Length', bytes.length);
   response.end(bytes);
-}
-
-const CODING = /^\s*(gzip|x-gzip|\*)\s*(?:;\s*q\s*=\s*([\d.]+)\s*)?$/i;
-
-/** By RFC 9110, 12.5.3. A part that names gzip counts before `*`. */
-function acceptsGzip(header: string | string[] | undefined): boolean {
-  if (typeof header !== 'string') return false;
-  const parts = header.split(',').map((part) => CODING.exec(part));
-  const part = parts.find((found) => found && found[1] !== '*') ?? parts.find((found) => found !== null);
-  return part ? Number(part[2] ?? 1) > 0 : false;
 }

@@ -19,6 +19,7 @@ import { afterShortBody } from './body.js';
 import { refuseUnparsed } from './client-error.js';
 import { Connection, Waiting } from './connection.js';
 import { answers, inexactRoutes, type Layer, layersOf, matchExactly, methodsOf } from './express-routes.js';
+import { LargeAnswers } from './gzip.js';
 import { headFault } from './head.js';
 import { noSuchRoute, unreadable, wrongMethod } from './problem.filter.js';
 
@@ -54,6 +55,7 @@ export class FastExpressAdapter extends ExpressAdapter {
   private readonly exact = new Map<string, { handler: Handler; route: { path: string } }>();
   private readonly repeated: string[] = [];
   private readonly batch = new AnswerBatch();
+  private readonly large = new LargeAnswers();
   /** The middleware that Nest puts in front of all routes. It only runs hooks, and there are none. */
   private readonly ofNest: Set<Layer>;
 
@@ -126,6 +128,7 @@ export class FastExpressAdapter extends ExpressAdapter {
     if (statusCode !== undefined) response.statusCode = statusCode;
     const json = JSON.stringify(body);
     response.setHeader('Content-Type', 'application/json; charset=utf-8');
+    if (this.large.end(response, json)) return undefined;
     response.setHeader('Content-Length', Buffer.byteLength(json));
     this.batch.end(response, json);
     return undefined;
