@@ -122,6 +122,27 @@ describe.each(STORES)('the event log on %s', (_name, startStore) => {
     expect(positions).toEqual(events.map(({ position }) => position));
   });
 
+  it('ends a page of large events at 1 MiB, and misses none', async () => {
+    const metadata = { text: 'x'.repeat(30_000) };
+    const report = { type: 'large', source: 'large', severity: 'LOW', metadata };
+    const correlation = 'large-events';
+    for (let n = 0; n < 50; n += 1)
+      await service.post('/api/threats', report).set('X-Correlation-ID', correlation).expect(201);
+    const sizes: number[] = [];
+    const seen = new Set<string>();
+    for (let cursor: string | null = ''; cursor !== null; ) {
+      const query = `correlation_id=${correlation}&limit=500${cursor && `&cursor=${cursor}`}`;
+      const { text, body } = await service.get(`/api/events?${query}`).expect(200);
+      sizes.push(text.length);
+      for (const { position } of body.events as { position: string }[]) seen.add(position);
+      cursor = body.next_cursor as string | null;
+    }
+    expect(seen.size).toBe(50);
+    expect(sizes).toHaveLength(2);
+    expect(sizes[0]).toBeGreaterThan(1_000_000);
+    expect(Math.max(...sizes)).toBeLessThan(1_100_000);
+  });
+
   it('refuses unknown parameters and values', async () => {
     for (const query of [
       'order=up',

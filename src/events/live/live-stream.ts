@@ -15,6 +15,7 @@ import { eventFrame, gapFrame, heartbeatFrame } from './frames.js';
 import { Replay } from './replay.js';
 import { type Frame, retry } from './sse.js';
 import { type Reader, StreamReader } from './stream-reader.js';
+import { UnsentHistory } from './unsent-history.js';
 import { WritePacer } from './write-pacer.js';
 
 const HEARTBEAT_MS = 15_000;
@@ -28,6 +29,7 @@ const RETRY_MS = [1000, 3000] as const;
 export class LiveStream implements OnApplicationBootstrap {
   private readonly clients = new Set<StreamReader>();
   private readonly pacer = new WritePacer(this.clients);
+  private readonly unsent = new UnsentHistory();
   /** How many connections there are for each principal, and in all. */
   private readonly slots = new Map<string, number>();
   private reserved = 0;
@@ -76,7 +78,7 @@ export class LiveStream implements OnApplicationBootstrap {
     this.clients.add(client);
     this.stopListening ??= this.follower.onEvent((event) => this.send(event));
     client.begin(retry(spread()));
-    if (from) await new Replay(client, this.log, this.follower, HEARTBEAT_MS).run(from);
+    if (from) await new Replay(client, this.log, this.follower, HEARTBEAT_MS, this.unsent).run(from);
     else this.admit(client);
     this.pacer.request();
   }

@@ -17,13 +17,15 @@ import {
 } from '../../storage/event-log.js';
 import { indexKeyOf } from '../log/filter.js';
 import { sameHistory } from '../log/forks.js';
+import { ReadSize } from '../log/read-size.js';
 import { type MissedGap, type Resumption, resumeFromPosition, resumeFromTime } from '../log/resume.js';
 import { StoredEvent } from '../log/stored-event.js';
 import { eventFrame, gapFrame, heartbeatFrame } from './frames.js';
 import type { StreamReader } from './stream-reader.js';
+import type { UnsentHistory } from './unsent-history.js';
 
-/** Events that are read and sent at once. */
-const PAGE = 500;
+/** About as much is read and sent at once. */
+const PAGE_BYTES = 256 * 1024;
 /** A reader that is further than the follower waits for it in steps of this length. */
 const WAIT_MS = 20;
 
@@ -40,12 +42,14 @@ export class Replay {
   /** There is no event at its place, because it came with a time and no event after it was read yet. */
   private isTime = false;
   private sentMs = performance.now();
+  private readonly size = new ReadSize(PAGE_BYTES);
 
   constructor(
     private readonly client: StreamReader,
     private readonly log: EventLog,
     private readonly follower: { readonly place?: ReaderPosition },
     private readonly heartbeatMs: number,
+    private readonly unsent: UnsentHistory,
   ) {
     this.at = { position: LOG_START };
   }
@@ -63,7 +67,8 @@ export class Replay {
     const { client } = this;
     const { liveFrom } = client;
     const forks = this.log.history;
-    const page = await this.readPage(liveFrom ?? this.followerPlace().position, forks);
+    const until = liveFrom ?? this.followerPlace().position;
+    const page = await this.unsent.read(() => this.readPage(until, forks));
     // Checked after the read: an event that is in the log now was there while the page was read.
     const gap = await this.findGap(page);
     if (gap) return this.reportGap(gap);
@@ -115,7 +120,7 @@ export class Replay {
   private async send(text: string): Promise<void> {
     if (text !== '') {
       this.sentMs = performance.now();
-      await this.client.send(text);
+      await this.unsent.send(this.client, text);
       return;
     }
     if (performance.now() - this.sentMs > this.heartbeatMs) {
@@ -130,12 +135,14 @@ export class Replay {
     // A reader that comes from another replica may be further than the follower here.
     if (comparePositions(after, until) >= 0) return { text: '', more: false };
     const { filter, format } = this.client.reader;
-    const events = await this.log.read({ order: 'asc', after, until, key: indexKeyOf(filter), limit: PAGE });
+    const limit = this.size.events;
+    const events = await this.log.read({ order: 'asc', after, until, key: indexKeyOf(filter), limit });
+    this.size.learn(events);
     let text = '';
     for (const logged of events) {
       const event = new StoredEvent(logged);
       if (this.client.wantsFound(event)) text += eventFrame(event, format, forks).text;
     }
-    return { text, first: events[0]?.position, last: events.at(-1), more: events.length === PAGE };
+    return { text, first: events[0]?.position, last: events.at(-1), more: events.length === limit };
   }
 }

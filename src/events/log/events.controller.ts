@@ -20,8 +20,8 @@ export class EventsController {
     summary: 'Read the event log',
     description:
       'Returns a page of stored events in log order, newest or oldest first. `subject` and `correlation_id` use an index. ' +
-      'Other filters read along the log, at most 2,000 events for a page, so a page may have fewer events than `limit` ' +
-      'and still have a `next_cursor`.',
+      'Other filters read along the log, at most 2,000 events for a page, and a page ends at 1 MiB. So a page may have fewer ' +
+      'events than `limit` and still have a `next_cursor`.',
   })
   @ApiExtraModels(EventPage, CloudEvent)
   @ApiOkResponse({

@@ -3,6 +3,7 @@ import { invalid } from '../../shared/errors.js';
 import { type EventLog, type LogQuery, POSITION } from '../../storage/event-log.js';
 import { MAX_CANDIDATES } from '../../storage/store.js';
 import { acceptsFoundOf, type EventFilter, indexKeyOf } from './filter.js';
+import { ReadSize } from './read-size.js';
 import { type ReadEvent, StoredEvent } from './stored-event.js';
 
 export interface EventListing extends EventFilter {
@@ -13,8 +14,8 @@ export interface EventListing extends EventFilter {
   cursor?: string;
 }
 
-/** The first read takes as many events as fit on the page; the next ones take this many, because most do not match. */
-const MAX_CHUNK = 500;
+/** A page ends before the event with which it would be longer, except with its first event. */
+const PAGE_BYTES = 1024 * 1024;
 
 export class EventReader {
   constructor(private readonly log: EventLog) {}
@@ -22,19 +23,27 @@ export class EventReader {
   async read(listing: EventListing): Promise<{ events: ReadEvent[]; next_cursor: string | null }> {
     const accepts = acceptsFoundOf(listing);
     const events: ReadEvent[] = [];
-    const query: LogQuery = { ...rangeOf(listing), limit: Math.min(MAX_CHUNK, listing.limit + 1) };
+    const size = new ReadSize(PAGE_BYTES);
+    const query: LogQuery = { ...rangeOf(listing), limit: Math.min(size.events, listing.limit + 1) };
     let read = 0;
+    let characters = 0;
     while (read < MAX_CANDIDATES) {
       const chunk = await this.log.read(query);
       for (const logged of chunk) {
         if (events.length === listing.limit) return { events, next_cursor: cursorOf(query.after) };
+        const event = new StoredEvent(logged);
+        const found = accepts(event) ? event.read : undefined;
+        if (found) characters += logged.json.length;
+        if (characters > PAGE_BYTES && events.length > 0)
+          return { events, next_cursor: cursorOf(query.after) };
         read += 1;
         query.after = logged.position;
-        const event = new StoredEvent(logged);
-        if (accepts(event) && event.read) events.push(event.read);
+        if (found) events.push(found);
       }
       if (chunk.length < query.limit) return { events, next_cursor: null };
-      query.limit = MAX_CHUNK;
+      // Most of the next events may not match, so their number does not depend on the page.
+      size.learn(chunk);
+      query.limit = size.events;
     }
     return { events, next_cursor: cursorOf(query.after) };
   }
