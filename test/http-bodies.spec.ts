@@ -60,6 +60,13 @@ describe('a body', () => {
     ]);
   });
 
+  it('that is long and nested deeply gets 400 before it is parsed', async () => {
+    const body = `{"evaluations":${'['.repeat(1_000_000)}`;
+    const length = `Content-Length: ${body.length}`;
+    const answer = await raw(requestBytes('POST /api/policy/evaluate/batch', [KEY, JSON_TYPE, length], body));
+    expect(expectRawProblem(answer, 400, 'malformed_json').detail).toMatch(/nests lists and objects too deeply/);
+  });
+
   it('may have a colon in a text wherever it likes', async () => {
     const body = JSON.stringify({ ...report, metadata: { a: ' : ":" ":', '": ': '{"a":1,"a":1}' } });
     const answer = await raw(post([JSON_TYPE, `Content-Length: ${body.length}`], body));

@@ -3,9 +3,12 @@ import type { IncomingMessage } from 'node:http';
 import type { Request, Response } from 'express';
 import { BrainError, type Fault } from '../shared/errors.js';
 import { duplicateMemberIn, mostMembersIn } from './duplicate-members.js';
+import { isNestedDeeply } from './nesting.js';
 import type { BodyRules } from './request.js';
 
 const KIB = 1024;
+/** Shorter bodies are parsed as they are: it costs little, and the answer names the fault. */
+const LONG_BYTES = 64 * KIB;
 
 export type RequestWithBody = Request & { arrival?: Arrival; rawBody?: string };
 
@@ -95,6 +98,7 @@ export function readBody(
   }
   if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge(limit);
   const take = (bytes: Buffer): undefined => {
+    if (!isYaml) expectShallow(bytes);
     const text = decodeUtf8(bytes);
     request.rawBody = text;
     request.body = isYaml ? text : parse(text);
@@ -112,6 +116,12 @@ function decodeUtf8(bytes: Buffer): string {
   } catch {
     throw malformed('The body is not valid UTF-8; encode it as UTF-8.');
   }
+}
+
+/** V8 takes up to a second for some megabytes of nested lists, and no route accepts what is nested so deeply. */
+function expectShallow(bytes: Buffer): void {
+  if (bytes.length > LONG_BYTES && isNestedDeeply(bytes))
+    throw malformed('The body nests lists and objects too deeply; no route accepts that.');
 }
 
 function parse(text: string): unknown {
