@@ -64,7 +64,9 @@ describe('a body', () => {
     const body = `{"evaluations":${'['.repeat(1_000_000)}`;
     const length = `Content-Length: ${body.length}`;
     const answer = await raw(requestBytes('POST /api/policy/evaluate/batch', [KEY, JSON_TYPE, length], body));
-    expect(expectRawProblem(answer, 400, 'malformed_json').detail).toMatch(/nests lists and objects too deeply/);
+    expect(expectRawProblem(answer, 400, 'malformed_json').detail).toMatch(
+      /nests lists and objects too deeply/,
+    );
   });
 
   it('may have a colon in a text wherever it likes', async () => {
