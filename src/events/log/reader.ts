@@ -1,7 +1,7 @@
 /** Reads the log for `GET /api/events`: by an index where the filter has one, else along the log with a limit per page. */
 import { invalid } from '../../shared/errors.js';
 import { type EventLog, type LogQuery, POSITION } from '../../storage/event-log.js';
-import { MAX_CANDIDATES } from '../../storage/store.js';
+import { MAX_CANDIDATES, MAX_PAGE_BYTES } from '../../storage/store.js';
 import { acceptsFoundOf, type EventFilter, indexKeyOf } from './filter.js';
 import { type ReadEvent, StoredEvent } from './stored-event.js';
 
@@ -13,8 +13,11 @@ export interface EventListing extends EventFilter {
   cursor?: string;
 }
 
-/** The first read takes as many events as fit on the page; the next ones take this many, because most do not match. */
-const MAX_CHUNK = 500;
+/**
+ * The first read takes as many events as fit on the page, up to this many. The next ones take this many, because most do not
+ * match. More would read too many bytes at once if the events are large.
+ */
+const MAX_CHUNK = 100;
 
 export class EventReader {
   constructor(private readonly log: EventLog) {}
@@ -24,14 +27,19 @@ export class EventReader {
     const events: ReadEvent[] = [];
     const query: LogQuery = { ...rangeOf(listing), limit: Math.min(MAX_CHUNK, listing.limit + 1) };
     let read = 0;
+    let bytes = 0;
     while (read < MAX_CANDIDATES) {
       const chunk = await this.log.read(query);
       for (const logged of chunk) {
         if (events.length === listing.limit) return { events, next_cursor: cursorOf(query.after) };
+        const event = new StoredEvent(logged);
+        const found = accepts(event) ? event.read : undefined;
+        if (found) bytes += Buffer.byteLength(logged.json);
+        if (events.length > 0 && bytes > MAX_PAGE_BYTES)
+          return { events, next_cursor: cursorOf(query.after) };
         read += 1;
         query.after = logged.position;
-        const event = new StoredEvent(logged);
-        if (accepts(event) && event.read) events.push(event.read);
+        if (found) events.push(found);
       }
       if (chunk.length < query.limit) return { events, next_cursor: null };
       query.limit = MAX_CHUNK;
