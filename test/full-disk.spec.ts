@@ -139,7 +139,7 @@ describe.each([
       expect(await service.stop()).toEqual({ code: 0, signal: null });
       expect(service.output).not.toMatch(/closed database|invalid read txn/);
       const next = await start({ BRAIN_EVENTS: events });
-      const { rows, ...found } = (await next.get('/api/threats')).body;
+      const { rows, ...found } = (await next.get('/api/threats?view=full')).body;
       expect([found.total, rows ?? found.threats]).toEqual([1, [kept.body]]);
     },
     LIMIT_MS,

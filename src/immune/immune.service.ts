@@ -47,12 +47,14 @@ export class ImmuneService {
     const settings = settingsIn(this.config, IMMUNE_SETTINGS);
     expectJsonWithin(settings.BRAIN_IMMUNE_MAX_META_KIB, input.meta, '/meta');
     const reporter = currentActor(PART).id;
-    const unprotected =
-      input.severity === 'CRITICAL' && (await this.usedUpShare(reporter, settings.BRAIN_IMMUNE_MAX_EVENTS));
     return this.store.transaction(
       async (tx) => {
+        const [id, unprotected] = await Promise.all([
+          tx.next('immune-events'),
+          input.severity === 'CRITICAL' && this.usedUpShare(reporter, settings.BRAIN_IMMUNE_MAX_EVENTS),
+        ]);
         const event: StoredImmuneEvent = {
-          id: await tx.next('immune-events'),
+          id,
           agent_id: input.agent_id ?? null,
           module: input.module ?? null,
           severity: input.severity,
