@@ -62,6 +62,7 @@ describe('the architecture', () => {
     const ports = [
       'storage/store.ts',
       'storage/event-log.ts',
+      'storage/page.ts',
       'storage/retention.ts',
       'storage/followed-cache.ts',
       'events/event-stream.ts',
@@ -72,6 +73,7 @@ describe('the architecture', () => {
       'security/access.decorator.ts',
       'security/principal.ts',
       'http/request.ts',
+      'http/listed.ts',
       'http/etag.ts',
       'http/health.ts',
       'http/response-headers.ts',

@@ -57,7 +57,7 @@ describe('a burst of immune events to three replicas', () => {
       expect(new Set(ids).size).toBe(count);
 
       const [one] = replicas;
-      const events = (await walk(one, '/api/immune/events', 'events')) as ImmuneEvent[];
+      const events = (await walk(one, '/api/immune/events?view=full', 'events')) as ImmuneEvent[];
       const byId = new Map(events.map((event) => [event.id, event]));
       expect([events.length, byId.size]).toEqual([count, count]);
       expect(ids.filter((id, n) => byId.get(id)?.meta.n !== n)).toEqual([]);

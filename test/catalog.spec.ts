@@ -34,12 +34,12 @@ describe('the catalog', () => {
       type: 'threat.seen_again',
       module: 'threat',
       priority: 'MEDIUM',
-      schema_version: 1,
+      schema_version: 2,
       when: expect.stringMatching(/\.$/),
       aliases: [],
       consumers: expect.arrayContaining([expect.stringContaining('Metrics')]),
       schema: {
-        $id: 'urn:brain:schema:threat.seen_again:1',
+        $id: 'urn:brain:schema:threat.seen_again:2',
         title: 'threat.seen_again',
         type: 'object',
         properties: {
@@ -47,10 +47,16 @@ describe('the catalog', () => {
           type: { type: 'string', minLength: 1, maxLength: 128, description },
           source: { type: 'string', minLength: 1, maxLength: 256, description },
           severity: { type: 'string', enum: ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'], description },
+          reported_severity: { type: 'string', enum: ['LOW', 'MEDIUM', 'HIGH', 'CRITICAL'], description },
+          description: { type: 'string', minLength: 1, maxLength: 4096, description },
+          metadata: { type: 'object', additionalProperties: true, description },
           occurrences: { type: 'integer', minimum: 2, description },
           seen_at: { type: 'number', description },
         },
-        required: ['threat_id', 'type', 'source', 'severity', 'occurrences', 'seen_at'],
+        required: [
+          ...['threat_id', 'type', 'source', 'severity', 'reported_severity', 'metadata', 'occurrences'],
+          'seen_at',
+        ],
         additionalProperties: false,
       },
       example: expect.objectContaining({ type: 'threat.seen_again', source: 'threat_service' }),
@@ -94,6 +100,7 @@ const NAMES: Record<string, string[]> = {
   'policy.rule_deleted': [],
   'policy.rule_enabled': [],
   'policy.rule_disabled': [],
+  'threat.deleted': [],
   'threat.detected': [],
   'threat.seen_again': [],
   'threat.status_changed': [],
@@ -155,6 +162,7 @@ describe('a service', () => {
     await post('/api/threats', report);
     await post(`/api/threats/${threat}/severity`, { severity: 'HIGH' });
     await post(`/api/threats/${threat}/status`, { status: 'MITIGATED' });
+    await service.delete(`/api/threats/${threat}`).expect(204);
     await post('/api/immune/event', { severity: 'CRITICAL', type: 'AGENT_FAILURE', message: 'm' });
     const mission = await post('/api/missions', { name: 'm' });
     await post(`/api/missions/${mission}/status`, { status: 'RUNNING' });

@@ -141,7 +141,7 @@ describe.each([
       // The engine reports what the system refuses to it, and may damage its memory then.
       expect(service.output).not.toMatch(/Write error/);
       const next = await start({ BRAIN_EVENTS: events });
-      const { rows, ...found } = (await next.get('/api/threats')).body;
+      const { rows, ...found } = (await next.get('/api/threats?view=full')).body;
       expect([found.total, rows ?? found.threats]).toEqual([1, [kept.body]]);
     },
     LIMIT_MS,

@@ -36,7 +36,7 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
   const health = async (query = '', key?: string): Promise<ImmuneHealth> =>
     (await service.get(`/api/immune/health${query}`, key).expect(200)).body as ImmuneHealth;
   const list = async (query = ''): Promise<ImmuneEventPage> =>
-    (await service.get(`/api/immune/events${query}`).expect(200)).body as ImmuneEventPage;
+    (await service.get(`/api/immune/events${query || '?'}&view=full`).expect(200)).body as ImmuneEventPage;
   const eventsOf = (id: number) => service.events({ subject: String(id) });
 
   describe('events', () => {
@@ -262,6 +262,16 @@ describe.each(STORES)('immune events on %s', (_name, startStore) => {
       expect((await once({ message: 'other' }).expect(422)).body.code).toBe('idempotency_key_reused');
       expect((await list()).total).toBe(1);
       expect(await service.events({ type: 'immune.event_published' })).toHaveLength(1);
+    });
+
+    it('may have 32 KiB of meta', async () => {
+      const withBytes = (bytes: number) =>
+        service.post('/api/immune/event', { ...report, meta: { x: 'x'.repeat(bytes - '{"x":""}'.length) } });
+      await withBytes(32 * 1024).expect(200);
+      const refused = await withBytes(32 * 1024 + 1).expect(422);
+      expect(refused.body.errors).toEqual([
+        { pointer: '/meta', detail: expect.stringContaining('at most 32 KiB'), code: 'max_bytes' },
+      ]);
     });
 
     it('with faults are refused with every fault at once', async () => {

@@ -248,7 +248,8 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       expect(one.bytes).toBeGreaterThan(200_000);
       expect(two.bytes).toBeUndefined();
       expect(target.asked.find(({ path }) => path === '/small')?.body).toBe(text);
-      const { missions } = (await service.get('/api/missions?status=COMPLETED&limit=1').expect(200)).body;
+      const { missions } = (await service.get('/api/missions?status=COMPLETED&limit=1&view=full').expect(200))
+        .body;
       expect(missions[0]).toMatchObject({ id: mission.id, result: { one: { result: null } } });
     });
   });

@@ -75,7 +75,7 @@ describe('missions in Redis', () => {
     service = await startService({ REDIS_URL: redis.url });
     const one = service;
     await until(async () => (await one.get('/api/missions')).status === 200, SOON_MS, 'the adoption');
-    const { body } = await one.get('/api/missions').expect(200);
+    const { body } = await one.get('/api/missions?view=full').expect(200);
     expect(body.missions.map(({ id }: Mission) => id)).toEqual(['ended', 'runs', 'waits']);
     expect(body.missions[0]).toMatchObject({ finished_at: 350.5, updated_at: 350.5 });
     expect(body.missions[1]).toMatchObject({ agent_id: 'outside-7', agent_role: 'agent', finished_at: null });

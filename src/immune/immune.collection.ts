@@ -11,11 +11,21 @@ const ID_LENGTH = 16;
  */
 const COUNTED_RANGE_MS = 5 * 60_000;
 
-export const IMMUNE_EVENTS: Collection<ImmuneEvent> = {
+export interface StoredImmuneEvent extends ImmuneEvent {
+  /** The id of the principal; missing in events of earlier releases. */
+  reported_by?: string;
+  /** The reporter had used up its share of protected events, so newer events may push this one out although it is CRITICAL. */
+  unprotected?: true;
+}
+
+/** The value of the index `removable`. */
+export const REMOVABLE = 'removable';
+
+export const IMMUNE_EVENTS: Collection<StoredImmuneEvent> = {
   name: 'immune',
   item: 'event',
   version: 1,
-  indexVersion: 1,
+  indexVersion: 2,
   id: storedId,
   order: createdMs,
   indexes: {
@@ -24,9 +34,22 @@ export const IMMUNE_EVENTS: Collection<ImmuneEvent> = {
     agent_id: ({ agent_id }) => agent_id,
     module: ({ module }) => module,
     kind: kindOf,
+    // The CRITICAL events of one reporter that newer events do not push out. They limit each other.
+    protected: (event) => (isProtected(event) ? (event.reported_by ?? '') : null),
+    removable: (event) => (isProtected(event) ? null : REMOVABLE),
   },
-  countedRanges: { kind: COUNTED_RANGE_MS },
+  countedRanges: { kind: COUNTED_RANGE_MS, protected: COUNTED_RANGE_MS },
 };
+
+function isProtected({ severity, unprotected }: StoredImmuneEvent): boolean {
+  return severity === 'CRITICAL' && !unprotected;
+}
+
+/** The public fields. */
+export function toImmuneEvent(event: StoredImmuneEvent): ImmuneEvent {
+  const { id, agent_id, module, severity, type, message, meta, created_at } = event;
+  return { id, agent_id, module, severity, type, message, meta, created_at };
+}
 
 /** Rows of the same millisecond are ordered by the text of their id, so all ids need the same length. */
 export function storedId({ id }: ImmuneEvent): string {

@@ -42,7 +42,7 @@ export class ImmuneController {
   @ApiOperation({
     summary: 'List immune events',
     description:
-      'Returns one page of immune events, the newest first. Several filters select the events that match all of them. Old events are removed: BRAIN_IMMUNE_RETENTION_DAYS and BRAIN_IMMUNE_MAX_EVENTS set the limits.',
+      'Returns one page of immune events, the newest first. Several filters select the events that match all of them. Without `?view=full` the `meta` is left out. A page ends at 1 MiB. Old events are removed: BRAIN_IMMUNE_RETENTION_DAYS and BRAIN_IMMUNE_MAX_EVENTS set the limits.',
   })
   @ApiOkResponse({ type: ImmuneEventPage, description: 'One page of immune events' })
   @Problems(422)

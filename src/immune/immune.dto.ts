@@ -1,4 +1,5 @@
-import { NextCursor, PageQuery, Total } from '../http/request.js';
+import { Listed, PageQueryOf } from '../http/listed.js';
+import { NextCursor, Total } from '../http/request.js';
 import { Count, Described, Ignored, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import {
   type ImmuneSeverity,
@@ -28,7 +29,7 @@ export const MAX_MESSAGE = 4096;
 export const MAX_AGENT = 256;
 export const MAX_MODULE = 128;
 /** A day. The list of events covers longer times. */
-const MAX_MINUTES = 1440;
+export const MAX_MINUTES = 1440;
 const DEFAULT_MINUTES = 60;
 
 @Described('A report about the health of the fleet')
@@ -74,6 +75,9 @@ export class ImmuneEvent {
   created_at!: string;
 }
 
+@Described('An immune event in a list')
+export class ListedImmuneEvent extends Listed(ImmuneEvent, 'meta') {}
+
 @Described('An immune event to report')
 export class ReportImmuneEvent {
   @Severity('How serious the event is') severity!: ImmuneSeverity;
@@ -100,7 +104,7 @@ export class ReportImmuneEvent {
 
   @JsonObject({
     optional: true,
-    description: META,
+    description: `${META}, up to BRAIN_IMMUNE_MAX_META_KIB (32 KiB) as JSON`,
     example: { failed: 14, of: 20 },
   })
   meta?: Record<string, unknown>;
@@ -128,7 +132,7 @@ export class ImmuneHealthQuery {
   minutes: number = DEFAULT_MINUTES;
 }
 
-export class ImmuneEventQuery extends PageQuery {
+export class ImmuneEventQuery extends PageQueryOf(ListedImmuneEvent) {
   @Severity('Only events with this severity', true)
   severity?: ImmuneSeverity;
 
@@ -157,8 +161,8 @@ export class ImmuneEventQuery extends PageQuery {
 
 @Described('One page of immune events')
 export class ImmuneEventPage {
-  @ListOf(() => ImmuneEvent, { description: 'The events of this page, the newest first' })
-  events!: ImmuneEvent[];
+  @ListOf(() => ListedImmuneEvent, { description: 'The events of this page, the newest first' })
+  events!: ListedImmuneEvent[];
 
   @Total()
   total!: number | null;
@@ -216,7 +220,7 @@ export class ImmuneHealth {
   @ListOf(() => ImmuneEvent, {
     optional: true,
     description:
-      'The last 10 events in the window, the newest last; absent without the permission immune:read',
+      'The last events in the window, at most 10, the newest last; absent without the permission immune:read',
   })
   last_events?: ImmuneEvent[];
 

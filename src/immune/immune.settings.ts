@@ -7,9 +7,15 @@ export const IMMUNE_SETTINGS = defineSettings('Immune', {
     parse: allow.days,
   },
   BRAIN_IMMUNE_MAX_EVENTS: {
-    about: 'The most immune events that are kept; beyond it the oldest are removed first',
+    about:
+      'The most immune events that are kept; beyond it the oldest are removed first, those of the last day only after everything else if they are CRITICAL',
     fallback: '500000',
     parse: allow.integer(1000, 1_000_000_000),
+  },
+  BRAIN_IMMUNE_MAX_META_KIB: {
+    about: 'The most `meta` of one report, in KiB of JSON; `0` switches this off',
+    fallback: '32',
+    parse: allow.integer(0, 256),
   },
   BRAIN_IMMUNE_DEGRADED_WARNINGS: {
     about: 'The fleet is degraded if the window has more WARNING events than this',

@@ -98,7 +98,7 @@ export class MissionsController {
   @ApiOperation({
     summary: 'List missions',
     description:
-      'Returns one page of missions, the newest first. Several filters select the missions that match all of them. An agent lists the missions that it made, or with `agent_id` those of one of its agents. Large step results are null in lists; read the mission by its id to get them.',
+      'Returns one page of missions, the newest first. Several filters select the missions that match all of them. An agent lists the missions that it made, or with `agent_id` those of one of its agents. Without `?view=full` the `data`, `steps` and `result` are left out. Large step results are always null in lists; read the mission by its id to get them. A page ends at 1 MiB.',
   })
   @ApiOkResponse({ type: MissionPage, description: 'One page of missions' })
   @Problems(422)

@@ -1,4 +1,5 @@
-import { NextCursor, PageQuery, Total } from '../http/request.js';
+import { Listed, PageQueryOf } from '../http/listed.js';
+import { NextCursor, Total } from '../http/request.js';
 import {
   Described,
   JsonObject,
@@ -164,6 +165,9 @@ export class Mission {
   version!: number;
 }
 
+@Described('A mission in a list')
+export class ListedMission extends Listed(Mission, 'data', 'steps', 'result') {}
+
 @Described('A mission to create')
 export class NewMission {
   @Text({ max: 256, description: NAME_TEXT, example: 'Inform the owner of the page' })
@@ -241,7 +245,7 @@ export class MissionStatusQuery {
   mission_status?: MissionStatus;
 }
 
-export class MissionQuery extends PageQuery {
+export class MissionQuery extends PageQueryOf(ListedMission) {
   @Status('Only missions with this status', true)
   status?: MissionStatus;
 
@@ -254,8 +258,8 @@ export class MissionQuery extends PageQuery {
 
 @Described('One page of missions')
 export class MissionPage {
-  @ListOf(() => Mission, { description: 'The missions of this page, the newest first' })
-  missions!: Mission[];
+  @ListOf(() => ListedMission, { description: 'The missions of this page, the newest first' })
+  missions!: ListedMission[];
 
   @Total()
   total!: number | null;

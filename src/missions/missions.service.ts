@@ -6,6 +6,7 @@ import { currentContext } from '../shared/context.js';
 import { countedStats } from '../shared/counted-stats.js';
 import { faulty } from '../shared/errors.js';
 import { expectVersion, type Versions } from '../shared/expect-version.js';
+import { pageOf } from '../storage/page.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
 import { type Caller, expectChangeable, expectReadable, logFor, missionFor, readable } from './access.js';
 import type { LogEntry, NewLogEntry } from './log.dto.js';
@@ -19,7 +20,7 @@ import {
   toMission,
   untouched,
 } from './missions.collection.js';
-import type { Mission, MissionQuery, NewMission } from './missions.dto.js';
+import type { ListedMission, Mission, MissionQuery, NewMission } from './missions.dto.js';
 import {
   heldByWorker,
   illegalMove,
@@ -95,11 +96,11 @@ export class MissionsService {
     return missionFor(caller, { ...mission, result: Object.fromEntries(outcomes) as unknown });
   }
 
-  async list(query: MissionQuery, caller: Caller): Promise<Page<Mission>> {
-    const { limit, cursor, status, created_by, agent_id } = query;
+  async list(query: MissionQuery, caller: Caller): Promise<Page<ListedMission>> {
+    const { limit, cursor, status, created_by, agent_id, members } = query;
     const where = { status, ...readable(caller, { created_by, agent_id }) };
-    const page = await this.store.list(MISSIONS, { where, limit, cursor });
-    return { ...page, rows: page.rows.map((mission) => missionFor(caller, toMission(mission))) };
+    const of = (mission: StoredMission): Mission => missionFor(caller, toMission(mission));
+    return pageOf(this.store, MISSIONS, { where, limit, cursor }, { of, members });
   }
 
   async stats(): Promise<MissionStats> {

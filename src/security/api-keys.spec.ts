@@ -7,6 +7,7 @@ import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { FIRST_KEY, isWellFormedKey, KEYS, MILESTONES } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
+import { KeyQuery } from './keys.dto.js';
 
 const DAY_MS = 86_400_000;
 
@@ -43,7 +44,7 @@ describe('API keys', () => {
     expect(isWellFormedKey(key)).toBe(true);
     expect(made).toMatchObject({ name: 'scanner', role: 'agent', created_by: 'key_maker', expires_at: null });
     expect(ring.recall(key)?.principal).toMatchObject({ id: made.id, name: 'scanner', role: 'agent' });
-    const { rows, total } = await keys.list({});
+    const { rows, total } = await keys.list(new KeyQuery());
     expect([rows, total]).toEqual([[made], 1]);
     await store.close();
     const disk = readdirSync(opened.folder, { recursive: true, withFileTypes: true })
@@ -61,7 +62,7 @@ describe('API keys', () => {
     const answers = [...(await Promise.all([ask(), ask(), ask()])), await ask()];
     expect(new Set(answers.map(({ id }) => id)).size).toBe(1);
     expect(answers.filter(({ key }) => key !== undefined)).toHaveLength(1);
-    expect((await keys.list({})).total).toBe(1);
+    expect((await keys.list(new KeyQuery())).total).toBe(1);
     expect(await codeOf(keys.create({ name: 'm', role: 'admin' }, 'x', { key: 'k', body: 'c' }))).toBe(
       'idempotency_key_reused',
     );
@@ -99,7 +100,7 @@ describe('API keys', () => {
       kind: 'invalid',
       more: { errors: [{ pointer: '/expires_at' }] },
     });
-    expect((await keys.list({})).total).toBe(0);
+    expect((await keys.list(new KeyQuery())).total).toBe(0);
   });
 
   it('stop working when they are deleted, and are then not found', async () => {
@@ -129,11 +130,11 @@ describe('API keys', () => {
       const made = await Promise.all(
         Array.from({ length: 5 }, (_, i) => keys.create({ name: `a${i}`, role: 'admin' }, 'x')),
       );
-      const { rows } = await keys.list({});
+      const { rows } = await keys.list(new KeyQuery());
       const codes = await Promise.all(rows.map(({ id }) => codeOf(keys.remove(id, 'x'))));
       expect(codes.filter((code) => code === 'last_admin')).toHaveLength(1);
       expect(codes.filter((code) => code === 'no error')).toHaveLength(rows.length - 1);
-      expect((await keys.list({})).total).toBe(1);
+      expect((await keys.list(new KeyQuery())).total).toBe(1);
       expect(made).toHaveLength(5);
     }
   });

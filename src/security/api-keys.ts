@@ -5,6 +5,7 @@ import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
 import { BrainError, type Fault, faulty, invalid } from '../shared/errors.js';
 import { entryFaults } from '../shared/id-list.js';
 import type { Logger } from '../shared/logger.js';
+import { pageOf } from '../storage/page.js';
 import { type IdempotencyKey, MAX_PAGE, type Page, type Store, type Tx } from '../storage/store.js';
 import { keyCreated, keyRevoked } from './access.events.js';
 import {
@@ -22,6 +23,7 @@ import {
   mayBeAgent,
 } from './api-key.js';
 import type { KeyRing } from './key-ring.js';
+import type { KeyQuery } from './keys.dto.js';
 import type { Role } from './principal.js';
 
 export interface KeyRequest {
@@ -100,9 +102,8 @@ export class ApiKeys {
     return made;
   }
 
-  async list(query: { limit?: number; cursor?: string }): Promise<Page<KeyInfo>> {
-    const page = await this.store.list(KEYS, query);
-    return { ...page, rows: page.rows.map((key) => this.infoOf(key)) };
+  list({ limit, cursor, members }: KeyQuery): Promise<Page<KeyInfo>> {
+    return pageOf(this.store, KEYS, { limit, cursor }, { of: (key) => this.infoOf(key), members });
   }
 
   async remove(id: string, by: string): Promise<void> {

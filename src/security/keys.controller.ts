@@ -7,11 +7,11 @@ import {
   ApiParam,
   ApiTags,
 } from '@nestjs/swagger';
-import { Idempotency, Idempotent, PageQuery, Problems } from '../http/request.js';
+import { Idempotency, Idempotent, Problems } from '../http/request.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import { Access, CurrentPrincipal } from './access.decorator.js';
 import { ApiKeys } from './api-keys.js';
-import { KeyList, MadeKey, NewKey, Self, selfOf } from './keys.dto.js';
+import { KeyList, KeyQuery, MadeKey, NewKey, Self, selfOf } from './keys.dto.js';
 import type { Principal } from './principal.js';
 
 @ApiTags('keys')
@@ -44,7 +44,7 @@ export class KeysController {
   })
   @ApiOkResponse({ type: KeyList, description: 'One page of keys' })
   @Problems(422)
-  async list(@Query() query: PageQuery): Promise<KeyList> {
+  async list(@Query() query: KeyQuery): Promise<KeyList> {
     const { rows, total, next } = await this.keys.list(query);
     return { keys: rows, total, next_cursor: next };
   }

@@ -1,3 +1,4 @@
+import { PageQueryOf } from '../http/listed.js';
 import { NextCursor, Total } from '../http/request.js';
 import { declaredPermissions } from '../shared/declarations.js';
 import { Described, ListOf, Num, OneOf, Text, Texts } from '../shared/fields.js';
@@ -112,6 +113,8 @@ export class MadeKey extends KeyInfo {
   })
   key?: string;
 }
+
+export class KeyQuery extends PageQueryOf(KeyInfo) {}
 
 @Described('One page of API keys')
 export class KeyList {

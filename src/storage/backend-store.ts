@@ -3,8 +3,11 @@ import { decode, parseEntry } from './codec.js';
 import { readOffset, writeCursor } from './cursor.js';
 import type { AnyCollection, Found, Outcome, Plan } from './plan.js';
 import { KeyedQueues } from './queues.js';
-import { type Collection, type IdempotencyKey, type Lease, Store, type Tx } from './store.js';
+import { type Collection, type IdempotencyKey, type Lease, MAX_PAGE_BYTES, Store, type Tx } from './store.js';
 import { runTransaction, type TransactionBackend } from './transaction.js';
+
+/** How many entries are read at once, so that a page of large ones is not read as a whole. */
+const ENTRIES_AT_ONCE = 50;
 
 export interface Leases {
   acquire(name: string, ttlMs: number): Promise<Lease | undefined>;
@@ -70,14 +73,32 @@ export abstract class BackendStore extends Store implements TransactionBackend {
     page: { limit: number; cursor?: string },
   ): Promise<{ entries: object[]; next: string | null }> {
     const offset = readOffset(page.cursor);
-    const found = await this.readEntries(collection, id, offset, page.limit + 1);
-    const kept = found.slice(0, page.limit);
-    const more = found.length > kept.length;
+    const { kept, more } = await this.keptEntries(collection, id, offset, page.limit);
     const what = `an entry of the ${collection.item} ${id} (${collection.name}:log:${id})`;
     return {
       entries: kept.map((json) => parseEntry(json, what)),
       next: more ? writeCursor({ order: offset + kept.length, id: '' }) : null,
     };
+  }
+
+  private async keptEntries(
+    collection: AnyCollection,
+    id: string,
+    offset: number,
+    limit: number,
+  ): Promise<{ kept: string[]; more: boolean }> {
+    const kept: string[] = [];
+    let bytes = 0;
+    for (;;) {
+      const count = Math.min(ENTRIES_AT_ONCE, limit - kept.length + 1);
+      const found = await this.readEntries(collection, id, offset + kept.length, count);
+      for (const json of found) {
+        bytes += Buffer.byteLength(json);
+        if (kept.length === limit || (kept.length > 0 && bytes > MAX_PAGE_BYTES)) return { kept, more: true };
+        kept.push(json);
+      }
+      if (found.length < count) return { kept, more: false };
+    }
   }
 
   acquire(name: string, ttlMs: number): Promise<Lease | undefined> {

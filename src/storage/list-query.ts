@@ -6,16 +6,24 @@ export interface ReadQuery {
   /** The name of an index, and the value that its rows must have. */
   filters: [name: string, value: string][];
   limit: number;
+  counted: boolean;
   after: RowPosition | undefined;
   ascending: boolean;
 }
 
-export function readQuery({ where = {}, limit = DEFAULT_PAGE, cursor, direction }: ListQuery): ReadQuery {
+export function readQuery({
+  where = {},
+  limit = DEFAULT_PAGE,
+  counted = true,
+  cursor,
+  direction,
+}: ListQuery): ReadQuery {
   const filters: ReadQuery['filters'] = [];
   for (const [name, value] of Object.entries(where)) if (value !== undefined) filters.push([name, value]);
   return {
     filters,
     limit: Math.min(limit, MAX_PAGE),
+    counted,
     after: cursor === undefined ? undefined : readCursor(cursor),
     ascending: direction === 'asc',
   };

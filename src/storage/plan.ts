@@ -1,6 +1,6 @@
 /** What a transaction has read and wants to write, before its commit. Both backends check and apply the same plan. */
 import type { EventRecord } from './event-log.js';
-import type { Collection, Lease } from './store.js';
+import type { Collection, Lease, Room } from './store.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a plan holds documents of many collections.
 export type AnyCollection = Collection<any>;
@@ -35,6 +35,18 @@ export interface PlannedUnique {
   written: boolean;
 }
 
+/** An entry for the list of a document. With `keep` older entries beyond this number are removed. */
+export interface PlannedEntry {
+  collection: AnyCollection;
+  id: string;
+  json: string;
+  keep?: number;
+}
+
+export interface PlannedRoom extends Room {
+  collection: AnyCollection;
+}
+
 /** The idempotency record. It must equal `before`. Without `after` it stays as it is. */
 export interface PlannedRecord {
   key: string;
@@ -47,7 +59,9 @@ export interface Plan {
   id: string;
   documents: PlannedDocument[];
   uniques: PlannedUnique[];
-  appends: { collection: AnyCollection; id: string; json: string }[];
+  appends: PlannedEntry[];
+  /** Checked last: a repeated request gets its answer, and a changed read its next attempt, also where there is no room. */
+  rooms: PlannedRoom[];
   events: EventRecord[];
   leases: Lease[];
   record?: PlannedRecord;
@@ -58,7 +72,7 @@ export interface Plan {
  *
  * - `done`: all checks passed, and the writes are visible to everybody. `position` is that of the last event.
  * - `changed`: something that was read has changed. `what` names the queue for the next attempt.
- * - `taken` and `lease_lost` are final.
+ * - `taken`, `full` and `lease_lost` are final. `full` means that a room has no row left.
  *
  * No answer may be given before `durable` has resolved. Then all that the plan checked and wrote is as durable as an
  * acknowledged commit.
@@ -67,6 +81,7 @@ export type Outcome =
   | { status: 'done'; position?: string; refused?: string; durable?: Promise<unknown> }
   | { status: 'changed'; what: string }
   | { status: 'taken'; what: string; durable?: Promise<unknown> }
+  | { status: 'full'; refusal: Room['refusal']; durable?: Promise<unknown> }
   | { status: 'lease_lost'; name: string };
 
 /**
@@ -126,7 +141,8 @@ export function writesNothing({ documents, uniques, appends, events, record }: P
  * check at the commit.
  */
 export function readsOneThing(plan: Plan): boolean {
-  return writesNothing(plan) && plan.documents.length + plan.uniques.length === 1 && plan.leases.length === 0;
+  const { documents, uniques, leases, rooms } = plan;
+  return writesNothing(plan) && documents.length + uniques.length === 1 && leases.length + rooms.length === 0;
 }
 
 /** The plan frees space. It passes in a full store as well, together with the events that report it. */

@@ -9,11 +9,13 @@ import {
   type Found,
   type Plan,
   type PlannedDocument,
+  type PlannedEntry,
   type PlannedRecord,
+  type PlannedRoom,
   type PlannedUnique,
   uniqueKey,
 } from './plan.js';
-import type { Collection, Lease, Tx } from './store.js';
+import type { Collection, Lease, Room, Tx } from './store.js';
 
 /** What a transaction reads from its backend. */
 export interface TransactionReads {
@@ -36,7 +38,8 @@ interface Claim {
 export class PlanningTx implements Tx {
   private readonly documents = new Map<string, PlannedDocument>();
   private readonly uniques = new Map<string, PlannedUnique>();
-  private readonly appends: Plan['appends'] = [];
+  private readonly appends: PlannedEntry[] = [];
+  private readonly rooms: PlannedRoom[] = [];
   private readonly events: EventRecord[] = [];
   private readonly leases: Lease[] = [];
 
@@ -91,8 +94,12 @@ export class PlanningTx implements Tx {
     return this.backend.next(sequence);
   }
 
-  append<T>(collection: Collection<T>, id: string, entry: object): void {
-    this.appends.push({ collection, id, json: JSON.stringify(entry) });
+  append<T>(collection: Collection<T>, id: string, entry: object, keep?: number): void {
+    this.appends.push({ collection, id, json: JSON.stringify(entry), keep });
+  }
+
+  expectRoom<T>(collection: Collection<T>, room: Room): void {
+    this.rooms.push({ collection, ...room });
   }
 
   demand(lease: Lease): void {
@@ -110,13 +117,14 @@ export class PlanningTx implements Tx {
       documents: [...this.documents.values()],
       uniques: [...this.uniques.values()],
       appends: this.appends,
+      rooms: this.rooms,
       events: this.events,
       leases: this.leases,
       record,
     };
-    const { documents, uniques, appends, events, leases } = plan;
-    const touched = documents.length + uniques.length + appends.length + events.length + leases.length;
-    return touched > 0 || record ? plan : undefined;
+    const { documents, uniques, appends, rooms, events, leases } = plan;
+    const touched = [documents, uniques, appends, rooms, events, leases].some((part) => part.length > 0);
+    return touched || record ? plan : undefined;
   }
 
   /** The plan that checks all reads and writes nothing; undefined when the work read nothing. */
@@ -129,7 +137,7 @@ export class PlanningTx implements Tx {
     const uniques = unwritten(this.uniques);
     const { leases } = this;
     if (documents.length + uniques.length + leases.length === 0 && !record) return undefined;
-    return { id: randomId(16), documents, uniques, appends: [], events: [], leases, record };
+    return { id: randomId(16), documents, uniques, appends: [], rooms: [], events: [], leases, record };
   }
 
   private known(key: string): PlannedDocument {

@@ -11,6 +11,7 @@
  *
  * Left out on purpose: queries across collections, joins, lists inside a transaction, and the client of the database.
  */
+import type { BrainError } from '../shared/errors.js';
 import type { EventRecord } from './event-log.js';
 
 /** A row in an index: the value that finds it, and the number that orders the rows of one value. */
@@ -79,13 +80,24 @@ export interface ListQuery {
   /** 0 returns only the total. */
   limit?: number;
   cursor?: string;
+  /** False saves the work for the total, which is then null. */
+  counted?: boolean;
 }
 
 export interface Page<T> {
   rows: T[];
-  /** Exact. Null if there are several filters and the rarest of them has more than 10,000 rows. */
+  /** Exact. Null if there are several filters and the rarest of them has more than 10,000 rows, or if it was not asked for. */
   total: number | null;
   next: string | null;
+}
+
+/** The rows of one value of an index must be fewer than `most`. */
+export interface Room {
+  index: string;
+  value: string;
+  most: number;
+  /** What the caller gets if there is no room. */
+  refusal: () => BrainError;
 }
 
 export interface Tx {
@@ -100,8 +112,13 @@ export interface Tx {
   delete<T>(collection: Collection<T>, id: string): void;
   /** The next number of a sequence. The numbers grow and never repeat. Some may be missing. */
   next(sequence: string): Promise<number>;
-  /** Adds an entry to the list that belongs to a document. */
-  append<T>(collection: Collection<T>, id: string, entry: object): void;
+  /** Adds an entry to the list that belongs to a document. With `keep` only so many of its newest entries stay. */
+  append<T>(collection: Collection<T>, id: string, entry: object, keep?: number): void;
+  /**
+   * The commit fails with the refusal of the room if there is none. It counts before the writes of this transaction, and no
+   * other commit comes in between. So a limit is exact under any concurrency, and costs no conflict.
+   */
+  expectRoom<T>(collection: Collection<T>, room: Room): void;
   /** The commit fails with `conflict` (`lease_lost`) if this lease is lost. */
   demand(lease: Lease): void;
   /** Appends an event in the same commit. Only EventStream calls this. */
@@ -125,6 +142,8 @@ export interface StoreHealth {
 }
 
 export const MAX_PAGE = 500;
+/** A page ends before the row that would exceed these bytes of stored JSON. It has at least one row, of any size. */
+export const MAX_PAGE_BYTES = 1024 * 1024;
 export const DEFAULT_PAGE = 50;
 /** The most rows that a page reads, even if only a few of them pass the filters. */
 export const MAX_CANDIDATES = 2000;
@@ -154,10 +173,13 @@ export abstract class Store {
 
   abstract get<T>(collection: Collection<T>, id: string): Promise<T | undefined>;
   abstract getUnique<T>(collection: Collection<T>, name: string, value: string): Promise<T | undefined>;
-  /** Pages along `next` contain each row exactly once, if its order value does not change during the walk. */
+  /**
+   * Pages along `next` contain each row exactly once, if its order value does not change during the walk. A page may be
+   * shorter than `limit` and still have a `next`.
+   */
   abstract list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>>;
   abstract counts<T>(collection: Collection<T>): Promise<Record<string, number>>;
-  /** The appended entries of a document, oldest first. */
+  /** The appended entries of a document, oldest first. A page ends after `MAX_PAGE_BYTES`, but has at least one entry. */
   abstract entries<T>(
     collection: Collection<T>,
     id: string,

@@ -24,6 +24,7 @@ describe('a stored threat', () => {
       resolution: null,
       mitigated_at: null,
       opened_at: 5,
+      first_report: null,
       version: 1,
     });
   });

@@ -1,12 +1,18 @@
 /** How threats are stored: indexes, counters, and how documents of other programs are read. */
+import type { Actor } from '../shared/context.js';
 import type { Collection, StatsTemplate } from '../storage/store.js';
-import type { Threat } from './threats.dto.js';
-import { isClosed, SEVERITIES, STATUSES } from './threats.lifecycle.js';
+import type { Threat, ThreatReport } from './threats.dto.js';
+import { isClosed, SEVERITIES, STATUSES, type ThreatSeverity } from './threats.lifecycle.js';
 
 export interface StoredThreat extends Threat {
   /** When the threat was created or last reopened. The time to mitigate starts here. */
   opened_at: number;
+  /** What the first report said besides the fields of the threat; null in threats of earlier releases and of other programs. */
+  first_report: { severity: ThreatSeverity; reporter: Actor } | null;
 }
+
+/** How many reports of a threat are kept: the last ones. */
+export const KEPT_REPORTS = 20;
 
 const counters = (field: string, values: readonly string[]): Record<string, { counter: string }> =>
   Object.fromEntries(values.map((value) => [value, { counter: `${field}.${value}` }]));
@@ -24,15 +30,17 @@ export const THREATS: Collection<StoredThreat> = {
   name: 'threats',
   item: 'threat',
   version: 1,
-  indexVersion: 1,
+  indexVersion: 2,
   id: (threat) => threat.id,
   order: (threat) => threat.last_seen_at,
-  unique: { open_fingerprint: (threat) => (isClosed(threat.status) ? null : threat.fingerprint) },
+  unique: { open_fingerprint: (threat) => (isClosed(threat.status) ? null : identityOf(threat)) },
   indexes: {
     status: (threat) => threat.status,
     severity: (threat) => threat.severity,
     type: (threat) => threat.type,
     source: (threat) => threat.source,
+    // Limits the open threats of one reporter.
+    open_by: ({ status, first_report }) => (isClosed(status) ? null : (first_report?.reporter.id ?? null)),
   },
   counts: (threat) => ({
     [`by_status.${threat.status}`]: 1,
@@ -45,6 +53,17 @@ export const THREATS: Collection<StoredThreat> = {
   stats: THREAT_STATS,
   read,
 };
+
+/**
+ * What makes two reports the same threat. A fingerprint is only known to belong to a cause of one type, seen at one source:
+ * otherwise a report could be hidden in a threat that somebody else has made for it.
+ */
+export function identityOf(
+  one: Pick<Threat, 'type' | 'source'> & { fingerprint?: string | null },
+): string | null {
+  const { type, source, fingerprint = null } = one;
+  return fingerprint === null ? null : JSON.stringify([type, source, fingerprint]);
+}
 
 /** Other programs write fewer fields. A missing field gets the default that it has in those programs. */
 function read(raw: Record<string, unknown>): StoredThreat {
@@ -66,6 +85,7 @@ function read(raw: Record<string, unknown>): StoredThreat {
     resolution: null,
     mitigated_at: null,
     opened_at: threat.created_at,
+    first_report: null,
     version: 1,
     ...threat,
   } as unknown as StoredThreat;
@@ -89,4 +109,16 @@ export function toThreat(threat: StoredThreat): Threat {
     mitigated_at: threat.mitigated_at,
     version: threat.version,
   };
+}
+
+/** The last reports, oldest first. The first one is in the threat itself, the others are its appended entries. */
+export function reportsOf(threat: StoredThreat, later: ThreatReport[]): ThreatReport[] {
+  const { first_report, created_at, description, metadata } = threat;
+  const first = first_report && {
+    ...{ occurrence: 1, reported_at: created_at, severity: first_report.severity },
+    ...{ description, metadata, reporter: first_report.reporter },
+  };
+  // A report that came after the threat was read belongs to the next answer.
+  const known = later.filter(({ occurrence }) => occurrence <= threat.occurrences);
+  return [...(first ? [first] : []), ...known].slice(-KEPT_REPORTS);
 }

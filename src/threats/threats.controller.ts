@@ -1,5 +1,23 @@
-import { applyDecorators, Body, Controller, Get, HttpCode, Param, Post, Query, Res } from '@nestjs/common';
-import { ApiCreatedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import {
+  applyDecorators,
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Param,
+  Post,
+  Query,
+  Res,
+} from '@nestjs/common';
+import {
+  ApiCreatedResponse,
+  ApiNoContentResponse,
+  ApiOkResponse,
+  ApiOperation,
+  ApiParam,
+  ApiTags,
+} from '@nestjs/swagger';
 import type { Response } from 'express';
 import { Conditional, IfMatch, SendsETag } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
@@ -21,6 +39,7 @@ import {
   ThreatOverview,
   ThreatPage,
   ThreatQuery,
+  ThreatWithReports,
 } from './threats.dto.js';
 import { ThreatsService } from './threats.service.js';
 
@@ -67,7 +86,7 @@ export class ThreatsController {
   @ApiOperation({
     summary: 'List threats',
     description:
-      'Returns one page of threats, the last seen first. Several filters select the threats that match all of them. Closed threats are removed after BRAIN_THREATS_RETENTION_DAYS.',
+      'Returns one page of threats, the last seen first. Several filters select the threats that match all of them. Without `?view=full` the `metadata` is left out. A page ends at 1 MiB. Closed threats are removed after BRAIN_THREATS_RETENTION_DAYS.',
   })
   @ApiOkResponse({ type: ThreatPage, description: 'One page of threats' })
   @Problems(422)
@@ -84,14 +103,14 @@ export class ThreatsController {
   @ApiOperation({
     summary: 'Report a threat',
     description:
-      'Creates an OPEN threat. If an open threat has the same fingerprint, the report counts as one more occurrence of that threat instead, and a higher severity raises its severity and publishes threat.escalated.',
+      'Creates an OPEN threat. If an open threat has the same type, source and fingerprint, the report counts as one more occurrence of that threat instead, and a higher severity raises its severity and publishes threat.escalated. A reporter with BRAIN_THREATS_MAX_OPEN open threats cannot create another one (409 `too_many_open_threats`).',
   })
   @ApiCreatedResponse({ type: Threat, description: 'The new threat' })
   @ApiOkResponse({
     type: Threat,
-    description: 'The open threat with this fingerprint, with one more occurrence',
+    description: 'The open threat with this type, source and fingerprint, with one more occurrence',
   })
-  @Problems(400, 413, 415, 422)
+  @Problems(400, 409, 413, 415, 422)
   @ForeignAgent()
   async report(
     @Body() body: ReportThreat,
@@ -123,12 +142,29 @@ export class ThreatsController {
   @ThreatId()
   @ApiOperation({
     summary: 'Read one threat',
-    description: 'Returns the threat. The ETag header carries its version for If-Match.',
+    description:
+      'Returns the threat with its last 20 reports. The ETag header carries its version for If-Match.',
   })
-  @ApiOkResponse({ type: Threat, description: 'The threat' })
+  @ApiOkResponse({ type: ThreatWithReports, description: 'The threat' })
   @Problems(404)
-  async get(@Param('id') id: string): Promise<Threat> {
+  async get(@Param('id') id: string): Promise<ThreatWithReports> {
     return this.threats.get(id);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Access('threats:delete')
+  @Conditional()
+  @ThreatId()
+  @ApiOperation({
+    summary: 'Delete a threat',
+    description:
+      'Removes the threat with its reports, whatever its status. Its events stay in the log, and threat.deleted says who removed it.',
+  })
+  @ApiNoContentResponse({ description: 'The threat is deleted' })
+  @Problems(404, 412)
+  remove(@Param('id') id: string, @IfMatch() versions: Versions | undefined): Promise<void> {
+    return this.threats.remove(id, versions);
   }
 
   @Post(':id/status')
@@ -136,7 +172,7 @@ export class ThreatsController {
   @ApiOperation({
     summary: 'Change the status of a threat',
     description:
-      'Moves the threat to another status, if the life cycle allows it; else the answer is 409. The status is given in the body or as `?status=`. A closed threat cannot be reopened while another open threat has its fingerprint.',
+      'Moves the threat to another status, if the life cycle allows it; else the answer is 409. The status is given in the body or as `?status=`. A closed threat cannot be reopened while another open threat has its type, source and fingerprint.',
   })
   async changeStatus(
     @Param('id') id: string,

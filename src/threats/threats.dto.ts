@@ -1,4 +1,5 @@
-import { NextCursor, PageQuery, Total } from '../http/request.js';
+import { Listed, PageQueryOf } from '../http/listed.js';
+import { NextCursor, Total } from '../http/request.js';
 import { Count, Described, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
@@ -68,7 +69,7 @@ export class Threat {
     max: 256,
     nullable: true,
     description:
-      'Identifies the cause: while the threat is open, reports with the same fingerprint count as this threat',
+      'Identifies the cause: while the threat is open, reports with the same type, source and fingerprint count as this threat',
     example: 'injection:example.org/page',
   })
   fingerprint!: string | null;
@@ -97,6 +98,68 @@ export class Threat {
   version!: number;
 }
 
+@Described('Who has reported a threat')
+class Reporter {
+  @Text({
+    max: 256,
+    description: 'The id of the principal; `brain:<part>` where the service itself has reported',
+    example: 'key_8vzn7ryx3d0q',
+  })
+  id!: string;
+
+  @Text({ max: 64, description: 'The role of the principal; `service` for the service', example: 'agent' })
+  role!: string;
+
+  @Text({ max: 256, description: 'The name of the principal', example: 'researcher-7' })
+  name!: string;
+}
+
+@Described('One report of a threat')
+export class ThreatReport {
+  @Num({
+    integer: true,
+    min: 1,
+    description: 'Which report of the threat this is; 1 is the first',
+    example: 1,
+  })
+  occurrence!: number;
+
+  @Num({ description: 'When it was reported, in Unix seconds', example: 1735424567.89 })
+  reported_at!: number;
+
+  @Severity('The severity that this report has given')
+  severity!: ThreatSeverity;
+
+  @Text({
+    max: MAX_TEXT,
+    nullable: true,
+    description: `${DESCRIPTION}; null if this report had none`,
+    example: 'A fetched page asked the agent to reveal its keys',
+  })
+  description!: string | null;
+
+  @JsonObject({
+    description: `${METADATA}; empty if this report had none`,
+    example: { url: 'https://example.org/page' },
+  })
+  metadata!: Record<string, unknown>;
+
+  @Nested(() => Reporter, { description: 'Who has reported it' })
+  reporter!: Reporter;
+}
+
+@Described('A threat with its last reports')
+export class ThreatWithReports extends Threat {
+  @ListOf(() => ThreatReport, {
+    description:
+      'The last 20 reports, the oldest first; reports to earlier releases are missing. The event log has all of them',
+  })
+  reports!: ThreatReport[];
+}
+
+@Described('A threat in a list')
+export class ListedThreat extends Listed(Threat, 'metadata') {}
+
 @Described('A threat to report')
 export class ReportThreat {
   @Type() type!: string;
@@ -114,7 +177,7 @@ export class ReportThreat {
 
   @JsonObject({
     optional: true,
-    description: METADATA,
+    description: `${METADATA}, up to BRAIN_THREATS_MAX_METADATA_KIB (32 KiB) as JSON`,
     example: { url: 'https://example.org/page' },
   })
   metadata?: Record<string, unknown>;
@@ -124,7 +187,7 @@ export class ReportThreat {
     optional: true,
     nullable: true,
     description:
-      'Identifies the cause: a report with the fingerprint of an open threat counts as one more occurrence of it',
+      'Identifies the cause: a report with the type, source and fingerprint of an open threat counts as one more occurrence of it',
     example: 'injection:example.org/page',
   })
   fingerprint?: string | null;
@@ -174,7 +237,7 @@ export class ChangeSeverity {
   reason?: string | null;
 }
 
-export class ThreatQuery extends PageQuery {
+export class ThreatQuery extends PageQueryOf(ListedThreat) {
   @Status('Only threats with this status', true)
   status?: ThreatStatus;
 
@@ -195,8 +258,8 @@ export class ThreatQuery extends PageQuery {
 
 @Described('One page of threats')
 export class ThreatPage {
-  @ListOf(() => Threat, { description: 'The threats of this page, the newest `last_seen_at` first' })
-  threats!: Threat[];
+  @ListOf(() => ListedThreat, { description: 'The threats of this page, the newest `last_seen_at` first' })
+  threats!: ListedThreat[];
 
   @Total()
   total!: number | null;

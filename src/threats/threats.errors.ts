@@ -27,7 +27,12 @@ export function sameSeverity(severity: ThreatSeverity): BrainError {
   );
 }
 
+export function tooManyOpen(reporter: string, most: number): BrainError {
+  const detail = `${reporter} has reported ${most} threats that are still open. Close some of them, or report with a fingerprint to count repetitions of one threat; BRAIN_THREATS_MAX_OPEN sets the limit.`;
+  return new BrainError('conflict', 'too_many_open_threats', detail);
+}
+
 export function fingerprintOpen(other: string): BrainError {
-  const detail = `The threat ${other} is open and has the same fingerprint. Work on that threat, or close it first.`;
+  const detail = `The threat ${other} is open and has the same type, source and fingerprint. Work on that threat, or close it first.`;
   return new BrainError('conflict', 'fingerprint_open', detail);
 }

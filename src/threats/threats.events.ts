@@ -1,6 +1,6 @@
 import { defineEvent } from '../events/event.js';
 import { JsonObject, Num, OneOf, Text } from '../shared/fields.js';
-import type { Threat } from './threats.dto.js';
+import type { Threat, ThreatReport } from './threats.dto.js';
 import { SEVERITIES, STATUSES, type ThreatSeverity, type ThreatStatus } from './threats.lifecycle.js';
 
 const Severity = (description: string, optional = false): PropertyDecorator =>
@@ -30,6 +30,12 @@ class ThreatDetected extends ThreatSubject {
 
 class ThreatSeenAgain extends ThreatSubject {
   @Severity('The severity of the threat after this report') severity!: ThreatSeverity;
+  @Severity('The severity that this report has given') reported_severity!: ThreatSeverity;
+  @Text({ max: 4096, optional: true, description: 'What was seen this time, in words' }) description?: string;
+  @JsonObject({ description: 'Further details of this report in any form' }) metadata!: Record<
+    string,
+    unknown
+  >;
   @Num({ integer: true, min: 2, description: 'The number of reports of this threat, this one included' })
   occurrences!: number;
   @Time('When the threat was reported again') seen_at!: number;
@@ -69,6 +75,13 @@ class ThreatMitigated extends ThreatSubject {
   @Time('When the threat was mitigated') mitigated_at!: number;
 }
 
+class ThreatDeleted extends ThreatSubject {
+  @Severity(SEVERITY_NOW) severity!: ThreatSeverity;
+  @Status('The status of the threat at the time of the event') status!: ThreatStatus;
+  @Text({ max: 256, description: 'The principal that deleted the threat' }) deleted_by!: string;
+  @Time('When the threat was deleted') deleted_at!: number;
+}
+
 const example: ThreatSubject = {
   threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11',
   type: 'prompt_injection',
@@ -87,7 +100,7 @@ export const threatDetected = defineEvent({
   type: 'threat.detected',
   payload: ThreatDetected,
   priority: 'CRITICAL',
-  when: 'A new threat is reported: no open threat has its fingerprint.',
+  when: 'A new threat is reported: no open threat has its type, source and fingerprint.',
   example: {
     ...example,
     severity: 'HIGH',
@@ -113,16 +126,27 @@ export const threatSeenAgain = defineEvent({
   type: 'threat.seen_again',
   payload: ThreatSeenAgain,
   priority: 'MEDIUM',
-  when: 'The fingerprint of an open threat is reported again.',
-  example: { ...example, severity: 'HIGH', occurrences: 2, seen_at: at },
+  schemaVersion: 2,
+  when: 'An open threat is reported again, with its type, source and fingerprint.',
+  example: {
+    ...example,
+    severity: 'HIGH',
+    reported_severity: 'MEDIUM',
+    metadata: { url: 'https://example.org/page' },
+    occurrences: 2,
+    seen_at: at,
+  },
   consumers: ['Metrics: how often a threat occurs', 'Security operations: which threats grow'],
-  of: ({ id, type, source, severity, occurrences, last_seen_at }: Threat): ThreatSeenAgain => ({
-    threat_id: id,
-    type,
-    source,
-    severity,
-    occurrences,
-    seen_at: last_seen_at,
+  of: (threat: Threat, report: ThreatReport): ThreatSeenAgain => ({
+    threat_id: threat.id,
+    type: threat.type,
+    source: threat.source,
+    severity: threat.severity,
+    reported_severity: report.severity,
+    description: report.description ?? undefined,
+    metadata: report.metadata,
+    occurrences: threat.occurrences,
+    seen_at: threat.last_seen_at,
   }),
 });
 
@@ -221,5 +245,24 @@ export const threatMitigated = defineEvent({
     resolution: threat.resolution ?? undefined,
     duration_seconds: durationSeconds,
     mitigated_at: threat.last_seen_at,
+  }),
+});
+
+export const threatDeleted = defineEvent({
+  ...OF_THREAT,
+  type: 'threat.deleted',
+  payload: ThreatDeleted,
+  priority: 'HIGH',
+  when: 'An admin deletes a threat with its reports. The earlier events about it stay in the log.',
+  example: { ...example, severity: 'LOW', status: 'OPEN', deleted_by: 'key_8vzn7ryx3d0q', deleted_at: at },
+  consumers: ['Audit: who removed what', 'Dashboard: remove the card'],
+  of: (threat: Threat, deletedBy: string, deletedAt: number): ThreatDeleted => ({
+    threat_id: threat.id,
+    type: threat.type,
+    source: threat.source,
+    severity: threat.severity,
+    status: threat.status,
+    deleted_by: deletedBy,
+    deleted_at: deletedAt,
   }),
 });

@@ -11,6 +11,7 @@ import { ThreatsService } from './threats.service.js';
     'threats:read': ['operator', 'approver', 'viewer', 'agent'],
     'threats:report': ['operator', 'gateway', 'agent'],
     'threats:write': ['operator'],
+    'threats:delete': [],
   },
 })
 @Module({ controllers: [ThreatsController], providers: [ThreatsService, retentionOf(CLOSED_THREATS)] })

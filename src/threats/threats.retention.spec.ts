@@ -19,7 +19,7 @@ describe('the retention of threats', () => {
 
   beforeEach(async () => {
     ({ store, close } = await openStore());
-    service = new ThreatsService(store);
+    service = new ThreatsService(store, config);
     retention = new Retention(CLOSED_THREATS, store, config, silentLogger());
   });
   afterEach(() => close());

@@ -1,14 +1,43 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, Optional } from '@nestjs/common';
+import { CONFIG, type Config, settingsIn } from '../config/config.js';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
+import { currentActor } from '../shared/context.js';
 import { countedStats } from '../shared/counted-stats.js';
 import { expectVersion, type Versions } from '../shared/expect-version.js';
+import { expectJsonWithin } from '../shared/json-limit.js';
+import { pageOf } from '../storage/page.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
-import { type StoredThreat, THREAT_STATS, THREATS, toThreat } from './threats.collection.js';
-import type { ChangeSeverity, ReportThreat, Threat, ThreatQuery, ThreatStats } from './threats.dto.js';
-import { closedThreat, fingerprintOpen, illegalMove, noSuchThreat, sameSeverity } from './threats.errors.js';
 import {
+  identityOf,
+  KEPT_REPORTS,
+  reportsOf,
+  type StoredThreat,
+  THREAT_STATS,
+  THREATS,
+  toThreat,
+} from './threats.collection.js';
+import type {
+  ChangeSeverity,
+  ListedThreat,
+  ReportThreat,
+  Threat,
+  ThreatQuery,
+  ThreatReport,
+  ThreatStats,
+  ThreatWithReports,
+} from './threats.dto.js';
+import {
+  closedThreat,
+  fingerprintOpen,
+  illegalMove,
+  noSuchThreat,
+  sameSeverity,
+  tooManyOpen,
+} from './threats.errors.js';
+import {
+  threatDeleted,
   threatDetected,
   threatEscalated,
   threatMitigated,
@@ -24,6 +53,10 @@ import {
   mayMove,
   type ThreatStatus,
 } from './threats.lifecycle.js';
+import { THREATS_SETTINGS } from './threats.settings.js';
+
+/** The part of the service that reports a threat if no principal does. */
+const PART = 'threat';
 
 interface StatusChange {
   status: ThreatStatus;
@@ -33,40 +66,70 @@ interface StatusChange {
 
 @Injectable()
 export class ThreatsService {
+  private readonly maxOpen: number;
+  private readonly maxMetadataKib: number;
+
   constructor(
     @Inject(Store) private readonly store: Store,
+    @Inject(CONFIG) config: Config,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
     store.declare(THREATS);
+    const settings = settingsIn(config, THREATS_SETTINGS);
+    this.maxOpen = settings.BRAIN_THREATS_MAX_OPEN;
+    this.maxMetadataKib = settings.BRAIN_THREATS_MAX_METADATA_KIB;
   }
 
   health(): Promise<StoreHealth> {
     return this.store.health();
   }
 
-  /** Creates a threat, or counts one more occurrence of the open threat with the same fingerprint. */
-  report(input: ReportThreat, idempotency?: IdempotencyKey): Promise<{ threat: Threat; created: boolean }> {
-    const fingerprint = input.fingerprint ?? null;
+  /** Creates a threat, or counts one more occurrence of the open threat with the same type, source and fingerprint. */
+  async report(
+    input: ReportThreat,
+    idempotency?: IdempotencyKey,
+  ): Promise<{ threat: Threat; created: boolean }> {
+    expectJsonWithin(this.maxMetadataKib, input.metadata, '/metadata');
+    const identity = identityOf(input);
     return this.store.transaction(
       async (tx) => {
         const open =
-          fingerprint === null ? undefined : await tx.getUnique(THREATS, 'open_fingerprint', fingerprint);
-        const threat = open ? this.seeAgain(open, input, tx) : this.detect(input, fingerprint, tx);
+          identity === null ? undefined : await tx.getUnique(THREATS, 'open_fingerprint', identity);
+        const threat = open ? this.seeAgain(open, input, tx) : this.detect(input, tx);
         return { threat: toThreat(threat), created: !open };
       },
       { idempotency },
     );
   }
 
-  async get(id: string): Promise<Threat> {
+  async get(id: string): Promise<ThreatWithReports> {
+    const later: ThreatReport[] = [];
+    let cursor: string | undefined;
+    do {
+      const page = await this.store.entries(THREATS, id, { limit: KEPT_REPORTS, cursor });
+      later.push(...(page.entries as ThreatReport[]));
+      cursor = page.next ?? undefined;
+    } while (cursor !== undefined);
     const threat = await this.store.get(THREATS, id);
     if (!threat) throw noSuchThreat(id);
-    return toThreat(threat);
+    return { ...toThreat(threat), reports: reportsOf(threat, later) };
   }
 
-  async list({ limit, cursor, status, severity, type, source }: ThreatQuery): Promise<Page<Threat>> {
-    const page = await this.store.list(THREATS, { where: { status, severity, type, source }, limit, cursor });
-    return { ...page, rows: page.rows.map(toThreat) };
+  list(query: ThreatQuery): Promise<Page<ListedThreat>> {
+    const { limit, cursor, status, severity, type, source, members } = query;
+    const where = { status, severity, type, source };
+    return pageOf(this.store, THREATS, { where, limit, cursor }, { of: toThreat, members });
+  }
+
+  /** Removes the threat with its reports, whatever its status. */
+  async remove(id: string, versions?: Versions): Promise<void> {
+    await this.store.transaction(async (tx) => {
+      const threat = await tx.get(THREATS, id);
+      if (!threat) throw noSuchThreat(id);
+      expectVersion(threat.version, versions);
+      tx.delete(THREATS, id);
+      this.events?.publish(threatDeleted(threat, currentActor(PART).id, nowSeconds()), tx);
+    });
   }
 
   changeStatus(
@@ -77,8 +140,9 @@ export class ThreatsService {
     return this.change(id, versions, async (old, tx) => {
       if (!mayMove(old.status, status)) throw illegalMove(old.status, status);
       const reopening = isReopening(old.status, status);
-      if (reopening && old.fingerprint !== null) {
-        const other = await tx.getUnique(THREATS, 'open_fingerprint', old.fingerprint);
+      const identity = identityOf(old);
+      if (reopening && identity !== null) {
+        const other = await tx.getUnique(THREATS, 'open_fingerprint', identity);
         if (other) throw fingerprintOpen(other.id);
       }
       const now = nowSeconds();
@@ -115,8 +179,9 @@ export class ThreatsService {
     return countedStats(THREAT_STATS, await this.store.counts(THREATS)) as ThreatStats;
   }
 
-  private detect(input: ReportThreat, fingerprint: string | null, tx: Tx): StoredThreat {
+  private detect(input: ReportThreat, tx: Tx): StoredThreat {
     const now = nowSeconds();
+    const reporter = currentActor(PART);
     const threat: StoredThreat = {
       id: randomUUID(),
       type: input.type,
@@ -128,12 +193,17 @@ export class ThreatsService {
       created_at: now,
       last_seen_at: now,
       occurrences: 1,
-      fingerprint,
+      fingerprint: input.fingerprint ?? null,
       resolution: null,
       mitigated_at: null,
       opened_at: now,
+      first_report: { severity: input.severity, reporter },
       version: 1,
     };
+    if (this.maxOpen > 0) {
+      const refusal = () => tooManyOpen(reporter.id, this.maxOpen);
+      tx.expectRoom(THREATS, { index: 'open_by', value: reporter.id, most: this.maxOpen, refusal });
+    }
     tx.insert(THREATS, threat);
     this.events?.publish(threatDetected(threat), tx);
     return threat;
@@ -146,7 +216,16 @@ export class ThreatsService {
       severity: rises ? input.severity : open.severity,
       last_seen_at: nowSeconds(),
     });
-    this.events?.publish(threatSeenAgain(threat), tx);
+    const report: ThreatReport = {
+      occurrence: threat.occurrences,
+      reported_at: threat.last_seen_at,
+      severity: input.severity,
+      description: input.description ?? null,
+      metadata: input.metadata ?? {},
+      reporter: currentActor(PART),
+    };
+    tx.append(THREATS, threat.id, report, KEPT_REPORTS);
+    this.events?.publish(threatSeenAgain(threat, report), tx);
     if (rises) {
       this.events?.publish(threatSeverityChanged(threat, open.severity), tx);
       this.events?.publish(threatEscalated(threat, { severity: open.severity }), tx);

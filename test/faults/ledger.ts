@@ -63,7 +63,7 @@ export class Ledger {
 
   /** Everything that was answered is there, nothing is there by half, and what is counted equals a recount. */
   async verify(service: ServiceProcess): Promise<void> {
-    const threats = (await walk(service, '/api/threats', 'threats')) as Threat[];
+    const threats = (await walk(service, '/api/threats?view=full', 'threats')) as Threat[];
     const events = (await walk(service, '/api/events?order=asc', 'events')) as ReadEvent[];
     const byId = new Map(threats.map((threat) => [threat.id, threat]));
     expect(byId.size).toBe(threats.length);

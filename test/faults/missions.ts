@@ -145,7 +145,7 @@ async function allOf(service: ServiceProcess): Promise<Mission[]> {
   const all: Mission[] = [];
   let cursor: string | null = '';
   while (cursor !== null) {
-    const { body } = await service.get(`/api/missions?limit=500${cursor && `&cursor=${cursor}`}`);
+    const { body } = await service.get(`/api/missions?view=full&limit=500${cursor && `&cursor=${cursor}`}`);
     all.push(...(body.missions as Mission[]));
     cursor = body.next_cursor as string | null;
   }

@@ -26,7 +26,7 @@ export const FLOWS: Flow[] = [
       { type: 'threat.detected', what: 'The first report, with status OPEN.' },
       {
         type: 'threat.seen_again',
-        what: 'A report with the same fingerprint: one more occurrence of the same threat.',
+        what: 'A report with the same type, source and fingerprint: one more occurrence of the same threat.',
       },
       { type: 'threat.status_changed', what: 'The investigation starts: OPEN → INVESTIGATING.' },
       { type: 'threat.status_changed', what: 'The danger is over: INVESTIGATING → MITIGATED.' },

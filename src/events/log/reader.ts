@@ -1,7 +1,7 @@
 /** Reads the log for `GET /api/events`: by an index where the filter has one, else along the log with a limit per page. */
 import { invalid } from '../../shared/errors.js';
 import { type EventLog, type LogQuery, POSITION } from '../../storage/event-log.js';
-import { MAX_CANDIDATES } from '../../storage/store.js';
+import { MAX_CANDIDATES, MAX_PAGE_BYTES } from '../../storage/store.js';
 import { acceptsFoundOf, type EventFilter, indexKeyOf } from './filter.js';
 import { ReadSize } from './read-size.js';
 import { type ReadEvent, StoredEvent } from './stored-event.js';
@@ -14,16 +14,13 @@ export interface EventListing extends EventFilter {
   cursor?: string;
 }
 
-/** A page ends before the event with which it would be longer, except with its first event. */
-const PAGE_BYTES = 1024 * 1024;
-
 export class EventReader {
   constructor(private readonly log: EventLog) {}
 
   async read(listing: EventListing): Promise<{ events: ReadEvent[]; next_cursor: string | null }> {
     const accepts = acceptsFoundOf(listing);
     const events: ReadEvent[] = [];
-    const size = new ReadSize(PAGE_BYTES);
+    const size = new ReadSize(MAX_PAGE_BYTES);
     const query: LogQuery = { ...rangeOf(listing), limit: Math.min(size.events, listing.limit + 1) };
     let read = 0;
     let characters = 0;
@@ -34,7 +31,7 @@ export class EventReader {
         const event = new StoredEvent(logged);
         const found = accepts(event) ? event.read : undefined;
         if (found) characters += logged.json.length;
-        if (characters > PAGE_BYTES && events.length > 0)
+        if (characters > MAX_PAGE_BYTES && events.length > 0)
           return { events, next_cursor: cursorOf(query.after) };
         read += 1;
         query.after = logged.position;

@@ -1,5 +1,5 @@
 /** Finds missions for the slots of a worker: missions that are due, and missions whose worker is gone. */
-import type { Store } from '../../storage/store.js';
+import type { Page, Store } from '../../storage/store.js';
 import { HELD, MISSIONS, type StoredMission } from '../missions.collection.js';
 import { PRIORITIES } from '../missions.lifecycle.js';
 import { dueNow } from './due.js';
@@ -60,12 +60,24 @@ export class MissionSearch {
   /** Lists each priority by itself, so that unreadable missions of one priority do not block the others. */
   private async listDue(priority: string, limit: number, until: number): Promise<StoredMission[]> {
     try {
-      const query = { where: { due: priority }, until, direction: 'asc', limit } as const;
-      const { rows } = await this.store.list(MISSIONS, query);
-      return rows.filter(({ id }) => !this.slots.has(id));
+      return (await this.firstDue(priority, limit, until)).filter(({ id }) => !this.slots.has(id));
     } catch (error) {
       this.warn(error);
       return [];
     }
+  }
+
+  /** A page with large missions is shorter than its limit, so several pages may be needed. */
+  private async firstDue(priority: string, limit: number, until: number): Promise<StoredMission[]> {
+    const found: StoredMission[] = [];
+    let cursor: string | undefined;
+    do {
+      const query = { where: { due: priority }, until, direction: 'asc' } as const;
+      const left = limit - found.length;
+      const page: Page<StoredMission> = await this.store.list(MISSIONS, { ...query, limit: left, cursor });
+      found.push(...page.rows);
+      cursor = page.next ?? undefined;
+    } while (cursor !== undefined && found.length < limit);
+    return found;
   }
 }

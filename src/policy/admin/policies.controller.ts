@@ -24,14 +24,22 @@ import {
 } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { Conditional, DeclaresETag, versionsIn } from '../../http/etag.js';
-import { BodyOf, ChecksOwnBody, Idempotency, Idempotent, PageQuery, Problems } from '../../http/request.js';
+import { BodyOf, ChecksOwnBody, Idempotency, Idempotent, Problems } from '../../http/request.js';
 import { SendsLocation } from '../../http/response-headers.js';
 import { Access, CurrentPrincipal, type KnownRequest } from '../../security/access.decorator.js';
 import type { Principal } from '../../security/principal.js';
 import type { IdempotencyKey } from '../../storage/store.js';
 import { Policy, PolicyContent, Rule } from '../engine/policy.dto.js';
 import { type Change, PolicyEditor } from './editor.js';
-import { PolicyPage, RevisionPage, Rollback, WrittenPolicy, WrittenRule } from './policies.dto.js';
+import {
+  PolicyPage,
+  PolicyQuery,
+  RevisionPage,
+  RevisionQuery,
+  Rollback,
+  WrittenPolicy,
+  WrittenRule,
+} from './policies.dto.js';
 import { PolicyReader } from './policy-reader.js';
 import {
   policyResult,
@@ -101,11 +109,11 @@ export class PoliciesController {
   @Access('policy:read')
   @ApiOperation({
     summary: 'List policies',
-    description: 'The policies with all their rules, sorted by id, page by page.',
+    description: 'The policies with all their rules, sorted by id, page by page. A page ends at 1 MiB.',
   })
   @ApiOkResponse({ type: PolicyPage, description: 'One page of policies' })
   @Problems(422)
-  async list(@Query() query: PageQuery): Promise<PolicyPage> {
+  async list(@Query() query: PolicyQuery): Promise<PolicyPage> {
     const { rows, total, next } = await this.reader.list(query);
     return { total: total ?? 0, policies: rows, next_cursor: next };
   }
@@ -177,20 +185,13 @@ export class PoliciesController {
   @ApiOperation({
     summary: 'List the revisions of a policy',
     description:
-      'Each change with its time, its author and the difference, the latest first. Works for deleted policies too.',
+      'Each change with its time, its author and the difference, the latest first. Works for deleted policies too. A page ends at 1 MiB.',
   })
   @ApiOkResponse({ type: RevisionPage, description: 'One page of revisions' })
   @Problems(404, 422)
-  async revisions(@PolicyId() id: string, @Query() query: PageQuery): Promise<RevisionPage> {
+  async revisions(@PolicyId() id: string, @Query() query: RevisionQuery): Promise<RevisionPage> {
     const { rows, next } = await this.reader.revisions(id, query);
-    const revisions = rows.map(({ revision, at, by, policy, changes }) => ({
-      revision,
-      at,
-      by,
-      policy,
-      changes,
-    }));
-    return { revisions, next_cursor: next };
+    return { revisions: rows, next_cursor: next };
   }
 
   @Post(`${POLICY}/rollback`)

@@ -1,4 +1,5 @@
 /** The bodies, queries and answers of the routes that read and write policies. */
+import { PageQueryOf } from '../../http/listed.js';
 import { NextCursor } from '../../http/request.js';
 import {
   Described,
@@ -57,6 +58,8 @@ export class WrittenRule extends Rule {
   warnings!: WriteWarning[];
 }
 
+export class PolicyQuery extends PageQueryOf(Policy) {}
+
 @Described('One page of policies')
 export class PolicyPage {
   @Num({ integer: true, min: 0, description: 'The number of all policies', example: 1 })
@@ -93,6 +96,8 @@ export class RevisionAnswer {
   })
   changes!: object;
 }
+
+export class RevisionQuery extends PageQueryOf(RevisionAnswer) {}
 
 @Described('One page of the changes of a policy')
 export class RevisionPage {

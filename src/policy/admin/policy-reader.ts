@@ -1,9 +1,11 @@
 /** Reads stored policies and their revisions. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
+import { pageOf } from '../../storage/page.js';
 import { type Page, Store } from '../../storage/store.js';
 import type { Policy, PolicyContent } from '../engine/policy.dto.js';
 import { noSuchPolicy } from '../policy.errors.js';
+import type { PolicyQuery, RevisionAnswer, RevisionQuery } from './policies.dto.js';
 import {
   CURRENT,
   POLICIES,
@@ -23,8 +25,9 @@ export class PolicyReader {
     return policy;
   }
 
-  list(page: { limit?: number; cursor?: string }): Promise<Page<Policy>> {
-    return this.store.list(POLICIES, { ...page, direction: 'asc' });
+  list({ limit, cursor, members }: PolicyQuery): Promise<Page<Policy>> {
+    const query = { limit, cursor, direction: 'asc' } as const;
+    return pageOf(this.store, POLICIES, query, { of: (policy) => policy, members });
   }
 
   /** Every policy as its author wrote it, sorted by id. */
@@ -33,7 +36,7 @@ export class PolicyReader {
     const limit = set && pageSizeFor(set);
     let cursor: string | undefined;
     do {
-      const page: Page<Policy> = await this.list({ limit, cursor });
+      const page: Page<Policy> = await this.store.list(POLICIES, { limit, cursor, direction: 'asc' });
       await turn();
       for (const policy of page.rows) yield contentIn(policy);
       cursor = page.next ?? undefined;
@@ -41,12 +44,17 @@ export class PolicyReader {
   }
 
   /** The revisions of a stored or deleted policy, the latest first. */
-  async revisions(
-    policyId: string,
-    page: { limit?: number; cursor?: string },
-  ): Promise<Page<PolicyRevision>> {
-    const found = await this.store.list(POLICY_REVISIONS, { ...page, where: { policy: policyId } });
-    if (found.rows.length === 0 && page.cursor === undefined) throw noSuchPolicy(policyId);
+  async revisions(policyId: string, query: RevisionQuery): Promise<Page<RevisionAnswer>> {
+    const { limit, cursor, members } = query;
+    const where = { policy: policyId };
+    const shape = { of: (revision: PolicyRevision) => revision, members };
+    const found = await pageOf<PolicyRevision, RevisionAnswer>(
+      this.store,
+      POLICY_REVISIONS,
+      { where, limit, cursor },
+      shape,
+    );
+    if (found.rows.length === 0 && cursor === undefined) throw noSuchPolicy(policyId);
     return found;
   }
 }

@@ -8,6 +8,7 @@ import { Retention } from '../../storage/retention.js';
 import { SnapshotCache } from '../decisions/snapshot-cache.js';
 import { PolicyEditor } from './editor.js';
 import { PolicyImporter } from './importer.js';
+import { RevisionQuery } from './policies.dto.js';
 import { POLICY_GRAVES, POLICY_REVISIONS, type PolicyRevision } from './policy.collection.js';
 import { PolicyReader } from './policy-reader.js';
 import { OLD_REVISIONS } from './retention.js';
@@ -55,7 +56,7 @@ describe('the retention of revisions', () => {
     await ago(9, () => editor.update('changed', { name: 'new' }, { by }));
     expect(await retention.sweep()).toBe(4);
     expect(await kept()).toEqual(['changed/2', 'old/2']);
-    expect((await new PolicyReader(store).revisions('old', {})).rows).toHaveLength(1);
+    expect((await new PolicyReader(store).revisions('old', new RevisionQuery())).rows).toHaveLength(1);
     await expect(editor.rollback('gone', 1, { by })).rejects.toMatchObject({ code: 'policy_not_found' });
     expect(await retention.sweep()).toBe(0);
   });

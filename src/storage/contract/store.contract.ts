@@ -2,6 +2,7 @@
  * The suite that both backends of `Store` must pass, with the `EventLog` in its commits. A `Backend` says with a reason
  * what it cannot show; no test is skipped silently.
  */
+import { boundsContract } from './bounds.contract.js';
 import { coordinationContract } from './coordination.contract.js';
 import { listsContract } from './lists.contract.js';
 import { type Backend, Subject } from './subject.js';
@@ -19,6 +20,7 @@ export function storeContract(title: string, start: () => Promise<Backend>, whol
     transactionsContract(subject);
     listsContract(subject);
     coordinationContract(subject);
+    boundsContract(subject);
     if (whole) volumeContract(subject, title);
   });
 }

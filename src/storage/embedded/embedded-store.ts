@@ -94,17 +94,21 @@ export class EmbeddedStore extends BackendStore {
     name: string,
     value: string,
   ): Promise<string | undefined> {
+    await this.prepared(collection);
     return this.db.uniques.get([collection.name, name, digest(value)]);
   }
 
-  /** The keys of the entries count from 1. */
+  /** The keys of the entries are numbers without a gap. They begin at 1, or later where older entries were removed. */
   protected async readEntries(
     { name }: AnyCollection,
     id: string,
     offset: number,
     limit: number,
   ): Promise<string[]> {
-    const range = { start: [name, id, offset + 1], end: [name, id, Number.MAX_VALUE], limit };
+    const end = [name, id, Number.MAX_VALUE];
+    const [first] = [...this.db.entries.getKeys({ start: [name, id, 0], end, limit: 1 })];
+    if (!first) return [];
+    const range = { start: [name, id, Number(first[2]) + offset], end, limit };
     return [...this.db.entries.getRange(range)].map(({ value }) => value);
   }
 
@@ -115,7 +119,10 @@ export class EmbeddedStore extends BackendStore {
   }
 
   override async findUnique(collection: AnyCollection, name: string, value: string): Promise<Found> {
-    return this.unflushed.unique(collection, name, value) ?? super.findUnique(collection, name, value);
+    await this.prepared(collection);
+    // As above, nothing may be awaited in between.
+    const known = this.unflushed.unique(collection, name, value);
+    return known ?? { value: this.db.uniques.get([collection.name, name, digest(value)]) };
   }
 
   async readRecord(key: string): Promise<string | undefined> {
@@ -127,7 +134,7 @@ export class EmbeddedStore extends BackendStore {
   }
 
   async commit(plan: Plan): Promise<Outcome> {
-    for (const { collection } of plan.documents) await this.prepared(collection);
+    for (const { collection } of [...plan.documents, ...plan.rooms]) await this.prepared(collection);
     if (!readsOneThing(plan)) return this.commitWhole(plan);
     // The result of a single read needs no check. It only waits until the value that was read is on disk.
     const [one] = [...plan.documents, ...plan.uniques];

@@ -5,7 +5,14 @@ import { type RowPosition, writeCursor } from '../cursor.js';
 import { ALL, countDeltas, indexMoves } from '../index-moves.js';
 import { type ReadQuery, readQuery } from '../list-query.js';
 import type { AnyCollection } from '../plan.js';
-import { type Collection, type ListQuery, MAX_CANDIDATES, MAX_COUNTED, type Page } from '../store.js';
+import {
+  type Collection,
+  type ListQuery,
+  MAX_CANDIDATES,
+  MAX_COUNTED,
+  MAX_PAGE_BYTES,
+  type Page,
+} from '../store.js';
 import type { EmbeddedDatabase, Key } from './database.js';
 
 /** The most rows that one commit builds or clears, so that no commit blocks the event loop for long. */
@@ -80,27 +87,42 @@ export class EmbeddedIndex {
   }
 
   async list<T>(collection: Collection<T>, query: ListQuery): Promise<Page<T>> {
-    const { filters, limit, after, ascending } = readQuery(query);
+    const { filters, limit, counted, after, ascending } = readQuery(query);
     const walk = { ...this.walkOf(collection, filters), ...boundsOf(query), ascending };
+    const { rows, last, more } = this.rowsOfPage(collection, walk, limit, after);
+    const total = counted ? await this.totalOf(walk) : null;
+    return { rows, total, next: more && last ? writeCursor(last) : null };
+  }
+
+  private rowsOfPage<T>(
+    collection: Collection<T>,
+    walk: Walk,
+    limit: number,
+    after: RowPosition | undefined,
+  ): { rows: T[]; last?: RowPosition; more: boolean } {
     const rows: T[] = [];
     let last: RowPosition | undefined;
     let read = 0;
-    let more = false;
+    let bytes = 0;
     const most = walk.others.length === 0 ? limit : MAX_CANDIDATES;
     for (const position of this.rowsIn(walk, after, most + 1)) {
-      if (rows.length === limit || read === most) {
-        more = true;
-        break;
-      }
+      if (rows.length === limit || read === most) return { rows, last, more: true };
       read += 1;
+      const passes = walk.others.every((other) =>
+        this.db.index.doesExist([...other, position.order, position.id]),
+      );
+      const json = passes ? this.db.docs.get([collection.name, position.id]) : undefined;
+      bytes += json === undefined ? 0 : Buffer.byteLength(json);
+      if (rows.length > 0 && bytes > MAX_PAGE_BYTES) return { rows, last, more: true };
       last = position;
-      if (!walk.others.every((other) => this.db.index.doesExist([...other, position.order, position.id])))
-        continue;
-      const json = this.db.docs.get([collection.name, position.id]);
       if (json !== undefined) rows.push(decode(collection, position.id, json));
     }
-    const total = await this.totalOf(walk);
-    return { rows, total, next: more && last ? writeCursor(last) : null };
+    return { rows, last, more: false };
+  }
+
+  /** The number of rows with one value of an index. */
+  rowCount(collection: AnyCollection, name: string, value: string): number {
+    return this.db.counts.get(rowsOf(collection, name, value)) ?? 0;
   }
 
   counts(collection: AnyCollection): Record<string, number> {
@@ -110,13 +132,14 @@ export class EmbeddedIndex {
     return { total: 0, ...counts };
   }
 
-  /** Rebuilds the indexes if their version is not that of the declaration. */
+  /** Rebuilds the indexes and unique values if their version is not that of the declaration. */
   async prepare(collection: AnyCollection): Promise<void> {
     const marker = ['index-version', collection.name];
     const version = String(collection.indexVersion);
     if (this.db.meta.get(marker) === version) return;
     await this.clear(this.db.index, [collection.name]);
     await this.clear(this.db.counts, [collection.name]);
+    await this.clear(this.db.uniques, [collection.name]);
     let after: Key = [collection.name];
     for (;;) {
       const range = { ...under([collection.name]), start: after, exclusiveStart: true, limit: CHUNK };
@@ -126,7 +149,9 @@ export class EmbeddedIndex {
       await this.db.commit(() => {
         for (const { key, value } of chunk) {
           const id = String(key[1]);
-          this.move(collection, id, undefined, decode(collection, id, value));
+          const doc: unknown = decode(collection, id, value);
+          this.move(collection, id, undefined, doc);
+          this.claimUniques(collection, id, doc);
         }
       });
       after = last.key;
@@ -134,10 +159,17 @@ export class EmbeddedIndex {
     await this.db.commit(() => this.db.meta.putSync(marker, version));
   }
 
-  private async clear(
-    table: EmbeddedDatabase['index'] | EmbeddedDatabase['counts'],
-    prefix: Key,
-  ): Promise<void> {
+  /** The first document with a unique value keeps it. */
+  private claimUniques(collection: AnyCollection, id: string, doc: unknown): void {
+    for (const [name, valueIn] of Object.entries(collection.unique ?? {})) {
+      const value = valueIn(doc);
+      if (value === null) continue;
+      const key = [collection.name, name, digest(value)];
+      if (!this.db.uniques.doesExist(key)) this.db.uniques.putSync(key, id);
+    }
+  }
+
+  private async clear(table: EmbeddedDatabase['index' | 'counts' | 'uniques'], prefix: Key): Promise<void> {
     for (;;) {
       const keys = [...table.getKeys({ ...under(prefix), limit: CHUNK })];
       if (keys.length === 0) return;

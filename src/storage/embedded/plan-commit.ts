@@ -6,6 +6,8 @@ import {
   type Outcome,
   type Plan,
   type PlannedDocument,
+  type PlannedEntry,
+  type PlannedRoom,
   type PlannedUnique,
   type PlannedValues,
   readsOf,
@@ -37,7 +39,15 @@ export class PlanCommit {
       return { status: 'changed', what: `idempotency record ${record.key}` };
     for (const lease of plan.leases)
       if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
-    return this.checkValues(readsOf(plan)) ?? this.checkValues(assumptionsOf(plan));
+    const values = this.checkValues(readsOf(plan)) ?? this.checkValues(assumptionsOf(plan));
+    return values ?? this.checkRooms(plan.rooms);
+  }
+
+  private checkRooms(rooms: PlannedRoom[]): Outcome | undefined {
+    const full = rooms.find(
+      ({ collection, index, value, most }) => this.index.rowCount(collection, index, value) >= most,
+    );
+    return full && { status: 'full', refusal: full.refusal };
   }
 
   private checkValues({ documents, uniques }: PlannedValues): Outcome | undefined {
@@ -71,7 +81,7 @@ export class PlanCommit {
       if (after === undefined) this.db.uniques.removeSync(key);
       else this.db.uniques.putSync(key, after);
     }
-    for (const { collection, id, json } of plan.appends) this.appendEntry([collection.name, id], json);
+    for (const entry of plan.appends) this.appendEntry(entry);
     if (plan.record?.after !== undefined) this.records.put(plan.record.key, plan.record.after);
     return { status: 'done', position: plan.events.length > 0 ? this.log.write(plan.events) : undefined };
   }
@@ -87,15 +97,15 @@ export class PlanCommit {
     this.index.move(collection, id, before?.doc, after?.doc);
   }
 
-  private appendEntry(list: Key, json: string): void {
-    const [last] = [
-      ...this.db.entries.getKeys({
-        start: [...list, Number.MAX_VALUE],
-        end: [...list, 0],
-        reverse: true,
-        limit: 1,
-      }),
-    ];
-    this.db.entries.putSync([...list, last ? Number(last[2]) + 1 : 1], json);
+  private appendEntry({ collection, id, json, keep }: PlannedEntry): void {
+    const list: Key = [collection.name, id];
+    const start = [...list, 0];
+    const end = [...list, Number.MAX_VALUE];
+    const [last] = [...this.db.entries.getKeys({ start: end, end: start, reverse: true, limit: 1 })];
+    const number = last ? Number(last[2]) + 1 : 1;
+    this.db.entries.putSync([...list, number], json);
+    if (keep === undefined) return;
+    const old = [...this.db.entries.getKeys({ start, end: [...list, number - keep + 1] })];
+    for (const key of old) this.db.entries.removeSync(key);
   }
 }

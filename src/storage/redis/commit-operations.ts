@@ -7,6 +7,7 @@ export const CHECK = {
   EXPECT_ABSENT: 'a',
   EXPECT_VALUE: 'e',
   EXPECT_INDEX_VERSION: 'v',
+  EXPECT_FEWER_ROWS: 'n',
 } as const;
 
 export const REMOVAL = {
@@ -23,6 +24,7 @@ export const WRITE = {
   ADD_TO_SET: 'A',
   ADD_TO_INDEX: 'I',
   APPEND_TO_LIST: 'P',
+  TRIM_LIST: 'K',
   SET_FIELD: 'M',
   ADD_TO_COUNTERS: 'H',
   RENDER_STATS: 'T',

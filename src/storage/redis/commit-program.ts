@@ -9,6 +9,7 @@ import {
   type Outcome,
   type Plan,
   type PlannedDocument,
+  type PlannedRoom,
   type PlannedUnique,
   type PlannedValues,
   readsOf,
@@ -52,6 +53,12 @@ export class CommitProgram {
     if (value === undefined) this.checks.add(CHECK.EXPECT_ABSENT, key);
     else this.checks.add(CHECK.EXPECT_VALUE, key, value);
     this.failures.push(failure);
+  }
+
+  /** The index must have fewer rows with this value. */
+  expectRoom({ collection, index, value, most, refusal }: PlannedRoom): void {
+    this.checks.add(CHECK.EXPECT_FEWER_ROWS, this.names.rows(collection, index, value), String(most));
+    this.failures.push({ status: 'full', refusal });
   }
 
   /** The indexes must have this version: that of the declaration, or the marker of a build. */
@@ -141,8 +148,8 @@ export class CommitProgram {
 
 export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   const program = new CommitProgram(names, plan.id);
-  // To read a document by its id needs no index. Unique values and all writes do.
-  const indexed = [...plan.documents.filter(({ written }) => written), ...plan.uniques];
+  // To read a document by its id needs no index. Unique values, rooms and all writes do.
+  const indexed = [...plan.documents.filter(({ written }) => written), ...plan.uniques, ...plan.rooms];
   for (const collection of new Set(indexed.map((one) => one.collection))) program.expectVersion(collection);
   // The record comes first: a repeated request gets its answer, whatever else has changed.
   if (plan.record) {
@@ -158,9 +165,11 @@ export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   }
   expectUnchanged(program, names, readsOf(plan));
   expectUnchanged(program, names, assumptionsOf(plan));
+  for (const room of plan.rooms) program.expectRoom(room);
   writeDocuments(program, names, plan);
-  for (const { collection, id, json } of plan.appends) {
+  for (const { collection, id, json, keep } of plan.appends) {
     program.write(WRITE.APPEND_TO_LIST, names.entries(collection, id), json);
+    if (keep !== undefined) program.write(WRITE.TRIM_LIST, names.entries(collection, id), String(keep));
   }
   program.record(plan.events);
   return program;

@@ -3,7 +3,14 @@ import { decode } from '../codec.js';
 import { writeCursor } from '../cursor.js';
 import { ALL } from '../index-moves.js';
 import { readQuery } from '../list-query.js';
-import { type Collection, type ListQuery, MAX_CANDIDATES, MAX_COUNTED, type Page } from '../store.js';
+import {
+  type Collection,
+  type ListQuery,
+  MAX_CANDIDATES,
+  MAX_COUNTED,
+  MAX_PAGE_BYTES,
+  type Page,
+} from '../store.js';
 import type { RedisLink } from './link.js';
 import { decodeOrder, encodeOrder, ORDER_LENGTH } from './order.js';
 import { SCRIPTS } from './scripts.js';
@@ -16,7 +23,7 @@ export async function listPage<T>(
   query: ListQuery,
 ): Promise<Page<T>> {
   const { keys } = link;
-  const { filters, limit, after, ascending } = readQuery(query);
+  const { filters, limit, counted, after, ascending } = readQuery(query);
   const sets = filters.map(([name, value]) => keys.rows(collection, name, value));
   if (sets.length === 0) sets.push(keys.rows(collection, ALL, ''));
   const args = [
@@ -30,6 +37,8 @@ export async function listPage<T>(
     limit,
     MAX_CANDIDATES,
     MAX_COUNTED,
+    MAX_PAGE_BYTES,
+    counted ? 1 : 0,
   ];
   const answer = (await link.script(SCRIPTS.list, [keys.collections, ...sets], args)) as Answer;
   const [total, more, last, ...documents] = answer;

@@ -177,9 +177,10 @@ export class RedisStore extends BackendStore {
     return { status: 'changed', what: `indexes/${collection.name}` };
   }
 
-  /** `taken` is answered to the caller, so what it follows from must be durable. */
+  /** `taken` and `full` are answered to the caller, so what they follow from must be durable. */
   private onCheckFailed(failure: Outcome): Outcome {
-    return failure.status === 'taken' ? { ...failure, durable: this.replicaAck.ofRead() } : failure;
+    const isAnswer = failure.status === 'taken' || failure.status === 'full';
+    return isAnswer ? { ...failure, durable: this.replicaAck.ofRead() } : failure;
   }
 
   /** `record` is the record of the transaction: the position of its last event, and why the log refused its events. */
@@ -223,5 +224,7 @@ export class RedisStore extends BackendStore {
 
 function staleOf(plan: Plan, cause: unknown): AnyCollection | undefined {
   const name = /^STALEINDEX (.+)$/.exec(cause instanceof Error ? cause.message : '')?.[1];
-  return [...plan.documents, ...plan.uniques].find(({ collection }) => collection.name === name)?.collection;
+  return [...plan.documents, ...plan.uniques, ...plan.rooms].find(
+    ({ collection }) => collection.name === name,
+  )?.collection;
 }

@@ -27,6 +27,7 @@ The operations. `commit-operations.ts` has the same names.
     a  EXPECT_ABSENT                               the key does not exist
     e  EXPECT_VALUE            value               the key holds this string
     v  EXPECT_INDEX_VERSION    collection version  the indexes of the collection have this version
+    n  EXPECT_FEWER_ROWS       number              the index has fewer rows than this
   Removals
     D  DELETE_STRING
     L  DELETE_LIST
@@ -39,6 +40,7 @@ The operations. `commit-operations.ts` has the same names.
     A  ADD_TO_SET              member
     I  ADD_TO_INDEX            member
     P  APPEND_TO_LIST          value
+    K  TRIM_LIST               number              the last so many entries stay
     M  SET_FIELD               field value         a field of a hash
     H  ADD_TO_COUNTERS         n (field delta)…    fields of a hash; a field that becomes 0 is removed
     T  RENDER_STATS            template            sets a string, made from the counters of the last ADD_TO_COUNTERS
@@ -61,6 +63,7 @@ Errors    WRONGTYPE <type> at <key>, DAMAGED <field> of <key>, STALEINDEX <colle
 local EXPECT_ABSENT = 'a'
 local EXPECT_VALUE = 'e'
 local EXPECT_INDEX_VERSION = 'v'
+local EXPECT_FEWER_ROWS = 'n'
 local DELETE_STRING = 'D'
 local DELETE_LIST = 'L'
 local DELETE_STRING_IF_EQUAL = 'U'
@@ -71,6 +74,7 @@ local SET_IDEMPOTENCY_RECORD = 'O'
 local ADD_TO_SET = 'A'
 local ADD_TO_INDEX = 'I'
 local APPEND_TO_LIST = 'P'
+local TRIM_LIST = 'K'
 local SET_FIELD = 'M'
 local ADD_TO_COUNTERS = 'H'
 local RENDER_STATS = 'T'
@@ -82,11 +86,11 @@ local MARK_PART = '\4'
 
 -- The type that the key of an operation must have, if it exists.
 local TYPES = {
-  [EXPECT_VALUE] = 'string', [EXPECT_INDEX_VERSION] = 'hash',
+  [EXPECT_VALUE] = 'string', [EXPECT_INDEX_VERSION] = 'hash', [EXPECT_FEWER_ROWS] = 'zset',
   [DELETE_STRING] = 'string', [DELETE_LIST] = 'list', [DELETE_STRING_IF_EQUAL] = 'string',
   [REMOVE_FROM_SET] = 'set', [REMOVE_FROM_INDEX] = 'zset',
   [SET_STRING] = 'string', [SET_IDEMPOTENCY_RECORD] = 'string', [ADD_TO_SET] = 'set', [ADD_TO_INDEX] = 'zset',
-  [APPEND_TO_LIST] = 'list', [SET_FIELD] = 'hash', [ADD_TO_COUNTERS] = 'hash', [RENDER_STATS] = 'string',
+  [APPEND_TO_LIST] = 'list', [TRIM_LIST] = 'list', [SET_FIELD] = 'hash', [ADD_TO_COUNTERS] = 'hash', [RENDER_STATS] = 'string',
 }
 -- The number of arguments of an operation, if it is not one. ADD_TO_COUNTERS has its number as its first argument.
 local ARGUMENTS = {
@@ -153,6 +157,10 @@ for i = 1, checks do
     if redis.call('HGET', key, ARGV[arg] .. '.index') ~= ARGV[arg + 1] then
       return redis.error_reply('STALEINDEX ' .. ARGV[arg])
     end
+  elseif op == EXPECT_FEWER_ROWS then
+    local found = other_type(key, op)
+    if found then return wrong_type(found, key) end
+    if redis.call('ZCARD', key) >= tonumber(ARGV[arg]) then return i end
   elseif some_exist then
     local found = redis.call('TYPE', key).ok
     if found == 'string' then return i end
@@ -251,6 +259,7 @@ for i = checks + 1, #ops do
   elseif op == DELETE_STRING or op == DELETE_LIST then redis.call('DEL', key)
   elseif op == REMOVE_FROM_SET then redis.call('SREM', key, value)
   elseif op == APPEND_TO_LIST then redis.call('RPUSH', key, value)
+  elseif op == TRIM_LIST then redis.call('LTRIM', key, -tonumber(value), -1)
   elseif op == SET_IDEMPOTENCY_RECORD then redis.call('SET', key, value, 'EX', ARGV[5])
   elseif op == DELETE_STRING_IF_EQUAL and redis.call('GET', key) == value then redis.call('DEL', key)
   end

@@ -7,7 +7,8 @@ KEYS[1]   the hash of collections
 KEYS[2…]  the indexes that must all contain a row
 ARGV      1 collection, 2 index version, 3 prefix of a document's key, 4 asc or desc, 5 and 6 the lowest and the highest
           order value (encoded, or empty), 7 the member after which the page begins (or empty), 8 limit, 9 the most
-          rows that a page reads, 10 the most rows that are counted one by one
+          rows that a page reads, 10 the most rows that are counted one by one, 11 the most bytes of documents in a page
+          (one document may be larger), 12 whether the total is counted: 1 or 0
 
 Returns   {total, or -1 if it was not counted; 1 if there are more rows; the last member that was read; id, document, …}
 Errors    WRONGTYPE <type> at <key>, STALEINDEX <collection>
@@ -51,6 +52,7 @@ local function passing(members)
 end
 
 local function total()
+  if ARGV[12] == '0' then return -1 end
   if #others == 0 and ARGV[5] == '' and ARGV[6] == '' then return size end
   if #others == 0 then return redis.call('ZLEXCOUNT', rows, low, high) end
   if size > tonumber(ARGV[10]) then return -1 end
@@ -69,34 +71,47 @@ end
 local function page()
   local most = #others == 0 and limit or tonumber(ARGV[9])
   local chunk = #others == 0 and limit + 1 or 500
-  local ids, looked, last = {}, 0, ARGV[7]
+  local taken, looked, last = {}, 0, ARGV[7]
   while true do
     local after = last ~= '' and '(' .. last
     local members = range(not descending and after or low, descending and after or high, descending, chunk)
-    if #members == 0 then return ids, 0, last end
+    if #members == 0 then return taken, 0, last end
     local pass = passing(members)
     for i, member in ipairs(members) do
-      if #ids == limit or looked == most then return ids, 1, last end
+      if #taken == limit or looked == most then return taken, 1, last end
       looked, last = looked + 1, member
-      if pass[i] then ids[#ids + 1] = string.sub(member, 17) end
+      if pass[i] then taken[#taken + 1] = member end
     end
-    if #members < chunk then return ids, 0, last end
+    if #members < chunk then return taken, 0, last end
   end
 end
 
-local ids, more, last = page()
+local members, more, last = page()
+
+-- Only the documents that fit into the page are read.
+local ids, keys, bytes, most_bytes, found = {}, {}, 0, tonumber(ARGV[11]), false
+for i, member in ipairs(members) do
+  local id = string.sub(member, 17)
+  local size = redis.pcall('STRLEN', ARGV[3] .. id)
+  if type(size) == 'table' then
+    return redis.error_reply('WRONGTYPE ' .. redis.call('TYPE', ARGV[3] .. id).ok .. ' at ' .. ARGV[3] .. id)
+  end
+  bytes = bytes + size
+  if found and bytes > most_bytes then
+    more, last = 1, members[i - 1]
+    break
+  end
+  found = found or size > 0
+  ids[i], keys[i] = id, ARGV[3] .. id
+end
+
 local result = { total(), more, last }
 if #ids == 0 then return result end
-local keys = {}
-for i, id in ipairs(ids) do keys[i] = ARGV[3] .. id end
 local documents = redis.call('MGET', unpack(keys))
 for i, id in ipairs(ids) do
   if documents[i] then
     result[#result + 1] = id
     result[#result + 1] = documents[i]
-  else
-    local found = redis.call('TYPE', keys[i]).ok
-    if found ~= 'none' then return redis.error_reply('WRONGTYPE ' .. found .. ' at ' .. keys[i]) end
   end
 end
 return result
