@@ -1,6 +1,7 @@
 /** What a transaction has read and wants to write, before its commit. Both backends check and apply the same plan. */
+import type { BrainError } from '../shared/errors.js';
 import type { EventRecord } from './event-log.js';
-import type { Collection, Lease } from './store.js';
+import type { Collection, Lease, RowLimit } from './store.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a plan holds documents of many collections.
 export type AnyCollection = Collection<any>;
@@ -42,6 +43,10 @@ export interface PlannedRecord {
   after?: string;
 }
 
+export interface PlannedLimit extends RowLimit {
+  collection: AnyCollection;
+}
+
 export interface Plan {
   /** Random. The commit stores it, so a plan that is sent twice is applied once. */
   id: string;
@@ -50,6 +55,7 @@ export interface Plan {
   appends: { collection: AnyCollection; id: string; json: string }[];
   events: EventRecord[];
   leases: Lease[];
+  limits: PlannedLimit[];
   record?: PlannedRecord;
 }
 
@@ -58,7 +64,7 @@ export interface Plan {
  *
  * - `done`: all checks passed, and the writes are visible to everybody. `position` is that of the last event.
  * - `changed`: something that was read has changed. `what` names the queue for the next attempt.
- * - `taken` and `lease_lost` are final.
+ * - `taken`, `full` and `lease_lost` are final.
  *
  * No answer may be given before `durable` has resolved. Then all that the plan checked and wrote is as durable as an
  * acknowledged commit.
@@ -67,6 +73,7 @@ export type Outcome =
   | { status: 'done'; position?: string; refused?: string; durable?: Promise<unknown> }
   | { status: 'changed'; what: string }
   | { status: 'taken'; what: string; durable?: Promise<unknown> }
+  | { status: 'full'; refusal: BrainError; durable?: Promise<unknown> }
   | { status: 'lease_lost'; name: string };
 
 /**
@@ -115,6 +122,12 @@ export function writtenCollections(plan: Plan): Set<string> {
   return new Set(plan.documents.filter(({ written }) => written).map(({ collection }) => collection.name));
 }
 
+/** The collections whose indexes the commit reads or writes. To read a document by its id needs no index. */
+export function indexedCollections({ documents, uniques, limits }: Plan): Set<AnyCollection> {
+  const indexed = [...documents.filter(({ written }) => written), ...uniques, ...limits];
+  return new Set(indexed.map(({ collection }) => collection));
+}
+
 /** The plan only checks. */
 export function writesNothing({ documents, uniques, appends, events, record }: Plan): boolean {
   const written = documents.some((one) => one.written) || uniques.some((one) => one.written);
@@ -126,7 +139,10 @@ export function writesNothing({ documents, uniques, appends, events, record }: P
  * check at the commit.
  */
 export function readsOneThing(plan: Plan): boolean {
-  return writesNothing(plan) && plan.documents.length + plan.uniques.length === 1 && plan.leases.length === 0;
+  const { documents, uniques, leases, limits } = plan;
+  return (
+    writesNothing(plan) && documents.length + uniques.length === 1 && leases.length + limits.length === 0
+  );
 }
 
 /** The plan frees space. It passes in a full store as well, together with the events that report it. */

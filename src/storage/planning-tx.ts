@@ -9,11 +9,12 @@ import {
   type Found,
   type Plan,
   type PlannedDocument,
+  type PlannedLimit,
   type PlannedRecord,
   type PlannedUnique,
   uniqueKey,
 } from './plan.js';
-import type { Collection, Lease, Tx } from './store.js';
+import type { Collection, Lease, RowLimit, Tx } from './store.js';
 
 /** What a transaction reads from its backend. */
 export interface TransactionReads {
@@ -39,6 +40,7 @@ export class PlanningTx implements Tx {
   private readonly appends: Plan['appends'] = [];
   private readonly events: EventRecord[] = [];
   private readonly leases: Lease[] = [];
+  private readonly limits: PlannedLimit[] = [];
 
   constructor(private readonly backend: TransactionReads) {}
 
@@ -99,6 +101,10 @@ export class PlanningTx implements Tx {
     this.leases.push(lease);
   }
 
+  limit<T>(collection: Collection<T>, limit: RowLimit): void {
+    this.limits.push({ collection, ...limit });
+  }
+
   record(event: EventRecord): void {
     this.events.push(event);
   }
@@ -112,11 +118,12 @@ export class PlanningTx implements Tx {
       appends: this.appends,
       events: this.events,
       leases: this.leases,
+      limits: this.limits,
       record,
     };
-    const { documents, uniques, appends, events, leases } = plan;
-    const touched = documents.length + uniques.length + appends.length + events.length + leases.length;
-    return touched > 0 || record ? plan : undefined;
+    const { documents, uniques, appends, events, leases, limits } = plan;
+    const touched = [documents, uniques, appends, events, leases, limits].some((part) => part.length > 0);
+    return touched || record ? plan : undefined;
   }
 
   /** The plan that checks all reads and writes nothing; undefined when the work read nothing. */
@@ -129,7 +136,7 @@ export class PlanningTx implements Tx {
     const uniques = unwritten(this.uniques);
     const { leases } = this;
     if (documents.length + uniques.length + leases.length === 0 && !record) return undefined;
-    return { id: randomId(16), documents, uniques, appends: [], events: [], leases, record };
+    return { id: randomId(16), documents, uniques, appends: [], events: [], leases, limits: [], record };
   }
 
   private known(key: string): PlannedDocument {

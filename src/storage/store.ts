@@ -11,6 +11,7 @@
  *
  * Left out on purpose: queries across collections, joins, lists inside a transaction, and the client of the database.
  */
+import type { BrainError } from '../shared/errors.js';
 import type { EventRecord } from './event-log.js';
 
 /** A row in an index: the value that finds it, and the number that orders the rows of one value. */
@@ -88,6 +89,15 @@ export interface Page<T> {
   next: string | null;
 }
 
+/** At most so many documents may have a value in an index. */
+export interface RowLimit {
+  index: string;
+  value: string;
+  most: number;
+  /** What the caller gets if there is no room for one more. */
+  refusal: BrainError;
+}
+
 export interface Tx {
   /** At the commit the document must still be as it was read, or still be missing. Otherwise the work runs again. */
   get<T>(collection: Collection<T>, id: string): Promise<T | undefined>;
@@ -104,6 +114,11 @@ export interface Tx {
   append<T>(collection: Collection<T>, id: string, entry: object): void;
   /** The commit fails with `conflict` (`lease_lost`) if this lease is lost. */
   demand(lease: Lease): void;
+  /**
+   * The commit fails with `refusal` unless fewer than `most` documents have the value. The commit itself counts them, without
+   * those of this transaction. So a transaction that adds one keeps the limit exactly, whatever is committed at the same time.
+   */
+  limit<T>(collection: Collection<T>, limit: RowLimit): void;
   /** Appends an event in the same commit. Only EventStream calls this. */
   record(event: EventRecord): void;
 }

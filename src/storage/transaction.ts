@@ -48,6 +48,10 @@ export async function runTransaction<T>(
         await outcome.durable;
         throw alreadyExists(outcome.what);
       }
+      if (outcome.status === 'full') {
+        await outcome.durable;
+        throw outcome.refusal;
+      }
       if (outcome.status === 'lease_lost') throw leaseLost(outcome.name);
       const isLate = (): boolean => performance.now() - startedMs > MAX_WAIT_MS;
       if (attempt >= MAX_ATTEMPTS || isLate()) throw busy();

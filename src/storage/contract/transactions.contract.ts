@@ -86,6 +86,52 @@ export function transactionsContract(subject: Subject): void {
       expect(await store.get(ITEMS, 'b')).toBeUndefined();
     });
 
+    it('keep a limit exactly: of 60 concurrent inserts as many pass as there is room', async () => {
+      const other = await backend.client();
+      other.store.declare(ITEMS);
+      await add(item('first', { state: 'full' }));
+      const full = new BrainError('conflict', 'no_room', 'There is no room.');
+      const made = await Promise.all(
+        Array.from({ length: 60 }, (_, i) =>
+          codeOf(
+            (i % 2 ? store : other.store).transaction((tx) => {
+              tx.limit(ITEMS, { index: 'state', value: 'full', most: 10, refusal: full });
+              tx.insert(ITEMS, item(`r${i}`, { state: 'full' }));
+              tx.record({ json: JSON.stringify({ i }), keys: ['s:room'] });
+            }),
+          ),
+        ),
+      );
+      expect(made.filter((code) => code === 'no error')).toHaveLength(9);
+      expect(made.filter((code) => code === 'no_room')).toHaveLength(51);
+      expect(await store.counts(ITEMS)).toMatchObject({ total: 10, 'by_state.full': 10 });
+      expect(await here.log.read({ order: 'asc', limit: 100, key: 's:room' })).toHaveLength(9);
+    });
+
+    it('find room again after a document is removed or gets another value', async () => {
+      const one = (id: string, most: number): Promise<string> =>
+        codeOf(
+          store.transaction((tx) => {
+            const refusal = new BrainError('conflict', 'no_room', 'There is no room.');
+            tx.limit(ITEMS, { index: 'state', value: 'open', most, refusal });
+            tx.insert(ITEMS, item(id));
+          }),
+        );
+      expect([await one('a', 2), await one('b', 2), await one('c', 2)]).toEqual([
+        'no error',
+        'no error',
+        'no_room',
+      ]);
+      await change('a', (old) => ({ ...old, state: 'shut' }));
+      expect([await one('c', 2), await one('d', 2)]).toEqual(['no error', 'no_room']);
+      await store.transaction(async (tx) => {
+        await tx.get(ITEMS, 'b');
+        tx.delete(ITEMS, 'b');
+      });
+      expect([await one('d', 2), await one('e', 2)]).toEqual(['no error', 'no_room']);
+      expect(await one('d', 2)).toBe('already_exists');
+    });
+
     it('free a unique value that its document no longer has', async () => {
       await add(item('a', { tag: 't' }));
       await change('a', (old) => ({ ...old, tag: null }));

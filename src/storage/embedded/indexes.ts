@@ -103,6 +103,11 @@ export class EmbeddedIndex {
     return { rows, total, next: more && last ? writeCursor(last) : null };
   }
 
+  /** How many documents have the value. */
+  size(collection: AnyCollection, name: string, value: string): number {
+    return this.db.counts.get(rowsOf(collection, name, value)) ?? 0;
+  }
+
   counts(collection: AnyCollection): Record<string, number> {
     const prefix = [collection.name, collection.indexVersion, 'count'];
     const counts: Record<string, number> = {};

@@ -37,7 +37,7 @@ export class PlanCommit {
       return { status: 'changed', what: `idempotency record ${record.key}` };
     for (const lease of plan.leases)
       if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
-    return this.checkValues(readsOf(plan)) ?? this.checkValues(assumptionsOf(plan));
+    return this.checkValues(readsOf(plan)) ?? this.checkValues(assumptionsOf(plan)) ?? this.checkLimits(plan);
   }
 
   private checkValues({ documents, uniques }: PlannedValues): Outcome | undefined {
@@ -60,6 +60,13 @@ export class PlanCommit {
       const status = wasRead || before !== undefined ? 'changed' : 'taken';
       return { status, what: `${collection.name}.${name}` };
     }
+    return undefined;
+  }
+
+  /** Last, so that a repeated insert is `taken` also when the index is full. */
+  private checkLimits({ limits }: Plan): Outcome | undefined {
+    for (const { collection, index, value, most, refusal } of limits)
+      if (this.index.size(collection, index, value) >= most) return { status: 'full', refusal };
     return undefined;
   }
 

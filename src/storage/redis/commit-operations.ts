@@ -7,6 +7,7 @@ export const CHECK = {
   EXPECT_ABSENT: 'a',
   EXPECT_VALUE: 'e',
   EXPECT_INDEX_VERSION: 'v',
+  EXPECT_FEWER_ROWS: 'r',
 } as const;
 
 export const REMOVAL = {

@@ -6,6 +6,7 @@ import {
   type AnyCollection,
   assumptionsOf,
   documentKey,
+  indexedCollections,
   type Outcome,
   type Plan,
   type PlannedDocument,
@@ -58,6 +59,12 @@ export class CommitProgram {
   expectVersion(collection: AnyCollection, version = String(collection.indexVersion)): void {
     this.checks.add(CHECK.EXPECT_INDEX_VERSION, this.names.collections, collection.name, version);
     this.failures.push(undefined);
+  }
+
+  /** The index must have fewer rows than `most`. */
+  expectFewerRows(key: string, most: number, failure: Outcome): void {
+    this.checks.add(CHECK.EXPECT_FEWER_ROWS, key, String(most));
+    this.failures.push(failure);
   }
 
   remove(op: Removal, key: string, ...args: string[]): void {
@@ -141,9 +148,7 @@ export class CommitProgram {
 
 export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   const program = new CommitProgram(names, plan.id);
-  // To read a document by its id needs no index. Unique values and all writes do.
-  const indexed = [...plan.documents.filter(({ written }) => written), ...plan.uniques];
-  for (const collection of new Set(indexed.map((one) => one.collection))) program.expectVersion(collection);
+  for (const collection of indexedCollections(plan)) program.expectVersion(collection);
   // The record comes first: a repeated request gets its answer, whatever else has changed.
   if (plan.record) {
     const { key, before, after } = plan.record;
@@ -158,6 +163,10 @@ export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   }
   expectUnchanged(program, names, readsOf(plan));
   expectUnchanged(program, names, assumptionsOf(plan));
+  // Last, so that a repeated insert is `taken` also when the index is full.
+  for (const { collection, index, value, most, refusal } of plan.limits) {
+    program.expectFewerRows(names.rows(collection, index, value), most, { status: 'full', refusal });
+  }
   writeDocuments(program, names, plan);
   for (const { collection, id, json } of plan.appends) {
     program.write(WRITE.APPEND_TO_LIST, names.entries(collection, id), json);

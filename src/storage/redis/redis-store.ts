@@ -5,6 +5,7 @@ import { randomId } from '../../shared/ids.js';
 import { BackendStore } from '../backend-store.js';
 import {
   type AnyCollection,
+  indexedCollections,
   type Outcome,
   type Plan,
   readsOneThing,
@@ -177,9 +178,10 @@ export class RedisStore extends BackendStore {
     return { status: 'changed', what: `indexes/${collection.name}` };
   }
 
-  /** `taken` is answered to the caller, so what it follows from must be durable. */
+  /** `taken` and `full` are answered to the caller, so what they follow from must be durable. */
   private onCheckFailed(failure: Outcome): Outcome {
-    return failure.status === 'taken' ? { ...failure, durable: this.replicaAck.ofRead() } : failure;
+    const isAnswer = failure.status === 'taken' || failure.status === 'full';
+    return isAnswer ? { ...failure, durable: this.replicaAck.ofRead() } : failure;
   }
 
   /** `record` is the record of the transaction: the position of its last event, and why the log refused its events. */
@@ -223,5 +225,5 @@ export class RedisStore extends BackendStore {
 
 function staleOf(plan: Plan, cause: unknown): AnyCollection | undefined {
   const name = /^STALEINDEX (.+)$/.exec(cause instanceof Error ? cause.message : '')?.[1];
-  return [...plan.documents, ...plan.uniques].find(({ collection }) => collection.name === name)?.collection;
+  return [...indexedCollections(plan)].find((collection) => collection.name === name);
 }

@@ -27,6 +27,7 @@ The operations. `commit-operations.ts` has the same names.
     a  EXPECT_ABSENT                               the key does not exist
     e  EXPECT_VALUE            value               the key holds this string
     v  EXPECT_INDEX_VERSION    collection version  the indexes of the collection have this version
+    r  EXPECT_FEWER_ROWS       most                the index has fewer rows than this
   Removals
     D  DELETE_STRING
     L  DELETE_LIST
@@ -61,6 +62,7 @@ Errors    WRONGTYPE <type> at <key>, DAMAGED <field> of <key>, STALEINDEX <colle
 local EXPECT_ABSENT = 'a'
 local EXPECT_VALUE = 'e'
 local EXPECT_INDEX_VERSION = 'v'
+local EXPECT_FEWER_ROWS = 'r'
 local DELETE_STRING = 'D'
 local DELETE_LIST = 'L'
 local DELETE_STRING_IF_EQUAL = 'U'
@@ -82,7 +84,7 @@ local MARK_PART = '\4'
 
 -- The type that the key of an operation must have, if it exists.
 local TYPES = {
-  [EXPECT_VALUE] = 'string', [EXPECT_INDEX_VERSION] = 'hash',
+  [EXPECT_VALUE] = 'string', [EXPECT_INDEX_VERSION] = 'hash', [EXPECT_FEWER_ROWS] = 'zset',
   [DELETE_STRING] = 'string', [DELETE_LIST] = 'list', [DELETE_STRING_IF_EQUAL] = 'string',
   [REMOVE_FROM_SET] = 'set', [REMOVE_FROM_INDEX] = 'zset',
   [SET_STRING] = 'string', [SET_IDEMPOTENCY_RECORD] = 'string', [ADD_TO_SET] = 'set', [ADD_TO_INDEX] = 'zset',
@@ -153,6 +155,10 @@ for i = 1, checks do
     if redis.call('HGET', key, ARGV[arg] .. '.index') ~= ARGV[arg + 1] then
       return redis.error_reply('STALEINDEX ' .. ARGV[arg])
     end
+  elseif op == EXPECT_FEWER_ROWS then
+    local found = other_type(key, op)
+    if found then return wrong_type(found, key) end
+    if redis.call('ZCARD', key) >= tonumber(ARGV[arg]) then return i end
   elseif some_exist then
     local found = redis.call('TYPE', key).ok
     if found == 'string' then return i end
