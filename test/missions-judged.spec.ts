@@ -131,6 +131,16 @@ describe('a step', () => {
       expect(target.times('/admin')).toBe(0);
     });
 
+    it('is judged by its method and its headers, however they are written', async () => {
+      await addPolicy(
+        rule('deny', [is('params.method', 'POST'), is('environment.url.path', '/posted')]),
+        rule('deny', [is('params.headers.x-mode', 'write')]),
+      );
+      await denied([http('/posted', {}, { body: {} })]);
+      await denied([http('/headed', {}, { headers: { 'X-Mode': 'write' } })]);
+      expect([target.times('/posted'), target.times('/headed')]).toEqual([0, 0]);
+    });
+
     it('is judged by scheme, host, port and path', async () => {
       const { port } = new URL(target.url);
       const parts = [

@@ -45,6 +45,30 @@ describe('a request to a private target', () => {
   });
 });
 
+describe('the parameters of a request', () => {
+  const step = httpStep();
+  const url = 'HTTP://example.org/%61';
+
+  it('have the URL in its one form when they are stored, unless a template is in it', () => {
+    const written = { url, headers: { Accept: 'a/b' } };
+    expect(step.normalized?.(written, 'written')).toEqual({ ...written, url: 'http://example.org/a' });
+    const template = { url: `HTTP://example.org/\${data.x}` };
+    expect(step.normalized?.(template, 'written')).toEqual(template);
+  });
+
+  it('have a method, and the names of headers in lower case, when the policies judge them', () => {
+    const filled = (params: object): unknown => step.normalized?.({ url, ...params }, 'filled');
+    const usual = { url: 'http://example.org/a' };
+    expect(filled({})).toEqual({ ...usual, method: 'GET' });
+    expect(filled({ body: null })).toEqual({ ...usual, method: 'POST', body: null });
+    expect(filled({ method: 'PUT', headers: { 'X-Key': 'K' } })).toEqual({
+      ...usual,
+      method: 'PUT',
+      headers: { 'x-key': 'K' },
+    });
+  });
+});
+
 describe('a request', () => {
   let target: Target;
   let other: Target;

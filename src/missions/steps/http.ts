@@ -8,38 +8,23 @@ import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
 import { type Fault, messageOf } from '../../shared/errors.js';
-import { isJson } from '../../shared/json.js';
 import { AllowedHosts } from './allowed-hosts.js';
+import {
+  type Headers,
+  type HttpParams,
+  inLowerCase,
+  methodFor,
+  normalized,
+  requestFaults,
+} from './http-params.js';
 import { isPrivate } from './private-address.js';
 import { isRedirect, type Outgoing, redirected } from './redirect.js';
-import {
-  hasTemplate,
-  type ParamsForm,
-  paramFaults,
-  type StepContext,
-  StepFailure,
-  type StepKind,
-} from './step.js';
-import { MAX_URL, partsOf, targetUrl } from './target-url.js';
+import { type ParamsForm, type StepContext, StepFailure, type StepKind } from './step.js';
+import { partsOf, targetUrl } from './target-url.js';
 import { withWords } from './templates.js';
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
-const MAX_HEADERS = 50;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_REDIRECTS = 5;
-/** Headers that the HTTP client sets itself. Some of them could make two parsers disagree about where a request ends. */
-const OWN_HEADERS = new Set([
-  'host',
-  'content-length',
-  'transfer-encoding',
-  'connection',
-  'upgrade',
-  'te',
-  'trailer',
-  'expect',
-]);
-const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
-const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/;
 /** Stands for a template in the check of a written URL. No host that people use contains it. */
 const UNKNOWN = 'brain-template-value';
 
@@ -51,44 +36,11 @@ interface HttpOptions {
   hosts?: AllowedHosts;
 }
 
-interface HttpParams {
-  method?: string;
-  url: string;
-  headers?: Record<string, string>;
-  body?: unknown;
-  expected_status?: number | number[];
-}
-
 export function httpStep({ refuses = isPrivate, hosts = AllowedHosts.all }: HttpOptions = {}): StepKind {
   return {
     urls: ['url'],
-    faults: (params, form) => [
-      ...paramFaults(params, form, {
-        method: {
-          what: `one of ${METHODS.join(', ')}`,
-          allows: (value) => METHODS.includes(value as string),
-        },
-        url: {
-          required: true,
-          what: `an http or https URL of up to ${MAX_URL} characters, without user and password`,
-          allows: (value) => targetUrl(value) !== undefined,
-        },
-        headers: {
-          what: `an object of up to ${MAX_HEADERS} header names with text, except those that the service sets`,
-          allows: (value) => areHeaders(value, form),
-        },
-        body: { what: 'a JSON value; text is sent unchanged', allows: isJson },
-        expected_status: {
-          what: 'a status from 100 to 599, or a list of them; the default is any 2xx',
-          allows: areStatuses,
-        },
-      }),
-      ...hostFaults(params.url, form, hosts),
-    ],
-    normalized: (params, form) => {
-      const url = hasTemplate(params.url, form) ? undefined : targetUrl(params.url);
-      return url ? { ...params, url: url.href } : params;
-    },
+    faults: (params, form) => [...requestFaults(params, form), ...hostFaults(params.url, form, hosts)],
+    normalized,
     environment: ({ url }) => {
       const target = targetUrl(url);
       return target ? { url: partsOf(target) } : {};
@@ -133,16 +85,16 @@ async function send(
 
 function requestOf(params: HttpParams, { idempotencyKey }: StepContext): Outgoing {
   const { body } = params;
-  const headers: Record<string, string> = {
+  const headers: Headers = {
     'user-agent': 'brain-control-plane',
     'idempotency-key': idempotencyKey,
   };
   if (body !== undefined)
     headers['content-type'] = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
-  for (const [name, value] of Object.entries(params.headers ?? {})) headers[name.toLowerCase()] = value;
+  Object.assign(headers, inLowerCase(params.headers ?? {}));
   const bytes =
     body === undefined ? undefined : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
-  const method = params.method ?? (body === undefined ? 'GET' : 'POST');
+  const method = params.method ?? methodFor(body);
   return { url: new URL(params.url), method, headers, body: bytes };
 }
 
@@ -271,24 +223,4 @@ function bodyValue(type: string, text: string): unknown {
       'the answer has a JSON content type but is not valid JSON; correct the target',
     );
   }
-}
-
-function areHeaders(value: unknown, form: ParamsForm): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const headers = Object.entries(value);
-  return (
-    headers.length <= MAX_HEADERS &&
-    headers.every(([name, text]) => {
-      const good = HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase());
-      return good && typeof text === 'string' && (hasTemplate(text, form) || HEADER_VALUE.test(text));
-    })
-  );
-}
-
-function areStatuses(value: unknown): boolean {
-  const all = [value].flat();
-  return (
-    all.length > 0 &&
-    all.every((one) => Number.isInteger(one) && (one as number) >= 100 && (one as number) <= 599)
-  );
 }
