@@ -111,6 +111,7 @@ const NAMES: Record<string, string[]> = {
   'immune.critical_event': ['immune.critical_issue_detected'],
   'mission.created': [],
   'mission.status_changed': [],
+  'mission.deleted': [],
   'mission.log_appended': [],
   'access.key_created': [],
   'access.key_revoked': [],
@@ -167,6 +168,7 @@ describe('a service', () => {
     const mission = await post('/api/missions', { name: 'm' });
     await post(`/api/missions/${mission}/status`, { status: 'RUNNING' });
     await post(`/api/missions/${mission}/log`, { message: 'm' });
+    await service.delete(`/api/missions/${await post('/api/missions', { name: 'm' })}`).expect(204);
     const key = await post('/api/keys', { name: 'k', role: 'viewer' });
     await service.delete(`/api/keys/${key}`).expect(204);
     await service.get('/api/threats', '').expect(401);

@@ -17,7 +17,7 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
         steps: [http('/asked', { action: 'webhook.call', resource: templateOf('data.on') })],
         data: { on: 'page-1' },
       });
-      const [decided] = await service.events({
+      const [, decided] = await service.events({
         type: 'policy.rule_evaluated',
         correlation_id: await correlationOf(mission.id),
       });

@@ -5,6 +5,7 @@ import { type RedisAddress, SettingFault } from './setting-parsers.js';
 import { allSettings, SETTINGS, type Setting, type Settings } from './settings.js';
 
 export { allow, defineSettings } from './settings.js';
+export { SettingFault };
 
 /** Thrown with all faults at once; `main.ts` prints it and ends with 78 (EX_CONFIG). */
 export class ConfigError extends Error {

@@ -13,6 +13,8 @@ export interface Caller {
   /** Whether it may execute, retry and report on the missions of others. */
   mayDelegate: boolean;
   mayReadAll: boolean;
+  /** Whether it may make missions of the highest priority. */
+  mayPrioritize: boolean;
   /** Whether it sees headers, bodies, data and results in the missions of others. */
   seesSecrets: boolean;
   /** Whether its key lists this agent. */

@@ -38,10 +38,19 @@ export interface StoredMission extends Omit<Mission, 'result'> {
   run_writes: number;
   /** How often another worker took the mission over during the next step. */
   takeovers: number;
+  /** When a request made or changed the mission, by the store's time. */
+  touched_at: number;
+}
+
+/** The agent that started the mission; undefined if its role is another one, or if nobody has started it. */
+export function agentOf({ started_by }: StoredMission): string | undefined {
+  return started_by?.role === 'agent' ? started_by.id : undefined;
 }
 
 /** The value in the index `due` of missions that a worker holds. Abandoned missions are found there. */
 export const HELD = 'held';
+/** The value in the index `idle` of PENDING missions that nobody has executed. */
+export const IDLE = 'idle';
 
 /** The fields of `MissionStats`: the API answers with them, and other programs read them from the store. */
 export const MISSION_STATS: StatsTemplate = {
@@ -54,7 +63,7 @@ export const MISSIONS: Collection<StoredMission> = {
   name: 'missions',
   item: 'mission',
   version: 1,
-  indexVersion: 1,
+  indexVersion: 2,
   id: (mission) => mission.id,
   order: (mission) => mission.created_at,
   indexes: {
@@ -63,6 +72,10 @@ export const MISSIONS: Collection<StoredMission> = {
     agent_id: (mission) => mission.agent_id,
     due: ({ due_at, held_by, priority }) =>
       due_at === null ? null : { value: held_by === null ? priority : HELD, order: due_at },
+    // The commit of a new mission counts the PENDING missions of its creator.
+    pending_of: ({ status, created_by }) => (status === 'PENDING' ? created_by : null),
+    idle: ({ status, due_at, touched_at }) =>
+      status === 'PENDING' && due_at === null ? { value: IDLE, order: touched_at } : null,
     // Retention reads ended missions by when they ended.
     ended: ({ finished_at }) => (finished_at === null ? null : { value: 'ended', order: finished_at }),
   },
@@ -114,6 +127,7 @@ function read(raw: Record<string, unknown>): StoredMission {
     agent_role: 'agent',
     ...untouched(),
     finished_at: hasEnded(mission.status as MissionStatus) ? updatedAt : null,
+    touched_at: updatedAt,
     ...mission,
     steps,
     created_by: createdBy,

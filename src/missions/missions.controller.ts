@@ -3,6 +3,7 @@ import {
   Body,
   Controller,
   createParamDecorator,
+  Delete,
   type ExecutionContext,
   Get,
   HttpCode,
@@ -13,6 +14,7 @@ import {
 import {
   ApiAcceptedResponse,
   ApiCreatedResponse,
+  ApiNoContentResponse,
   ApiOkResponse,
   ApiOperation,
   ApiParam,
@@ -57,6 +59,7 @@ const callerOf = ({ principal }: KnownRequest): Caller => ({
   role: principal.role,
   mayDelegate: permits(principal.role, 'missions:delegate'),
   mayReadAll: permits(principal.role, 'missions:read_all'),
+  mayPrioritize: permits(principal.role, 'missions:prioritize'),
   seesSecrets: permits(principal.role, 'missions:read_secrets'),
   speaksFor: (agentId) => speaksFor(principal, agentId),
 });
@@ -109,6 +112,10 @@ export class MissionsController {
 
   @Post()
   @ForeignAgent()
+  @ProblemIf(
+    403,
+    'Or the priority is CRITICAL and the permission missions:prioritize is missing (`priority_not_allowed`)',
+  )
   @Access('missions:write')
   @Idempotent()
   @SendsETag()
@@ -154,6 +161,22 @@ export class MissionsController {
   @Problems(404)
   async get(@Param('id') id: string, @CurrentCaller() caller: Caller): Promise<Mission> {
     return this.missions.get(id, caller);
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @Access('missions:delete')
+  @Conditional()
+  @MissionId()
+  @ApiOperation({
+    summary: 'Delete a mission',
+    description:
+      'Removes the mission with its log and results. Its events stay in the event log. A mission that is RUNNING or due must be cancelled first.',
+  })
+  @ApiNoContentResponse({ description: 'The mission is gone' })
+  @Problems(404, 409, 412)
+  async delete(@Param('id') id: string, @CurrentChange() by: ChangeBy): Promise<void> {
+    await this.missions.delete(id, by);
   }
 
   @Post(':id/status')

@@ -24,7 +24,8 @@ const Status = (description: string, optional = false): PropertyDecorator =>
 const Priority = (options: { optional?: boolean; default?: string } = {}): PropertyDecorator =>
   OneOf(PRIORITIES, {
     name: 'MissionPriority',
-    description: 'Due missions of a higher priority run first',
+    description:
+      'Due missions of a higher priority run first; CRITICAL needs the permission missions:prioritize',
     example: 'NORMAL',
     ...options,
   });
@@ -210,7 +211,7 @@ export class NewMission {
     max: 256,
     optional: true,
     description:
-      'The agent that the policies decide about; by default the caller; another agent needs the permission missions:delegate',
+      'The agent that the policies decide about; the key must list it; by default the first exact entry of its list',
     example: 'researcher-7',
   })
   agent_id?: string;
@@ -218,8 +219,7 @@ export class NewMission {
   @Text({
     max: 256,
     optional: true,
-    description:
-      'The role of that agent; by default the role of the caller; another role needs the permission missions:delegate',
+    description: 'The role of that agent; the key must list it; by default the first exact entry of its list',
     example: 'researcher',
   })
   agent_role?: string;

@@ -1,5 +1,5 @@
 import { BrainError } from '../shared/errors.js';
-import { type MissionStatus, MOVES } from './missions.lifecycle.js';
+import { type MissionPriority, type MissionStatus, MOVES } from './missions.lifecycle.js';
 
 /** What a caller can do with a mission in this status. */
 const NEXT_CALL: Record<MissionStatus, string> = {
@@ -18,6 +18,22 @@ export function noSuchMission(id: string): BrainError {
 export function missionExists(id: string): BrainError {
   const detail = `A mission with the id ${id} already exists. Choose another id, or leave it out.`;
   return new BrainError('conflict', 'mission_exists', detail);
+}
+
+export function tooManyPending(principal: string, most: number): BrainError {
+  const list = `/api/missions?status=PENDING&created_by=${encodeURIComponent(principal)}`;
+  const detail = `You have ${most} PENDING missions, and no principal may have more (BRAIN_MISSIONS_MAX_PENDING). Execute or cancel some of them first; GET ${list} lists them.`;
+  return new BrainError('conflict', 'too_many_missions', detail);
+}
+
+export function mayNotPrioritize(priority: MissionPriority): BrainError {
+  const detail = `The priority ${priority} needs the permission missions:prioritize. Choose HIGH or a lower priority, or let an operator make the mission.`;
+  return new BrainError('forbidden', 'priority_not_allowed', detail);
+}
+
+export function notDeletable(status: MissionStatus): BrainError {
+  const detail = `The mission is ${status === 'RUNNING' ? 'RUNNING' : 'due'} and cannot be deleted. Cancel it first: POST …/status with CANCELLED.`;
+  return new BrainError('conflict', 'mission_active', detail);
 }
 
 export function illegalMove(from: MissionStatus, to: MissionStatus): BrainError {

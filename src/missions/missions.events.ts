@@ -33,6 +33,14 @@ class MissionStatusChanged extends MissionSubject {
   @Num({ description: 'When the status changed, in Unix seconds' }) changed_at!: number;
 }
 
+class MissionDeleted extends MissionSubject {
+  @Text({ max: 256, description: 'What the mission was for, in a few words' }) name!: string;
+  @OneOf(STATUSES, { name: 'MissionStatus', description: 'The last status of the mission' })
+  status!: MissionStatus;
+  @Text({ max: 256, description: 'The id of the principal that deleted the mission' }) deleted_by!: string;
+  @Num({ description: 'When the mission was deleted, in Unix seconds' }) deleted_at!: number;
+}
+
 class MissionLogAppended extends MissionSubject {
   @OneOf(LOG_LEVELS, { name: 'LogLevel', description: 'How important the entry is' }) log_level!: LogLevel;
   @Text({ max: 4096, description: 'What happened' }) message!: string;
@@ -83,6 +91,29 @@ export const missionStatusChanged = defineEvent({
     new_status: to,
     reason,
     changed_at: nowSeconds(),
+  }),
+});
+
+export const missionDeleted = defineEvent({
+  ...OF_MISSION,
+  type: 'mission.deleted',
+  payload: MissionDeleted,
+  priority: 'HIGH',
+  when: 'A request deletes a mission, with its log and results. Retention removes missions without an event.',
+  example: {
+    mission_id: ID,
+    name: 'Inform the owner of the page',
+    status: 'CANCELLED',
+    deleted_by: 'bootstrap',
+    deleted_at: AT,
+  },
+  consumers: ['Dashboard: missions that are gone', 'Audit: who deleted which mission'],
+  of: ({ id, name, status }: Pick<Mission, 'id' | 'name' | 'status'>, by: string): MissionDeleted => ({
+    mission_id: id,
+    name,
+    status,
+    deleted_by: by,
+    deleted_at: nowSeconds(),
   }),
 });
 

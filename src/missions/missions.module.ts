@@ -4,7 +4,7 @@ import { PolicyModule } from '../policy/policy.module.js';
 import { Declares } from '../shared/declarations.js';
 import { retentionOf } from '../storage/retention.js';
 import { MissionsController } from './missions.controller.js';
-import { ENDED_MISSIONS } from './missions.retention.js';
+import { ENDED_MISSIONS, expiryOfMissions } from './missions.retention.js';
 import { MissionsService } from './missions.service.js';
 import { StepKinds } from './steps/kinds.js';
 import { StepAuthorizer } from './worker/authorize-step.js';
@@ -23,6 +23,9 @@ import { MissionsWorker } from './worker/worker.js';
     'missions:execute': ['operator', 'agent'],
     // Runs, cancels and reports on the missions of others.
     'missions:delegate': ['operator'],
+    // Makes missions with the priority CRITICAL.
+    'missions:prioritize': ['operator'],
+    'missions:delete': [],
   },
 })
 @Module({
@@ -35,6 +38,7 @@ import { MissionsWorker } from './worker/worker.js';
     StepAuthorizer,
     StepKinds,
     retentionOf(ENDED_MISSIONS),
+    expiryOfMissions,
   ],
 })
 export class MissionsModule {}

@@ -6,11 +6,11 @@ import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { Retention } from '../storage/retention.js';
 import { MISSION_RESULTS, MISSIONS, resultId, type StoredMission } from './missions.collection.js';
 import { hasEnded, STATUSES } from './missions.lifecycle.js';
-import { ENDED_MISSIONS } from './missions.retention.js';
+import { ENDED_MISSIONS, idleMissions } from './missions.retention.js';
 
 const { read } = MISSIONS as { read: (this: void, raw: Record<string, unknown>) => StoredMission };
 
-const config = readConfig({ BRAIN_MISSIONS_RETENTION_DAYS: '10' });
+const config = readConfig({ BRAIN_MISSIONS_RETENTION_DAYS: '10', BRAIN_MISSIONS_PENDING_DAYS: '10' });
 
 describe('the retention of missions', () => {
   let store: EmbeddedStore;
@@ -76,4 +76,40 @@ describe('the retention of missions', () => {
     expect(await retention.sweep()).toBe(232);
     expect(await left()).toEqual([]);
   }, 60_000);
+
+  describe('of pending missions', () => {
+    const day = DAY_SECONDS;
+    const idle = (days = config): Retention<StoredMission> =>
+      new Retention(idleMissions(undefined), store, days, silentLogger());
+
+    it('cancels those that no request has touched, by the time of the store, and no others', async () => {
+      const now = nowSeconds();
+      for (const status of STATUSES) {
+        const finished_at = hasEnded(status) ? now : null;
+        await insert(`${status}-old`, { status, finished_at, touched_at: now - 11 * day });
+        await insert(`${status}-new`, { status, finished_at, touched_at: now - 9 * day });
+      }
+      await insert('due', { status: 'PENDING', due_at: now, touched_at: now - 11 * day });
+      // As another program or an earlier release has stored it.
+      await insert('foreign', { status: 'PENDING', updated_at: now - 11 * day });
+      jest.spyOn(store, 'clock').mockReturnValue({ earliest: now - 2 * day, latest: now + 2 * day });
+      expect(await idle().sweep()).toBe(0);
+      jest.spyOn(store, 'clock').mockReturnValue({ earliest: now, latest: now + 2 * day });
+      expect(await idle().sweep()).toBe(2);
+      const cancelled = await store.list(MISSIONS, { where: { status: 'CANCELLED' } });
+      expect(cancelled.rows.map(({ id }) => id).sort()).toEqual([
+        'CANCELLED-new',
+        'CANCELLED-old',
+        'PENDING-old',
+        'foreign',
+      ]);
+    });
+
+    it('cancels many, and none if the setting is 0', async () => {
+      for (let i = 0; i < 230; i += 1) await insert(`m${i}`, { status: 'PENDING', touched_at: 1 + i });
+      expect(await idle(readConfig({ BRAIN_MISSIONS_PENDING_DAYS: '0' })).sweep()).toBe(0);
+      expect(await idle().sweep()).toBe(230);
+      expect(await store.counts(MISSIONS)).toEqual({ total: 230, 'by_status.CANCELLED': 230 });
+    }, 60_000);
+  });
 });

@@ -1,13 +1,14 @@
 import { randomUUID } from 'node:crypto';
 import { Inject, Injectable, Optional } from '@nestjs/common';
+import { CONFIG, type Config, settingsIn } from '../config/config.js';
 import { EventStream } from '../events/event-stream.js';
 import { nowSeconds } from '../shared/clock.js';
 import { currentContext } from '../shared/context.js';
 import { countedStats } from '../shared/counted-stats.js';
-import { faulty } from '../shared/errors.js';
+import { type BrainError, faulty } from '../shared/errors.js';
 import { expectVersion, type Versions } from '../shared/expect-version.js';
 import { pageOf } from '../storage/page.js';
-import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
+import { type IdempotencyKey, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
 import { type Caller, expectChangeable, expectReadable, logFor, missionFor, readable } from './access.js';
 import type { LogEntry, NewLogEntry } from './log.dto.js';
 import { MissionWriter } from './mission-writer.js';
@@ -24,14 +25,20 @@ import type { ListedMission, Mission, MissionQuery, NewMission } from './mission
 import {
   heldByWorker,
   illegalMove,
+  mayNotPrioritize,
   missionExists,
   noSuchMission,
+  notDeletable,
   notExecutable,
   notRetryable,
+  tooManyPending,
 } from './missions.errors.js';
+import { missionDeleted } from './missions.events.js';
 import { type MissionStatus, mayMove, mayRetry } from './missions.lifecycle.js';
+import { removeMission } from './missions.retention.js';
+import { MISSIONS_SETTINGS } from './missions.settings.js';
 import type { MissionStats } from './stats.dto.js';
-import { stepFaults } from './steps/check.js';
+import { normalizedSteps, stepFaults } from './steps/check.js';
 import { StepKinds } from './steps/kinds.js';
 import { dueNow } from './worker/due.js';
 import { MissionsWorker } from './worker/worker.js';
@@ -50,14 +57,18 @@ interface StatusChange {
 
 @Injectable()
 export class MissionsService {
+  private readonly maxPending: number;
+
   constructor(
     @Inject(Store) private readonly store: Store,
     private readonly worker: MissionsWorker,
     private readonly kinds: StepKinds,
+    @Inject(CONFIG) config: Config,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
     store.declare(MISSIONS);
     store.declare(MISSION_RESULTS);
+    this.maxPending = settingsIn(config, MISSIONS_SETTINGS).BRAIN_MISSIONS_MAX_PENDING;
   }
 
   health(): Promise<StoreHealth> {
@@ -67,13 +78,20 @@ export class MissionsService {
   create(input: NewMission, caller: Caller, idempotency?: IdempotencyKey): Promise<Mission> {
     const faults = stepFaults(input.steps ?? [], this.kinds.byName);
     if (faults.length > 0) throw faulty(faults);
+    if (input.priority === 'CRITICAL' && !caller.mayPrioritize) throw mayNotPrioritize(input.priority);
     const agent_id = input.agent_id ?? caller.id;
     const agent_role = input.agent_role ?? caller.role;
-    const mission = newMission(input, { agent_id, agent_role, created_by: caller.id });
+    const steps = normalizedSteps(input.steps ?? [], this.kinds.byName);
+    const touched_at = this.store.clock().latest;
+    const mission = newMission(
+      { ...input, steps },
+      { agent_id, agent_role, created_by: caller.id, touched_at },
+    );
     return this.store.transaction(
       async (tx) => {
         // A generated id cannot exist yet.
         if (input.id !== undefined && (await tx.get(MISSIONS, input.id))) throw missionExists(input.id);
+        this.limitPending(tx, caller.id);
         return toMission(MissionWriter.create(tx, mission, this.events));
       },
       { idempotency },
@@ -170,6 +188,24 @@ export class MissionsService {
     this.worker.wake();
   }
 
+  /** Removes the mission with its log, results and counts. The event stays in the log. */
+  async delete(id: string, by: ChangeBy): Promise<void> {
+    await this.store.transaction(async (tx) => {
+      const mission = await tx.get(MISSIONS, id);
+      if (!mission) throw noSuchMission(id);
+      expectVersion(mission.version, by.versions);
+      if (mission.status === 'RUNNING' || mission.due_at !== null) throw notDeletable(mission.status);
+      await removeMission(tx, mission);
+      this.events?.publish(missionDeleted(mission, by.id), tx);
+    });
+  }
+
+  private limitPending(tx: Tx, principal: string): void {
+    if (this.maxPending === 0) return;
+    const refusal = (): BrainError => tooManyPending(principal, this.maxPending);
+    tx.limit(MISSIONS, { index: 'pending_of', value: principal, most: this.maxPending, refusal });
+  }
+
   private changeAs(id: string, by: ChangeBy, change: Change): Promise<Mission> {
     return this.store.transaction(async (tx) => {
       const mission = await tx.get(MISSIONS, id);
@@ -179,7 +215,9 @@ export class MissionsService {
       const writer = new MissionWriter(tx, mission, this.events);
       change(writer);
       // `execute` changes nothing if the mission is already due.
-      return missionFor(by, toMission(writer.current === mission ? mission : writer.save()));
+      if (writer.current === mission) return missionFor(by, toMission(mission));
+      writer.change({ touched_at: this.store.clock().latest });
+      return missionFor(by, toMission(writer.save()));
     });
   }
 
@@ -192,7 +230,7 @@ export class MissionsService {
 
 function newMission(
   input: NewMission,
-  identities: Pick<StoredMission, 'agent_id' | 'agent_role' | 'created_by'>,
+  made: Pick<StoredMission, 'agent_id' | 'agent_role' | 'created_by' | 'touched_at'>,
 ): StoredMission {
   const now = nowSeconds();
   return {
@@ -204,7 +242,7 @@ function newMission(
     priority: input.priority ?? 'NORMAL',
     status: 'PENDING',
     progress: { done: 0, total: input.steps?.length ?? 0 },
-    ...identities,
+    ...made,
     created_at: now,
     updated_at: now,
     ...untouched(),

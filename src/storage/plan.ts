@@ -1,6 +1,6 @@
 /** What a transaction has read and wants to write, before its commit. Both backends check and apply the same plan. */
 import type { EventRecord } from './event-log.js';
-import type { Collection, Lease, Room } from './store.js';
+import type { Collection, Lease, RowLimit } from './store.js';
 
 // biome-ignore lint/suspicious/noExplicitAny: a plan holds documents of many collections.
 export type AnyCollection = Collection<any>;
@@ -43,7 +43,7 @@ export interface PlannedEntry {
   keep?: number;
 }
 
-export interface PlannedRoom extends Room {
+export interface PlannedLimit extends RowLimit {
   collection: AnyCollection;
 }
 
@@ -60,8 +60,8 @@ export interface Plan {
   documents: PlannedDocument[];
   uniques: PlannedUnique[];
   appends: PlannedEntry[];
-  /** Checked last: a repeated request gets its answer, and a changed read its next attempt, also where there is no room. */
-  rooms: PlannedRoom[];
+  /** Checked last: a repeated request gets its answer, and a changed read its next attempt, also where a limit is reached. */
+  limits: PlannedLimit[];
   events: EventRecord[];
   leases: Lease[];
   record?: PlannedRecord;
@@ -72,7 +72,7 @@ export interface Plan {
  *
  * - `done`: all checks passed, and the writes are visible to everybody. `position` is that of the last event.
  * - `changed`: something that was read has changed. `what` names the queue for the next attempt.
- * - `taken`, `full` and `lease_lost` are final. `full` means that a room has no row left.
+ * - `taken`, `full` and `lease_lost` are final. `full` means that a limit on the rows of a value is reached.
  *
  * No answer may be given before `durable` has resolved. Then all that the plan checked and wrote is as durable as an
  * acknowledged commit.
@@ -81,7 +81,7 @@ export type Outcome =
   | { status: 'done'; position?: string; refused?: string; durable?: Promise<unknown> }
   | { status: 'changed'; what: string }
   | { status: 'taken'; what: string; durable?: Promise<unknown> }
-  | { status: 'full'; refusal: Room['refusal']; durable?: Promise<unknown> }
+  | { status: 'full'; refusal: RowLimit['refusal']; durable?: Promise<unknown> }
   | { status: 'lease_lost'; name: string };
 
 /**
@@ -141,8 +141,10 @@ export function writesNothing({ documents, uniques, appends, events, record }: P
  * check at the commit.
  */
 export function readsOneThing(plan: Plan): boolean {
-  const { documents, uniques, leases, rooms } = plan;
-  return writesNothing(plan) && documents.length + uniques.length === 1 && leases.length + rooms.length === 0;
+  const { documents, uniques, leases, limits } = plan;
+  return (
+    writesNothing(plan) && documents.length + uniques.length === 1 && leases.length + limits.length === 0
+  );
 }
 
 /** The plan frees space. It passes in a full store as well, together with the events that report it. */

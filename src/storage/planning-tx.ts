@@ -10,12 +10,12 @@ import {
   type Plan,
   type PlannedDocument,
   type PlannedEntry,
+  type PlannedLimit,
   type PlannedRecord,
-  type PlannedRoom,
   type PlannedUnique,
   uniqueKey,
 } from './plan.js';
-import type { Collection, Lease, Room, Tx } from './store.js';
+import type { Collection, Lease, RowLimit, Tx } from './store.js';
 
 /** What a transaction reads from its backend. */
 export interface TransactionReads {
@@ -39,7 +39,7 @@ export class PlanningTx implements Tx {
   private readonly documents = new Map<string, PlannedDocument>();
   private readonly uniques = new Map<string, PlannedUnique>();
   private readonly appends: PlannedEntry[] = [];
-  private readonly rooms: PlannedRoom[] = [];
+  private readonly limits: PlannedLimit[] = [];
   private readonly events: EventRecord[] = [];
   private readonly leases: Lease[] = [];
 
@@ -98,8 +98,8 @@ export class PlanningTx implements Tx {
     this.appends.push({ collection, id, json: JSON.stringify(entry), keep });
   }
 
-  expectRoom<T>(collection: Collection<T>, room: Room): void {
-    this.rooms.push({ collection, ...room });
+  limit<T>(collection: Collection<T>, limit: RowLimit): void {
+    this.limits.push({ collection, ...limit });
   }
 
   demand(lease: Lease): void {
@@ -117,13 +117,13 @@ export class PlanningTx implements Tx {
       documents: [...this.documents.values()],
       uniques: [...this.uniques.values()],
       appends: this.appends,
-      rooms: this.rooms,
+      limits: this.limits,
       events: this.events,
       leases: this.leases,
       record,
     };
-    const { documents, uniques, appends, rooms, events, leases } = plan;
-    const touched = [documents, uniques, appends, rooms, events, leases].some((part) => part.length > 0);
+    const { documents, uniques, appends, limits, events, leases } = plan;
+    const touched = [documents, uniques, appends, limits, events, leases].some((part) => part.length > 0);
     return touched || record ? plan : undefined;
   }
 
@@ -137,7 +137,7 @@ export class PlanningTx implements Tx {
     const uniques = unwritten(this.uniques);
     const { leases } = this;
     if (documents.length + uniques.length + leases.length === 0 && !record) return undefined;
-    return { id: randomId(16), documents, uniques, appends: [], rooms: [], events: [], leases, record };
+    return { id: randomId(16), documents, uniques, appends: [], limits: [], events: [], leases, record };
   }
 
   private known(key: string): PlannedDocument {

@@ -20,15 +20,17 @@ const LEASE_MS = 60_000;
 export interface OldData<T> {
   /** The name of the lease. Over all replicas one sweep of this name runs at a time. */
   lease: string;
-  /** The name of the removed data in log lines. */
+  /** The name of the data in log lines. */
   what: string;
+  /** What happens to the data, in log lines; by default `removed`. */
+  done?: string;
   /** The pause between two sweeps; by default 10 minutes. */
   everyMs?: number;
-  /** How many days the data is kept. */
+  /** After how many days the data is old. */
   days(config: Config): number;
-  /** Lists the rows that one commit removes, and then the next ones. Ends when nothing old is left. */
+  /** Lists the rows that one commit handles, and then the next ones. Ends when nothing old is left. */
   find(store: Store, until: number, config: Config): AsyncIterable<T[]>;
-  /** Removes one row. Returns false if the row is no longer old: it may have changed since it was listed. */
+  /** Removes one row, or changes it so that it is not found again. False if it is not old any more: it may have changed. */
   remove(tx: Tx, row: T, until: number): Promise<boolean>;
 }
 
@@ -93,13 +95,13 @@ export class Retention<T> implements OnApplicationBootstrap, OnModuleDestroy {
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
-    const { what, everyMs = EVERY_MS } = this.old;
+    const { what, done = 'removed', everyMs = EVERY_MS } = this.old;
     for (await pause(FIRST_MS, signal); !signal.aborted; await pause(everyMs, signal)) {
       try {
         const removed = await this.sweep();
-        if (removed > 0) this.logger.info(`${what} were removed`, { removed });
+        if (removed > 0) this.logger.info(`${what} were ${done}`, { [done]: removed });
       } catch (error) {
-        this.logger.warn(`${what} could not be removed`, { reason: messageOf(error) });
+        this.logger.warn(`${what} could not be ${done}`, { reason: messageOf(error) });
       }
     }
   }

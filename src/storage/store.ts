@@ -92,11 +92,11 @@ export interface Page<T> {
 }
 
 /** The rows of one value of an index must be fewer than `most`. */
-export interface Room {
+export interface RowLimit {
   index: string;
   value: string;
   most: number;
-  /** What the caller gets if there is no room. */
+  /** What the caller gets if there are as many. */
   refusal: () => BrainError;
 }
 
@@ -115,10 +115,10 @@ export interface Tx {
   /** Adds an entry to the list that belongs to a document. With `keep` only so many of its newest entries stay. */
   append<T>(collection: Collection<T>, id: string, entry: object, keep?: number): void;
   /**
-   * The commit fails with the refusal of the room if there is none. It counts before the writes of this transaction, and no
-   * other commit comes in between. So a limit is exact under any concurrency, and costs no conflict.
+   * The commit fails with the refusal of the limit if so many rows are there. It counts before the writes of this transaction,
+   * and no other commit comes in between. So a limit is exact under any concurrency, and costs no conflict.
    */
-  expectRoom<T>(collection: Collection<T>, room: Room): void;
+  limit<T>(collection: Collection<T>, limit: RowLimit): void;
   /** The commit fails with `conflict` (`lease_lost`) if this lease is lost. */
   demand(lease: Lease): void;
   /** Appends an event in the same commit. Only EventStream calls this. */

@@ -202,7 +202,7 @@ export class ThreatsService {
     };
     if (this.maxOpen > 0) {
       const refusal = () => tooManyOpen(reporter.id, this.maxOpen);
-      tx.expectRoom(THREATS, { index: 'open_by', value: reporter.id, most: this.maxOpen, refusal });
+      tx.limit(THREATS, { index: 'open_by', value: reporter.id, most: this.maxOpen, refusal });
     }
     tx.insert(THREATS, threat);
     this.events?.publish(threatDetected(threat), tx);

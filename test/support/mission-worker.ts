@@ -9,6 +9,7 @@ import { StepAuthorizer } from '../../src/missions/worker/authorize-step.js';
 import { RunTools } from '../../src/missions/worker/run-tools.js';
 import { MissionsWorker } from '../../src/missions/worker/worker.js';
 import type { PolicyService } from '../../src/policy/decisions/policy.service.js';
+import { runInContext } from '../../src/shared/context.js';
 import type { Logger } from '../../src/shared/logger.js';
 import { ShutdownState } from '../../src/shared/shutdown-state.js';
 import type { EmbeddedStore } from '../../src/storage/embedded/embedded-store.js';
@@ -20,6 +21,7 @@ export const CALLER: Caller = {
   role: 'admin',
   mayDelegate: true,
   mayReadAll: true,
+  mayPrioritize: true,
   seesSecrets: true,
   speaksFor: () => true,
 };
@@ -40,7 +42,8 @@ export class MissionWorkers {
   /** What a step of the kind `test` does. */
   step: StepKind['run'] = () => Promise.reject(new Error('the test has no step'));
   readonly missions: MissionsService;
-  private readonly kinds = new StepKinds({} as ImmuneService, readConfig({}));
+  private readonly config = readConfig({});
+  private readonly kinds = new StepKinds({} as ImmuneService, this.config);
   private readonly workers: MissionsWorker[] = [];
 
   static async open(): Promise<MissionWorkers> {
@@ -52,7 +55,7 @@ export class MissionWorkers {
     (this.kinds.byName as Map<string, StepKind>).set('test', kind);
     // `execute` wakes no worker. A worker that starts searches by itself.
     const idle = { wake: () => undefined } as unknown as MissionsWorker;
-    this.missions = new MissionsService(this.store, idle, this.kinds);
+    this.missions = new MissionsService(this.store, idle, this.kinds, this.config);
   }
 
   get store(): EmbeddedStore {
@@ -77,6 +80,12 @@ export class MissionWorkers {
     const { id } = await this.missions.create({ name: 'm', ...mission }, CALLER);
     await this.missions.execute(id, CALLER);
     return id;
+  }
+
+  /** The same, started by a principal of this role. */
+  executeAs(id: string, role: string, mission: object): Promise<string> {
+    const actor = { id, role, name: id };
+    return runInContext({ requestId: 'r', correlationId: 'c', actor }, () => this.execute(mission));
   }
 
   async close(): Promise<void> {

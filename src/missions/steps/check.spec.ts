@@ -1,7 +1,8 @@
+import { AllowedHosts } from './allowed-hosts.js';
 import { stepFaults } from './check.js';
 import { kindsOf } from './kinds.js';
 
-const kinds = kindsOf({ immune: { report: async () => 1 }, allowPrivate: false });
+const kinds = kindsOf({ immune: { report: async () => 1 }, allowPrivate: false, hosts: AllowedHosts.all });
 const of = (path: string): string => `\${${path}}`;
 const url = 'https://example.org/';
 const http = (over: object = {}, params: object = {}): object => ({

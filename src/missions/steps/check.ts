@@ -38,6 +38,14 @@ export function stepFaults(steps: readonly unknown[], kinds: ReadonlyMap<string,
   return faults.slice(0, MAX_FAULTS);
 }
 
+/** The steps with their parameters in the form in which they are stored. They have no faults. */
+export function normalizedSteps(steps: readonly Step[], kinds: ReadonlyMap<string, StepKind>): Step[] {
+  return steps.map((step) => {
+    const normalized = step.params && kinds.get(step.kind)?.normalized?.(step.params, 'written');
+    return normalized ? { ...step, params: normalized } : step;
+  });
+}
+
 function kindFaults(
   { kind, params = {} }: Record<string, unknown>,
   kinds: ReadonlyMap<string, StepKind>,

@@ -1,7 +1,13 @@
 import { json, Target } from '../../../test/support/target.js';
 import { httpStep } from './http.js';
+import { type StepContext, StepFailure } from './step.js';
 
-const context = { agentId: 'a', idempotencyKey: 'k', signal: new AbortController().signal };
+const context: StepContext = {
+  agentId: 'a',
+  idempotencyKey: 'k',
+  signal: new AbortController().signal,
+  expectAllowed: async () => undefined,
+};
 
 describe('a request to a private target', () => {
   const step = httpStep();
@@ -39,11 +45,35 @@ describe('a request to a private target', () => {
   });
 });
 
+describe('the parameters of a request', () => {
+  const step = httpStep();
+  const url = 'HTTP://example.org/%61';
+
+  it('have the URL in its one form when they are stored, unless a template is in it', () => {
+    const written = { url, headers: { Accept: 'a/b' } };
+    expect(step.normalized?.(written, 'written')).toEqual({ ...written, url: 'http://example.org/a' });
+    const template = { url: `HTTP://example.org/\${data.x}` };
+    expect(step.normalized?.(template, 'written')).toEqual(template);
+  });
+
+  it('have a method, and the names of headers in lower case, when the policies judge them', () => {
+    const filled = (params: object): unknown => step.normalized?.({ url, ...params }, 'filled');
+    const usual = { url: 'http://example.org/a' };
+    expect(filled({})).toEqual({ ...usual, method: 'GET' });
+    expect(filled({ body: null })).toEqual({ ...usual, method: 'POST', body: null });
+    expect(filled({ method: 'PUT', headers: { 'X-Key': 'K' } })).toEqual({
+      ...usual,
+      method: 'PUT',
+      headers: { 'x-key': 'K' },
+    });
+  });
+});
+
 describe('a request', () => {
   let target: Target;
   let other: Target;
   /** The test targets have the address 127.0.0.1. Every other address is refused. */
-  const step = httpStep((address) => address !== '127.0.0.1');
+  const step = httpStep({ refuses: (address) => address !== '127.0.0.1' });
   const send = (params: object): Promise<unknown> => step.run(params as Record<string, unknown>, context);
 
   beforeAll(async () => {
@@ -102,6 +132,37 @@ describe('a request', () => {
     const [asked] = other.asked;
     expect(JSON.stringify(asked)).not.toContain('secret');
     expect(asked?.headers).toMatchObject({ accept: 'a/b', 'idempotency-key': 'k' });
+  });
+
+  it.each([
+    ['POST', 307],
+    ['POST', 308],
+    ['PUT', 302],
+    ['PATCH', 301],
+  ])('sends no body to another origin: %s and %s', async (method, status) => {
+    target.on('/elsewhere', (_asked, response) =>
+      response.writeHead(status, { Location: `${other.url}/body` }).end(),
+    );
+    const sent = send({ url: `${target.url}/elsewhere`, method, body: { secret: 1 } });
+    await expect(sent).rejects.toMatchObject({ code: 'body_redirected', final: true });
+    expect(other.times('/body')).toBe(0);
+  });
+
+  it('goes on after a redirect only if the policies allow the request as it is then', async () => {
+    const expectAllowed = jest.fn<Promise<void>, [Record<string, unknown>]>();
+    const params = {
+      url: `${target.url}/away`,
+      headers: { Authorization: 'x', Accept: 'a/b' },
+      body: 'text',
+    };
+    const before = other.asked.length;
+    await step.run(params, { ...context, expectAllowed });
+    const asked = { url: `${other.url}/`, method: 'GET', headers: { Accept: 'a/b' } };
+    expect(expectAllowed.mock.calls).toEqual([[asked]]);
+    expectAllowed.mockRejectedValue(new StepFailure('denied_by_policy', 'no', true, 'd'));
+    const refused = step.run(params, { ...context, expectAllowed });
+    await expect(refused).rejects.toMatchObject({ code: 'denied_by_policy', decisionId: 'd' });
+    expect(other.asked.length).toBe(before + 1);
   });
 
   it('keeps its method on 307 and becomes a GET on 303', async () => {

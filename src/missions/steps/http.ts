@@ -1,143 +1,122 @@
 /**
  * Sends an HTTP request. A mission must not reach services that only this machine or its network can see, so every private address is
- * refused. The check comes after name resolution, the connection uses the checked address, and redirects are checked again.
+ * refused. The check comes after name resolution, the connection uses the checked address, and redirects are checked again. The
+ * policies are asked about each redirect, too.
  */
 import { lookup as resolve } from 'node:dns';
 import { type IncomingMessage, request as plainRequest } from 'node:http';
 import { request as tlsRequest } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
-import { messageOf } from '../../shared/errors.js';
-import { isJson } from '../../shared/json.js';
-import { isPrivate } from './private-address.js';
+import { type Fault, messageOf } from '../../shared/errors.js';
+import { AllowedHosts } from './allowed-hosts.js';
 import {
-  hasTemplate,
-  type ParamsForm,
-  paramFaults,
-  type StepContext,
-  StepFailure,
-  type StepKind,
-} from './step.js';
+  type Headers,
+  type HttpParams,
+  inLowerCase,
+  methodFor,
+  normalized,
+  requestFaults,
+} from './http-params.js';
+import { isPrivate } from './private-address.js';
+import { isRedirect, type Outgoing, redirected } from './redirect.js';
+import { type ParamsForm, type StepContext, StepFailure, type StepKind } from './step.js';
+import { partsOf, targetUrl } from './target-url.js';
+import { withWords } from './templates.js';
 
-const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
-const MAX_URL = 2048;
-const MAX_HEADERS = 50;
 const MAX_ANSWER_BYTES = 1024 * 1024;
 const MAX_REDIRECTS = 5;
-/** Headers that the HTTP client sets itself. Some of them could make two parsers disagree about where a request ends. */
-const OWN_HEADERS = new Set([
-  'host',
-  'content-length',
-  'transfer-encoding',
-  'connection',
-  'upgrade',
-  'te',
-  'trailer',
-  'expect',
-]);
-/** Headers that a redirect may carry to another origin. Any other header may be a credential for the first target. */
-const CARRIED = new Set(['accept', 'accept-language', 'content-type', 'idempotency-key', 'user-agent']);
-const HEADER_NAME = /^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$/;
-const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]{0,4096}$/;
-const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** Stands for a template in the check of a written URL. No host that people use contains it. */
+const UNKNOWN = 'brain-template-value';
 
 /** Says whether no request may go to an address. */
 type Refusal = (address: string) => boolean;
 
-interface HttpParams {
-  method?: string;
-  url: string;
-  headers?: Record<string, string>;
-  body?: unknown;
-  expected_status?: number | number[];
+interface HttpOptions {
+  refuses?: Refusal;
+  hosts?: AllowedHosts;
 }
 
-export function httpStep(refuses: Refusal = isPrivate): StepKind {
+export function httpStep({ refuses = isPrivate, hosts = AllowedHosts.all }: HttpOptions = {}): StepKind {
   return {
     urls: ['url'],
-    faults: (params, form) =>
-      paramFaults(params, form, {
-        method: {
-          what: `one of ${METHODS.join(', ')}`,
-          allows: (value) => METHODS.includes(value as string),
-        },
-        url: {
-          required: true,
-          what: `an http or https URL of up to ${MAX_URL} characters, without user and password`,
-          allows: isUrl,
-        },
-        headers: {
-          what: `an object of up to ${MAX_HEADERS} header names with text, except those that the service sets`,
-          allows: (value) => areHeaders(value, form),
-        },
-        body: { what: 'a JSON value; text is sent unchanged', allows: isJson },
-        expected_status: {
-          what: 'a status from 100 to 599, or a list of them; the default is any 2xx',
-          allows: areStatuses,
-        },
-      }),
-    run: (params, context) => send(params as unknown as HttpParams, context, refuses),
+    faults: (params, form) => [...requestFaults(params, form), ...hostFaults(params.url, form, hosts)],
+    normalized,
+    environment: ({ url }) => {
+      const target = targetUrl(url);
+      return target ? { url: partsOf(target) } : {};
+    },
+    run: (params, context) => send(params as unknown as HttpParams, context, { refuses, hosts }),
   };
 }
 
-async function send(params: HttpParams, context: StepContext, refuses: Refusal): Promise<unknown> {
-  let url = new URL(params.url);
-  let method = params.method ?? (params.body === undefined ? 'GET' : 'POST');
-  let body =
-    params.body === undefined
-      ? undefined
-      : Buffer.from(typeof params.body === 'string' ? params.body : JSON.stringify(params.body));
-  const headers = headersOf(params, context);
+/** Only for a written URL: the host of a filled one is checked when the request is sent, and the error then names the setting. */
+function hostFaults(url: unknown, form: ParamsForm, hosts: AllowedHosts): Fault[] {
+  if (form === 'filled' || typeof url !== 'string') return [];
+  // What a template inserts is encoded, so a template behind the host cannot change it.
+  const target = targetUrl(withWords(url, UNKNOWN));
+  if (!target || target.hostname.includes(UNKNOWN) || hosts.has(target)) return [];
+  return [{ pointer: '/url', detail: notAllowed(target), code: 'host_not_allowed' }];
+}
+
+/** Sends the request, and follows redirects: each goes only where the settings and the policies allow it. */
+async function send(
+  params: HttpParams,
+  context: StepContext,
+  { refuses, hosts }: Required<HttpOptions>,
+): Promise<unknown> {
+  let request = requestOf(params, context);
+  expectAllowedHost(request.url, hosts);
   for (let redirects = 0; ; redirects += 1) {
-    const answer = await exchange(url, { method, headers, body, signal: context.signal, refuses });
-    const location = answer.headers.location;
-    if (!REDIRECTS.has(answer.status) || location === undefined || expected(params).includes(answer.status)) {
+    const answer = await exchange(request, context.signal, refuses);
+    const { status, headers } = answer;
+    if (!isRedirect(status, headers.location) || expected(params).includes(status))
       return resultOf(params, answer);
-    }
     if (redirects === MAX_REDIRECTS)
       throw new StepFailure(
         'too_many_redirects',
         `the target redirects more than ${MAX_REDIRECTS} times; use the last URL`,
         true,
       );
-    const next = redirected(url, location);
-    if (next.origin !== url.origin)
-      for (const name of Object.keys(headers)) if (!CARRIED.has(name)) delete headers[name];
-    if (answer.status === 303 || (method === 'POST' && answer.status < 303)) {
-      method = 'GET';
-      body = undefined;
-      delete headers['content-type'];
-    }
-    url = next;
+    request = redirected(request, status, headers.location as string);
+    expectAllowedHost(request.url, hosts);
+    await context.expectAllowed(paramsNow(params, request));
   }
 }
 
-function headersOf(
-  { headers = {}, body }: HttpParams,
-  { idempotencyKey }: StepContext,
-): Record<string, string> {
-  const all: Record<string, string> = {
+function requestOf(params: HttpParams, { idempotencyKey }: StepContext): Outgoing {
+  const { body } = params;
+  const headers: Headers = {
     'user-agent': 'brain-control-plane',
     'idempotency-key': idempotencyKey,
   };
   if (body !== undefined)
-    all['content-type'] = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
-  for (const [name, value] of Object.entries(headers)) all[name.toLowerCase()] = value;
-  return all;
+    headers['content-type'] = typeof body === 'string' ? 'text/plain; charset=utf-8' : 'application/json';
+  Object.assign(headers, inLowerCase(params.headers ?? {}));
+  const bytes =
+    body === undefined ? undefined : Buffer.from(typeof body === 'string' ? body : JSON.stringify(body));
+  const method = params.method ?? methodFor(body);
+  return { url: new URL(params.url), method, headers, body: bytes };
 }
 
-function redirected(from: URL, location: string): URL {
-  let url: URL;
-  try {
-    url = new URL(location, from);
-  } catch {
-    throw new StepFailure('bad_redirect', 'the target redirects to an invalid URL; use the final URL', true);
+/** The parameters of the step as far as a redirected request still has them. */
+function paramsNow(params: HttpParams, { url, method, headers, body }: Outgoing): Record<string, unknown> {
+  const now: Record<string, unknown> = { ...params, url: url.href, method };
+  if (body === undefined) delete now.body;
+  if (params.headers) {
+    const kept = Object.entries(params.headers).filter(([name]) =>
+      Object.hasOwn(headers, name.toLowerCase()),
+    );
+    now.headers = Object.fromEntries(kept);
   }
-  if (isUrl(url.href) && !(from.protocol === 'https:' && url.protocol === 'http:')) return url;
-  throw new StepFailure(
-    'bad_redirect',
-    `the target redirects to ${url.protocol}//${url.host}; only http and https URLs without a password are followed, and none from https to http; use the final URL`,
-    true,
-  );
+  return now;
+}
+
+function expectAllowedHost(url: URL, hosts: AllowedHosts): void {
+  if (!hosts.has(url)) throw new StepFailure('host_not_allowed', `the request ${notAllowed(url)}`, true);
+}
+
+function notAllowed({ host }: URL): string {
+  return `goes to ${host}, which BRAIN_HTTP_ALLOW_HOSTS does not list; use a listed host, or ask an admin to add this one`;
 }
 
 interface Answer {
@@ -146,15 +125,11 @@ interface Answer {
   body: Buffer;
 }
 
-interface Exchange {
-  method: string;
-  headers: Record<string, string>;
-  body: Buffer | undefined;
-  signal: AbortSignal;
-  refuses: Refusal;
-}
-
-function exchange(url: URL, { method, headers, body, signal, refuses }: Exchange): Promise<Answer> {
+function exchange(
+  { url, method, headers, body }: Outgoing,
+  signal: AbortSignal,
+  refuses: Refusal,
+): Promise<Answer> {
   return new Promise((done, failed) => {
     const fail = (error: unknown): void =>
       failed(error instanceof StepFailure ? error : new StepFailure('http_failed', messageOf(error)));
@@ -248,36 +223,4 @@ function bodyValue(type: string, text: string): unknown {
       'the answer has a JSON content type but is not valid JSON; correct the target',
     );
   }
-}
-
-function isUrl(value: unknown): boolean {
-  if (typeof value !== 'string' || value.length > MAX_URL) return false;
-  try {
-    const { protocol, username, password, hostname } = new URL(value);
-    return (
-      (protocol === 'http:' || protocol === 'https:') && username === '' && password === '' && hostname !== ''
-    );
-  } catch {
-    return false;
-  }
-}
-
-function areHeaders(value: unknown, form: ParamsForm): boolean {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  const headers = Object.entries(value);
-  return (
-    headers.length <= MAX_HEADERS &&
-    headers.every(([name, text]) => {
-      const good = HEADER_NAME.test(name) && !OWN_HEADERS.has(name.toLowerCase());
-      return good && typeof text === 'string' && (hasTemplate(text, form) || HEADER_VALUE.test(text));
-    })
-  );
-}
-
-function areStatuses(value: unknown): boolean {
-  const all = [value].flat();
-  return (
-    all.length > 0 &&
-    all.every((one) => Number.isInteger(one) && (one as number) >= 100 && (one as number) <= 599)
-  );
 }

@@ -6,6 +6,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config, settingsIn } from '../../config/config.js';
 import { ImmuneService } from '../../immune/immune.service.js';
 import { MISSIONS_SETTINGS } from '../missions.settings.js';
+import { AllowedHosts } from './allowed-hosts.js';
 import { httpStep } from './http.js';
 import { immuneEventStep } from './immune-event.js';
 import type { StepKind } from './step.js';
@@ -15,13 +16,15 @@ interface KindOptions {
   immune: Pick<ImmuneService, 'report'>;
   /** Requests may go to private addresses. */
   allowPrivate: boolean;
+  /** The hosts to which requests may go. */
+  hosts: AllowedHosts;
 }
 
 export type Kinds = ReadonlyMap<string, StepKind>;
 
-export function kindsOf({ immune, allowPrivate }: KindOptions): Kinds {
+export function kindsOf({ immune, allowPrivate, hosts }: KindOptions): Kinds {
   return new Map<string, StepKind>([
-    ['http', allowPrivate ? httpStep(() => false) : httpStep()],
+    ['http', httpStep({ hosts, ...(allowPrivate && { refuses: () => false }) })],
     ['wait', waitStep],
     ['immune_event', immuneEventStep(immune)],
   ]);
@@ -32,7 +35,8 @@ export class StepKinds {
   readonly byName: Kinds;
 
   constructor(immune: ImmuneService, @Inject(CONFIG) config: Config) {
-    const { BRAIN_HTTP_ALLOW_PRIVATE: allowPrivate } = settingsIn(config, MISSIONS_SETTINGS);
-    this.byName = kindsOf({ immune, allowPrivate });
+    const settings = settingsIn(config, MISSIONS_SETTINGS);
+    const { BRAIN_HTTP_ALLOW_PRIVATE: allowPrivate, BRAIN_HTTP_ALLOW_HOSTS: hosts } = settings;
+    this.byName = kindsOf({ immune, allowPrivate, hosts: hosts ?? AllowedHosts.all });
   }
 }

@@ -52,7 +52,8 @@ export class Step {
   @Text({
     max: 256,
     optional: true,
-    description: 'The action that the policies decide about; by default `mission.step.<kind>`',
+    description:
+      'An action that the policies decide about, besides `mission.step.<kind>`; both must be allowed',
     example: 'webhook.call',
   })
   action?: string;
@@ -69,7 +70,7 @@ export class Step {
     optional: true,
     description:
       // biome-ignore lint/suspicious/noTemplateCurlyInString: such templates are what it describes.
-      'The parameters of the kind. Templates insert values: `${data.<path>}` of the mission, `${steps.<name>.result.<path>}` of an earlier step',
+      'The parameters of the kind. A URL is stored in its normalized form. Templates insert values: `${data.<path>}` of the mission, `${steps.<name>.result.<path>}` of an earlier step',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: the example has such a template.
     example: { method: 'POST', url: 'https://example.org/hook', body: { mission: '${data.ticket}' } },
   })

@@ -11,6 +11,8 @@ export interface StepContext {
   idempotencyKey: string;
   /** Aborts when the step must end: timeout, cancelled mission, lost lease, or shutdown. */
   signal: AbortSignal;
+  /** Asks the policies about the step with other parameters, before it does what they have not allowed yet. Throws if they refuse. */
+  expectAllowed(params: Record<string, unknown>): Promise<void>;
 }
 
 /** A failed attempt. After a `final` one there is no other attempt, because it would fail in the same way. */
@@ -19,6 +21,8 @@ export class StepFailure extends Error {
     readonly code: string,
     message: string,
     readonly final = false,
+    /** The decision of the policies that refused the step. */
+    readonly decisionId?: string,
   ) {
     super(message);
   }
@@ -29,6 +33,10 @@ export interface StepKind {
   urls?: readonly string[];
   /** All faults of the parameters. They are checked as written when the mission is created, and as filled before the step runs. */
   faults(params: Record<string, unknown>, form: ParamsForm): Fault[];
+  /** The parameters in the form that is stored, shown, judged by the policies and used. */
+  normalized?(params: Record<string, unknown>, form: ParamsForm): Record<string, unknown>;
+  /** What the policies read in `environment` besides the names of mission and step. The parameters are filled. */
+  environment?(params: Record<string, unknown>): Record<string, unknown>;
   /** How long the mission waits, without a worker, before the step runs. */
   delaySeconds?(params: Record<string, unknown>): number;
   run(params: Record<string, unknown>, context: StepContext): Promise<unknown>;

@@ -50,6 +50,11 @@ export function newBudget(): Budget {
   return { left: MAX_MIB * 2 ** 20 };
 }
 
+/** The text with a word in the place of each template. */
+export function withWords(text: string, word: string): string {
+  return text.replaceAll(TEMPLATE, word);
+}
+
 /** The names of the steps whose results the templates in a value need. */
 export function stepsNamed(value: unknown, named = new Set<string>()): Set<string> {
   if (typeof value === 'string') {

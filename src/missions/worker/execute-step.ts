@@ -1,15 +1,16 @@
 /** Runs one step of a mission. */
 import type { StoredMission } from '../missions.collection.js';
-import { StepFailure } from '../steps/step.js';
+import { type StepContext, StepFailure } from '../steps/step.js';
 import type { PreparedStep } from './prepare-step.js';
 
 const TIMEOUT_SECONDS = 60;
 
-/** Runs the step until it ends, its time is over, or the run is stopped. */
+/** Runs the step until it ends, its time is over, or the run is stopped. `expectAllowed` asks the policies about what it does next. */
 export async function executeStep(
   mission: StoredMission,
   { step, kind, params }: PreparedStep,
   stopped: AbortSignal,
+  expectAllowed: StepContext['expectAllowed'],
 ): Promise<unknown> {
   stopped.throwIfAborted();
   const ending = new AbortController();
@@ -28,6 +29,7 @@ export async function executeStep(
       agentId: mission.agent_id,
       idempotencyKey: `${mission.id}:${step.name}:${mission.attempts}`,
       signal: ending.signal,
+      expectAllowed,
     };
     return await Promise.race([kind.run(params, context), aborted]);
   } finally {

@@ -1,7 +1,7 @@
 /** How a step ends: its result with its size, or its failure and the time of the next attempt. */
 import { isBrainError, messageOf } from '../../shared/errors.js';
 import { MAX_MESSAGE, type MissionWriter } from '../mission-writer.js';
-import type { StoredMission } from '../missions.collection.js';
+import type { StepOutcome, StoredMission } from '../missions.collection.js';
 import type { MissionError } from '../missions.dto.js';
 import type { Step } from '../steps/step.dto.js';
 import { StepFailure } from '../steps/step.js';
@@ -9,6 +9,8 @@ import { MissingValue } from '../steps/templates.js';
 
 /** The limit for all results of a mission together, because a reader of the mission gets all of them. */
 const MAX_RESULTS_MIB = 16;
+/** The code of a step that the policies refused. */
+export const DENIED = 'denied_by_policy';
 const ATTEMPTS = 3;
 const BACKOFF_SECONDS = 1;
 const MAX_BACKOFF_SECONDS = 300;
@@ -66,6 +68,20 @@ export function failureOf(error: unknown): Failure {
 /** The first step without an outcome. */
 export function nextStepOf({ steps, outcomes }: StoredMission): Step | undefined {
   return steps.find(({ name }) => !Object.hasOwn(outcomes, name));
+}
+
+/** Adds the outcome of a step. The write of the last outcome also completes the mission. */
+export function finishStep(writer: MissionWriter, step: Step, outcome: StepOutcome, dueAt: number): void {
+  const { outcomes, progress } = writer.current;
+  writer.change({
+    outcomes: { ...outcomes, [step.name]: outcome },
+    progress: { done: progress.done + 1, total: progress.total },
+    step_attempts: 0,
+    takeovers: 0,
+    waiting: null,
+    due_at: dueAt,
+  });
+  if (!nextStepOf(writer.current)) writer.move('COMPLETED');
 }
 
 /** Ends the mission as FAILED. */

@@ -34,10 +34,11 @@ export async function prepareStep(
     name,
     filled(value, values, { budget, isUrl: kind.urls?.includes(name) }),
   ];
-  const params = Object.fromEntries(Object.entries(step.params ?? {}).map(fill));
+  const given = Object.fromEntries(Object.entries(step.params ?? {}).map(fill));
   const resource = filled(step.resource, values, { budget });
-  const [fault] = kind.faults(params, 'filled');
+  const [fault] = kind.faults(given, 'filled');
   if (fault) throw new StepFailure('invalid_params', `params${fault.pointer} ${fault.detail}`, true);
+  const params = kind.normalized?.(given, 'filled') ?? given;
   if (resource === undefined || isResource(resource)) return { step, kind, params, resource };
   const detail = `resource must be text of 1 to ${MAX_RESOURCE} characters once its templates are filled`;
   throw new StepFailure('invalid_resource', detail, true);

@@ -7,16 +7,20 @@ import { MISSIONS, type StepOutcome, type StoredMission } from '../missions.coll
 import type { MissionError } from '../missions.dto.js';
 import { hasEnded } from '../missions.lifecycle.js';
 import type { Step } from '../steps/step.dto.js';
+import type { StepContext } from '../steps/step.js';
+import { type Approval, addNotes, decisionsIn, type Note } from './authorize-step.js';
 import { dueIn, dueNow } from './due.js';
 import { executeStep } from './execute-step.js';
 import { GuardedWrites, MissionLost } from './guarded-writes.js';
 import {
   attemptsOf,
   backoffSeconds,
+  DENIED,
   expectRoom,
   type Failure,
   fail,
   failureOf,
+  finishStep,
   nextStepOf,
   type SizedResult,
   sized,
@@ -42,7 +46,7 @@ type ActiveState =
   | { at: 'step_allowed'; mission: StoredMission; prepared: PreparedStep; approval: Approval }
   | { at: 'step_started'; mission: StoredMission; prepared: PreparedStep; approval: Approval }
   | { at: 'step_succeeded'; step: Step; result: SizedResult; approval: Approval }
-  | { at: 'step_failed'; step: Step; attempt: number; failure: Failure }
+  | { at: 'step_failed'; step: Step; attempt: number; failure: Failure; notes?: Note[] }
   /** The mission is to be due again. The step that is interrupted by this does not count as attempted. */
   | { at: 'handing_back'; afterSeconds?: number };
 
@@ -50,12 +54,6 @@ type ActiveState =
 type RunState = ActiveState | { at: 'done' };
 
 const DONE: RunState = { at: 'done' };
-
-/** The decision that allowed a step, and the lines that it adds to the log. */
-interface Approval {
-  decisionId: string | null;
-  notes: [message: string, data: object][];
-}
 
 export class MissionRun {
   private readonly stopSignal = new StopSignal();
@@ -121,7 +119,7 @@ export class MissionRun {
       case 'step_succeeded':
         return this.storeResult(state.step, state.result, state.approval);
       case 'step_failed':
-        return this.handleFailure(state.step, state.attempt, state.failure);
+        return this.handleFailure(state.step, state.attempt, state.failure, state.notes);
       case 'handing_back':
         return this.handBack(state.afterSeconds);
     }
@@ -160,17 +158,18 @@ export class MissionRun {
   private async authorize(mission: StoredMission, prepared: PreparedStep): Promise<RunState> {
     // A step that waits was authorized before its wait began.
     if (mission.waiting) {
-      const approval = { decisionId: mission.waiting.decision_id, notes: [] };
+      const { decision_id } = mission.waiting;
+      const approval = { decisionIds: decision_id === null ? [] : [decision_id], notes: [] };
       return { at: 'step_allowed', mission, prepared, approval };
     }
     const attempt = mission.step_attempts + 1;
-    const authorization = await this.tools.authorizer.authorize(mission, prepared, attempt);
+    const authorization = await this.tools.authorizer.authorize(mission, prepared);
     switch (authorization.answer) {
       case 'allowed':
         return { at: 'step_allowed', mission, prepared, approval: authorization };
       case 'denied': {
         const { reason: message, decisionId } = authorization;
-        const failure = { code: 'denied_by_policy', message, final: true, decisionId };
+        const failure = { code: DENIED, message, final: true, decisionId };
         return { at: 'step_failed', step: prepared.step, attempt, failure };
       }
       case 'unavailable':
@@ -181,16 +180,16 @@ export class MissionRun {
   /** Writes that the step starts, or that it waits first. A mission that waits is held by no worker. */
   private async start(mission: StoredMission, prepared: PreparedStep, approval: Approval): Promise<RunState> {
     const { step, kind, params } = prepared;
-    const { decisionId, notes } = approval;
-    const attempt = mission.step_attempts + 1;
-    const details = { step: step.name, attempt, ...(decisionId !== null && { decision_id: decisionId }) };
+    const { decisionIds, notes } = approval;
+    const details = { step: step.name, attempt: mission.step_attempts + 1, ...decisionsIn(decisionIds) };
     const waitSeconds = mission.waiting ? 0 : (kind.delaySeconds?.(params) ?? 0);
     const held = await this.writes.write((writer) => {
       if (!mission.waiting) writer.log('info', 'Step started', details);
-      for (const [message, data] of notes) writer.log('warning', message, { step: step.name, ...data });
+      addNotes(writer, step, notes);
       if (waitSeconds === 0) return;
       const until = dueIn(this.tools.store, waitSeconds);
-      writer.change({ waiting: { until, decision_id: decisionId }, due_at: until, held_by: null });
+      const waiting = { until, decision_id: decisionIds.at(-1) ?? null };
+      writer.change({ waiting, due_at: until, held_by: null });
     });
     return waitSeconds > 0 ? DONE : { at: 'step_started', mission: held, prepared, approval };
   }
@@ -201,15 +200,22 @@ export class MissionRun {
     approval: Approval,
   ): Promise<RunState> {
     const { step } = prepared;
+    const { authorizer } = this.tools;
+    // They are written with the outcome: a step whose time is over must not write any more.
+    const notes: Note[] = [];
+    const expectAllowed: StepContext['expectAllowed'] = async (params) => {
+      notes.push(...(await authorizer.expectAllowed(mission, { ...prepared, params })));
+    };
     this.isExecuting = true;
     try {
-      const result = sized(await executeStep(mission, prepared, this.stopSignal.signal));
+      const result = sized(await executeStep(mission, prepared, this.stopSignal.signal, expectAllowed));
       expectRoom(mission.outcomes, result.bytes);
-      return { at: 'step_succeeded', step, result, approval };
+      return { at: 'step_succeeded', step, result, approval: { ...approval, notes } };
     } catch (error) {
       const { reason } = this.stopSignal;
       if (reason !== undefined) return this.stopped(reason);
-      return { at: 'step_failed', step, attempt: mission.step_attempts + 1, failure: failureOf(error) };
+      const attempt = mission.step_attempts + 1;
+      return { at: 'step_failed', step, attempt, failure: failureOf(error), notes };
     } finally {
       this.isExecuting = false;
     }
@@ -218,27 +224,39 @@ export class MissionRun {
   private async storeResult(
     step: Step,
     { result, bytes }: SizedResult,
-    { decisionId }: Approval,
+    { decisionIds, notes }: Approval,
   ): Promise<RunState> {
     const mission = await this.writes.write((writer, keepLarge) => {
       const isLarge = sized(writer.current.outcomes).bytes + bytes > LARGE_BYTES;
       if (isLarge) keepLarge(step.name, result);
-      const outcome: StepOutcome = { result: isLarge ? null : result, decision_id: decisionId };
+      const decision_id = decisionIds.at(-1) ?? null;
+      const outcome: StepOutcome = { result: isLarge ? null : result, decision_id };
       if (isLarge) outcome.bytes = bytes;
+      addNotes(writer, step, notes);
       writer.log('info', 'Step completed', { step: step.name });
-      this.finishStep(writer, step, outcome);
+      finishStep(writer, step, outcome, dueNow(this.tools.store));
     });
     return { at: 'between_steps', mission };
   }
 
   /** Schedules another attempt, continues with the next step, or fails the mission. */
-  private async handleFailure(step: Step, attempt: number, failure: Failure): Promise<RunState> {
+  private async handleFailure(
+    step: Step,
+    attempt: number,
+    failure: Failure,
+    notes: Note[] = [],
+  ): Promise<RunState> {
     const { code, message, final, decisionId } = failure;
     const error: MissionError = { code, message, step: step.name };
     if (decisionId !== undefined) error.decision_id = decisionId;
+    const write = (change: (writer: MissionWriter) => void): Promise<StoredMission> =>
+      this.writes.write((writer) => {
+        addNotes(writer, step, notes);
+        change(writer);
+      });
     if (!final && attempt < attemptsOf(step)) {
       const seconds = backoffSeconds(step, attempt);
-      await this.writes.write((writer) => {
+      await write((writer) => {
         const details = { ...error, attempt, after_seconds: seconds };
         writer.log('warning', 'Step failed and will be tried again', details);
         writer.change({ step_attempts: attempt, due_at: dueIn(this.tools.store, seconds), held_by: null });
@@ -247,31 +265,18 @@ export class MissionRun {
     }
     // `continue_on_failure` must not let a mission continue after a denial.
     if (step.continue_on_failure && decisionId === undefined) {
-      const mission = await this.writes.write((writer) => {
+      const mission = await write((writer) => {
         writer.log('error', 'Step failed; the mission continues', { ...error, attempt });
-        this.finishStep(writer, step, { result: null, decision_id: null, error: { code, message } });
+        const outcome = { result: null, decision_id: null, error: { code, message } };
+        finishStep(writer, step, outcome, dueNow(this.tools.store));
       });
       return { at: 'between_steps', mission };
     }
-    await this.writes.write((writer) => {
+    await write((writer) => {
       writer.log('error', 'Step failed', { ...error, attempt });
       fail(writer, error);
     });
     return DONE;
-  }
-
-  /** Adds the outcome of a step. The write of the last outcome also completes the mission. */
-  private finishStep(writer: MissionWriter, step: Step, outcome: StepOutcome): void {
-    const { outcomes, progress } = writer.current;
-    writer.change({
-      outcomes: { ...outcomes, [step.name]: outcome },
-      progress: { done: progress.done + 1, total: progress.total },
-      step_attempts: 0,
-      takeovers: 0,
-      waiting: null,
-      due_at: dueNow(this.tools.store),
-    });
-    if (!nextStepOf(writer.current)) writer.move('COMPLETED');
   }
 
   private async complete(): Promise<RunState> {

@@ -9,10 +9,23 @@ import type { Slots } from './slots.js';
 const SPARE = 10;
 /** Most held missions have a living worker, so they are searched page by page. */
 const HELD_PAGE = 100;
+/** An agent may have many due missions in front of those of others. A search looks through so many of them at most. */
+const PASSED_PAGE = 100;
+const MAX_PASSED_PAGES = 5;
+/** The pause between two such looks, because they read many missions and take few. */
+const PASSED_PAUSE_MS = 250;
+
+type PageAt = (most: number, cursor?: string) => Promise<Page<StoredMission>>;
 
 export class MissionSearch {
   /** The page of held missions at which `takeAbandoned` continues. */
   private heldCursor?: string;
+  /** For each priority, where the next look behind passed-over missions continues. */
+  private readonly passedCursors = new Map<string, string>();
+  private lookedMs = Number.NEGATIVE_INFINITY;
+  private mayLook = true;
+  /** Missions of others may be due behind those that were passed over. */
+  private someAreHidden = false;
 
   constructor(
     private readonly store: Store,
@@ -22,15 +35,18 @@ export class MissionSearch {
 
   /** Takes due missions until no slot or no mission is left. Returns whether due missions remain without a slot. */
   async takeDue(): Promise<boolean> {
+    this.slots.forgetPassedOver();
+    this.mayLook = performance.now() - this.lookedMs >= PASSED_PAUSE_MS;
     for (;;) {
       const until = dueNow(this.store);
       // Missions that runs of this worker have not yet marked as held are still in the index of due missions.
       const limit = this.slots.count - this.slots.heldCount + SPARE;
+      this.someAreHidden = false;
       const lists = await Promise.all(PRIORITIES.map((priority) => this.listDue(priority, limit, until)));
       const due = lists.flat();
       if (this.slots.isClosed) return false;
       const { free } = this.slots;
-      if (free === 0) return due.length > 0;
+      if (free === 0) return due.length > 0 || this.someAreHidden;
       const tookAny = await this.slots.fill(due);
       if (!tookAny || due.length <= free) return false;
     }
@@ -60,24 +76,61 @@ export class MissionSearch {
   /** Lists each priority by itself, so that unreadable missions of one priority do not block the others. */
   private async listDue(priority: string, limit: number, until: number): Promise<StoredMission[]> {
     try {
-      return (await this.firstDue(priority, limit, until)).filter(({ id }) => !this.slots.has(id));
+      const list: PageAt = (most, cursor) =>
+        this.store.list(MISSIONS, { where: { due: priority }, until, direction: 'asc', limit: most, cursor });
+      const { rows, next } = await firstOf(list, limit);
+      const fitting = this.fitting(rows);
+      const isCrowded = next !== null && rows.some((mission) => this.slots.passesOver(mission));
+      if (!isCrowded) this.passedCursors.delete(priority);
+      if (!isCrowded || fitting.length > this.slots.free) return fitting;
+      this.someAreHidden = true;
+      if (this.slots.free === 0 || !this.mayLook) return fitting;
+      this.lookedMs = performance.now();
+      const cursor = this.passedCursors.get(priority) ?? next;
+      return [...fitting, ...(await this.lookBehind(priority, cursor, (at) => list(PASSED_PAGE, at)))];
     } catch (error) {
       this.warn(error);
       return [];
     }
   }
 
-  /** A page with large missions is shorter than its limit, so several pages may be needed. */
-  private async firstDue(priority: string, limit: number, until: number): Promise<StoredMission[]> {
+  /**
+   * Looks for missions of others behind those that are passed over. What one look does not reach the next one does, so every
+   * mission is found, however many are in front of it.
+   */
+  private async lookBehind(
+    priority: string,
+    from: string,
+    pageAt: (cursor: string) => Promise<Page<StoredMission>>,
+  ): Promise<StoredMission[]> {
     const found: StoredMission[] = [];
-    let cursor: string | undefined;
-    do {
-      const query = { where: { due: priority }, until, direction: 'asc' } as const;
-      const left = limit - found.length;
-      const page: Page<StoredMission> = await this.store.list(MISSIONS, { ...query, limit: left, cursor });
-      found.push(...page.rows);
-      cursor = page.next ?? undefined;
-    } while (cursor !== undefined && found.length < limit);
+    let cursor: string | null = from;
+    this.passedCursors.delete(priority);
+    for (let pages = 0; cursor !== null && found.length < this.slots.free; pages += 1) {
+      if (pages === MAX_PASSED_PAGES) {
+        this.passedCursors.set(priority, cursor);
+        break;
+      }
+      const { rows, next } = await pageAt(cursor);
+      found.push(...this.fitting(rows));
+      cursor = next;
+    }
     return found;
   }
+
+  private fitting(rows: StoredMission[]): StoredMission[] {
+    return rows.filter((mission) => !this.slots.has(mission.id) && !this.slots.passesOver(mission));
+  }
+}
+
+/** A page with large missions is shorter than its limit, so several pages may be needed. */
+async function firstOf(list: PageAt, limit: number): Promise<Omit<Page<StoredMission>, 'total'>> {
+  const rows: StoredMission[] = [];
+  let next: string | null = null;
+  do {
+    const page = await list(limit - rows.length, next ?? undefined);
+    rows.push(...page.rows);
+    next = page.next;
+  } while (next !== null && rows.length < limit);
+  return { rows, next };
 }

@@ -2,7 +2,7 @@
 import { atMost } from '../../shared/clock.js';
 import { runInContext } from '../../shared/context.js';
 import type { Lease, Store } from '../../storage/store.js';
-import type { StoredMission } from '../missions.collection.js';
+import { agentOf, type StoredMission } from '../missions.collection.js';
 import { MissionRun } from './run.js';
 import type { RunTools } from './run-tools.js';
 
@@ -17,20 +17,41 @@ interface SlotEvents {
   failed(error: unknown): void;
 }
 
+interface Running {
+  run: MissionRun;
+  finished: Promise<void>;
+  /** The agent that started the mission. */
+  agent: string | undefined;
+}
+
+/** How many missions run at once. */
+interface SlotCounts {
+  /** Of all principals together. */
+  all: number;
+  /** The missions that one agent has started. */
+  perAgent: number;
+}
+
 export class Slots {
   /** More missions are due than there are slots. Then a run hands its mission back after its fair share of time. */
   othersAreDue = false;
   isClosed = false;
-  private readonly runs = new Map<string, { run: MissionRun; finished: Promise<void> }>();
+  /** The agents whose missions were passed over since the last call of `forgetPassedOver`. */
+  private readonly passedOver = new Set<string>();
+  private readonly runs = new Map<string, Running>();
   private readonly store: Store;
 
   constructor(
-    readonly count: number,
+    private readonly counts: SlotCounts,
     private readonly leaseMs: number,
     private readonly tools: RunTools,
     private readonly events: SlotEvents,
   ) {
     this.store = tools.store;
+  }
+
+  get count(): number {
+    return this.counts.all;
   }
 
   get free(): number {
@@ -46,16 +67,32 @@ export class Slots {
     return this.runs.has(id);
   }
 
-  /** Starts runs in order, as many at once as there are free slots. Returns whether any mission could be taken. */
+  /** The agent that started the mission has its share of the slots. So the mission is left for later, or for another replica. */
+  passesOver(mission: StoredMission): boolean {
+    const agent = agentOf(mission);
+    if (agent === undefined || this.runsOf(agent) < this.counts.perAgent) return false;
+    this.passedOver.add(agent);
+    return true;
+  }
+
+  forgetPassedOver(): void {
+    this.passedOver.clear();
+  }
+
+  /**
+   * Starts runs in order, as many at once as there are free slots and shares. Returns whether any mission could be taken. A lease
+   * that is not free leaves room for the next mission.
+   */
   async fill(missions: StoredMission[]): Promise<boolean> {
-    const rest = [...missions];
+    let rest = missions;
     let tookAny = false;
-    while (rest.length > 0 && this.free > 0) {
-      const batch = rest.splice(0, this.free);
-      const taken = await Promise.all(batch.map((mission) => this.startRun(mission)));
+    for (;;) {
+      const batch = this.batchOf(rest);
+      if (batch.size === 0) return tookAny;
+      rest = rest.filter((mission) => !batch.has(mission));
+      const taken = await Promise.all([...batch].map((mission) => this.startRun(mission)));
       tookAny ||= taken.includes(true);
     }
-    return tookAny;
   }
 
   /** Stops the runs whose missions were cancelled or taken over. */
@@ -77,18 +114,46 @@ export class Slots {
     await finished;
   }
 
+  /** The first missions that fit into the free slots, and into the shares of the agents that started them. */
+  private batchOf(missions: StoredMission[]): Set<StoredMission> {
+    const batch = new Set<StoredMission>();
+    const room = new Map<string, number>();
+    for (const mission of missions) {
+      if (batch.size >= this.free) break;
+      const agent = agentOf(mission);
+      if (agent !== undefined) {
+        const left = room.get(agent) ?? this.counts.perAgent - this.runsOf(agent);
+        if (left <= 0) this.passedOver.add(agent);
+        if (left <= 0) continue;
+        room.set(agent, left - 1);
+      }
+      batch.add(mission);
+    }
+    return batch;
+  }
+
+  private runsOf(agent: string): number {
+    return [...this.runs.values()].filter((running) => running.agent === agent).length;
+  }
+
+  /** Other missions wait for the slot of this run. */
+  private isAwaited(agent: string | undefined): boolean {
+    return this.othersAreDue || (agent !== undefined && this.passedOver.has(agent));
+  }
+
   /** Starts a run of the mission, if its lease is free. */
   private async startRun(mission: StoredMission): Promise<boolean> {
     const { id, correlation_id, started_by } = mission;
     const askedMs = performance.now();
     const lease = await this.acquireLease(id);
     if (!lease) return false;
-    const run = new MissionRun(mission, lease, this.tools, () => this.othersAreDue);
+    const agent = agentOf(mission);
+    const run = new MissionRun(mission, lease, this.tools, () => this.isAwaited(agent));
     // The events of a run belong to the request that started the mission, not to the one that woke the worker.
     const cause = { correlationId: correlation_id ?? id, actor: started_by ?? undefined };
     const context = { requestId: `mission:${id}`, ...cause };
     const finished = runInContext(context, () => this.runUnderLease(run, id, lease, askedMs));
-    this.runs.set(id, { run, finished });
+    this.runs.set(id, { run, finished, agent });
     return true;
   }
 

@@ -50,7 +50,9 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
     const settings = settingsIn(config, MISSIONS_SETTINGS);
     const leaseMs = settings.BRAIN_MISSIONS_LEASE_SECONDS * 1000;
     const warn = (error: unknown): void => this.warn(error);
-    this.slots = new Slots(settings.BRAIN_MISSIONS_CONCURRENCY, leaseMs, tools, {
+    const { BRAIN_MISSIONS_CONCURRENCY: all, BRAIN_MISSIONS_AGENT_SHARE: percent } = settings;
+    const perAgent = percent === 0 ? all : Math.ceil((all * percent) / 100);
+    this.slots = new Slots({ all, perAgent }, leaseMs, tools, {
       freed: () => this.wake(),
       failed: warn,
     });

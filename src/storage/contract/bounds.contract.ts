@@ -1,4 +1,4 @@
-/** What every backend promises about limits: bytes of a page, kept entries, rooms. And about a new version of the indexes. */
+/** What every backend promises about limits: bytes of a page, kept entries, numbers of rows. And about a new version of the indexes. */
 import { codeOf } from '../../../test/support/errors.js';
 import { BrainError } from '../../shared/errors.js';
 import { pageOf } from '../page.js';
@@ -112,12 +112,12 @@ export function boundsContract(subject: Subject): void {
     });
   });
 
-  describe('a room', () => {
-    const refusal = (): BrainError => new BrainError('conflict', 'no_room', 'There is no room.');
+  describe('a limit on the rows of a value', () => {
+    const refusal = (): BrainError => new BrainError('conflict', 'too_many_rows', 'There are too many.');
     const insert = (one: Item, most: number, idempotencyKey?: string): Promise<string> =>
       subject.store.transaction(
         (tx) => {
-          tx.expectRoom(ITEMS, { index: 'kind', value: one.kind, most, refusal });
+          tx.limit(ITEMS, { index: 'kind', value: one.kind, most, refusal });
           tx.insert(ITEMS, one);
           return one.id;
         },
@@ -131,7 +131,7 @@ export function boundsContract(subject: Subject): void {
         Array.from({ length: 60 }, (_, i) => {
           const store = i % 2 ? subject.store : other.store;
           return store.transaction((tx) => {
-            tx.expectRoom(ITEMS, { index: 'kind', value: 'few', most: 7, refusal });
+            tx.limit(ITEMS, { index: 'kind', value: 'few', most: 7, refusal });
             tx.insert(ITEMS, item(`f${i}`, { kind: 'few' }));
           });
         }),
@@ -140,13 +140,13 @@ export function boundsContract(subject: Subject): void {
       const codes = made.flatMap((one) =>
         one.status === 'rejected' ? [(one.reason as BrainError).code] : [],
       );
-      expect(new Set(codes)).toEqual(new Set(['no_room']));
+      expect(new Set(codes)).toEqual(new Set(['too_many_rows']));
       expect((await subject.store.list(ITEMS, { where: { kind: 'few' } })).total).toBe(7);
     });
 
-    it('is one value of the index; a refusal writes nothing, and a row that leaves makes room', async () => {
+    it('counts one value of the index; a refusal writes nothing, and a row that leaves makes room', async () => {
       await insert(item('a', { kind: 'k' }), 1);
-      expect(await codeOf(insert(item('b', { kind: 'k' }), 1))).toBe('no_room');
+      expect(await codeOf(insert(item('b', { kind: 'k' }), 1))).toBe('too_many_rows');
       expect(await subject.store.get(ITEMS, 'b')).toBeUndefined();
       await insert(item('c', { kind: 'l' }), 1);
       await subject.change('a', (old) => ({ ...old, kind: 'm' }));

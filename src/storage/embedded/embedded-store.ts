@@ -134,7 +134,7 @@ export class EmbeddedStore extends BackendStore {
   }
 
   async commit(plan: Plan): Promise<Outcome> {
-    for (const { collection } of [...plan.documents, ...plan.rooms]) await this.prepared(collection);
+    for (const { collection } of [...plan.documents, ...plan.limits]) await this.prepared(collection);
     if (!readsOneThing(plan)) return this.commitWhole(plan);
     // The result of a single read needs no check. It only waits until the value that was read is on disk.
     const [one] = [...plan.documents, ...plan.uniques];

@@ -7,7 +7,7 @@ import {
   type Plan,
   type PlannedDocument,
   type PlannedEntry,
-  type PlannedRoom,
+  type PlannedLimit,
   type PlannedUnique,
   type PlannedValues,
   readsOf,
@@ -40,11 +40,11 @@ export class PlanCommit {
     for (const lease of plan.leases)
       if (!this.leases.holds(lease)) return { status: 'lease_lost', name: lease.name };
     const values = this.checkValues(readsOf(plan)) ?? this.checkValues(assumptionsOf(plan));
-    return values ?? this.checkRooms(plan.rooms);
+    return values ?? this.checkLimits(plan.limits);
   }
 
-  private checkRooms(rooms: PlannedRoom[]): Outcome | undefined {
-    const full = rooms.find(
+  private checkLimits(limits: PlannedLimit[]): Outcome | undefined {
+    const full = limits.find(
       ({ collection, index, value, most }) => this.index.rowCount(collection, index, value) >= most,
     );
     return full && { status: 'full', refusal: full.refusal };

@@ -9,7 +9,7 @@ import {
   type Outcome,
   type Plan,
   type PlannedDocument,
-  type PlannedRoom,
+  type PlannedLimit,
   type PlannedUnique,
   type PlannedValues,
   readsOf,
@@ -56,7 +56,7 @@ export class CommitProgram {
   }
 
   /** The index must have fewer rows with this value. */
-  expectRoom({ collection, index, value, most, refusal }: PlannedRoom): void {
+  limit({ collection, index, value, most, refusal }: PlannedLimit): void {
     this.checks.add(CHECK.EXPECT_FEWER_ROWS, this.names.rows(collection, index, value), String(most));
     this.failures.push({ status: 'full', refusal });
   }
@@ -148,8 +148,8 @@ export class CommitProgram {
 
 export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   const program = new CommitProgram(names, plan.id);
-  // To read a document by its id needs no index. Unique values, rooms and all writes do.
-  const indexed = [...plan.documents.filter(({ written }) => written), ...plan.uniques, ...plan.rooms];
+  // To read a document by its id needs no index. Unique values, limits and all writes do.
+  const indexed = [...plan.documents.filter(({ written }) => written), ...plan.uniques, ...plan.limits];
   for (const collection of new Set(indexed.map((one) => one.collection))) program.expectVersion(collection);
   // The record comes first: a repeated request gets its answer, whatever else has changed.
   if (plan.record) {
@@ -165,7 +165,7 @@ export function programOf(names: RedisKeys, plan: Plan): CommitProgram {
   }
   expectUnchanged(program, names, readsOf(plan));
   expectUnchanged(program, names, assumptionsOf(plan));
-  for (const room of plan.rooms) program.expectRoom(room);
+  for (const limit of plan.limits) program.limit(limit);
   writeDocuments(program, names, plan);
   for (const { collection, id, json, keep } of plan.appends) {
     program.write(WRITE.APPEND_TO_LIST, names.entries(collection, id), json);

@@ -224,7 +224,7 @@ export class RedisStore extends BackendStore {
 
 function staleOf(plan: Plan, cause: unknown): AnyCollection | undefined {
   const name = /^STALEINDEX (.+)$/.exec(cause instanceof Error ? cause.message : '')?.[1];
-  return [...plan.documents, ...plan.uniques, ...plan.rooms].find(
+  return [...plan.documents, ...plan.uniques, ...plan.limits].find(
     ({ collection }) => collection.name === name,
   )?.collection;
 }
