@@ -7,11 +7,8 @@ import { type RawAnswer, requestBytes } from './support/raw-http.js';
 
 const { service, connect, raw, logged } = httpService();
 
-/** A threat that fills a body of exactly so many bytes. */
-const bodyOf = (bytes: number): string => {
-  const [head = '', tail = ''] = JSON.stringify({ ...report, metadata: { filler: '|' } }).split('|');
-  return head + 'x'.repeat(bytes - head.length - tail.length) + tail;
-};
+/** A threat whose body has exactly so many bytes, most of them blanks. */
+const bodyOf = (bytes: number): string => JSON.stringify(report).padEnd(bytes);
 const chunked = (body: string): string =>
   `${[...(body.match(/.{1,40000}/gs) ?? [])].map((part) => `${part.length.toString(16)}\r\n${part}\r\n`).join('')}0\r\n\r\n`;
 

@@ -64,8 +64,9 @@ export class Writers {
   private async report(fingerprint?: string): Promise<void> {
     const key = randomUUID();
     const body = {
-      type: pick(['injection', 'exfiltration']),
-      source: key,
+      // A fingerprint belongs to a type and a source.
+      type: fingerprint === undefined ? pick(['injection', 'exfiltration']) : 'injection',
+      source: fingerprint ?? key,
       severity: pick(SEVERITIES),
       ...(fingerprint !== undefined && { fingerprint }),
     };
