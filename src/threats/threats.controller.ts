@@ -30,13 +30,13 @@ import type { Versions } from '../shared/expect-version.js';
 import { isOfService } from '../shared/id-list.js';
 import { requiredStatus } from '../shared/status-query.js';
 import type { IdempotencyKey } from '../storage/store.js';
+import { ThreatOverview } from './stats.dto.js';
 import {
   ChangeSeverity,
   ChangeStatus,
   ReportThreat,
   StatusQuery,
   Threat,
-  ThreatOverview,
   ThreatPage,
   ThreatQuery,
   ThreatWithReports,

@@ -9,6 +9,7 @@ import { expectVersion, type Versions } from '../shared/expect-version.js';
 import { expectJsonWithin } from '../shared/json-limit.js';
 import { pageOf } from '../storage/page.js';
 import { type IdempotencyKey, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
+import type { ThreatStats } from './stats.dto.js';
 import {
   identityOf,
   KEPT_REPORTS,
@@ -25,7 +26,6 @@ import type {
   Threat,
   ThreatQuery,
   ThreatReport,
-  ThreatStats,
   ThreatWithReports,
 } from './threats.dto.js';
 import {

@@ -1,4 +1,5 @@
 /** What every backend promises about limits: bytes of a page, kept entries, numbers of rows. And about a new version of the indexes. */
+import fc from 'fast-check';
 import { codeOf } from '../../../test/support/errors.js';
 import { BrainError } from '../../shared/errors.js';
 import { pageOf } from '../page.js';
@@ -9,6 +10,16 @@ import { type Subject, walk } from './subject.js';
 const large = (id: string, bytes: number, over: Partial<Item> = {}): Item =>
   ({ ...item(id, over), text: 'x'.repeat(bytes) }) as Item;
 const KIB = 1024;
+
+interface Run {
+  /** Of the rows, in bytes. */
+  sizes: number[];
+  limit: number;
+  /** Whether the page has the large member. */
+  full: boolean;
+  /** Whether there are two filters. */
+  kind: boolean;
+}
 
 export function boundsContract(subject: Subject): void {
   const { add } = subject;
@@ -71,6 +82,40 @@ export function boundsContract(subject: Subject): void {
       expect(full.rows).toHaveLength(6);
       expect((await pageOfMembers(['id'], full.next ?? '')).rows[0]).toEqual({ id: 'p16' });
     });
+
+    it('leave every row in the walk once, whatever the sizes of the rows and the limit', async () => {
+      const size = fc.oneof(fc.constant(0), fc.integer({ max: 300 * KIB, min: 0 }), fc.constant(1200 * KIB));
+      const run = fc.record({
+        sizes: fc.array(size, { minLength: 1, maxLength: 14 }),
+        limit: fc.integer({ min: 1, max: 20 }),
+        full: fc.boolean(),
+        kind: fc.boolean(),
+      });
+      const walksWhole = async ({ sizes, limit, full, kind }: Run): Promise<void> => {
+        await subject.clear();
+        for (const [i, bytes] of sizes.entries()) await add(large(`w${i}`, bytes, { at: i % 3 }));
+        const members = full ? ['id', 'text'] : ['id'];
+        const where = kind ? { state: 'open', kind: 'a' } : {};
+        const walked: string[] = [];
+        let cursor: string | undefined;
+        do {
+          const page: Page<Item> = await pageOf(
+            subject.store,
+            ITEMS,
+            { where, limit, cursor },
+            { of: (one) => one, members },
+          );
+          const bytes = page.rows.reduce((sum, row) => sum + Buffer.byteLength(JSON.stringify(row)), 0);
+          expect(page.rows.length).toBeGreaterThan(0);
+          expect(page.rows.length === 1 || bytes <= MAX_PAGE_BYTES).toBe(true);
+          expect([page.total, page.rows.length <= limit]).toEqual([sizes.length, true]);
+          walked.push(...page.rows.map(({ id }) => id));
+          cursor = page.next ?? undefined;
+        } while (cursor !== undefined);
+        expect([...walked].sort()).toEqual(sizes.map((_, i) => `w${i}`).sort());
+      };
+      await fc.assert(fc.asyncProperty(run, walksWhole), { numRuns: 12 });
+    }, 120_000);
 
     it('bound what is read for one page of the API', async () => {
       for (let i = 0; i < 60; i += 1) await add(large(`r${10 + i}`, 200 * KIB));
