@@ -6,7 +6,7 @@ import { DAY_SECONDS } from '../src/shared/clock.js';
 import type { Retention } from '../src/storage/retention.js';
 import { Store } from '../src/storage/store.js';
 import { expectTrueStats, hasStatus, logOf, missionsOn, readMission, SOON_MS } from './support/missions.js';
-import { STORES } from './support/stores.js';
+import { STORES, startEmbedded, withService } from './support/stores.js';
 import { json } from './support/target.js';
 import { until } from './support/until.js';
 
@@ -210,4 +210,20 @@ describe.each(STORES)('missions on %s', (_name, startStore) => {
       await remove(id).set('If-Match', `"${version}"`).expect(204);
     });
   });
+});
+
+describe('a full store', () => {
+  it('is emptied by deleting missions', async () => {
+    const env = { BRAIN_EMBEDDED_MAX_GIB: '0.02', BRAIN_LOG_REQUESTS: 'off' };
+    await withService(startEmbedded, env, async (service) => {
+      const post = () => service.post('/api/missions', { name: 'm', data: { text: 'a'.repeat(200_000) } });
+      const ids: string[] = [];
+      let answer = await post();
+      for (; answer.status === 201 && ids.length < 1000; answer = await post())
+        ids.push(answer.body.id as string);
+      expect([answer.status, answer.body.code]).toEqual([503, 'storage_full']);
+      for (const id of ids) await service.delete(`/api/missions/${id}`).expect(204);
+      expect((await post()).status).toBe(201);
+    });
+  }, 60_000);
 });
