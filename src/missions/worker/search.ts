@@ -9,11 +9,11 @@ import type { Slots } from './slots.js';
 const SPARE = 10;
 /** Most held missions have a living worker, so they are searched page by page. */
 const HELD_PAGE = 100;
-/** An agent may have many due missions in front of those of others. A search looks through so many of them at most. */
-const PASSED_PAGE = 100;
-const MAX_PASSED_PAGES = 5;
-/** The pause between two such looks, because they read many missions and take few. */
-const PASSED_PAUSE_MS = 250;
+/** An agent may have many due missions in front of those of others. A look behind them reads pages for so long at most. */
+const LOOK_MS = 20;
+const LOOK_PAGE = 25;
+/** The pause between two looks, because they read many missions and take few. */
+const LOOK_PAUSE_MS = 200;
 
 type PageAt = (most: number, cursor?: string) => Promise<Page<StoredMission>>;
 
@@ -33,10 +33,15 @@ export class MissionSearch {
     private readonly warn: (error: unknown) => void,
   ) {}
 
+  /** The last look behind passed-over missions was too short. */
+  get isLooking(): boolean {
+    return this.passedCursors.size > 0;
+  }
+
   /** Takes due missions until no slot or no mission is left. Returns whether due missions remain without a slot. */
   async takeDue(): Promise<boolean> {
     this.slots.forgetPassedOver();
-    this.mayLook = performance.now() - this.lookedMs >= PASSED_PAUSE_MS;
+    this.mayLook = performance.now() - this.lookedMs >= LOOK_PAUSE_MS;
     for (;;) {
       const until = dueNow(this.store);
       // Missions that runs of this worker have not yet marked as held are still in the index of due missions.
@@ -63,7 +68,8 @@ export class MissionSearch {
     while (this.slots.free > 0) {
       const query = { where: { due: HELD }, direction: 'asc', limit: HELD_PAGE, cursor } as const;
       const { rows, next } = await this.store.list(MISSIONS, query);
-      await this.slots.fill(rows.filter(({ id }) => !this.slots.has(id)));
+      const others = rows.filter(({ id }) => !this.slots.has(id));
+      await this.slots.fill(others, { begun: true });
       if (this.slots.free === 0) break;
       if (next === null) return true;
       cursor = next;
@@ -87,7 +93,7 @@ export class MissionSearch {
       if (this.slots.free === 0 || !this.mayLook) return fitting;
       this.lookedMs = performance.now();
       const cursor = this.passedCursors.get(priority) ?? next;
-      return [...fitting, ...(await this.lookBehind(priority, cursor, (at) => list(PASSED_PAGE, at)))];
+      return [...fitting, ...(await this.lookBehind(priority, cursor, (at) => list(LOOK_PAGE, at)))];
     } catch (error) {
       this.warn(error);
       return [];
@@ -104,10 +110,11 @@ export class MissionSearch {
     pageAt: (cursor: string) => Promise<Page<StoredMission>>,
   ): Promise<StoredMission[]> {
     const found: StoredMission[] = [];
+    const startedMs = performance.now();
     let cursor: string | null = from;
     this.passedCursors.delete(priority);
-    for (let pages = 0; cursor !== null && found.length < this.slots.free; pages += 1) {
-      if (pages === MAX_PASSED_PAGES) {
+    while (cursor !== null && found.length < this.slots.free) {
+      if (performance.now() - startedMs > LOOK_MS) {
         this.passedCursors.set(priority, cursor);
         break;
       }

@@ -105,4 +105,19 @@ describe('the slots of a worker', () => {
     await until(() => of('busy').length === 2, SOON_MS, 'the second mission');
     expect(most).toBe(2);
   });
+
+  it('are given to an abandoned mission beyond the share, but not the last one', async () => {
+    await start('busy', 'agent', 9);
+    for (const id of ['busy-6', 'busy-7', 'busy-8'])
+      await workers.store.transaction(async (tx) => {
+        const mission = await tx.get(MISSIONS, id);
+        if (mission) tx.put(MISSIONS, { ...mission, status: 'RUNNING', held_by: 999_999 });
+      });
+    open(4);
+    await until(() => of('busy').length === 3, SOON_MS, 'an abandoned mission');
+    await start('other', 'agent', 1);
+    await executes('other-0');
+    expect(['busy-6', 'busy-7', 'busy-8'].filter((id) => executing.has(id)).length).toBeGreaterThan(0);
+    expect(most).toBe(3);
+  });
 });

@@ -81,13 +81,14 @@ export class Slots {
 
   /**
    * Starts runs in order, as many at once as there are free slots and shares. Returns whether any mission could be taken. A lease
-   * that is not free leaves room for the next mission.
+   * that is not free leaves room for the next mission. Missions that have begun may exceed the share, up to all slots but one:
+   * while their agent has more due missions than its share, they would never get a slot.
    */
-  async fill(missions: StoredMission[]): Promise<boolean> {
+  async fill(missions: StoredMission[], { begun = false }: { begun?: boolean } = {}): Promise<boolean> {
     let rest = missions;
     let tookAny = false;
     for (;;) {
-      const batch = this.batchOf(rest);
+      const batch = this.batchOf(rest, begun ? this.mostBegun : this.counts.perAgent);
       if (batch.size === 0) return tookAny;
       rest = rest.filter((mission) => !batch.has(mission));
       const taken = await Promise.all([...batch].map((mission) => this.startRun(mission)));
@@ -115,14 +116,14 @@ export class Slots {
   }
 
   /** The first missions that fit into the free slots, and into the shares of the agents that started them. */
-  private batchOf(missions: StoredMission[]): Set<StoredMission> {
+  private batchOf(missions: StoredMission[], perAgent: number): Set<StoredMission> {
     const batch = new Set<StoredMission>();
     const room = new Map<string, number>();
     for (const mission of missions) {
       if (batch.size >= this.free) break;
       const agent = agentOf(mission);
       if (agent !== undefined) {
-        const left = room.get(agent) ?? this.counts.perAgent - this.runsOf(agent);
+        const left = room.get(agent) ?? perAgent - this.runsOf(agent);
         if (left <= 0) this.passedOver.add(agent);
         if (left <= 0) continue;
         room.set(agent, left - 1);
@@ -130,6 +131,10 @@ export class Slots {
       batch.add(mission);
     }
     return batch;
+  }
+
+  private get mostBegun(): number {
+    return Math.max(this.counts.perAgent, this.count - 1);
   }
 
   private runsOf(agent: string): number {

@@ -90,7 +90,8 @@ export class MissionsWorker implements OnApplicationBootstrap, OnModuleDestroy {
   private tick(): void {
     this.ticks += 1;
     this.searchesAbandoned ||= this.ticks % SEARCH_ABANDONED_EVERY_TICKS === 0;
-    if (!this.missionsChanged && this.ticks % SEARCH_EVERY_TICKS !== 0) return;
+    const isTime = this.ticks % SEARCH_EVERY_TICKS === 0 || this.search.isLooking;
+    if (!this.missionsChanged && !isTime) return;
     this.missionsChanged = false;
     this.slots.stopLost();
     this.wake();
