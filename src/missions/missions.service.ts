@@ -6,7 +6,7 @@ import { currentContext } from '../shared/context.js';
 import { countedStats } from '../shared/counted-stats.js';
 import { faulty } from '../shared/errors.js';
 import { expectVersion, type Versions } from '../shared/expect-version.js';
-import { type IdempotencyKey, type Page, Store, type StoreHealth } from '../storage/store.js';
+import { type IdempotencyKey, type Page, Store, type StoreHealth, type Tx } from '../storage/store.js';
 import { type Caller, expectChangeable, expectReadable, logFor, missionFor, readable } from './access.js';
 import type { LogEntry, NewLogEntry } from './log.dto.js';
 import { MissionWriter } from './mission-writer.js';
@@ -108,14 +108,16 @@ export class MissionsService {
 
   /** Records the progress of a mission that an outside program runs, or cancels a mission. Starts nothing. */
   changeStatus(id: string, { status, reason }: StatusChange, by: ChangeBy): Promise<Mission> {
-    return this.changeAs(id, by, (writer) => {
+    const move = (writer: MissionWriter): void => {
       const { status: from, due_at } = writer.current;
       if (!mayMove(from, status)) throw illegalMove(from, status);
       // A worker of this service runs the mission, or will continue it after a wait.
       if (from === 'RUNNING' && due_at !== null && status !== 'CANCELLED') throw heldByWorker();
       writer.move(status, reason ?? undefined);
       writer.change({ due_at: null, held_by: null });
-    });
+    };
+    // An agent could change the status of its missions for ever, and so use up the space that is kept for operators.
+    return this.changeAs(id, by, move, by.mayDelegate);
   }
 
   async log(
@@ -169,8 +171,8 @@ export class MissionsService {
     this.worker.wake();
   }
 
-  private changeAs(id: string, by: ChangeBy, change: Change): Promise<Mission> {
-    return this.store.transaction(async (tx) => {
+  private changeAs(id: string, by: ChangeBy, change: Change, essential = false): Promise<Mission> {
+    const work = async (tx: Tx): Promise<Mission> => {
       const mission = await tx.get(MISSIONS, id);
       if (!mission) throw noSuchMission(id);
       expectChangeable(by, mission);
@@ -179,7 +181,8 @@ export class MissionsService {
       change(writer);
       // `execute` changes nothing if the mission is already due.
       return missionFor(by, toMission(writer.current === mission ? mission : writer.save()));
-    });
+    };
+    return this.store.transaction(work, { essential });
   }
 
   private async stored(id: string): Promise<StoredMission> {

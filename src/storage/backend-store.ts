@@ -3,7 +3,7 @@ import { decode, parseEntry } from './codec.js';
 import { readOffset, writeCursor } from './cursor.js';
 import type { AnyCollection, Found, Outcome, Plan } from './plan.js';
 import { KeyedQueues } from './queues.js';
-import { type Collection, type IdempotencyKey, type Lease, Store, type Tx } from './store.js';
+import { type Collection, type Lease, Store, type TransactionOptions, type Tx } from './store.js';
 import { runTransaction, type TransactionBackend } from './transaction.js';
 
 export interface Leases {
@@ -47,11 +47,8 @@ export abstract class BackendStore extends Store implements TransactionBackend {
     return { value: await this.readUnique(collection, name, value) };
   }
 
-  transaction<T>(
-    work: (tx: Tx) => Promise<T> | T,
-    options: { idempotency?: IdempotencyKey } = {},
-  ): Promise<T> {
-    return runTransaction(this, this.queues, work, options.idempotency);
+  transaction<T>(work: (tx: Tx) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
+    return runTransaction(this, this.queues, work, options);
   }
 
   async get<T>(collection: Collection<T>, id: string): Promise<T | undefined> {

@@ -51,6 +51,8 @@ export interface Plan {
   events: EventRecord[];
   leases: Lease[];
   record?: PlannedRecord;
+  /** See `TransactionOptions`. */
+  essential?: boolean;
 }
 
 /**

@@ -7,6 +7,8 @@ import { createStore, openStore, type Root, type RootStats, type Tables } from '
 import { type FolderLock, lockFolder } from './lock.js';
 import {
   fileLimitBytes,
+  type Growth,
+  isNearlyFull,
   noRoom,
   noWrites,
   PROBE_BYTES,
@@ -21,7 +23,7 @@ export type { Key } from './table.js';
 
 /** How many sequence numbers one commit reserves. A restart skips the rest of them. */
 const SEQUENCE_BLOCK = 1000;
-/** How long the last measurement of file and disk is used. */
+/** How long the last measurement of file and disk is used. Near the limit each batch measures, to keep the reserve whole. */
 const MEASURE_MS = 100;
 
 /** The content of a test write. It needs about as many pages as the write of a request. */
@@ -85,7 +87,7 @@ export class EmbeddedDatabase {
       this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)),
     );
     this.writer = new Writer(root, {
-      refusalOf: (onlyFrees, found) => this.foreseen(onlyFrees, found),
+      refusalOf: (growth, found) => this.foreseen(growth, found),
       flushed: (grew) => {
         if (grew) this.writeCheck.worked();
         for (const listener of this.listeners) listener();
@@ -96,15 +98,15 @@ export class EmbeddedDatabase {
 
   /**
    * Runs `change` alone, and all of it or nothing. Resolves when it is on disk. Readers may see it a little earlier.
-   * `onlyFrees`: the change only frees space, so it also runs in a full store.
+   * A change that does not grow the store also runs in a full store, and an essential one in one that is full for others.
    */
-  commit<T>(change: () => T, { onlyFrees = false }: { onlyFrees?: boolean } = {}): Promise<T> {
-    return this.writer.commit(change, onlyFrees);
+  commit<T>(change: () => T, growth: Growth = 'usual'): Promise<T> {
+    return this.writer.commit(change, growth);
   }
 
   /** The same, for a caller that must know both when the change has run and when it is on disk. */
-  write<T>(change: () => T, { onlyFrees = false }: { onlyFrees?: boolean } = {}): Promise<Written<T>> {
-    return this.writer.write(change, onlyFrees);
+  write<T>(change: () => T, growth: Growth = 'usual'): Promise<Written<T>> {
+    return this.writer.write(change, growth);
   }
 
   /** Resolves when every change so far is on disk or refused. */
@@ -161,14 +163,14 @@ export class EmbeddedDatabase {
   }
 
   /** Why the system would refuse a change. `found`: the engine has found that the store may not grow. */
-  private foreseen(onlyFrees: boolean, found: boolean): BrainError | undefined {
+  private foreseen(growth: Growth, found: boolean): BrainError | undefined {
     const measured = this.measure();
     if (!measured) return undefined;
     // The limit of a process may change at any time, and is cheap to read.
     const space = { ...measured, fileLimitBytes: fileLimitBytes() };
     const refusal = noWrites(space);
-    if (refusal || onlyFrees) return refusal;
-    return noRoom(space, this.opened.maxBytes) ?? (found ? this.probe(space) : undefined);
+    if (refusal || growth === 'none') return refusal;
+    return noRoom(space, this.opened.maxBytes, growth) ?? (found ? this.probe(space) : undefined);
   }
 
   private probe({ fileBytes, usedBytes }: Space): BrainError | undefined {
@@ -182,7 +184,9 @@ export class EmbeddedDatabase {
   private measure(): Space | undefined {
     const atMs = performance.now();
     if (this.writer.failure) return undefined;
-    if (this.measured && atMs - this.measured.atMs < MEASURE_MS) return this.measured.space;
+    const known = this.measured;
+    if (known && atMs - known.atMs < MEASURE_MS && !isNearlyFull(known.space, this.opened.maxBytes))
+      return known.space;
     if (this.inode !== inodeOf(this.opened.folder.file)) {
       const detail =
         'The data file was moved, replaced or deleted while it was in use. Stop the service, put the data folder ' +
