@@ -44,8 +44,9 @@ export function noRoom(
     ? space.fileBytes >= maxBytes && space.usedBytes >= mostUsed(maxBytes)
     : space.usedBytes >= mostUsual(maxBytes);
   if (isFull) return storageFull('The store has grown to BRAIN_EMBEDDED_MAX_GIB', RAISE);
-  const keptBytes = isEssential ? DISK_RESERVE_BYTES / 2 : DISK_RESERVE_BYTES;
-  const onDiskBytes = Math.min(keptBytes, space.diskBytes / 100);
+  const share = isEssential ? 1 / 2 : 1;
+  const keptBytes = DISK_RESERVE_BYTES * share;
+  const onDiskBytes = Math.min(DISK_RESERVE_BYTES, space.diskBytes / 100) * share;
   if (space.diskFreeBytes < onDiskBytes && insideBytes < onDiskBytes)
     return storageFull('The disk of the data folder is full');
   if (space.fileLimitBytes - space.fileBytes < keptBytes && insideBytes < keptBytes) return fileLimited();
