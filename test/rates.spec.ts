@@ -208,4 +208,19 @@ describe('an overloaded replica', () => {
       await heavy().expect(200);
     });
   });
+
+  it('notices by itself that it is late', async () => {
+    await withService(startEmbedded, { BRAIN_MAX_EVENT_LOOP_DELAY_MS: '20' }, async (service) => {
+      const block = setInterval(() => {
+        const endMs = performance.now() + 60;
+        while (performance.now() < endMs);
+      }, 80);
+      try {
+        const heavy = async () => (await service.post('/api/policy/test-rule', question)).status;
+        await until(async () => (await heavy()) === 429, 60_000, 'a refusal');
+      } finally {
+        clearInterval(block);
+      }
+    });
+  }, 90_000);
 });
