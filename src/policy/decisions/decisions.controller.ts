@@ -2,7 +2,13 @@ import { applyDecorators, Body, Controller, Get, HttpCode, Inject, Post, Query }
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../../config/config.js';
 import { BodyOf, ForeignAgent, ProblemIf, Problems } from '../../http/request.js';
-import { Access, Charge, type Cost, CurrentPrincipal, PublicHealth } from '../../security/access.decorator.js';
+import {
+  Access,
+  Charge,
+  type Cost,
+  CurrentPrincipal,
+  PublicHealth,
+} from '../../security/access.decorator.js';
 import { asAgent, expectPermission, type Principal } from '../../security/principal.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { type Fault, faulty } from '../../shared/errors.js';
