@@ -42,19 +42,17 @@ export class AccessGuard implements CanActivate {
 
   /** Decides at once about a key in memory. For another key it returns a promise, which waits for the store. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const admitted = this.check(context);
-    return admitted === true ? this.count(context) : admitted.then(() => this.count(context));
+    const access = this.accessTo(context);
+    const http = context.switchToHttp();
+    const request = http.getRequest<PrincipalRequest>();
+    const admitted = this.checkKey(request, access);
+    const count = (): true => this.count(request, access, http.getResponse<Response>());
+    return admitted === true ? count() : admitted.then(count);
   }
 
   /** Decides about the key and the permission alone. For a request that was admitted before its body arrived. */
   check(context: ExecutionContext): true | Promise<true> {
-    const { permission, health } = this.accessTo(context);
-    const request = context.switchToHttp().getRequest<PrincipalRequest>();
-    if (permission === null && (!health || this.settings.publicHealth)) return this.open(request);
-    const key = presentedKey(request);
-    const known = this.recall(key);
-    if (known) return admit(request, known, permission);
-    return this.resolve(request, key).then((principal) => admit(request, principal, permission));
+    return this.checkKey(context.switchToHttp().getRequest<PrincipalRequest>(), this.accessTo(context));
   }
 
   /** Whether the caller would still be admitted. For long answers such as live streams, during which a key may be revoked. */
@@ -68,13 +66,18 @@ export class AccessGuard implements CanActivate {
     }
   }
 
+  private checkKey(request: PrincipalRequest, { permission, health }: Access): true | Promise<true> {
+    if (permission === null && (!health || this.settings.publicHealth)) return this.open(request);
+    const key = presentedKey(request);
+    const known = this.recall(key);
+    if (known) return admit(request, known, permission);
+    return this.resolve(request, key).then((principal) => admit(request, principal, permission));
+  }
+
   /** Refuses a request beyond the limits of its principal. A public route has none. */
-  private count(context: ExecutionContext): true {
-    const { permission, cost } = this.accessTo(context);
-    const http = context.switchToHttp();
-    const request = http.getRequest<PrincipalRequest>();
+  private count(request: PrincipalRequest, { permission, cost }: Access, response: Response): true {
     if (permission !== null && request.principal)
-      this.rates.admit(request, request.principal, cost, http.getResponse<Response>());
+      this.rates.admit(request, request.principal, cost, response);
     return true;
   }
 

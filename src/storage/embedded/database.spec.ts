@@ -224,7 +224,7 @@ describe('a batch without room', () => {
     };
     const heard: string[] = [];
     const writer = new Writer(root as unknown as Root, {
-      refusalOf: () => undefined,
+      foreseen: () => ({}),
       flushed: (grew) => heard.push(grew ? 'grew' : 'shrank'),
       refused: () => heard.push('refused'),
     });
@@ -334,7 +334,7 @@ describe('a failed flush', () => {
     };
     let flushes = 0;
     const writer = new Writer(root as unknown as Root, {
-      refusalOf: () => undefined,
+      foreseen: () => ({}),
       flushed: () => {
         flushes += 1;
       },

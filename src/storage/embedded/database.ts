@@ -17,7 +17,7 @@ import {
   spaceWarnings,
 } from './space.js';
 import { pagesOf, type Table } from './table.js';
-import { Writer, type Written } from './writer.js';
+import { type Foreseen, Writer, type Written } from './writer.js';
 
 export type { Key } from './table.js';
 
@@ -87,7 +87,7 @@ export class EmbeddedDatabase {
       this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)),
     );
     this.writer = new Writer(root, {
-      refusalOf: (growth, found) => this.foreseen(growth, found),
+      foreseen: (found) => this.foreseen(found),
       flushed: (grew) => {
         if (grew) this.writeCheck.worked();
         for (const listener of this.listeners) listener();
@@ -162,15 +162,20 @@ export class EmbeddedDatabase {
     await this.opened.lock?.release();
   }
 
-  /** Why the system would refuse a change. `found`: the engine has found that the store may not grow. */
-  private foreseen(growth: Growth, found: boolean): BrainError | undefined {
+  /** Why the system would refuse changes. `found`: the engine has found that the store may not grow. */
+  private foreseen(found: boolean): Foreseen {
     const measured = this.measure();
-    if (!measured) return undefined;
+    if (!measured) return {};
     // The limit of a process may change at any time, and is cheap to read.
     const space = { ...measured, fileLimitBytes: fileLimitBytes() };
     const refusal = noWrites(space);
-    if (refusal || growth === 'none') return refusal;
-    return noRoom(space, this.opened.maxBytes, growth) ?? (found ? this.probe(space) : undefined);
+    if (refusal) return { none: refusal, essential: refusal, usual: refusal };
+    const probed = found ? this.probe(space) : undefined;
+    const { maxBytes } = this.opened;
+    return {
+      essential: noRoom(space, maxBytes, 'essential') ?? probed,
+      usual: noRoom(space, maxBytes, 'usual') ?? probed,
+    };
   }
 
   private probe({ fileBytes, usedBytes }: Space): BrainError | undefined {

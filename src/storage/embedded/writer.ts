@@ -41,12 +41,12 @@ interface BatchedChange {
 }
 
 /** Why a change of each growth is refused without trying it; undefined if it is not. */
-type Foreseen = Record<Growth, BrainError | undefined>;
+export type Foreseen = Partial<Record<Growth, BrainError>>;
 
 /** What the owner of a writer knows, and wants to know. */
 export interface WriterEvents {
-  /** Why a change must not be tried now. `found`: a batch found no room, and none has grown the store since. */
-  refusalOf(growth: Growth, found: boolean): BrainError | undefined;
+  /** Why changes must not be tried now. `found`: a batch found no room, and none has grown the store since. */
+  foreseen(found: boolean): Foreseen;
   /** After each flush. `grew`: the batch wrote something that neither frees space nor is essential. */
   flushed(grew: boolean): void;
   /** A write was refused. The next ones may be refused as well. */
@@ -140,7 +140,7 @@ export class Writer {
 
   private async writeBatch(): Promise<void> {
     const batch: BatchedChange[] = [];
-    const refusals = this.foreseen();
+    const refusals = this.events.foreseen(this.foundNoRoom);
     let txnId: number | undefined;
     try {
       await this.transact(() => {
@@ -173,11 +173,6 @@ export class Writer {
       };
       this.root.transaction(begun).then(resolve, reject);
     });
-  }
-
-  private foreseen(): Foreseen {
-    const of = (growth: Growth): BrainError | undefined => this.events.refusalOf(growth, this.foundNoRoom);
-    return { usual: of('usual'), essential: of('essential'), none: of('none') };
   }
 
   private runWaiting(batch: BatchedChange[], refusals: Foreseen): void {
@@ -222,7 +217,7 @@ export class Writer {
       const refusal = explained(cause);
       this.refusedFlushIsOpen = true;
       this.foundNoRoom ||= isBrainError(refusal, 'storage_full');
-      return this.foreseen().usual ?? refusal;
+      return this.events.foreseen(this.foundNoRoom).usual ?? refusal;
     }
     const detail =
       `The data folder could not be flushed to disk (${messageOf(cause)}), so nothing more is written. Check the ` +
