@@ -6,6 +6,7 @@ import { ImmuneModule } from './immune/immune.module.js';
 import { MissionsModule } from './missions/missions.module.js';
 import { PolicyModule } from './policy/policy.module.js';
 import { SecurityModule } from './security/security.module.js';
+import { EventLoopWatch } from './shared/event-loop-watch.js';
 import { Logger } from './shared/logger.js';
 import { ShutdownState } from './shared/shutdown-state.js';
 import { StorageModule } from './storage/storage.module.js';
@@ -20,8 +21,12 @@ class CoreModule {
       { provide: CONFIG, useValue: config },
       { provide: Logger, useValue: logger },
       ShutdownState,
+      {
+        provide: EventLoopWatch,
+        useFactory: () => new EventLoopWatch(logger, config.maxEventLoopDelayMs),
+      },
     ];
-    return { module: CoreModule, providers, exports: [CONFIG, Logger, ShutdownState] };
+    return { module: CoreModule, providers, exports: [CONFIG, Logger, ShutdownState, EventLoopWatch] };
   }
 }
 

@@ -41,7 +41,7 @@ export async function createApp(config: Config, logger: Logger): Promise<NestExp
   problems.denials = app.get(Denials);
   app.useGlobalFilters(problems);
   const access = app.get(AccessGuard);
-  const input = new InputGuard((context) => access.canActivate(context));
+  const input = new InputGuard((context) => access.check(context));
   // The order matters: no body is read for a caller without a key.
   app.useGlobalGuards(access, input);
   const unchecked = handlersOf(app).flatMap(({ controller, handler }) => [

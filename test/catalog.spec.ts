@@ -5,6 +5,7 @@ import type { Catalog } from '../src/events/catalog/catalog.dto.js';
 import { FLOWS } from '../src/events/catalog/flows.js';
 import { aliasesOf, catalog as definitions } from '../src/events/event.js';
 import { EventStream } from '../src/events/event-stream.js';
+import { streamGap } from '../src/events/log.events.js';
 import { Denials } from '../src/security/denials.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { type CurlRequest, curlRequests } from './support/curl.js';
@@ -92,6 +93,7 @@ const NAMES: Record<string, string[]> = {
   'policy.action_denied': ['policy.denied'],
   'policy.warning_triggered': [],
   'policy.audit_required': [],
+  'policy.decisions_summed': [],
   'policy.created': [],
   'policy.updated': [],
   'policy.deleted': [],
@@ -175,7 +177,7 @@ describe('a service', () => {
     service.app.get(Denials).publish();
   }
 
-  /** Fills the log: it is trimmed, and allowed decisions are only counted from then on, which a gap reports. */
+  /** Fills the log: it is trimmed, and allowed decisions are summed up from then on. */
   async function fillLog(): Promise<void> {
     const denied = { agent_id: 'a', action: 'nothing' };
     const evaluations = Array.from({ length: 1000 }, () => denied);
@@ -185,6 +187,7 @@ describe('a service', () => {
     await service
       .post('/api/policy/evaluate', { agent_id: 'a', agent_role: 'admin', action: 'b' })
       .expect(200);
+    stream.publish(streamGap({ reason: 'overflow', counts: { x: 1 }, from: 1, to: 2, detected_at: 3 }));
     await stream.close();
   }
 

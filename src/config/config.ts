@@ -36,6 +36,8 @@ export interface Config {
   bootstrapKey: string | null;
   trustProxy: string[] | number | null;
   maxConnections: number;
+  /** 0 for no limit. */
+  maxEventLoopDelayMs: number;
   /** Whether the explorer and the OpenAPI document are served. */
   docs: boolean;
   publicHealth: boolean;
@@ -108,6 +110,7 @@ export function readConfig(given: Record<string, string | undefined>): Config {
     bootstrapKey: read('BRAIN_BOOTSTRAP_KEY'),
     trustProxy: read('BRAIN_TRUST_PROXY'),
     maxConnections: need('BRAIN_MAX_CONNECTIONS'),
+    maxEventLoopDelayMs: need('BRAIN_MAX_EVENT_LOOP_DELAY_MS'),
     docs: need('BRAIN_DOCS'),
     publicHealth: need('BRAIN_PUBLIC_HEALTH'),
     logLevel: need('BRAIN_LOG_LEVEL'),

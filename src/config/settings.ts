@@ -45,6 +45,12 @@ const SERVER = {
     fallback: '10000',
     parse: integer(1, 1_000_000),
   },
+  BRAIN_MAX_EVENT_LOOP_DELAY_MS: {
+    about:
+      'A replica whose event loop is late by more than this for five seconds refuses heavy requests until it has recovered; 0 is no limit',
+    fallback: '250',
+    parse: integer(0, 60_000),
+  },
   BRAIN_DOCS: {
     about: '`on`, or `off`: `/docs` and `/openapi.json` are not served',
     fallback: 'on',

@@ -12,26 +12,29 @@ import type { Mask } from '../shared/mask.js';
 import type { EventLog, EventRecord } from '../storage/event-log.js';
 import type { Tx } from '../storage/store.js';
 import type { NewEvent } from './event.js';
-import { streamGap } from './log.events.js';
-import { counted, type Loss, Losses } from './publishing/losses.js';
+import { Losses } from './publishing/losses.js';
 import { OwnEvents } from './publishing/own-events.js';
 import { Sender } from './publishing/sender.js';
 import { EventSerializer, type UnserializedEvent } from './publishing/serializer.js';
 
 /** How long a shutdown waits for a log that does not answer. After that, the next start reports the gap. */
 const CLOSE_MS = 5000;
-/** Counted noise is reported within ten seconds, the flush of that event included. */
-const SUMMARY_MS = 9000;
+
+/** A part of the service that sums up what happened, and publishes the sums later. */
+export interface Summing {
+  /** The earliest time of anything that is in no published sum yet; infinity if there is nothing. */
+  readonly since: number;
+  publish(): void;
+}
 
 export class EventStream {
-  /** The log is nearly full: events that their definition calls noise are only counted, and a gap reports the counts. */
+  /** The log is nearly full: allowed decisions are summed up and not stored one by one. */
   condensing = false;
   private readonly serializer: EventSerializer;
   private readonly losses = new Losses();
   private readonly ownEvents = new OwnEvents();
   private readonly sender: Sender;
-  private summary?: Loss;
-  private summaryTimer?: NodeJS.Timeout;
+  private readonly summing: Summing[] = [];
   private readonly troubleLog = new LogOnce();
 
   constructor(
@@ -53,14 +56,34 @@ export class EventStream {
 
   publish(event: NewEvent, tx?: Tx): void {
     try {
-      const { definition, payload } = event;
-      const { correlationId: correlation = null, actor } = currentContext() ?? {};
-      const unserialized = { definition, payload, timestamp: nowSeconds(), correlation, actor };
+      const unserialized = unserializedOf(event);
       if (tx) this.addTo(tx, unserialized);
-      else this.buffer(unserialized);
+      else this.sender.add([unserialized]);
     } catch (error) {
       this.trouble('an event could not be published', error);
     }
+  }
+
+  /** Publishes all of the events, or none of them. If they do not fit into the buffer, it calls `instead`. */
+  publishTogether(events: readonly NewEvent[], instead: () => void): void {
+    try {
+      this.sender.add(events.map(unserializedOf), instead);
+    } catch (error) {
+      this.trouble('events could not be published', error);
+    }
+  }
+
+  /**
+   * Waits, at most `ms`, while the caller has used more than half of its share of the buffer. For requests that publish many
+   * events.
+   */
+  room(ms: number): Promise<void> {
+    return this.sender.room(currentContext()?.actor, ms);
+  }
+
+  /** The sums are published before the end of the service, and the log does not look complete without them. */
+  addSumming(summing: Summing): void {
+    this.summing.push(summing);
   }
 
   /** Resolves when every event published so far is in the log. */
@@ -76,16 +99,20 @@ export class EventStream {
     return this.sender.written(ms);
   }
 
+  /** Resolves when every event published so far is in the log, or is counted as lost. */
+  whenWritten(): Promise<void> {
+    return this.sender.whenWritten();
+  }
+
   /** The event as the log stores it, for an event that another part of the service appends. */
-  serialize({ definition, payload }: NewEvent): EventRecord {
-    const { correlationId: correlation = null, actor } = currentContext() ?? {};
-    return this.serializer.serialize({ definition, payload, timestamp: nowSeconds(), correlation, actor });
+  serialize(event: NewEvent): EventRecord {
+    return this.serializer.serialize(unserializedOf(event));
   }
 
   /** All events that were published before this time are in the log, or a gap in the log reports that they are lost. */
   completeUntil(): number {
-    const now = nowSeconds();
-    return Math.min(now, this.summary?.from ?? now, this.sender.completeUntil);
+    const summed = this.summing.map(({ since }) => since);
+    return Math.min(nowSeconds(), ...summed, this.sender.completeUntil);
   }
 
   /**
@@ -98,7 +125,7 @@ export class EventStream {
 
   /** True when every event was written, or a gap that reports it as lost. Waits at most `mostMs` for a log that does not answer. */
   async close(mostMs = CLOSE_MS): Promise<boolean> {
-    this.summarize();
+    for (const summing of this.summing) summing.publish();
     await atMost(Math.min(mostMs, CLOSE_MS), this.flush());
     return this.sender.isComplete;
   }
@@ -115,26 +142,12 @@ export class EventStream {
     tx.record(serialized);
   }
 
-  private buffer(event: UnserializedEvent): void {
-    const { definition, payload, timestamp } = event;
-    if (this.condensing && definition.noise?.(payload)) {
-      this.summary = counted(this.summary, definition.type, timestamp);
-      this.summaryTimer ??= setTimeout(() => this.summarize(), SUMMARY_MS).unref();
-      return;
-    }
-    this.sender.add(event);
-  }
-
-  private summarize(): void {
-    clearTimeout(this.summaryTimer);
-    this.summaryTimer = undefined;
-    if (!this.summary) return;
-    const { counts, from, to } = this.summary;
-    this.summary = undefined;
-    this.publish(streamGap({ reason: 'overflow', counts, from, to, detected_at: nowSeconds() }));
-  }
-
   private trouble(what: string, error: unknown): void {
     if (this.troubleLog.isDue()) this.logger.warn(what, { reason: messageOf(error), lost: this.lost });
   }
+}
+
+function unserializedOf({ definition, payload }: NewEvent): UnserializedEvent {
+  const { correlationId: correlation = null, actor } = currentContext() ?? {};
+  return { definition, payload, timestamp: nowSeconds(), correlation, actor };
 }

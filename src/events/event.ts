@@ -38,8 +38,6 @@ export interface EventDefinition<P extends object = object> {
   example: P;
   /** Who reads it, and for what. */
   consumers: string[];
-  /** Noise is only counted while the log is nearly full. Without this function no event of the type is noise. */
-  noise?(payload: P): boolean;
 }
 
 /** What a service publishes; EventStream makes the envelope. */

@@ -12,7 +12,7 @@ export class StreamGap {
   @OneOf(GAP_REASONS, {
     name: 'GapReason',
     description:
-      'Why events are missing: the buffer was full or allowed decisions were only counted (overflow), a process ended without writing ' +
+      'Why events are missing: the buffer was full (overflow), a process ended without writing ' +
       'its buffer (unclean_stop), a failover took events back (rollback), the log refused an event (refused), or it did ' +
       'not answer for 23 hours (unanswered)',
   })
@@ -41,13 +41,13 @@ export const streamGap = defineEvent({
   subjects: [],
   priority: 'CRITICAL',
   when:
-    'Events are missing from the log. `overflow`: the buffer was full while the log could not be reached, or allowed decisions ' +
-    'were only counted because the log was nearly full. `unclean_stop`: a process ended without writing its buffer. ' +
+    'Events are missing from the log. `overflow`: the buffer was full while the log could not be reached. ' +
+    '`unclean_stop`: a process ended without writing its buffer. ' +
     '`rollback`: a failover took events back. `refused`: the log refused an event. `unanswered`: the log did not answer for so ' +
     'long that a repeated batch could have been stored twice.',
   example: {
     reason: 'overflow',
-    counts: { 'policy.rule_evaluated': 51234 },
+    counts: { 'access.denied': 12 },
     from: 1735424567.89,
     to: 1735424601.12,
     detected_at: 1735424601.2,

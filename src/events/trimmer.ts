@@ -1,7 +1,7 @@
 /**
  * Keeps the log within its limits: it removes events that are older than the retention, and the oldest ones above the greatest
  * length. An event in the same commit reports the removal. One replica at a time removes events. Every replica checks how
- * full the log is, because each must know when to only count its own allowed decisions (`EventStream.condensing`).
+ * full the log is, because each must know when to sum up its own allowed decisions (`EventStream.condensing`).
  */
 import type { OnApplicationBootstrap, OnModuleDestroy } from '@nestjs/common';
 import type { Config } from '../config/config.js';
@@ -20,7 +20,7 @@ const LEASE_MS = 30_000;
 const CHUNK = 250;
 /** Redis has the log in memory, about a kilobyte for an event; the embedded store has it on disk. */
 const MAX_LENGTH = { redis: 1_000_000, embedded: 10_000_000 };
-/** From this share on allowed decisions are only counted, if no event is old enough to be removed. */
+/** From this share on allowed decisions are summed up, if no event is old enough to be removed. */
 const NEARLY_FULL = 0.9;
 /** The share to remove at once. Each removal adds an event, so removing events one by one would never end. */
 const STEP = 0.01;
@@ -59,7 +59,7 @@ export class LogTrimmer implements OnApplicationBootstrap, OnModuleDestroy {
     const percent = Math.floor(this.used * 100);
     return [
       `events_nearly_full: ${percent} % of BRAIN_EVENTS_MAX_LENGTH are used and no event is older than ` +
-        'BRAIN_EVENTS_RETENTION_DAYS; allowed decisions are only counted. Raise the first or lower the second.',
+        'BRAIN_EVENTS_RETENTION_DAYS; allowed decisions are summed up. Raise the first or lower the second.',
     ];
   }
 

@@ -113,7 +113,7 @@ const PROBLEMS: Record<number, string> = {
   413: 'The body is too large',
   415: 'The body is not JSON in UTF-8, or it is compressed',
   422: 'The body or the query breaks the schema; `errors` names every fault',
-  429: 'Too many wrong keys from this address, or too many live streams; `Retry-After` says when to come back',
+  429: 'Too many wrong keys from this address, too many requests of this principal (`rate_limited`), too many live streams, or a replica that is overloaded (`shedding_load`); `Retry-After` says when to come back',
   503: 'The store cannot be reached, is full or refuses writes, or the policies or keys in memory are too old; see `code`, and `Retry-After` for when to come back',
 };
 

@@ -28,10 +28,24 @@ const REQUEST_ID = {
   example: 'k3v9x2abq8w1z4m7p0t5',
 };
 const RETRY_AFTER = { description: 'After how many seconds to come back', example: '1' };
-/** What `ProblemFilter` adds to a problem. */
+const RATE_LIMIT = {
+  description:
+    'How many requests of this class the principal has left (`r`), and after how many seconds it has all of them again (`t`). ' +
+    'Every answer to a request that a limit counts has it',
+  example: '"writes";r=99;t=1',
+};
+const RATE_LIMIT_POLICY = {
+  description: 'The limit: so many requests at once (`q`), and as many again in `w` seconds',
+  example: '"writes";q=100;w=5',
+};
+/** What `ProblemFilter` and the limits of requests add to a problem. */
 const OF_PROBLEMS: Record<string, [name: string, header: HeaderOfAnswer][]> = {
   401: [['WWW-Authenticate', { description: 'How to send a key', example: 'Bearer' }]],
-  429: [['Retry-After', RETRY_AFTER]],
+  429: [
+    ['Retry-After', RETRY_AFTER],
+    ['RateLimit', RATE_LIMIT],
+    ['RateLimit-Policy', RATE_LIMIT_POLICY],
+  ],
   503: [['Retry-After', RETRY_AFTER]],
 };
 

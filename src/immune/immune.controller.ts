@@ -38,7 +38,7 @@ export class ImmuneController {
   }
 
   @Get('events')
-  @Access('immune:read')
+  @Access('immune:read', 'list')
   @ApiOperation({
     summary: 'List immune events',
     description:

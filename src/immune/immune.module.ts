@@ -4,6 +4,7 @@ import { retentionOf } from '../storage/retention.js';
 import { ImmuneController } from './immune.controller.js';
 import { OLD_IMMUNE_EVENTS } from './immune.retention.js';
 import { ImmuneService } from './immune.service.js';
+import { OverloadReporter } from './overload-reporter.js';
 
 @Declares({
   tags: { immune: { description: 'The health of the fleet', order: 40 } },
@@ -14,7 +15,7 @@ import { ImmuneService } from './immune.service.js';
 })
 @Module({
   controllers: [ImmuneController],
-  providers: [ImmuneService, retentionOf(OLD_IMMUNE_EVENTS)],
+  providers: [ImmuneService, OverloadReporter, retentionOf(OLD_IMMUNE_EVENTS)],
   exports: [ImmuneService],
 })
 export class ImmuneModule {}

@@ -97,7 +97,7 @@ export class MissionsController {
 
   @Get()
   @OwnMissionsOnly()
-  @Access('missions:read')
+  @Access('missions:read', 'list')
   @ApiOperation({
     summary: 'List missions',
     description:

@@ -58,6 +58,14 @@ export function notRecorded(): BrainError {
   return new BrainError('unavailable', 'decision_not_recorded', detail, { retryAfterSeconds: 1 });
 }
 
+export function tooManyDecisions(waitSeconds: number): BrainError {
+  const detail =
+    'This principal has asked for more decisions than BRAIN_DECISIONS_RECORDED_PER_MINUTE, and BRAIN_DECISIONS=durable requires that each one is recorded. Ask more slowly.';
+  return new BrainError('too_many', 'too_many_decisions', detail, {
+    retryAfterSeconds: Math.ceil(waitSeconds),
+  });
+}
+
 export function denied(decision: { reason: string }): BrainError {
   const detail = `${decision.reason}. Ask for a policy that allows it; ?explain=true shows why.`;
   return new BrainError('forbidden', 'denied_by_policy', detail, { members: { decision } });

@@ -8,8 +8,10 @@ import { PolicyReader } from './admin/policy-reader.js';
 import { OLD_REVISIONS } from './admin/retention.js';
 import { TransferController } from './admin/transfer.controller.js';
 import { AuthzenController } from './authzen/authzen.controller.js';
+import { DecisionSums } from './decisions/decision-sums.js';
 import { PolicyController } from './decisions/decisions.controller.js';
 import { PolicyService } from './decisions/policy.service.js';
+import { DecisionRecorder } from './decisions/recorder.js';
 import { SnapshotCache } from './decisions/snapshot-cache.js';
 import { DecisionTally } from './decisions/tally.js';
 
@@ -33,6 +35,8 @@ import { DecisionTally } from './decisions/tally.js';
     PolicyImporter,
     SnapshotCache,
     DecisionTally,
+    DecisionSums,
+    DecisionRecorder,
     retentionOf(OLD_REVISIONS),
   ],
   exports: [PolicyService],

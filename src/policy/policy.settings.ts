@@ -22,6 +22,12 @@ export const POLICY_SETTINGS = defineSettings('Policy', {
     fallback: '512',
     parse: allow.integer(1, 4096),
   },
+  BRAIN_DECISIONS_RECORDED_PER_MINUTE: {
+    about:
+      'How many decisions of one principal a replica records one by one in a minute; further ones are summed up in events, and with `BRAIN_DECISIONS=durable` they are refused with 429; 0 is no limit',
+    fallback: '60000',
+    parse: allow.integer(0, 1_000_000_000),
+  },
   BRAIN_POLICY_REVISIONS_RETENTION_DAYS: {
     about: 'How long the revisions of policies are kept; the last one of each policy stays',
     fallback: '365',

@@ -11,16 +11,23 @@ export const KEY_SCHEME = 'key';
 /** The permission is null on a route that is open to everybody on purpose. */
 export interface Access {
   permission: Permission | null;
+  cost?: Cost;
   /** The health of a domain: open, unless `BRAIN_PUBLIC_HEALTH` is off. Then any valid key will do. */
   health?: true;
 }
 
+/**
+ * What a route costs, for the limits of requests (`rates.ts`): a decision is cheap, a list is heavy with several filters, and a
+ * heavy route always is. A route without a cost counts as a write, unless it only reads.
+ */
+export type Cost = 'decision' | 'list' | 'heavy';
+
 const ACCESS = 'access';
 
 /** The caller needs this permission. Also documents it in OpenAPI, with the problems that the guard answers. */
-export const Access = (permission: Permission): MethodDecorator =>
+export const Access = (permission: Permission, cost?: Cost): MethodDecorator =>
   applyDecorators(
-    SetMetadata(ACCESS, { permission } satisfies Access),
+    SetMetadata(ACCESS, { permission, cost } satisfies Access),
     ApiBearerAuth(KEY_SCHEME),
     ApiExtension('x-permission', permission),
     Problems(401, 403, 429, 503),
@@ -44,12 +51,22 @@ export function accessOf(handler: object): Access | undefined {
 /** A request behind the guard. */
 export interface PrincipalRequest extends Request {
   principal?: Principal;
+  /** Counts further decisions or writes of a request that has many. Undefined without a limit. */
+  charge?: (more: number) => void;
 }
 
 /** A request to a route that demands a permission. */
 export interface KnownRequest extends Request {
   principal: Principal;
 }
+
+/** Counts the decisions of a batch, of which the guard has counted the first. */
+export const Charge = createParamDecorator(
+  (_: unknown, context: ExecutionContext): ((more: number) => void) =>
+    context.switchToHttp().getRequest<PrincipalRequest>().charge ?? noCharge,
+);
+
+function noCharge(): void {}
 
 /** The principal of the caller. Undefined on a public route without a valid key. */
 export const CurrentPrincipal = createParamDecorator(

@@ -1,9 +1,12 @@
+import { EventEmitter } from 'node:events';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host.js';
 import { loggerTo } from '../../test/support/logs.js';
 import { type OpenStore, openStore } from '../../test/support/open-store.js';
+import { readConfig } from '../config/config.js';
 import { currentContext, runInContext } from '../shared/context.js';
 import { register } from '../shared/declarations.js';
 import { BrainError, isBrainError } from '../shared/errors.js';
+import { EventLoopWatch } from '../shared/event-loop-watch.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
 import { Access, Public, PublicHealth } from './access.decorator.js';
 import { AccessGuard } from './access.guard.js';
@@ -11,6 +14,7 @@ import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
 import type { Principal } from './principal.js';
+import { Rates } from './rates.js';
 import { Throttle } from './throttle.js';
 
 register({ permissions: { 'threats:read': ['viewer'], 'threats:write': [] } });
@@ -28,9 +32,15 @@ class Routes {
 }
 
 interface Asked {
+  method: string;
+  url: string;
   headers: { authorization?: string };
   ip: string;
   principal?: Principal;
+}
+
+class Answer extends EventEmitter {
+  setHeader(): void {}
 }
 
 describe('the access guard', () => {
@@ -42,9 +52,12 @@ describe('the access guard', () => {
   let lines: string[];
   const settings = { publicHealth: true };
 
-  const ask = (authorization?: string, ip = '203.0.113.1'): Asked => ({ headers: { authorization }, ip });
+  const ask = (authorization?: string, ip = '203.0.113.1'): Asked => ({
+    ...{ method: 'POST', url: '/', ip },
+    headers: { authorization },
+  });
   const pass = (route: keyof Routes, request: Asked): boolean | Promise<boolean> => {
-    const context = new ExecutionContextHost([request], Routes, Routes.prototype[route]);
+    const context = new ExecutionContextHost([request, new Answer()], Routes, Routes.prototype[route]);
     return guard.canActivate(context);
   };
   const errorOf = async (route: keyof Routes, request: Asked): Promise<BrainError> => {
@@ -75,7 +88,8 @@ describe('the access guard', () => {
     ring = new KeyRing(store, logger, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, logger, { bootstrapKey: null });
-    guard = new AccessGuard(ring, new Throttle(), logger, settings);
+    const rates = new Rates(readConfig({}), new EventLoopWatch(logger, 0));
+    guard = new AccessGuard(ring, new Throttle(), rates, logger, settings);
   });
   afterEach(async () => {
     jest.restoreAllMocks();

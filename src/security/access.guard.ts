@@ -1,5 +1,6 @@
 /** Decides whether a request is admitted, before its body is read. Refuses a route that declares nothing. */
 import { type CanActivate, type ExecutionContext, Inject, Injectable } from '@nestjs/common';
+import type { Response } from 'express';
 import { CONFIG, type Config } from '../config/config.js';
 import { currentContext } from '../shared/context.js';
 import { declaredPermissions } from '../shared/declarations.js';
@@ -9,6 +10,7 @@ import { type Access, accessOf, type PrincipalRequest } from './access.decorator
 import { isWellFormedKey, MAX_KEY_LENGTH } from './api-key.js';
 import { KeyRing } from './key-ring.js';
 import { expectPermission, type Permission, type Principal, permits } from './principal.js';
+import { Rates } from './rates.js';
 import { addressOf, Throttle } from './throttle.js';
 
 const BEARER = /^Bearer +([\x21-\x7e]+) *$/i;
@@ -25,6 +27,7 @@ export class AccessGuard implements CanActivate {
   constructor(
     private readonly keys: KeyRing,
     private readonly throttle: Throttle,
+    private readonly rates: Rates,
     private readonly logger: Logger,
     @Inject(CONFIG) private readonly settings: Pick<Config, 'publicHealth'>,
   ) {}
@@ -39,13 +42,17 @@ export class AccessGuard implements CanActivate {
 
   /** Decides at once about a key in memory. For another key it returns a promise, which waits for the store. */
   canActivate(context: ExecutionContext): boolean | Promise<boolean> {
-    const { permission, health } = this.accessTo(context);
-    const request = context.switchToHttp().getRequest<PrincipalRequest>();
-    if (permission === null && (!health || this.settings.publicHealth)) return this.open(request);
-    const key = presentedKey(request);
-    const known = this.recall(key);
-    if (known) return admit(request, known, permission);
-    return this.resolve(request, key).then((principal) => admit(request, principal, permission));
+    const access = this.accessTo(context);
+    const http = context.switchToHttp();
+    const request = http.getRequest<PrincipalRequest>();
+    const admitted = this.checkKey(request, access);
+    const count = (): true => this.count(request, access, http.getResponse<Response>());
+    return admitted === true ? count() : admitted.then(count);
+  }
+
+  /** Decides about the key and the permission alone. For a request that was admitted before its body arrived. */
+  check(context: ExecutionContext): true | Promise<true> {
+    return this.checkKey(context.switchToHttp().getRequest<PrincipalRequest>(), this.accessTo(context));
   }
 
   /** Whether the caller would still be admitted. For long answers such as live streams, during which a key may be revoked. */
@@ -57,6 +64,21 @@ export class AccessGuard implements CanActivate {
       // The key has expired, or the grace time is over.
       return false;
     }
+  }
+
+  private checkKey(request: PrincipalRequest, { permission, health }: Access): true | Promise<true> {
+    if (permission === null && (!health || this.settings.publicHealth)) return this.open(request);
+    const key = presentedKey(request);
+    const known = this.recall(key);
+    if (known) return admit(request, known, permission);
+    return this.resolve(request, key).then((principal) => admit(request, principal, permission));
+  }
+
+  /** Refuses a request beyond the limits of its principal. A public route has none. */
+  private count(request: PrincipalRequest, { permission, cost }: Access, response: Response): true {
+    if (permission !== null && request.principal)
+      this.rates.admit(request, request.principal, cost, response);
+    return true;
   }
 
   private accessTo(context: ExecutionContext): Access {
@@ -74,7 +96,7 @@ export class AccessGuard implements CanActivate {
   }
 
   /** Finds the principal of a caller with a valid key, and admits every other caller without one. */
-  private open(request: PrincipalRequest): boolean | Promise<boolean> {
+  private open(request: PrincipalRequest): true | Promise<true> {
     if (request.headers.authorization === undefined) return true;
     try {
       const key = presentedKey(request);

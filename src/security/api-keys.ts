@@ -79,7 +79,7 @@ export class ApiKeys {
         await this.insert(tx, { ...mine, hash: digestOf(key) });
         return mine;
       },
-      { idempotency },
+      { idempotency, essential: true },
     );
     // Another id comes from an earlier request with the same Idempotency-Key.
     if (made.id !== mine.id) return made;

@@ -10,6 +10,7 @@ import { ApiKeys } from './api-keys.js';
 import { Denials } from './denials.js';
 import { KeyRing } from './key-ring.js';
 import { KeysController } from './keys.controller.js';
+import { Rates } from './rates.js';
 import { Throttle } from './throttle.js';
 
 /** API keys, roles, and the guard that checks them. `app.setup.ts` puts the guard in front of every route. */
@@ -31,6 +32,7 @@ export class SecurityModule {
       controllers: [KeysController],
       providers: [
         Throttle,
+        Rates,
         Denials,
         {
           provide: KeyRing,

@@ -3,7 +3,14 @@ import { decode, parseEntry } from './codec.js';
 import { readOffset, writeCursor } from './cursor.js';
 import type { AnyCollection, Found, Outcome, Plan } from './plan.js';
 import { KeyedQueues } from './queues.js';
-import { type Collection, type IdempotencyKey, type Lease, MAX_PAGE_BYTES, Store, type Tx } from './store.js';
+import {
+  type Collection,
+  type Lease,
+  MAX_PAGE_BYTES,
+  Store,
+  type TransactionOptions,
+  type Tx,
+} from './store.js';
 import { runTransaction, type TransactionBackend } from './transaction.js';
 
 /** How many entries are read at once, so that a page of large ones is not read as a whole. */
@@ -50,11 +57,8 @@ export abstract class BackendStore extends Store implements TransactionBackend {
     return { value: await this.readUnique(collection, name, value) };
   }
 
-  transaction<T>(
-    work: (tx: Tx) => Promise<T> | T,
-    options: { idempotency?: IdempotencyKey } = {},
-  ): Promise<T> {
-    return runTransaction(this, this.queues, work, options.idempotency);
+  transaction<T>(work: (tx: Tx) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
+    return runTransaction(this, this.queues, work, options);
   }
 
   async get<T>(collection: Collection<T>, id: string): Promise<T | undefined> {

@@ -65,6 +65,8 @@ export interface Plan {
   events: EventRecord[];
   leases: Lease[];
   record?: PlannedRecord;
+  /** See `TransactionOptions`. */
+  essential?: boolean;
 }
 
 /**

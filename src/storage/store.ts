@@ -70,6 +70,15 @@ export interface IdempotencyKey {
   body: string;
 }
 
+export interface TransactionOptions {
+  idempotency?: IdempotencyKey;
+  /**
+   * Operators need this change to get out of trouble. The embedded store keeps some space free for such changes, so a full store
+   * still takes them. Redis has no such reserve. An agent must not be able to use it up.
+   */
+  essential?: boolean;
+}
+
 export interface ListQuery {
   /** All of these must be equal. The names are those of the indexes of the collection. */
   where?: Record<string, string | undefined>;
@@ -166,10 +175,7 @@ export abstract class Store {
    * The same is true for work that changes nothing and for work that throws a `BrainError`: the caller gets the result or
    * the refusal only if all reads are still true, and only when they are durable.
    */
-  abstract transaction<T>(
-    work: (tx: Tx) => Promise<T> | T,
-    options?: { idempotency?: IdempotencyKey },
-  ): Promise<T>;
+  abstract transaction<T>(work: (tx: Tx) => Promise<T> | T, options?: TransactionOptions): Promise<T>;
 
   abstract get<T>(collection: Collection<T>, id: string): Promise<T | undefined>;
   abstract getUnique<T>(collection: Collection<T>, name: string, value: string): Promise<T | undefined>;

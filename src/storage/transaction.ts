@@ -9,7 +9,7 @@ import type { EventRecord } from './event-log.js';
 import type { Outcome, Plan } from './plan.js';
 import { alreadyExists, PlanningTx, type TransactionReads } from './planning-tx.js';
 import { busy, type KeyedQueues } from './queues.js';
-import type { IdempotencyKey, Tx } from './store.js';
+import type { IdempotencyKey, TransactionOptions, Tx } from './store.js';
 
 /** What the loop needs from a backend. */
 export interface TransactionBackend extends TransactionReads {
@@ -28,7 +28,7 @@ export async function runTransaction<T>(
   backend: TransactionBackend,
   queues: KeyedQueues,
   work: (tx: Tx) => Promise<T> | T,
-  idempotency?: IdempotencyKey,
+  { idempotency, essential }: TransactionOptions = {},
 ): Promise<T> {
   const startedMs = performance.now();
   let leave: (() => void) | undefined;
@@ -36,6 +36,7 @@ export async function runTransaction<T>(
     for (let attempt = 1; ; attempt += 1) {
       const { plan, answer } = await planned(backend, work, idempotency);
       if (!plan) return answer();
+      plan.essential = essential;
       const outcome = await backend.commit(plan);
       if (outcome.status === 'done') {
         settle(plan.events, outcome);

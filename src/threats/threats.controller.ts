@@ -82,7 +82,7 @@ export class ThreatsController {
   }
 
   @Get()
-  @Access('threats:read')
+  @Access('threats:read', 'list')
   @ApiOperation({
     summary: 'List threats',
     description:

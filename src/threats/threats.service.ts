@@ -247,12 +247,13 @@ export class ThreatsService {
     versions: Versions | undefined,
     work: (old: StoredThreat, tx: Tx) => StoredThreat | Promise<StoredThreat>,
   ): Promise<Threat> {
-    return this.store.transaction(async (tx) => {
+    const change = async (tx: Tx): Promise<Threat> => {
       const old = await tx.get(THREATS, id);
       if (!old) throw noSuchThreat(id);
       expectVersion(old.version, versions);
       return toThreat(await work(old, tx));
-    });
+    };
+    return this.store.transaction(change, { essential: true });
   }
 }
 

@@ -5,7 +5,7 @@ import { Agent, request as httpRequest } from 'node:http';
 import { join, resolve } from 'node:path';
 import { sleep } from '../../src/shared/clock.js';
 import { type TemporaryFolder, temporaryFolder } from './folder.js';
-import { ADMIN } from './service.js';
+import { ADMIN, NO_LIMITS } from './service.js';
 
 const ROOT = resolve(__dirname, '../..');
 const MAIN = join(ROOT, 'dist/main.js');
@@ -76,7 +76,11 @@ export class ServiceProcess {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe'],
       // Nothing of this shell's own settings: an unknown BRAIN_ name would be a fault.
-      env: { PATH, HOME, TMPDIR, PORT: '0', BRAIN_BOOTSTRAP_KEY: ADMIN, BRAIN_LOG_FORMAT: 'json', ...env },
+      env: {
+        ...{ PATH, HOME, TMPDIR, PORT: '0', BRAIN_BOOTSTRAP_KEY: ADMIN, BRAIN_LOG_FORMAT: 'json' },
+        ...NO_LIMITS,
+        ...env,
+      },
     });
     const service = new ServiceProcess(child);
     try {

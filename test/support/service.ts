@@ -11,6 +11,15 @@ import { temporaryFolder } from './folder.js';
 
 export const ADMIN = 'an-admin-key-for-the-tests-0123456789';
 
+/** The tests send as many requests as they can, on a machine that may be busy. Tests of the limits set their own. */
+export const NO_LIMITS = {
+  BRAIN_RATE_WRITES: '0',
+  BRAIN_RATE_WRITES_AGENT: '0',
+  BRAIN_RATE_HEAVY: '0',
+  BRAIN_RATE_HEAVY_AT_ONCE: '0',
+  BRAIN_MAX_EVENT_LOOP_DELAY_MS: '0',
+};
+
 export interface Service {
   app: NestExpressApplication;
   server: Server;
@@ -32,6 +41,7 @@ export async function startService(env: Record<string, string> = {}): Promise<Se
     BRAIN_DATA_DIR: folder.path,
     BRAIN_BOOTSTRAP_KEY: ADMIN,
     BRAIN_LOG_FORMAT: 'json',
+    ...NO_LIMITS,
     ...env,
   });
   const logs: Record<string, unknown>[] = [];

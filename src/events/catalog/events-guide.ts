@@ -50,7 +50,8 @@ names are replaced by \`"[masked]"\` before the event is written.
 - An event about a change of state is part of the commit of that change: both are stored, or neither.
 - Publishing never delays a request and never makes it fail. With \`BRAIN_EVENTS=off\` every domain behaves the same.
 - An event without a change of state (a decision) is in the log after 5 ms at most. While the log cannot be reached, 50,000
-  events or 64 MiB wait in memory. Events that do not fit are counted. Once the log can be reached again, the first thing
+  events or 64 MiB wait in memory, of one principal half of that at most. Decisions that do not fit are summed up in
+  \`policy.decisions_summed\`. Other events that do not fit are counted: once the log can be reached again, the first thing
   written is a \`stream.gap\` with the number of missing events of each type.
 - A batch whose answer was lost is sent again and applied once. If the log has not answered for 23 hours, a \`stream.gap\`
   (\`unanswered\`) says that the events of the batch may be missing. So an event id is in the log once.

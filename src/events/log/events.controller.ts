@@ -15,7 +15,7 @@ export class EventsController {
   constructor(@Optional() @Inject(EventReader) private readonly reader?: EventReader) {}
 
   @Get()
-  @Access('events:read')
+  @Access('events:read', 'list')
   @ApiOperation({
     summary: 'Read the event log',
     description:

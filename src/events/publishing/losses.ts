@@ -1,7 +1,7 @@
 /** What the next gaps must report, by reason: events that are lost, and gaps that are not in the log yet. */
 import type { GapReason, StreamGap } from '../log.events.js';
 
-export interface Loss {
+interface Loss {
   /** How many events of each type; undefined where it is not known. */
   counts?: Record<string, number>;
   from: number;
@@ -61,7 +61,7 @@ export class Losses {
   }
 }
 
-export function counted(before: Loss | undefined, type: string, timestamp: number): Loss {
+function counted(before: Loss | undefined, type: string, timestamp: number): Loss {
   const loss = before ?? { counts: {}, from: timestamp, to: timestamp };
   if (loss.counts) loss.counts[type] = (loss.counts[type] ?? 0) + 1;
   loss.from = Math.min(loss.from, timestamp);

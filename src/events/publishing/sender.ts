@@ -1,15 +1,18 @@
 /**
  * Buffers the events that are published without a transaction, and writes them to the log in batches. While the log cannot
- * be reached the buffer waits. Events that do not fit into it are counted in `Losses`; once the log answers again, the
- * first thing written is a `stream.gap` that reports them. A `stream.gap` needs no place in the buffer, so none is lost.
+ * be reached the buffer waits. Each principal has a share of the buffer (`Shares`). Events that do not fit are handed back to
+ * whoever published them, or else counted in `Losses`; once the log answers again, the first thing written is a `stream.gap`
+ * that reports them. A `stream.gap` needs no place in the buffer, so none is lost.
  */
 import { atMost, nowSeconds, sleep } from '../../shared/clock.js';
+import type { Actor } from '../../shared/context.js';
 import { randomId } from '../../shared/ids.js';
 import type { EventLog } from '../../storage/event-log.js';
 import { type StreamGap, streamGap } from '../log.events.js';
 import type { Losses } from './losses.js';
 import type { OwnEvents } from './own-events.js';
 import type { EventSerializer, SerializedEvent, UnserializedEvent } from './serializer.js';
+import { type Share, Shares } from './shares.js';
 
 /** The longest time before a decision is in the log. */
 const FLUSH_MS = 5;
@@ -23,21 +26,34 @@ const FIRST_RETRY_MS = 50;
 const MAX_RETRY_MS = 1000;
 /** A batch is sent again only in this share of `batchKnownMs`, because it must also arrive within that time. */
 const SAFE_SHARE = 23 / 24;
+/** How many requests wait for room at one time. Each holds its body in memory. */
+const MAX_WAITING = 64;
+
+/** Events that were published together: all of them are buffered, or none is. */
+interface Group {
+  events: readonly UnserializedEvent[];
+  share: Share;
+  /** Called if they do not fit. Without it they are lost, and a gap reports them. */
+  instead?: () => void;
+}
+
+interface BufferedEvent extends SerializedEvent {
+  share: Share;
+}
 
 interface Batch {
   id: string;
   events: SerializedEvent[];
-  bytes: number;
-  /** How many of its events came through the buffer: none of a batch of gaps. */
-  buffered: number;
+  /** Those of its events that came through the buffer: none of a batch of gaps. */
+  buffered: BufferedEvent[];
   /** When it was first sent. */
   sentMs?: number;
 }
 
 export class Sender {
-  private unserialized: UnserializedEvent[] = [];
-  private serialized: SerializedEvent[] = [];
-  private serializedBytes = 0;
+  private readonly shares = new Shares(MAX_BUFFERED, MAX_BUFFERED_BYTES);
+  private unserialized: Group[] = [];
+  private serialized: BufferedEvent[] = [];
   /** Batches that were sent and may have arrived: each is sent again unchanged, under the same id. */
   private outbox: Batch[] = [];
   /** How many events were buffered, and how many of them were written or counted as lost. */
@@ -46,6 +62,7 @@ export class Sender {
   /** How many batches were written without a confirmation that they are durable. */
   private unconfirmed = 0;
   private waiters: { until: number; resolve: () => void }[] = [];
+  private readonly roomWaiters = new Set<() => void>();
   private timer?: NodeJS.Timeout;
   private writing?: Promise<void>;
   private unreachable = false;
@@ -62,7 +79,7 @@ export class Sender {
 
   /** Every event that was added is in the log, or a gap in the log reports that it is lost. */
   get isComplete(): boolean {
-    return this.unwritten === 0 && this.losses.size === 0;
+    return this.shares.events === 0 && this.outbox.length === 0 && this.losses.size === 0;
   }
 
   /** Every event from before this time is in the log, or a gap in the log reports that it is lost. */
@@ -71,25 +88,36 @@ export class Sender {
     // The clock may have been set back, so the first one need not be the oldest.
     for (const { events } of this.outbox) for (const { since } of events) oldest = Math.min(oldest, since);
     for (const { since } of this.serialized) oldest = Math.min(oldest, since);
-    for (const { timestamp } of this.unserialized) oldest = Math.min(oldest, timestamp);
+    for (const { events } of this.unserialized) oldest = Math.min(oldest, events[0].timestamp);
     return oldest;
   }
 
-  private get unwritten(): number {
-    const sent = this.outbox.reduce((sum, batch) => sum + batch.events.length, 0);
-    return this.unserialized.length + this.serialized.length + sent;
-  }
-
-  add(event: UnserializedEvent): void {
-    const { definition, payload, timestamp } = event;
+  /** Takes events of one actor and one time. `instead`: called if they do not fit; else they count as lost. */
+  add(events: readonly UnserializedEvent[], instead?: () => void): void {
+    const [{ definition, payload, actor }] = events;
     if (definition.type === streamGap.type) this.losses.report(payload as StreamGap);
-    else if (this.unwritten >= MAX_BUFFERED)
-      this.losses.add('overflow', { type: definition.type, timestamp });
     else {
-      this.unserialized.push(event);
-      this.buffered += 1;
+      const share = this.shares.take(actor, events.length);
+      if (share) {
+        this.unserialized.push({ events, share, instead });
+        this.buffered += events.length;
+      } else this.drop(events, instead);
     }
     this.schedule();
+  }
+
+  /** Waits, at most `ms`, while this actor holds more than half of its share of the buffer. */
+  async room(actor: Actor | undefined, ms: number): Promise<void> {
+    const endMs = performance.now() + ms;
+    while (this.shares.isCrowded(actor) && this.roomWaiters.size < MAX_WAITING && performance.now() < endMs) {
+      let wake!: () => void;
+      const woken = new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+      this.roomWaiters.add(wake);
+      await atMost(endMs - performance.now(), woken);
+      this.roomWaiters.delete(wake);
+    }
   }
 
   schedule(): void {
@@ -116,27 +144,44 @@ export class Sender {
   async written(ms: number): Promise<boolean> {
     const until = this.buffered;
     const { unconfirmed } = this;
-    if (this.writtenOrLost < until) {
-      const reached = new Promise<void>((resolve) => this.waiters.push({ until, resolve }));
-      await atMost(ms, reached);
-    }
+    if (this.writtenOrLost < until) await atMost(ms, this.whenWritten());
     return this.writtenOrLost >= until && this.unconfirmed === unconfirmed;
   }
 
-  /** Runs outside the calls of `publish`, and for at most so many events, so that it does not block the event loop. */
+  /** Resolves when every event that was added before is in the log, or is counted as lost. */
+  whenWritten(): Promise<void> {
+    const until = this.buffered;
+    if (this.writtenOrLost >= until) return Promise.resolve();
+    return new Promise((resolve) => this.waiters.push({ until, resolve }));
+  }
+
+  private drop(events: readonly UnserializedEvent[], instead: (() => void) | undefined): void {
+    if (instead) instead();
+    else
+      for (const { definition, timestamp } of events)
+        this.losses.add('overflow', { type: definition.type, timestamp });
+  }
+
+  /** Runs outside the calls of `publish`, and for at most so many groups, so that it does not block the event loop. */
   private serialize(most: number): void {
     const slice = this.unserialized.length <= most ? this.unserialized : this.unserialized.slice(0, most);
     this.unserialized = this.unserialized.length <= most ? [] : this.unserialized.slice(most);
-    for (const event of slice) {
-      const serialized = this.serializer.serialize(event);
-      if (this.serializedBytes + serialized.json.length > MAX_BUFFERED_BYTES) {
-        this.losses.add('overflow', serialized);
-        this.noteWrittenOrLost(1);
+    for (const { events, share, instead } of slice) {
+      const group = events.map((event) => this.bufferedOf(event, share));
+      if (this.shares.takeBytes(share, sizeOf(group))) {
+        for (const event of group) this.serialized.push(event);
         continue;
       }
-      this.serializedBytes += serialized.json.length;
-      this.serialized.push(serialized);
+      this.shares.release(share, events.length, 0);
+      this.drop(events, instead);
+      this.noteWrittenOrLost(events.length);
     }
+  }
+
+  private bufferedOf(event: UnserializedEvent, share: Share): BufferedEvent {
+    const buffered = this.serializer.serialize(event) as BufferedEvent;
+    buffered.share = share;
+    return buffered;
   }
 
   /** Writes one batch after another until none is left. Calls during a run wait for the same run. */
@@ -155,7 +200,8 @@ export class Sender {
         if (this.unreachable || this.losses.size > 0) await this.log.bounds();
         // The gap is written before the buffered events, so that readers see it before the events that came later. One
         // batch of gaps waits at most: a log that answers but takes nothing would otherwise get more and more of them.
-        if (this.losses.size > 0 && this.outbox[0]?.buffered !== 0) this.outbox.unshift(this.gapBatch());
+        if (this.losses.size > 0 && this.outbox[0]?.buffered.length !== 0)
+          this.outbox.unshift(this.gapBatch());
         const batch = this.outbox[0] ?? this.nextBatch();
         if (this.isForgotten(batch)) {
           this.giveUp(batch);
@@ -166,10 +212,10 @@ export class Sender {
         const last = await this.log.append(batch.id, batch.events);
         this.ownEvents.add(last, Math.min(...batch.events.map(({ since }) => since)));
         this.outbox.shift();
-        this.serializedBytes -= batch.bytes;
+        this.release(batch);
         // The next batch does not wait for the Redis replicas; only decisions that must be durable do.
         if (this.durable) void this.confirm(batch, durable());
-        else this.noteWrittenOrLost(batch.buffered);
+        else this.noteWrittenOrLost(batch.buffered.length);
         this.unreachable = false;
         retryMs = FIRST_RETRY_MS;
         this.serialize(BATCH);
@@ -189,7 +235,8 @@ export class Sender {
       bytes += this.serialized[count].json.length;
       count += 1;
     }
-    const batch = { id: randomId(16), events: this.serialized.slice(0, count), bytes, buffered: count };
+    const events = this.serialized.slice(0, count);
+    const batch = { id: randomId(16), events, buffered: events };
     this.serialized = this.serialized.slice(count);
     this.outbox.push(batch);
     return batch;
@@ -206,8 +253,8 @@ export class Sender {
   private giveUp(batch: Batch): void {
     this.outbox.shift();
     for (const event of batch.events) this.losses.add('unanswered', event);
-    this.serializedBytes -= batch.bytes;
-    this.noteWrittenOrLost(batch.buffered);
+    this.release(batch);
+    this.noteWrittenOrLost(batch.buffered.length);
     this.trouble('the log has not answered for so long that events may be missing', 'a gap reports them');
   }
 
@@ -218,7 +265,12 @@ export class Sender {
       this.unconfirmed += 1;
       this.trouble('events are in the log, but too few Redis replicas have confirmed them', error);
     }
-    this.noteWrittenOrLost(buffered);
+    this.noteWrittenOrLost(buffered.length);
+  }
+
+  private release({ buffered }: Batch): void {
+    for (const { share, json } of buffered) this.shares.release(share, 1, json.length);
+    for (const wake of this.roomWaiters) wake();
   }
 
   private noteWrittenOrLost(buffered: number): void {
@@ -232,6 +284,10 @@ export class Sender {
     const timestamp = nowSeconds();
     const serialize = (gap: StreamGap): SerializedEvent =>
       this.serializer.serialize({ ...streamGap(gap), timestamp, correlation: null });
-    return { id: randomId(16), events: this.losses.take(timestamp).map(serialize), bytes: 0, buffered: 0 };
+    return { id: randomId(16), events: this.losses.take(timestamp).map(serialize), buffered: [] };
   }
+}
+
+function sizeOf(events: SerializedEvent[]): number {
+  return events.reduce((sum, { json }) => sum + json.length, 0);
 }

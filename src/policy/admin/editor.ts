@@ -195,7 +195,7 @@ export class PolicyEditor {
         const result = await work(writer);
         return { ...result, revision: writer.close() };
       },
-      { idempotency },
+      { idempotency, essential: true },
     );
   }
 }

@@ -25,7 +25,7 @@ export class TransferController {
   ) {}
 
   @Get('export')
-  @Access('policy:read')
+  @Access('policy:read', 'heavy')
   @Header('Content-Type', `${YAML}; charset=utf-8`)
   @ApiOperation({
     operationId: 'policies_export',
@@ -51,7 +51,7 @@ export class TransferController {
   @HttpCode(200)
   @ProblemIf(415, 'A body in YAML is accepted here too')
   @ProblemIf(503, 'Or other imports or writes come in between (`imports_busy`, `policies_changed`)')
-  @Access('policy:write')
+  @Access('policy:write', 'heavy')
   @SendsPolicyRevision()
   @BodyOf({ maxMib: MAX_MIB, yaml: true })
   @ChecksOwnBody()

@@ -10,7 +10,7 @@ import {
 } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { BodyOf, ForeignAgent, OnlyBadRequests, Problems } from '../../http/request.js';
-import { Access, CurrentPrincipal, Public } from '../../security/access.decorator.js';
+import { Access, Charge, CurrentPrincipal, Public } from '../../security/access.decorator.js';
 import { asAgent, type Principal } from '../../security/principal.js';
 import { BrainError, faulty } from '../../shared/errors.js';
 import { PolicyService } from '../decisions/policy.service.js';
@@ -66,7 +66,7 @@ export class AuthzenController {
 
   @Post(EVALUATION)
   @HttpCode(200)
-  @Access('policy:evaluate')
+  @Access('policy:evaluate', 'decision')
   @ApiOperation({
     summary: 'Decide one AuthZEN evaluation',
     description: 'Answers whether the subject may do this. A denial is an answer with status 200.',
@@ -81,7 +81,7 @@ export class AuthzenController {
 
   @Post(EVALUATIONS)
   @HttpCode(200)
-  @Access('policy:evaluate')
+  @Access('policy:evaluate', 'decision')
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({
     summary: 'Decide many AuthZEN evaluations',
@@ -104,12 +104,15 @@ export class AuthzenController {
   async evaluations(
     @Req() request: Request,
     @CurrentPrincipal() principal: Principal,
+    @Charge() charge: (more: number) => void,
   ): Promise<AuthzenDecisions | AuthzenDecision> {
     const body = jsonOf(request);
     if (isSingle(body)) return this.decide(readEvaluation(body), principal);
     const batch = readEvaluations(body);
     if (isFaulty(batch)) throw faulty(batch);
     const requests = requestsOf(batch).map((one) => asAgent(principal, one));
+    charge(Math.max(0, requests.length - 1));
+    await this.policy.room();
     return answersOf(batch, await this.policy.evaluateAll(requests, isLast(batch)));
   }
 

@@ -1,7 +1,7 @@
 /** The events of decisions. */
 import { defineEvent } from '../../events/event.js';
 import { nowSeconds } from '../../shared/clock.js';
-import { Flag, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
+import { Flag, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
 import { EFFECTS, type Effect, type EvaluateRequest, type Verdict } from '../engine/policy.dto.js';
 
 /**
@@ -101,6 +101,58 @@ class AuditRequired extends Noticed {
   @DecidedAt() audit_at!: number;
 }
 
+const SUM_REASONS = ['quota', 'buffer', 'log_nearly_full'] as const;
+export type SumReason = (typeof SUM_REASONS)[number];
+
+const FirstDecisionId = (): PropertyDecorator =>
+  Text({ max: 64, description: 'The id of the first of these decisions' });
+
+/** Decisions with the same agent, action, rule and effect. */
+export class SummedDecisions {
+  @Text({ max: 256, description: 'The agent that wants to act' }) agent_id!: string;
+  @Text({ max: 256, description: 'What the agent wants to do' }) action!: string;
+  @MatchedPolicy() matched_policy!: string | null;
+  @MatchedRule() matched_rule!: string | null;
+  @OneOf(EFFECTS, {
+    name: 'PolicyEffect',
+    description: 'The effect of the rule that decided, or the default effect',
+  })
+  effect!: Effect;
+  @Num({ integer: true, description: 'The number of these decisions' }) count!: number;
+  @FirstDecisionId() first_decision_id!: string;
+}
+
+class OtherDecisions {
+  @Num({ integer: true, description: 'The number of these decisions' }) count!: number;
+  @Num({ integer: true, description: 'How many of them denied' }) denied!: number;
+  @FirstDecisionId() first_decision_id!: string;
+}
+
+export class DecisionsSummed {
+  @AskedBy() asked_by!: string;
+  @Texts({
+    max: 32,
+    most: SUM_REASONS.length,
+    description:
+      'Why they were summed up: the principal asked for more than BRAIN_DECISIONS_RECORDED_PER_MINUTE (`quota`), its share of the ' +
+      'buffer was used up (`buffer`), or the log was nearly full, for allowed decisions (`log_nearly_full`)',
+  })
+  reasons!: SumReason[];
+  @Num({ integer: true, description: 'The number of decisions' }) count!: number;
+  @Num({ integer: true, description: 'How many of them denied' }) denied!: number;
+  @ListOf(() => SummedDecisions, {
+    description: 'The decisions by agent, action, rule and effect: at most 1,000 entries, and about 64 KiB',
+  })
+  entries!: SummedDecisions[];
+  @Nested(() => OtherDecisions, {
+    optional: true,
+    description: 'The decisions that had no room among the entries; absent if there are none',
+  })
+  other?: OtherDecisions;
+  @Num({ description: 'The time of the first of these decisions, in Unix seconds' }) from!: number;
+  @Num({ description: 'The time of the last of these decisions, in Unix seconds' }) to!: number;
+}
+
 /** What all events of decisions have in common. */
 const OF_DECISION = { module: 'policy', subjects: ['agent_id'], schemaVersion: 2 } as const;
 const ASKED_BY = 'key_8vzn7ryx3d0q';
@@ -132,7 +184,6 @@ export const ruleEvaluated = defineEvent({
     evaluated_at: AT,
   },
   consumers: ['Audit: each request and its decision', 'Metrics: decisions by effect and rule'],
-  noise: ({ result }: RuleEvaluated) => result.effect === 'allow',
   of: (
     { decision_id, policy_revision, asked_by, request, verdict }: Decided,
     tookMs: number,
@@ -245,4 +296,40 @@ export const auditRequired = defineEvent({
     decision_id,
     audit_at: nowSeconds(),
   }),
+});
+
+export const decisionsSummed = defineEvent({
+  module: 'policy',
+  subjects: ['asked_by'],
+  type: 'policy.decisions_summed',
+  payload: DecisionsSummed,
+  priority: 'HIGH',
+  when:
+    'Decisions of one principal have no events of their own: there were too many of them, or the log was nearly full. One event for ' +
+    'each second, principal and replica; while the log cannot be reached, one for a longer time.',
+  example: {
+    asked_by: ASKED_BY,
+    reasons: ['quota'],
+    count: 5201,
+    denied: 5200,
+    entries: [
+      {
+        agent_id: 'researcher-7',
+        action: 'database.delete',
+        matched_policy: 'research',
+        matched_rule: 'no_delete',
+        effect: 'deny',
+        count: 5200,
+        first_decision_id: DECISION,
+      },
+    ],
+    other: { count: 1, denied: 0, first_decision_id: 'q8w1z4m7p0t5k3v9x2ab' },
+    from: AT,
+    to: 1735424568.87,
+  },
+  consumers: [
+    'Audit: the decisions that have no events of their own',
+    'Security operations: principals that ask for far more decisions than others',
+  ],
+  of: (summed: DecisionsSummed): DecisionsSummed => summed,
 });

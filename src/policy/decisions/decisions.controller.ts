@@ -2,7 +2,13 @@ import { applyDecorators, Body, Controller, Get, HttpCode, Inject, Post, Query }
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../../config/config.js';
 import { BodyOf, ForeignAgent, ProblemIf, Problems } from '../../http/request.js';
-import { Access, CurrentPrincipal, PublicHealth } from '../../security/access.decorator.js';
+import {
+  Access,
+  Charge,
+  type Cost,
+  CurrentPrincipal,
+  PublicHealth,
+} from '../../security/access.decorator.js';
 import { asAgent, expectPermission, type Principal } from '../../security/principal.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { type Fault, faulty } from '../../shared/errors.js';
@@ -34,10 +40,14 @@ const REQUEST = shapeOf(EvaluateRequest);
 const VERSION = '1.0.0';
 
 /** Decides, and answers with the decisions. */
-const Decides = (type: typeof Decision | typeof DecisionList, description: string): MethodDecorator =>
+const Decides = (
+  type: typeof Decision | typeof DecisionList,
+  description: string,
+  cost: Cost = 'decision',
+): MethodDecorator =>
   applyDecorators(
     HttpCode(200),
-    Access('policy:evaluate'),
+    Access('policy:evaluate', cost),
     ApiOkResponse({ type, description }),
     Problems(400, 413, 415, 422),
     ForeignAgent(),
@@ -148,17 +158,20 @@ export class PolicyController {
     @Body() { evaluations }: EvaluateBatch,
     @Query() { min_revision }: BatchQuery,
     @CurrentPrincipal() principal: Principal,
+    @Charge() charge: (more: number) => void,
   ): Promise<DecisionList> {
     const faults = batchFaults(evaluations);
     if (faults.length > 0) throw faulty(faults);
+    charge(evaluations.length - 1);
     for (const [i, request] of evaluations.entries()) asAgent(principal, request, `/evaluations/${i}`);
     if (min_revision !== undefined) await this.policy.atLeast(min_revision);
+    await this.policy.room();
     return { decisions: await this.policy.evaluateAll(evaluations) };
   }
 
   @Post('test-rule')
   @ProblemIf(403, 'Or the request has drafts in `policies`, which needs the permission `policy:write`')
-  @Decides(Decision, 'The decision that would be made')
+  @Decides(Decision, 'The decision that would be made', 'heavy')
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({
     summary: 'Try a request',

@@ -15,13 +15,7 @@ import type { Explanation } from '../engine/explanation.dto.js';
 import type { EvaluateRequest, PolicyContent, Verdict } from '../engine/policy.dto.js';
 import type { Snapshot } from '../engine/snapshot.js';
 import { notRecorded, revisionNotReached } from '../policy.errors.js';
-import {
-  actionDenied,
-  auditRequired,
-  type Decided,
-  ruleEvaluated,
-  warningTriggered,
-} from './decision.events.js';
+import { DecisionRecorder } from './recorder.js';
 import type { Decision, PolicyStats } from './routes.dto.js';
 import { SnapshotCache } from './snapshot-cache.js';
 import { DecisionTally } from './tally.js';
@@ -37,6 +31,13 @@ const MICROSECONDS_PER_MS = 1000;
  */
 export type Answer<T> = T | Promise<T>;
 
+/** What happens to the events of durable decisions of one request. */
+interface Recording {
+  /** How many events of all requests were lost before. */
+  lostBefore: number | undefined;
+  dropped: boolean;
+}
+
 @Injectable()
 export class PolicyService {
   private readonly mask: Mask;
@@ -47,6 +48,7 @@ export class PolicyService {
     @Inject(CONFIG) config: Config,
     private readonly snapshots: SnapshotCache,
     private readonly tally: DecisionTally,
+    private readonly recorder: DecisionRecorder,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
     this.mask = compileMask(config.mask);
@@ -60,11 +62,11 @@ export class PolicyService {
 
   evaluate(request: EvaluateRequest, { explain: withExplanation = false } = {}): Answer<Decision> {
     const { snapshot, stale } = this.current();
-    const lost = this.events?.lost;
-    const decision = this.decideBy(snapshot, stale, request);
+    const recording = this.recording(1);
+    const decision = this.decideBy(snapshot, stale, request, recording);
     // Explained before the wait: afterwards the policies may be others.
     if (withExplanation) decision.explain = explain(snapshot, request, { shown: this.masked(request) });
-    return this.durable ? this.whenLogged(decision, lost) : decision;
+    return recording ? this.whenLogged(decision, recording) : decision;
   }
 
   /**
@@ -76,14 +78,19 @@ export class PolicyService {
     isLast: (decision: Decision) => boolean = () => false,
   ): Answer<Decision[]> {
     const { snapshot, stale } = this.current();
-    const lost = this.events?.lost;
+    const recording = this.recording(requests.length);
     const decisions: Decision[] = [];
     for (const request of requests) {
-      const decision = this.decideBy(snapshot, stale, request);
+      const decision = this.decideBy(snapshot, stale, request, recording);
       decisions.push(decision);
       if (isLast(decision)) break;
     }
-    return this.durable ? this.whenLogged(decisions, lost) : decisions;
+    return recording ? this.whenLogged(decisions, recording) : decisions;
+  }
+
+  /** Waits up to a second while the caller fills the event log faster than it is written. Only for requests of many decisions. */
+  room(): Promise<void> {
+    return this.recorder.room();
   }
 
   /** Waits until this replica decides by at least this revision. */
@@ -124,7 +131,19 @@ export class PolicyService {
     return { snapshot, stale: stale || hasStaleKey() };
   }
 
-  private decideBy(snapshot: Snapshot, stale: boolean, request: EvaluateRequest): Decision {
+  /** Undefined unless decisions must be durable. Throws beyond the quota of the caller. */
+  private recording(decisions: number): Recording | undefined {
+    if (!this.durable) return undefined;
+    this.recorder.spend(decisions);
+    return { lostBefore: this.events?.lost, dropped: false };
+  }
+
+  private decideBy(
+    snapshot: Snapshot,
+    stale: boolean,
+    request: EvaluateRequest,
+    recording: Recording | undefined,
+  ): Decision {
     const startedMs = performance.now();
     const verdict = decide(snapshot, request);
     const tookMs = Math.round((performance.now() - startedMs) * MICROSECONDS_PER_MS) / MICROSECONDS_PER_MS;
@@ -133,23 +152,18 @@ export class PolicyService {
     if (this.events) {
       const { decision_id, policy_revision } = decision;
       const asked_by = currentActor('policy').id;
-      this.publish(this.events, { decision_id, policy_revision, asked_by, request, verdict }, tookMs);
+      const decided = { decision_id, policy_revision, asked_by, request, verdict };
+      if (recording) this.recorder.recordDurably(decided, tookMs, () => (recording.dropped = true));
+      else this.recorder.record(decided, tookMs);
     }
     return decision;
   }
 
-  private publish(events: EventStream, decided: Decided, tookMs: number): void {
-    const { effect } = decided.verdict;
-    events.publish(ruleEvaluated(decided, tookMs));
-    if (effect === 'deny') events.publish(actionDenied(decided));
-    if (effect === 'warn') events.publish(warningTriggered(decided));
-    if (effect === 'audit') events.publish(auditRequired(decided));
-  }
-
   /** Refuses if any event was lost since the decision: it may have been one of this decision. The caller can try again. */
-  private async whenLogged<T>(answer: T, lostBefore: number | undefined): Promise<T> {
+  private async whenLogged<T>(answer: T, recording: Recording): Promise<T> {
     const { events } = this;
-    if (events && !((await events.written(MAX_WAIT_MS)) && events.lost === lostBefore)) throw notRecorded();
+    const written = events === undefined || (await events.written(MAX_WAIT_MS));
+    if (!written || recording.dropped || events?.lost !== recording.lostBefore) throw notRecorded();
     return answer;
   }
 

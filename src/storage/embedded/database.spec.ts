@@ -184,6 +184,18 @@ describe('a full disk', () => {
     expect(refusedProbe(join(folder, 'no such folder', 'probe'))).toBeUndefined();
   });
 
+  it('leaves room for essential changes, on the disk and within the configured size', () => {
+    const essential = (space: Space, maxBytes: number) => noRoom(space, maxBytes, 'essential');
+    expect(essential(disk(10), LARGE.maxBytes)).toBeUndefined();
+    expect(essential(disk(7), LARGE.maxBytes)).toMatchObject({ code: 'storage_full' });
+    const used = (mib: number): Space => disk(1000, { usedBytes: mib * MIB });
+    // 6.25 MiB are left for the engine, and 8 MiB for essential changes.
+    expect(noRoom(used(85), 100 * MIB)).toBeUndefined();
+    expect(noRoom(used(86), 100 * MIB)).toMatchObject({ code: 'storage_full' });
+    expect(essential(used(93), 100 * MIB)).toBeUndefined();
+    expect(essential(used(94), 100 * MIB)).toMatchObject({ code: 'storage_full' });
+  });
+
   it('causes a warning below 64 MiB or 1 % of free space', () => {
     expect(spaceWarnings(disk(2000), LARGE.maxBytes)).toEqual([]);
     expect(spaceWarnings(disk(900), LARGE.maxBytes)).toEqual([
@@ -212,7 +224,7 @@ describe('a batch without room', () => {
     };
     const heard: string[] = [];
     const writer = new Writer(root as unknown as Root, {
-      refusalOf: () => undefined,
+      foreseen: () => ({}),
       flushed: (grew) => heard.push(grew ? 'grew' : 'shrank'),
       refused: () => heard.push('refused'),
     });
@@ -221,7 +233,7 @@ describe('a batch without room', () => {
     };
     const both = (): Promise<string[]> =>
       Promise.all(
-        [writer.commit(large, false), writer.commit(() => undefined, true)].map((commit) =>
+        [writer.commit(large, 'usual'), writer.commit(() => undefined, 'none')].map((commit) =>
           commit.then(
             () => 'done',
             (error: unknown) => (error as { code: string }).code,
@@ -231,7 +243,9 @@ describe('a batch without room', () => {
     expect(await both()).toEqual(['storage_full', 'storage_full']);
     expect(await both()).toEqual(['storage_full', 'done']);
     expect(heard).toEqual(['refused', 'refused', 'shrank']);
-    await writer.commit(() => undefined, false);
+    await writer.commit(() => undefined, 'essential');
+    expect(heard.at(-1)).toBe('shrank');
+    await writer.commit(() => undefined, 'usual');
     expect(heard.at(-1)).toBe('grew');
     expect(await writer.stop()).toBe(true);
   });
@@ -266,7 +280,7 @@ describe('a full map', () => {
     const remove = (): void => {
       for (let id = 0; id < stored / 2; id += 1) db.docs.removeSync(['t', id]);
     };
-    await db.commit(remove, { onlyFrees: true });
+    await db.commit(remove, 'none');
     await new Promise((resolve) => setTimeout(resolve, 150));
     await put(9999);
     await db.close();
@@ -320,19 +334,19 @@ describe('a failed flush', () => {
     };
     let flushes = 0;
     const writer = new Writer(root as unknown as Root, {
-      refusalOf: () => undefined,
+      foreseen: () => ({}),
       flushed: () => {
         flushes += 1;
       },
       refused: () => undefined,
     });
     process.off('exit', (writer as unknown as { killOnExit: () => void }).killOnExit);
-    const lost = writer.commit(() => stored.add(1), false);
+    const lost = writer.commit(() => stored.add(1), 'usual');
     await expect(lost).rejects.toMatchObject({
       code: 'store_failed',
       cause: { message: 'Input/output error' },
     });
-    await expect(writer.commit(() => stored.add(2), true)).rejects.toMatchObject({ code: 'store_failed' });
+    await expect(writer.commit(() => stored.add(2), 'none')).rejects.toMatchObject({ code: 'store_failed' });
     expect([flushes, txnId, stored.has(2)]).toEqual([0, 1, false]);
     expect(await writer.stop()).toBe(false);
   });

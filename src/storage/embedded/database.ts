@@ -7,6 +7,8 @@ import { createStore, openStore, type Root, type RootStats, type Tables } from '
 import { type FolderLock, lockFolder } from './lock.js';
 import {
   fileLimitBytes,
+  type Growth,
+  isNearlyFull,
   noRoom,
   noWrites,
   PROBE_BYTES,
@@ -15,13 +17,13 @@ import {
   spaceWarnings,
 } from './space.js';
 import { pagesOf, type Table } from './table.js';
-import { Writer, type Written } from './writer.js';
+import { type Foreseen, Writer, type Written } from './writer.js';
 
 export type { Key } from './table.js';
 
 /** How many sequence numbers one commit reserves. A restart skips the rest of them. */
 const SEQUENCE_BLOCK = 1000;
-/** How long the last measurement of file and disk is used. */
+/** How long the last measurement of file and disk is used. Near the limit each batch measures, to keep the reserve whole. */
 const MEASURE_MS = 100;
 
 /** The content of a test write. It needs about as many pages as the write of a request. */
@@ -85,7 +87,7 @@ export class EmbeddedDatabase {
       this.commit(() => this.meta.putSync(['write-check'], TEST_CONTENT)),
     );
     this.writer = new Writer(root, {
-      refusalOf: (onlyFrees, found) => this.foreseen(onlyFrees, found),
+      foreseen: (found) => this.foreseen(found),
       flushed: (grew) => {
         if (grew) this.writeCheck.worked();
         for (const listener of this.listeners) listener();
@@ -96,15 +98,15 @@ export class EmbeddedDatabase {
 
   /**
    * Runs `change` alone, and all of it or nothing. Resolves when it is on disk. Readers may see it a little earlier.
-   * `onlyFrees`: the change only frees space, so it also runs in a full store.
+   * A change that does not grow the store also runs in a full store, and an essential one in one that is full for others.
    */
-  commit<T>(change: () => T, { onlyFrees = false }: { onlyFrees?: boolean } = {}): Promise<T> {
-    return this.writer.commit(change, onlyFrees);
+  commit<T>(change: () => T, growth: Growth = 'usual'): Promise<T> {
+    return this.writer.commit(change, growth);
   }
 
   /** The same, for a caller that must know both when the change has run and when it is on disk. */
-  write<T>(change: () => T, { onlyFrees = false }: { onlyFrees?: boolean } = {}): Promise<Written<T>> {
-    return this.writer.write(change, onlyFrees);
+  write<T>(change: () => T, growth: Growth = 'usual'): Promise<Written<T>> {
+    return this.writer.write(change, growth);
   }
 
   /** Resolves when every change so far is on disk or refused. */
@@ -160,15 +162,20 @@ export class EmbeddedDatabase {
     await this.opened.lock?.release();
   }
 
-  /** Why the system would refuse a change. `found`: the engine has found that the store may not grow. */
-  private foreseen(onlyFrees: boolean, found: boolean): BrainError | undefined {
+  /** Why the system would refuse changes. `found`: the engine has found that the store may not grow. */
+  private foreseen(found: boolean): Foreseen {
     const measured = this.measure();
-    if (!measured) return undefined;
+    if (!measured) return {};
     // The limit of a process may change at any time, and is cheap to read.
     const space = { ...measured, fileLimitBytes: fileLimitBytes() };
     const refusal = noWrites(space);
-    if (refusal || onlyFrees) return refusal;
-    return noRoom(space, this.opened.maxBytes) ?? (found ? this.probe(space) : undefined);
+    if (refusal) return { none: refusal, essential: refusal, usual: refusal };
+    const probed = found ? this.probe(space) : undefined;
+    const { maxBytes } = this.opened;
+    return {
+      essential: noRoom(space, maxBytes, 'essential') ?? probed,
+      usual: noRoom(space, maxBytes, 'usual') ?? probed,
+    };
   }
 
   private probe({ fileBytes, usedBytes }: Space): BrainError | undefined {
@@ -182,7 +189,9 @@ export class EmbeddedDatabase {
   private measure(): Space | undefined {
     const atMs = performance.now();
     if (this.writer.failure) return undefined;
-    if (this.measured && atMs - this.measured.atMs < MEASURE_MS) return this.measured.space;
+    const known = this.measured;
+    if (known && atMs - known.atMs < MEASURE_MS && !isNearlyFull(known.space, this.opened.maxBytes))
+      return known.space;
     if (this.inode !== inodeOf(this.opened.folder.file)) {
       const detail =
         'The data file was moved, replaced or deleted while it was in use. Stop the service, put the data folder ' +

@@ -142,7 +142,7 @@ export class EmbeddedEventLog extends EventLog {
       this.db.meta.putSync(['log-trimmed'], removed[removed.length - 1].position);
       return removed;
     };
-    return this.db.commit(removeRows, { onlyFrees: true });
+    return this.db.commit(removeRows, 'none');
   }
 
   private after(position: string, limit: number): IndexedEvent[] {

@@ -18,6 +18,7 @@ import { IdempotencyRecords } from './idempotency-records.js';
 import { EmbeddedIndex } from './indexes.js';
 import { EmbeddedLeases } from './leases.js';
 import { PlanCommit } from './plan-commit.js';
+import type { Growth } from './space.js';
 import { UnflushedValues } from './unflushed.js';
 
 export class EmbeddedStore extends BackendStore {
@@ -148,7 +149,7 @@ export class EmbeddedStore extends BackendStore {
 
   private async commitWhole(plan: Plan): Promise<Outcome> {
     const change = (): Outcome => this.commits.run(plan);
-    const { outcome, durable } = await this.db.write(change, { onlyFrees: removesOnly(plan) });
+    const { outcome, durable } = await this.db.write(change, growthOf(plan));
     if (outcome.status !== 'done') {
       // The check may have met a change of the same batch, which is final only after the flush.
       await durable;
@@ -174,4 +175,9 @@ export class EmbeddedStore extends BackendStore {
     this.ready.set(collection.name, prepare);
     return prepare;
   }
+}
+
+function growthOf(plan: Plan): Growth {
+  if (removesOnly(plan)) return 'none';
+  return plan.essential ? 'essential' : 'usual';
 }

@@ -47,7 +47,7 @@ export class IdempotencyRecords {
         const remove = (): void => {
           for (const { key } of old) this.db.meta.removeSync(key);
         };
-        await this.db.commit(remove, { onlyFrees: true });
+        await this.db.commit(remove, 'none');
       }
       after = last.key;
     }

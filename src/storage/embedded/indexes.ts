@@ -176,7 +176,7 @@ export class EmbeddedIndex {
       const remove = (): void => {
         for (const key of keys) table.removeSync(key);
       };
-      await this.db.commit(remove, { onlyFrees: true });
+      await this.db.commit(remove, 'none');
     }
   }
 

@@ -13,7 +13,14 @@ const DISK_RESERVE_BYTES = 16 * MIB;
 const DISK_WARNING_BYTES = 64 * MIB;
 /** More than the largest request takes in most stores; a file of this size is written only after a refusal. */
 export const PROBE_BYTES = MIB;
+/** The part of BRAIN_EMBEDDED_MAX_GIB that only essential changes use. */
+const RESERVE = { share: 0.05, leastBytes: 8 * MIB, mostBytes: 1024 * MIB, mostShare: 0.25 };
+/** What changes may write between two measurements. */
+const NEAR_BYTES = 32 * MIB;
 const RAISE = 'Raise BRAIN_EMBEDDED_MAX_GIB, or shorten the retention.';
+
+/** How a change grows the store: it only frees space, it is essential (`TransactionOptions`), or neither. */
+export type Growth = 'none' | 'essential' | 'usual';
 
 export interface Space {
   fileBytes: number;
@@ -26,17 +33,23 @@ export interface Space {
 }
 
 /** The error that refuses growth if there is no room on the disk and too little in the file; undefined if there is room. */
-export function noRoom(space: Space, maxBytes: number): BrainError | undefined {
-  const reserveBytes = Math.min(DISK_RESERVE_BYTES, space.diskBytes / 100);
+export function noRoom(
+  space: Space,
+  maxBytes: number,
+  growth: 'essential' | 'usual' = 'usual',
+): BrainError | undefined {
+  const isEssential = growth === 'essential';
   const insideBytes = space.fileBytes - space.usedBytes;
-  // The engine does not use the pages of the last deletes at once, so the limit is lower than the bound.
-  const mostBytes = maxBytes - Math.min(DISK_RESERVE_BYTES, maxBytes / 16);
-  if (space.fileBytes >= maxBytes && space.usedBytes >= mostBytes)
-    return storageFull('The store has grown to BRAIN_EMBEDDED_MAX_GIB', RAISE);
-  if (space.diskFreeBytes < reserveBytes && insideBytes < reserveBytes)
+  const isFull = isEssential
+    ? space.fileBytes >= maxBytes && space.usedBytes >= mostUsed(maxBytes)
+    : space.usedBytes >= mostUsual(maxBytes);
+  if (isFull) return storageFull('The store has grown to BRAIN_EMBEDDED_MAX_GIB', RAISE);
+  const share = isEssential ? 1 / 2 : 1;
+  const keptBytes = DISK_RESERVE_BYTES * share;
+  const onDiskBytes = Math.min(DISK_RESERVE_BYTES, space.diskBytes / 100) * share;
+  if (space.diskFreeBytes < onDiskBytes && insideBytes < onDiskBytes)
     return storageFull('The disk of the data folder is full');
-  if (space.fileLimitBytes - space.fileBytes < DISK_RESERVE_BYTES && insideBytes < DISK_RESERVE_BYTES)
-    return fileLimited();
+  if (space.fileLimitBytes - space.fileBytes < keptBytes && insideBytes < keptBytes) return fileLimited();
   return undefined;
 }
 
@@ -73,6 +86,23 @@ export function refusedProbe(path: string): BrainError | undefined {
   }
 }
 
+/** The engine does not use the pages of the last deletes at once, so the limit is lower than the bound. */
+function mostUsed(maxBytes: number): number {
+  return maxBytes - Math.min(DISK_RESERVE_BYTES, maxBytes / 16);
+}
+
+/** The limit of changes that are not essential. */
+function mostUsual(maxBytes: number): number {
+  const { share, leastBytes, mostBytes, mostShare } = RESERVE;
+  const reserve = Math.min(Math.max(leastBytes, maxBytes * share), mostBytes, maxBytes * mostShare);
+  return mostUsed(maxBytes) - reserve;
+}
+
+/** Whether a few batches could fill the store. */
+export function isNearlyFull({ usedBytes }: Space, maxBytes: number): boolean {
+  return usedBytes > mostUsual(maxBytes) - NEAR_BYTES;
+}
+
 export function spaceWarnings(space: Space, maxBytes: number): string[] {
   const warnings: string[] = [];
   const freeMib = Math.floor(space.diskFreeBytes / MIB);
@@ -80,7 +110,9 @@ export function spaceWarnings(space: Space, maxBytes: number): string[] {
     warnings.push(
       `disk_nearly_full: ${freeMib} MiB are free on the disk of the data folder. Free space there.`,
     );
-  if (space.usedBytes > 0.9 * maxBytes)
-    warnings.push(`store_nearly_full: more than 90 % of BRAIN_EMBEDDED_MAX_GIB are in use. ${RAISE}`);
+  if (space.usedBytes > 0.9 * mostUsual(maxBytes))
+    warnings.push(
+      `store_nearly_full: more than 90 % of what BRAIN_EMBEDDED_MAX_GIB allows is in use. ${RAISE}`,
+    );
   return warnings;
 }

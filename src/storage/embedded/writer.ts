@@ -8,6 +8,7 @@
  */
 import { BrainError, isBrainError, messageOf } from '../../shared/errors.js';
 import type { Root, RootStats } from './engine.js';
+import type { Growth } from './space.js';
 import { causeOf, explained, storeClosed } from './table.js';
 
 /** A batch takes no more changes after this time, so that the event loop gets its turn. */
@@ -26,30 +27,27 @@ export interface Written<T> {
 
 interface WaitingChange {
   change: () => unknown;
-  onlyFrees: boolean;
+  growth: Growth;
   onRun: (written: Written<unknown>) => void;
   reject: (error: unknown) => void;
 }
 
 /** What a change gets after the flush of its batch, or after the failure of it. */
 interface BatchedChange {
-  onlyFrees: boolean;
+  growth: Growth;
   hasRun: boolean;
   flushed: () => void;
   failed: (error: unknown) => void;
 }
 
-/** Why changes of each kind are refused without trying them. */
-interface Foreseen {
-  growth: BrainError | undefined;
-  freeing: BrainError | undefined;
-}
+/** Why a change of each growth is refused without trying it; undefined if it is not. */
+export type Foreseen = Partial<Record<Growth, BrainError>>;
 
 /** What the owner of a writer knows, and wants to know. */
 export interface WriterEvents {
-  /** Why a change must not be tried now. `found`: a batch found no room, and none has grown the store since. */
-  refusalOf(onlyFrees: boolean, found: boolean): BrainError | undefined;
-  /** After each flush. `grew`: the batch wrote something that does not only free space. */
+  /** Why changes must not be tried now. `found`: a batch found no room, and none has grown the store since. */
+  foreseen(found: boolean): Foreseen;
+  /** After each flush. `grew`: the batch wrote something that neither frees space nor is essential. */
   flushed(grew: boolean): void;
   /** A write was refused. The next ones may be refused as well. */
   refused(): void;
@@ -77,18 +75,18 @@ export class Writer {
   }
 
   /** Resolves when the change has run. A change that throws rejects after the flush of its batch. */
-  write<T>(change: () => T, onlyFrees: boolean): Promise<Written<T>> {
+  write<T>(change: () => T, growth: Growth): Promise<Written<T>> {
     return new Promise((resolve, reject) => {
       if (this.stopReason) return reject(this.stopReason);
       if (this.waiting.length >= MAX_WAITING) return reject(overloaded());
-      this.waiting.push({ change, onlyFrees, onRun: (written) => resolve(written as Written<T>), reject });
+      this.waiting.push({ change, growth, onRun: (written) => resolve(written as Written<T>), reject });
       this.writing ??= this.writeAll();
     });
   }
 
   /** The same; resolves when the change is on disk. */
-  async commit<T>(change: () => T, onlyFrees: boolean): Promise<T> {
-    const { outcome, durable } = await this.write(change, onlyFrees);
+  async commit<T>(change: () => T, growth: Growth): Promise<T> {
+    const { outcome, durable } = await this.write(change, growth);
     await durable;
     return outcome;
   }
@@ -142,7 +140,7 @@ export class Writer {
 
   private async writeBatch(): Promise<void> {
     const batch: BatchedChange[] = [];
-    const refusals = this.foreseen();
+    const refusals = this.events.foreseen(this.foundNoRoom);
     let txnId: number | undefined;
     try {
       await this.transact(() => {
@@ -159,9 +157,9 @@ export class Writer {
       return;
     }
     this.refusedFlushIsOpen = false;
-    const grew = batch.some(({ hasRun, onlyFrees }) => hasRun && !onlyFrees);
+    const grew = batch.some(({ hasRun, growth }) => hasRun && growth === 'usual');
     if (grew) this.foundNoRoom = false;
-    if (refusals.growth) this.events.refused();
+    if (refusals.usual) this.events.refused();
     for (const { flushed } of batch) flushed();
     this.events.flushed(grew);
   }
@@ -177,16 +175,11 @@ export class Writer {
     });
   }
 
-  private foreseen(): Foreseen {
-    const { events, foundNoRoom } = this;
-    return { growth: events.refusalOf(false, foundNoRoom), freeing: events.refusalOf(true, foundNoRoom) };
-  }
-
   private runWaiting(batch: BatchedChange[], refusals: Foreseen): void {
     const endMs = performance.now() + BATCH_MS;
     for (const waiting of this.waiting) {
-      // A change that finds no room fails its whole batch. So changes that free space then get a batch of their own.
-      if (this.foundNoRoom && waiting.onlyFrees !== this.waiting[0].onlyFrees) break;
+      // A change that finds no room fails its whole batch. So changes of each growth then get a batch of their own.
+      if (this.foundNoRoom && waiting.growth !== this.waiting[0].growth) break;
       batch.push(this.run(waiting, refusals));
       if (performance.now() > endMs) break;
     }
@@ -194,9 +187,9 @@ export class Writer {
   }
 
   /** Each change is a nested transaction, so a change that throws does not fail the rest of the batch. */
-  private run({ change, onlyFrees, onRun, reject }: WaitingChange, refusals: Foreseen): BatchedChange {
+  private run({ change, growth, onRun, reject }: WaitingChange, refusals: Foreseen): BatchedChange {
     try {
-      const refusal = this.stopReason ?? (onlyFrees ? refusals.freeing : refusals.growth);
+      const refusal = this.stopReason ?? refusals[growth];
       if (refusal) throw refusal;
       // Inside a transaction the engine runs this at once, although its type is asynchronous.
       const outcome: unknown = this.root.childTransaction(change as () => never);
@@ -207,9 +200,9 @@ export class Writer {
         failed = rejectDurable;
       });
       onRun({ outcome, durable });
-      return { onlyFrees, hasRun: true, flushed, failed };
+      return { growth, hasRun: true, flushed, failed };
     } catch (error) {
-      return { onlyFrees, hasRun: false, flushed: () => reject(explained(error)), failed: reject };
+      return { growth, hasRun: false, flushed: () => reject(explained(error)), failed: reject };
     }
   }
 
@@ -224,7 +217,7 @@ export class Writer {
       const refusal = explained(cause);
       this.refusedFlushIsOpen = true;
       this.foundNoRoom ||= isBrainError(refusal, 'storage_full');
-      return this.foreseen().growth ?? refusal;
+      return this.events.foreseen(this.foundNoRoom).usual ?? refusal;
     }
     const detail =
       `The data folder could not be flushed to disk (${messageOf(cause)}), so nothing more is written. Check the ` +
