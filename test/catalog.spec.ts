@@ -34,6 +34,7 @@ describe('the catalog', () => {
       type: 'threat.seen_again',
       module: 'threat',
       priority: 'MEDIUM',
+      decision: false,
       schema_version: 1,
       when: expect.stringMatching(/\.$/),
       aliases: [],
