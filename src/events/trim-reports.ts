@@ -27,7 +27,9 @@ export function isEvidence(logged: LoggedEvent): boolean {
   const event = new StoredEvent(logged);
   const { type } = event;
   if (type === undefined) return true;
-  return !isDecision(type) && reportIn(event) === undefined && notStoredIn(event) === undefined;
+  if (type === streamTrimmed.type) return reportIn(event) === undefined;
+  if (type === streamGap.type) return notStoredIn(event) === undefined;
+  return !isDecision(type);
 }
 
 /** The reports of a trim: one with its own reason, and one with each other reason of a report that is replaced. */
@@ -35,15 +37,16 @@ export function reportsOf(removed: LoggedEvent[], reason: TrimReason, now: numbe
   const reports = new Map<TrimReason, StreamTrimmed>();
   for (const logged of removed) {
     const event = new StoredEvent(logged);
-    const older = reportIn(event);
-    const part = older ?? partOf(event, reason, now);
-    let report = reports.get(part.reason);
+    const { type = UNKNOWN_TYPE } = event;
+    const older = type === streamTrimmed.type ? reportIn(event) : undefined;
+    const not_stored = type === streamGap.type ? notStoredIn(event) : undefined;
+    const { position } = event;
+    const times = { trimmed_since: now, trimmed_at: now };
+    const part = older ?? { counts: {}, not_stored, first: position, last: position, reason, ...times };
+    const report = reports.get(part.reason);
     if (report) include(report, part);
-    else {
-      report = { ...part, counts: { ...part.counts } };
-      reports.set(part.reason, report);
-    }
-    if (older) count(report.counts, streamTrimmed.type, 1);
+    else reports.set(part.reason, copyOf(part));
+    count((reports.get(part.reason) as StreamTrimmed).counts, type, 1);
   }
   return [...reports.values()];
 }
@@ -52,21 +55,15 @@ function isDecision(type: string): boolean {
   return definitionOf(type)?.decision === true;
 }
 
-function partOf(event: StoredEvent, reason: TrimReason, now: number): StreamTrimmed {
-  const { position, type = UNKNOWN_TYPE } = event;
-  const not_stored = notStoredIn(event);
-  return {
-    counts: { [type]: 1 },
-    ...(not_stored && { not_stored }),
-    ...{ first: position, last: position, reason, trimmed_since: now, trimmed_at: now },
-  };
+function copyOf({ counts, not_stored, ...rest }: StreamTrimmed): StreamTrimmed {
+  return { counts: { ...counts }, ...(not_stored && { not_stored: { ...not_stored } }), ...rest };
 }
 
 function include(report: StreamTrimmed, part: StreamTrimmed): void {
   for (const [type, n] of Object.entries(part.counts)) count(report.counts, type, n);
-  if (part.not_stored) {
-    report.not_stored = { ...report.not_stored };
-    for (const [type, n] of Object.entries(part.not_stored)) count(report.not_stored, type, n);
+  for (const [type, n] of Object.entries(part.not_stored ?? {})) {
+    report.not_stored ??= {};
+    count(report.not_stored, type, n);
   }
   if (comparePositions(part.first, report.first) < 0) report.first = part.first;
   if (comparePositions(part.last, report.last) > 0) report.last = part.last;
@@ -80,10 +77,9 @@ function count(counts: Counts, type: string, n: number): void {
   counts[name] = (counts[name] ?? 0) + n;
 }
 
-/** Undefined if it is no report, or if its payload was masked or comes from another program. */
-function reportIn(event: StoredEvent): StreamTrimmed | undefined {
-  if (event.type !== streamTrimmed.type) return undefined;
-  const payload = (event.envelope?.payload ?? {}) as Partial<StreamTrimmed>;
+/** What a report says. Undefined if its payload was masked or comes from another program. */
+function reportIn({ envelope }: StoredEvent): StreamTrimmed | undefined {
+  const payload = (envelope?.payload ?? {}) as Partial<StreamTrimmed>;
   // Reports of older releases have only one time.
   const { counts, not_stored, first, last, reason, trimmed_at, trimmed_since = trimmed_at } = payload;
   if (!isCounts(counts) || !isPosition(first) || !isPosition(last)) return undefined;
@@ -94,9 +90,8 @@ function reportIn(event: StoredEvent): StreamTrimmed | undefined {
 }
 
 /** The decisions that a gap counts because they were not stored, if it counts nothing else. */
-function notStoredIn(event: StoredEvent): Counts | undefined {
-  if (event.type !== streamGap.type) return undefined;
-  const { reason, counts } = (event.envelope?.payload ?? {}) as Partial<StreamGap>;
+function notStoredIn({ envelope }: StoredEvent): Counts | undefined {
+  const { reason, counts } = (envelope?.payload ?? {}) as Partial<StreamGap>;
   if (reason !== 'overflow' || !isCounts(counts)) return undefined;
   return Object.keys(counts).every(isDecision) ? counts : undefined;
 }

@@ -140,7 +140,7 @@ export class EmbeddedEventLog extends EventLog {
       const recent = room > 0 ? [...this.db.log.getRange({ ...range, limit: room })] : [];
       for (const { key } of evidence) this.db.evidence.removeSync(key);
       for (const { key } of recent) this.db.log.removeSync(key);
-      const removed = this.removed([...evidence, ...recent], report);
+      const removed = this.noteRemoved([...evidence, ...recent].map(indexedOf), report);
       if (removed.length > 0) this.db.meta.putSync(EVIDENCE_TRIMMED, removed[removed.length - 1].position);
       return removed;
     };
@@ -154,26 +154,27 @@ export class EmbeddedEventLog extends EventLog {
   ): Promise<number> {
     const takeRows = (): number => {
       const rows = [...this.db.log.getRange({ start: [0, 0], limit })];
+      const removed: IndexedEvent[] = [];
       const evidenceTrimmed = this.evidenceTrimmed(this.db.meta.get(TRIMMED) ?? null) ?? LOG_START;
       this.db.meta.putSync(EVIDENCE_TRIMMED, evidenceTrimmed);
-      const others: Row[] = [];
       for (const row of rows) {
+        const event = indexedOf(row);
         this.db.log.removeSync(row.key);
-        if (isKept(loggedOf(row))) this.db.evidence.putSync(row.key, row.value);
-        else others.push(row);
+        if (isKept(event)) this.db.evidence.putSync(row.key, row.value);
+        else removed.push(event);
       }
-      this.removed(others, report);
+      this.noteRemoved(removed, report);
       return rows.length;
     };
     return this.db.commit(takeRows, { onlyFrees: true });
   }
 
-  /** Only inside a trim: removes the index entries of these rows, reports them, and notes up to where events are missing. */
-  private removed(rows: Row[], report?: TrimReport): LoggedEvent[] {
+  /** Only inside a trim: removes the index entries of these events, reports them, and notes up to where events are missing. */
+  private noteRemoved(removed: IndexedEvent[], report?: TrimReport): LoggedEvent[] {
     const { meta, logIndex } = this.db;
-    for (const row of rows)
-      for (const name of indexNamesOf(indexedOf(row))) logIndex.removeSync([name, ...row.key]);
-    const events = rows.map(loggedOf);
+    for (const event of removed)
+      for (const name of indexNamesOf(event)) logIndex.removeSync([name, ...splitPosition(event.position)]);
+    const events = removed.map(({ position, json }) => ({ position, json }));
     const last = events.at(-1);
     if (last) {
       const before = meta.get(TRIMMED);

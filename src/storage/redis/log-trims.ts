@@ -1,8 +1,8 @@
 /** Takes the oldest events from the log. `scripts/log-trim.lua` does it in one commit. */
-import { type EventRecord, type LoggedEvent, type TrimReport } from '../event-log.js';
+import type { IndexedEvent, LoggedEvent, TrimReport } from '../event-log.js';
 import { indexNamesOf } from '../index-names.js';
 import type { RedisLink } from './link.js';
-import { type Entry, indexedOf, indexMemberOf, loggedOf } from './log-entries.js';
+import { type Entry, indexedOf, indexMemberOf } from './log-entries.js';
 import { SCRIPTS } from './scripts.js';
 
 /** What happens to an event: `scripts/log-trim.lua` has the same letters. */
@@ -12,7 +12,7 @@ const REMOVE_EVIDENCE = 'E';
 type Fate = typeof MOVE | typeof REMOVE | typeof REMOVE_EVIDENCE;
 
 interface Taken {
-  entry: Entry;
+  event: IndexedEvent;
   fate: Fate;
 }
 
@@ -24,9 +24,11 @@ export class LogTrims {
     const older = await this.oldest(evidence, limit, `(${before}`);
     const room = limit - older.length;
     const newer = room > 0 ? await this.oldest(stream, room, `(${before}`) : [];
-    const taken = [...withFate(older, () => REMOVE_EVIDENCE), ...withFate(newer, () => REMOVE)];
-    const removed = [...older, ...newer].map(loggedOf);
-    return (await this.take('any', taken, reportsOf(removed, report))) ? removed : [];
+    const taken = [
+      ...older.map((event): Taken => ({ event, fate: REMOVE_EVIDENCE })),
+      ...newer.map((event): Taken => ({ event, fate: REMOVE })),
+    ];
+    return (await this.take('any', taken, report)) ?? [];
   }
 
   async trimRecent(
@@ -34,36 +36,40 @@ export class LogTrims {
     isKept: (event: LoggedEvent) => boolean,
     report?: TrimReport,
   ): Promise<number> {
-    const entries = await this.oldest(this.link.keys.stream, limit);
-    const taken = withFate(entries, (entry) => (isKept(loggedOf(entry)) ? MOVE : REMOVE));
-    const removed = taken.filter(({ fate }) => fate === REMOVE).map(({ entry }) => loggedOf(entry));
-    return (await this.take('decisions', taken, reportsOf(removed, report))) ? taken.length : 0;
+    const events = await this.oldest(this.link.keys.stream, limit);
+    const taken = events.map((event): Taken => ({ event, fate: isKept(event) ? MOVE : REMOVE }));
+    return (await this.take('decisions', taken, report)) ? taken.length : 0;
   }
 
-  private async oldest(stream: string, limit: number, until = '+'): Promise<Entry[]> {
-    return (await this.link.command('xrange', [stream, '-', until, 'COUNT', limit])) as Entry[];
+  private async oldest(stream: string, limit: number, until = '+'): Promise<IndexedEvent[]> {
+    const found = await this.link.command('xrange', [stream, '-', until, 'COUNT', limit]);
+    return (found as Entry[]).map(indexedOf);
   }
 
-  /** False if another replica has taken some of these events. */
-  private async take(mark: 'any' | 'decisions', taken: Taken[], reports: EventRecord[]): Promise<boolean> {
-    if (taken.length === 0) return false;
+  /** Returns the removed events; undefined if another replica has taken some of these. */
+  private async take(
+    mark: 'any' | 'decisions',
+    taken: Taken[],
+    report?: TrimReport,
+  ): Promise<LoggedEvent[] | undefined> {
+    if (taken.length === 0) return undefined;
     const { stream, evidence, trims, eventIndex } = this.link.keys;
     const keys = [stream, evidence, trims];
-    const args: (string | number)[] = [mark, reports.length, ...reports.map(({ json }) => json)];
-    for (const { entry, fate } of taken) {
-      const [position] = entry;
-      const names = fate === MOVE ? [] : indexNamesOf(indexedOf(entry));
+    const removed: LoggedEvent[] = [];
+    const args: (string | number)[] = [];
+    for (const { event, fate } of taken) {
+      const { position, json } = event;
+      if (fate === MOVE) {
+        args.push(fate, position, '', 0);
+        continue;
+      }
+      const names = indexNamesOf(event);
       for (const name of names) keys.push(eventIndex + name);
       args.push(fate, position, indexMemberOf(position), names.length);
+      removed.push({ position, json });
     }
-    return Number(await this.link.script(SCRIPTS.trimLog, keys, args)) > 0;
+    const reports = report && removed.length > 0 ? report(removed).map(({ json }) => json) : [];
+    const all = [mark, reports.length, ...reports, ...args];
+    return Number(await this.link.script(SCRIPTS.trimLog, keys, all)) > 0 ? removed : undefined;
   }
-}
-
-function withFate(entries: Entry[], fateOf: (entry: Entry) => Fate): Taken[] {
-  return entries.map((entry) => ({ entry, fate: fateOf(entry) }));
-}
-
-function reportsOf(removed: LoggedEvent[], report?: TrimReport): EventRecord[] {
-  return report && removed.length > 0 ? report(removed) : [];
 }

@@ -35,7 +35,7 @@ for i = at, #ARGV, 4 do
   local fate, id = ARGV[i], ARGV[i + 1]
   local taken = fate == REMOVE_EVIDENCE and evidence or recent
   taken[#taken + 1] = id
-  if fate == MOVE then moved[#moved + 1] = id else removed = later(removed, id) end
+  if fate == MOVE then moved[#moved + 1] = id else removed = id end
 end
 local function is_gone(stream, ids) return ids[1] and #redis.call('XRANGE', stream, ids[1], ids[1]) == 0 end
 if is_gone(KEYS[1], recent) or is_gone(KEYS[2], evidence) then return 0 end
