@@ -39,6 +39,8 @@ export async function openService() {
 
 export const { THREATS } = await part('threats/threats.collection.js');
 export const { threatDetected } = await part('threats/threats.events.js');
+export const { ruleEvaluated } = await part('policy/decisions/decision.events.js');
+export const { isEvidence } = await part('events/trim-reports.js');
 export const { runInContext } = await part('shared/context.js');
 export const { digest } = await part('shared/ids.js');
 

@@ -145,8 +145,26 @@ async function replay() {
   row(what, result, measured, '≥ 0.5', result.ratio >= 0.5);
 }
 
+/** Microseconds of CPU for an event of a trim: of Redis, or of the process with the embedded store. */
+async function trims() {
+  for (const kind of ['embedded', 'Redis']) {
+    const store = await newStore(kind);
+    const rounds = await ask('trim.mjs', [], { ...store.settings, ...UNTRIMMED });
+    await store.end();
+    const [moved, removed] = ['moved', 'removed'].map((fate) =>
+      spread(rounds.map((round) => round[fate].us)),
+    );
+    const bytes = (fate, name) => figure(median(rounds.map((round) => round[fate][name])));
+    const sizes =
+      kind === 'Redis' ? `; bytes: ${bytes('moved', 'bytes')}, moved ${bytes('moved', 'bytesAfter')}` : '';
+    const what = `A trim, ${kind}, µs of CPU for a moved event`;
+    row(what, moved, `${range(moved)}; removed ${range(removed)}${sizes}`, '< 20', moved.ratio < 20);
+  }
+}
+
 export async function stream(load, many) {
   await appends();
+  await trims();
   await latency();
   await crowd();
   await replay();

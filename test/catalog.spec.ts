@@ -35,6 +35,7 @@ describe('the catalog', () => {
       type: 'threat.seen_again',
       module: 'threat',
       priority: 'MEDIUM',
+      decision: false,
       schema_version: 2,
       when: expect.stringMatching(/\.$/),
       aliases: [],

@@ -26,6 +26,7 @@ const denied = defineEvent({
   when: 'In the tests.',
   example: { agent_id: 'agent-1', n: 1 },
   consumers: [],
+  decision: true,
   of: (n: number): Decision => ({ agent_id: `agent-${n % 10}`, n }),
 });
 
@@ -62,8 +63,9 @@ describe.each(STORES)('retention on %s', (_name, startStore) => {
   it('trims the log to its length, with its index, and reports what was removed', async () => {
     for (let n = 0; n < 3000; n += 1) stream.publish(denied(n));
     await stream.flush();
-    await until(async () => (await log.bounds()).length <= MAX, 10_000, 'the trim');
-    const { length, first, trimmed } = await log.bounds();
+    await until(async () => (await log.bounds()).recent.length <= MAX, 10_000, 'the trim');
+    const { recent, trimmed } = await log.bounds();
+    const { length, first } = recent;
     expect(length).toBeGreaterThan(KEPT - 50);
     const trims = await told('stream.trimmed');
     expect(trims.map(({ reason }) => reason)).toEqual(trims.map(() => 'length'));

@@ -15,6 +15,7 @@ import { Wire } from './support/wire.js';
 
 const REPORTED_MS = 10_000;
 const INDEX = 'brain:sys:events:';
+const EVIDENCE = 'brain:events:evidence';
 
 const cleanup = cleanUpAfterEach();
 const { later, started } = cleanup;
@@ -84,13 +85,13 @@ describe('a failover while events are trimmed', () => {
   function expectExactIndex(server: RedisServer): void {
     const script =
       `local names = {} ` +
-      `for _, e in ipairs(redis.call('XRANGE', KEYS[1], '-', '+')) do ` +
-      `for name in string.gmatch(e[2][4], '%S+') do names[name] = (names[name] or 0) + 1 end end ` +
+      `for _, tier in ipairs(KEYS) do for _, e in ipairs(redis.call('XRANGE', tier, '-', '+')) do ` +
+      `for name in string.gmatch(e[2][4], '%S+') do names[name] = (names[name] or 0) + 1 end end end ` +
       `local wrong = {} ` +
       `for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do local name = string.sub(key, #ARGV[1] + 1) ` +
       `if redis.call('ZCARD', key) ~= names[name] then wrong[#wrong + 1] = key end names[name] = nil end ` +
       `for name in pairs(names) do wrong[#wrong + 1] = name end return wrong`;
-    expect(server.cli('eval', script, '1', EVENT_LOG, INDEX)).toBe('');
+    expect(server.cli('eval', script, '2', EVENT_LOG, EVIDENCE, INDEX)).toBe('');
   }
 
   it('reports the lost events, gives what survived once, and leaves an exact index', async () => {

@@ -270,7 +270,10 @@ describe.each(STORES)('the live stream on %s', (_name, startStore) => {
     expect(gap).toEqual({
       id: page[3].position,
       event: 'gap',
-      data: { reason: 'trimmed', from: first, to: page[3].position, detected_at: expect.any(Number) },
+      data: {
+        ...{ reason: 'trimmed', missing: 'any', from: first, to: page[3].position },
+        detected_at: expect.any(Number),
+      },
     });
     expect(numbersOf(rest)).toEqual(numbers.slice(-3));
     // A reader that returns with the id of the gap does not get the gap again.

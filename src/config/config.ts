@@ -26,6 +26,7 @@ export interface Config {
   events: boolean;
   /** Null for the default of the store: a million on Redis, ten million on the embedded store. */
   eventsMaxLength: number | null;
+  eventsEvidenceMaxLength: number;
   eventsRetentionDays: number;
   streamMaxClients: number;
   streamMaxClientsPerKey: number;
@@ -101,6 +102,7 @@ export function readConfig(given: Record<string, string | undefined>): Config {
     keyPrefix: need('BRAIN_KEY_PREFIX'),
     events: need('BRAIN_EVENTS'),
     eventsMaxLength: read('BRAIN_EVENTS_MAX_LENGTH'),
+    eventsEvidenceMaxLength: need('BRAIN_EVENTS_EVIDENCE_MAX_LENGTH'),
     eventsRetentionDays: need('BRAIN_EVENTS_RETENTION_DAYS'),
     streamMaxClients: need('BRAIN_STREAM_MAX_CLIENTS'),
     streamMaxClientsPerKey: need('BRAIN_STREAM_MAX_CLIENTS_PER_KEY'),

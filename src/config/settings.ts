@@ -132,7 +132,13 @@ const EVENTS = {
   },
   BRAIN_EVENTS_MAX_LENGTH: {
     about:
-      'The most events that are kept; without it 1,000,000 on Redis and 10,000,000 on the embedded store',
+      'The most events in the recent tier of the log; without it 1,000,000 on Redis and 10,000,000 on the embedded store. Above it the oldest decisions are removed, and the oldest other events move into the evidence tier',
+    parse: integer(1000, 1_000_000_000),
+  },
+  BRAIN_EVENTS_EVIDENCE_MAX_LENGTH: {
+    about:
+      'The most events in the evidence tier of the log: older events that are not about a decision. Above it the oldest are removed',
+    fallback: '1000000',
     parse: integer(1000, 1_000_000_000),
   },
   BRAIN_EVENTS_RETENTION_DAYS: {

@@ -38,6 +38,11 @@ export interface EventDefinition<P extends object = object> {
   example: P;
   /** Who reads it, and for what. */
   consumers: string[];
+  /**
+   * The event is about one decision. Only these are removed when the log gets too long; all others move into the evidence
+   * tier.
+   */
+  decision?: boolean;
 }
 
 /** What a service publishes; EventStream makes the envelope. */

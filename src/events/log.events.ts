@@ -59,12 +59,23 @@ export const streamGap = defineEvent({
   of: (gap: StreamGap): StreamGap => gap,
 });
 
-const TRIM_REASONS = ['age', 'length'] as const;
+export const TRIM_REASONS = ['age', 'length', 'evidence_length'] as const;
 export type TrimReason = (typeof TRIM_REASONS)[number];
 
 export class StreamTrimmed {
-  @JsonObject({ description: 'The number of removed events of each type' })
+  @JsonObject({
+    description:
+      'The number of removed events of each type. The reports that this one replaces count as `stream.trimmed`, and what ' +
+      'they reported is included',
+  })
   counts!: Record<string, number>;
+
+  @JsonObject({
+    optional: true,
+    description:
+      'The number of decisions of each type that were never stored, as removed `stream.gap` events had reported',
+  })
+  not_stored?: Record<string, number>;
 
   @Text({ max: 64, description: 'The position of the first event that was removed' })
   first!: string;
@@ -75,12 +86,16 @@ export class StreamTrimmed {
   @OneOf(TRIM_REASONS, {
     name: 'TrimReason',
     description:
-      'The events were older than BRAIN_EVENTS_RETENTION_DAYS (age), or the log held more than BRAIN_EVENTS_MAX_LENGTH ' +
-      'events (length)',
+      'The events were older than BRAIN_EVENTS_RETENTION_DAYS (age); they were decisions, and the recent tier held more than ' +
+      'BRAIN_EVENTS_MAX_LENGTH events (length); or the evidence tier held more than BRAIN_EVENTS_EVIDENCE_MAX_LENGTH events ' +
+      '(evidence_length)',
   })
   reason!: TrimReason;
 
-  @Num({ description: 'When they were removed, in Unix seconds' })
+  @Num({ description: 'When the first of them were removed, in Unix seconds' })
+  trimmed_since!: number;
+
+  @Num({ description: 'When the last of them were removed, in Unix seconds' })
   trimmed_at!: number;
 }
 
@@ -90,17 +105,23 @@ export const streamTrimmed = defineEvent({
   payload: StreamTrimmed,
   subjects: [],
   priority: 'MEDIUM',
-  when: 'Retention removed the oldest events; the event is written in the same commit.',
+  schemaVersion: 2,
+  when:
+    'Retention removed some of the oldest events; the event is written in the same commit. When a report is the oldest event ' +
+    'itself, a new one with the same reason replaces it and includes its counts. So all reports in the log together have ' +
+    'every event that was ever removed, once.',
   example: {
-    counts: { 'policy.rule_evaluated': 249, 'threat.detected': 1 },
+    counts: { 'policy.rule_evaluated': 249, 'stream.trimmed': 1 },
     first: '1727648567890-0',
     last: '1727648599120-3',
-    reason: 'age',
+    reason: 'length',
+    trimmed_since: 1735424561.02,
     trimmed_at: 1735424567.89,
   },
   consumers: [
     'Audit: the removed events exist only where they were exported to',
-    'Operations: the reason `length` means that BRAIN_EVENTS_MAX_LENGTH is too small for the retention',
+    'Operations: the reason `length` means that BRAIN_EVENTS_MAX_LENGTH is too small for the decisions of the retention time; ' +
+      '`evidence_length` the same of BRAIN_EVENTS_EVIDENCE_MAX_LENGTH and the other events',
   ],
   of: (trimmed: StreamTrimmed): StreamTrimmed => trimmed,
 });

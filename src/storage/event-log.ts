@@ -1,6 +1,10 @@
 /**
  * The port to the event log: an ordered, append-only sequence of serialized events with two kinds of index.
  *
+ * The log has two tiers. New events go into the recent tier. When that gets too long, `trimRecent` removes its oldest events,
+ * but moves those that are worth more into the evidence tier, with their positions. Every trim takes the oldest events, so all
+ * events of the evidence tier come before all events of the recent tier. Readers see one sequence.
+ *
  * What a caller may assume:
  * - A position is `<ms>-<seq>`. Users must not interpret it; `comparePositions` compares it. Positions grow with every
  *   append of any replica.
@@ -68,23 +72,41 @@ export interface LogQuery {
   key?: string;
 }
 
+export type Tier = 'recent' | 'evidence';
+
+export interface TierBounds {
+  first: string | null;
+  length: number;
+}
+
 export interface LogBounds {
+  /** Of both tiers together. */
   first: string | null;
   last: string | null;
   /** The event at `last`. */
   end: LoggedEvent | null;
   length: number;
+  recent: TierBounds;
+  evidence: TierBounds;
   /**
-   * The latest event that was ever trimmed. A reader whose place is before it has missed events. Null if nothing was ever
-   * trimmed.
+   * The latest event that was ever removed. A reader whose place is before it has missed events. Null if nothing was ever
+   * removed.
    */
   trimmed: string | null;
+  /**
+   * Up to here any event may have been removed; between here and `trimmed` only events that `trimRecent` does not keep. Null
+   * if no other event was ever removed.
+   */
+  evidenceTrimmed: string | null;
 }
 
 export interface LogTail {
   events: IndexedEvent[];
-  /** The event of the reader's place is still there, so no event is missing between it and these. */
-  anchored: boolean;
+  /**
+   * Where the event of the reader's place is. In the recent tier: no event is missing between it and these. Undefined if it
+   * is not there.
+   */
+  tier?: Tier;
   /** The forks of the history that was read, or of an older history. Left out if they are not known. */
   forks?: Fork[];
 }
@@ -101,15 +123,18 @@ export abstract class EventLog {
   abstract watchDurability(): () => Promise<void>;
   abstract read(query: LogQuery): Promise<LoggedEvent[]>;
   abstract bounds(): Promise<LogBounds>;
-  /** Whether the event of this place is still there. If the reader knows the event, it must be the same one. */
-  abstract has(place: ReaderPosition): Promise<boolean>;
+  /**
+   * The tier that has the event of this place. Undefined if it is not there, or if the reader knows another event at this
+   * position.
+   */
+  abstract tierOf(place: ReaderPosition): Promise<Tier | undefined>;
   /**
    * All forks of the current log, oldest first. A place that is not there any more was lost at one of them. None if the
    * store is a file, or if Redis does not report the id of its server.
    */
   abstract forks(): Promise<Fork[]>;
   /**
-   * The forks of the history that `read`, `has` and `bounds` see from now on, or of an older history. Needs no request to
+   * The forks of the history that `read`, `tierOf` and `bounds` see from now on, or of an older history. Needs no request to
    * the store. Undefined if they are not known.
    */
   abstract readonly history: Fork[] | undefined;
@@ -124,15 +149,24 @@ export abstract class EventLog {
    */
   abstract next(after: ReaderPosition, limit: number, wait?: Wait): Promise<LogTail>;
   /**
-   * Removes the events before `position`, at most `limit`, with their index entries, and returns them. The event that
-   * `report` makes of them is appended in the same commit, without index keys.
+   * Removes the oldest events of the log that are before `position`, at most `limit`, with their index entries, and returns
+   * them. The events that `report` makes of them are appended in the same commit, without index keys.
    */
-  abstract trim(
-    position: string,
+  abstract trim(position: string, limit: number, report?: TrimReport): Promise<LoggedEvent[]>;
+  /**
+   * Takes the oldest events of the recent tier, at most `limit`, and returns how many it took. Those that `isKept` accepts are
+   * moved into the evidence tier. The others are removed with their index entries, and `report` is called with them. All of
+   * it is one commit.
+   */
+  abstract trimRecent(
     limit: number,
-    report?: (removed: LoggedEvent[]) => EventRecord,
-  ): Promise<LoggedEvent[]>;
+    isKept: (event: LoggedEvent) => boolean,
+    report?: TrimReport,
+  ): Promise<number>;
 }
+
+/** Makes the events that report a removal. Not called if nothing is removed. */
+export type TrimReport = (removed: LoggedEvent[]) => EventRecord[];
 
 export interface Wait {
   ms: number;

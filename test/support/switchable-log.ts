@@ -7,6 +7,7 @@ import {
   type LogBounds,
   type LoggedEvent,
   type LogTail,
+  type Tier,
 } from '../../src/storage/event-log.js';
 
 export class SwitchableLog extends EventLog {
@@ -41,10 +42,15 @@ export class SwitchableLog extends EventLog {
   }
   async bounds(): Promise<LogBounds> {
     await this.answer();
-    return { first: null, last: null, end: null, length: this.written.length, trimmed: null };
+    const [recent, evidence] = [
+      { first: null, length: this.written.length },
+      { first: null, length: 0 },
+    ];
+    const ends = { first: null, last: null, end: null, length: this.written.length };
+    return { ...ends, recent, evidence, trimmed: null, evidenceTrimmed: null };
   }
-  has(): Promise<boolean> {
-    return Promise.resolve(true);
+  tierOf(): Promise<Tier> {
+    return Promise.resolve('recent');
   }
   forks(): Promise<[]> {
     return Promise.resolve([]);
@@ -55,8 +61,11 @@ export class SwitchableLog extends EventLog {
   trim(): Promise<LoggedEvent[]> {
     return Promise.resolve([]);
   }
+  trimRecent(): Promise<number> {
+    return Promise.resolve(0);
+  }
   next(): Promise<LogTail> {
-    return Promise.resolve({ events: [], anchored: true });
+    return Promise.resolve({ events: [], tier: 'recent' });
   }
   /** Lets those that hang come to an end, as the time-out of a client does, and works from now on. */
   wake(): void {

@@ -20,6 +20,7 @@ export const tick = defineEvent({
   payload: Tick,
   subjects: ['agent_id'],
   priority: 'LOW',
+  decision: true,
   when: 'In the tests.',
   example: { agent_id: 'agent-1', n: 1, padding: '' },
   consumers: [],

@@ -7,6 +7,7 @@ import type { JsonSchema } from '../../shared/class-schema.js';
 import { POSITION } from '../../storage/event-log.js';
 import { catalog, type EventDefinition, PRIORITIES } from '../event.js';
 import { READER_ID } from '../log/reader-id.js';
+import { MISSING } from '../log/resume.js';
 import { constraintsOf, envelopeSchema, exampleOf, schemaOf } from './event-schema.js';
 
 const DESCRIPTION = `Every fact of the control plane is one event in one log, and this stream sends it as a Server-Sent
@@ -111,7 +112,7 @@ export function asyncApiDocument(): object {
 }
 
 function messageOf(definition: EventDefinition): object {
-  const { type, when, priority, consumers } = definition;
+  const { type, when, priority, decision = false, consumers } = definition;
   const example = exampleOf(definition);
   return {
     name: type,
@@ -131,6 +132,7 @@ function messageOf(definition: EventDefinition): object {
     },
     examples: [{ name: type, headers: { id: example.position, event: type }, payload: example }],
     'x-priority': priority,
+    'x-decision': decision,
     'x-consumers': consumers,
   };
 }
@@ -150,11 +152,17 @@ const gapMessage = {
         enum: ['trimmed', 'rollback'],
         description: 'Retention removed the events (trimmed), or a failover took them back (rollback)',
       },
+      missing: {
+        type: 'string',
+        enum: [...MISSING],
+        description:
+          'Only events of types with `x-decision` may be missing (decisions), or events of any type (any)',
+      },
       from: { ...position, description: 'The events after this position are missing' },
       to: { ...position, description: 'The events up to this position are missing' },
       detected_at: { type: 'number', description: 'When the gap was noticed, in Unix seconds' },
     },
-    required: ['reason', 'from', 'to', 'detected_at'],
+    required: ['reason', 'missing', 'from', 'to', 'detected_at'],
   },
   examples: [
     {
@@ -162,6 +170,7 @@ const gapMessage = {
       headers: { id: '1735510967120-3', event: GAP },
       payload: {
         reason: 'trimmed',
+        missing: 'decisions',
         from: '1735424567893-0',
         to: '1735510967120-3',
         detected_at: 1735597367.12,

@@ -17,6 +17,7 @@ export class CatalogController {
       type: definition.type,
       module: definition.module,
       priority: definition.priority,
+      decision: definition.decision ?? false,
       schema_version: definition.schemaVersion,
       when: definition.when,
       aliases: aliasesOf(definition.type),

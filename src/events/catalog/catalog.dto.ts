@@ -1,5 +1,5 @@
 import type { JsonSchema } from '../../shared/class-schema.js';
-import { Described, JsonObject, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
+import { Described, Flag, JsonObject, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
 import { PRIORITIES, type Priority } from '../event.js';
 import { EventAnswer } from '../log/events.dto.js';
 
@@ -17,6 +17,14 @@ class CatalogEntry {
     example: 'CRITICAL',
   })
   priority!: Priority;
+
+  @Flag({
+    description:
+      'Whether it is about one decision. Only these events are removed when the log gets too long, and only these may be ' +
+      'missing after a gap that says `decisions`',
+    example: false,
+  })
+  decision!: boolean;
 
   @Num({ integer: true, min: 1, description: 'The version of the payload schema', example: 1 })
   schema_version!: number;

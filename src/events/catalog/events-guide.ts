@@ -60,10 +60,15 @@ names are replaced by \`"[masked]"\` before the event is written.
   Redis for less than two minutes, does not count as ended.
 - After a failover that took events back, each process that may have lost events of its own reports it by a \`stream.gap\`,
   also if the old master continued to take writes. The gaps cover the \`timestamp\` of every event that this service lost.
-- Retention (\`BRAIN_EVENTS_RETENTION_DAYS\`, and \`BRAIN_EVENTS_MAX_LENGTH\` as the upper limit) reports what it removes by a
-  \`stream.trimmed\` in the same commit. When the log is 90 % full and nothing is old enough to remove, allowed decisions are
-  not stored one by one. A \`stream.gap\` reports their number every ten seconds. So they do not use up the room for denials,
-  threats and changes.
+- The log has two tiers, which readers see as one sequence. When the recent tier has more than \`BRAIN_EVENTS_MAX_LENGTH\` events,
+  its oldest decisions are removed, and its other oldest events move into the evidence tier, with their positions. So no
+  number of decisions removes a threat, a change or a key. The catalog says which types are about a decision (\`decision\`).
+- Retention removes events that are older than \`BRAIN_EVENTS_RETENTION_DAYS\`, and the oldest of the evidence tier above
+  \`BRAIN_EVENTS_EVIDENCE_MAX_LENGTH\`. A \`stream.trimmed\` in the same commit reports what was removed: how many of each type, from
+  where to where, and when. When such a report is the oldest event, a new one replaces and includes it. So the counts of all
+  reports in the log together are the number of all removed events.
+- When the recent tier is 90 % full and nothing in it is old enough to remove, allowed decisions are not stored one by one. A
+  \`stream.gap\` reports their number every ten seconds. So they do not use up the room for denials.
 
 ## The list
 
@@ -92,7 +97,9 @@ The filters are those of the list.
 - A browser that reconnects sends the last \`id\` as \`Last-Event-ID\`. It first gets the events it has missed and then the new
   ones, with no gap and no repetition between the two. A client that cannot set the header sends \`last_event_id\` in the query
   (\`0-0\` is the beginning), or a time as \`since\`.
-- If events were trimmed, or a failover took them back, an event \`gap\` has the reason and the two positions. After a rollback
+- If events were trimmed, or a failover took them back, an event \`gap\` has the reason and the two positions. \`missing\` says
+  whether only events about decisions may be missing between them (\`decisions\`), or events of any type (\`any\`). The events that
+  are left there follow; so the \`to\` of a gap with \`decisions\` can be after them. There can be two gaps in a row. After a rollback
   all surviving events after \`from\` follow. If there were several failovers within a minute, some of them come a second time.
   If a failover took back an event whose answer was lost with it, the event was written again. It can then come twice, with
   two positions; the second one comes after the \`gap\`.

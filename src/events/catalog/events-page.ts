@@ -66,7 +66,7 @@ function section(event: EventDefinition): string {
   return [
     `### ${event.type}`,
     '',
-    `${event.when} Priority ${event.priority}, schema version ${event.schemaVersion}.`,
+    `${event.when} Priority ${event.priority}, schema version ${event.schemaVersion}${event.decision ? ', about a decision' : ''}.`,
     '',
     '| Field | Type | |',
     '|---|---|---|',

@@ -15,6 +15,7 @@ import { isStoreAway, messageOf } from '../../shared/errors.js';
 import { LogOnce } from '../../shared/log-once.js';
 import type { Logger } from '../../shared/logger.js';
 import { comparePositions, type EventLog, LOG_START, type ReaderPosition } from '../../storage/event-log.js';
+import { KnownTrims } from '../log/known-trims.js';
 import { type MissedGap, resumeFromPosition } from '../log/resume.js';
 import { StoredEvent } from '../log/stored-event.js';
 
@@ -40,6 +41,7 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   private resolveFound!: () => void;
   private readonly eventListeners = new Set<(event: StoredEvent) => void>();
   private readonly gapListeners = new Set<(gap: MissedGap) => void>();
+  private readonly knownTrims = new KnownTrims();
 
   constructor(
     private readonly log: EventLog,
@@ -97,12 +99,13 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   }
 
   private async step(place: ReaderPosition, signal: AbortSignal): Promise<void> {
-    const { events, anchored, forks } = await this.log.next(place, BATCH, { ms: WAIT_MS, signal });
-    if (!anchored) {
-      const { from, gap, there } = await resumeFromPosition(this.log, place);
-      if (gap) return this.miss(from, gap);
+    const { events, tier, forks } = await this.log.next(place, BATCH, { ms: WAIT_MS, signal });
+    if (tier !== 'recent') {
+      const { from, gaps, there } = await resumeFromPosition(this.log, place);
+      const missed = gaps.filter((gap) => this.knownTrims.note(gap));
+      if (missed.length > 0) return this.miss(place, from, missed);
       // For a short time two connections may see two histories; then these are not the next events.
-      if (there && forks !== undefined) return pause(SKIP_MS, signal);
+      if (there && tier === undefined && forks !== undefined) return pause(SKIP_MS, signal);
     }
     // The history that was read has the event at this place, so the place belongs to that history now.
     this.at = { ...place, forks };
@@ -126,21 +129,23 @@ export class LogFollower implements OnApplicationBootstrap, OnModuleDestroy {
   private async skip(place: ReaderPosition, signal: AbortSignal): Promise<void> {
     const end = await this.end();
     // Checked after the end was read: a failover between the two reads would otherwise not be noticed.
-    const { from, gap } = await resumeFromPosition(this.log, place);
-    if (gap) return this.miss(from, gap);
+    const { from, gaps } = await resumeFromPosition(this.log, place);
+    // Without listeners, nobody has missed the trimmed events.
+    if (gaps.some(({ reason }) => reason === 'rollback')) return this.miss(place, from, gaps);
     // A listener that came during these reads has joined at the place before them.
     if (this.hasAnyListener()) return;
     this.at = end;
     await pause(SKIP_MS, signal);
   }
 
-  /** Events are missing after the current place: continues elsewhere and reports the gap. */
-  private miss(from: string, gap: MissedGap): void {
-    this.at = { position: from };
-    // Without listeners, nobody has missed the trimmed events.
-    if (gap.reason === 'trimmed' && !this.hasAnyListener()) return;
-    this.logger.warn('events are missing for the listeners of this replica', { ...gap });
-    for (const listener of this.gapListeners) listener(gap);
+  /** Events are missing after the current place: continues at `from`, and reports the gaps. */
+  private miss(place: ReaderPosition, from: string, gaps: MissedGap[]): void {
+    const isTrim = gaps.every(({ reason }) => reason === 'trimmed');
+    this.at = isTrim && from === place.position ? place : { position: from };
+    for (const gap of gaps) {
+      this.logger.warn('events are missing for the listeners of this replica', { ...gap });
+      for (const listener of this.gapListeners) listener(gap);
+    }
   }
 
   private hasAnyListener(): boolean {

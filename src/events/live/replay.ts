@@ -17,6 +17,7 @@ import {
 } from '../../storage/event-log.js';
 import { indexKeyOf } from '../log/filter.js';
 import { sameHistory } from '../log/forks.js';
+import { KnownTrims } from '../log/known-trims.js';
 import { ReadSize } from '../log/read-size.js';
 import { type MissedGap, type Resumption, resumeFromPosition, resumeFromTime } from '../log/resume.js';
 import { StoredEvent } from '../log/stored-event.js';
@@ -43,6 +44,7 @@ export class Replay {
   private isTime = false;
   private sentMs = performance.now();
   private readonly size = new ReadSize(PAGE_BYTES);
+  private readonly knownTrims = new KnownTrims();
 
   constructor(
     private readonly client: StreamReader,
@@ -55,11 +57,11 @@ export class Replay {
   }
 
   /** Resolves once the reader is live, or gone. */
-  async run({ from, gap, isTime = false }: Resumption): Promise<void> {
+  async run({ from, gaps, isTime = false }: Resumption): Promise<void> {
     const { client } = this;
     this.isTime = isTime;
     this.at = { position: from };
-    if (gap) await client.send(gapFrame(gap).text);
+    await client.send(framesOf(gaps.filter((gap) => this.knownTrims.note(gap))));
     while (client.open && !client.live) await this.step();
   }
 
@@ -70,33 +72,44 @@ export class Replay {
     const until = liveFrom ?? this.followerPlace().position;
     const page = await this.unsent.read(() => this.readPage(until, forks));
     // Checked after the read: an event that is in the log now was there while the page was read.
-    const gap = await this.findGap(page);
-    if (gap) return this.reportGap(gap);
+    const { from, gaps } = await this.findGaps();
+    if (gaps.some(({ reason }) => reason === 'rollback')) return this.goBack(from, gaps);
+    const text = this.reportTrims(from, gaps, page) + page.text;
     this.at = { ...(page.last ?? this.at), forks };
     if (page.last) this.isTime = false;
     if (liveFrom === undefined && !page.more && this.isFollowerLevel())
       client.startQueueing(this.followerPlace().position);
-    await this.send(page.text);
+    await this.send(text);
     if (!page.more && this.hasReached(liveFrom)) client.goLive();
   }
 
-  /** The events that are missing between the place of the reader and this page. */
-  private async findGap(page: Page): Promise<MissedGap | undefined> {
+  /** What is missing after the place of the reader, as far as the reader does not know it yet. */
+  private async findGaps(): Promise<Resumption> {
     const { at, log } = this;
-    const { gap } = this.isTime ? await resumeFromTime(log, at.position) : await resumeFromPosition(log, at);
-    // The trim removed only events that were read before it.
-    if (gap?.reason === 'trimmed' && page.first && comparePositions(page.first, gap.to) <= 0)
-      return undefined;
-    return gap;
+    const found = this.isTime ? await resumeFromTime(log, at.position) : await resumeFromPosition(log, at);
+    return { ...found, gaps: found.gaps.filter((gap) => this.knownTrims.note(gap)) };
   }
 
-  /** The events after them are read again. */
-  private async reportGap(gap: MissedGap): Promise<void> {
-    this.at = { position: gap.next };
+  /** A failover took events back. The events after the fork are read again. */
+  private async goBack(from: string, gaps: MissedGap[]): Promise<void> {
+    this.at = { position: from };
     this.isTime = false;
     // The live events in its queue may be lost too.
-    if (gap.reason === 'rollback') this.client.stopQueueing();
-    await this.client.send(gapFrame(gap).text);
+    this.client.stopQueueing();
+    await this.client.send(framesOf(gaps));
+  }
+
+  /** The page was read before the gaps were found, so it may have events of a gap. The id of a reader never goes back. */
+  private reportTrims(from: string, gaps: MissedGap[], { first }: Page): string {
+    if (gaps.length === 0) return '';
+    const { position } = this.at;
+    if (first !== undefined && comparePositions(first, from) <= 0)
+      return framesOf(gaps.map((gap) => ({ ...gap, next: position })));
+    if (from !== position) {
+      this.at = { position: from };
+      this.isTime = false;
+    }
+    return framesOf(gaps);
   }
 
   /** No history is missing before the live events. `readUntil` is where queueing had started when the page was read. */
@@ -145,4 +158,8 @@ export class Replay {
     }
     return { text, first: events[0]?.position, last: events.at(-1), more: events.length === limit };
   }
+}
+
+function framesOf(gaps: MissedGap[]): string {
+  return gaps.map((gap) => gapFrame(gap).text).join('');
 }

@@ -122,7 +122,7 @@ describe('GapDetector', () => {
     // Written and lost between two checks.
     const last = await log.append('batch-2', [event]);
     await db.commit(() => db.log.removeSync(splitPosition(last)));
-    keeper.missed({ reason: 'rollback', from: first, to: last, next: first });
+    keeper.missed({ reason: 'rollback', missing: 'any', from: first, to: last, next: first });
     jest.spyOn(store, 'acquire').mockRejectedValueOnce(new Error('the store is away'));
     await sleep(4500);
     await stream.flush();

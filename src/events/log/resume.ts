@@ -7,15 +7,20 @@ import {
   comparePositions,
   type EventLog,
   LOG_START,
+  type LogBounds,
   positionBefore,
   type ReaderPosition,
 } from '../../storage/event-log.js';
 import { earliest, forkWhereHistoriesPart, likelyFork } from './forks.js';
 import { forkOfLoss, parseReaderId } from './reader-id.js';
 
+export const MISSING = ['decisions', 'any'] as const;
+
 export interface MissedGap {
   /** Retention removed the oldest events, or a failover took the newest ones back. */
   reason: 'trimmed' | 'rollback';
+  /** Only the events of decisions may be missing, or any event. */
+  missing: (typeof MISSING)[number];
   /** The events between these two positions are missing. */
   from: string;
   to: string;
@@ -26,7 +31,8 @@ export interface MissedGap {
 export interface Resumption {
   /** The next event is the first one after this position. */
   from: string;
-  gap?: MissedGap;
+  /** What is missing before that, oldest first. */
+  gaps: MissedGap[];
   /** The event at the position of the reader is in the log. */
   there?: boolean;
   /** `from` is a time, not the position of an event: only a trim can have removed events after it. */
@@ -46,27 +52,60 @@ export async function resumeFromId(log: EventLog, id: string): Promise<Resumptio
 
 /** A time in the future means now. */
 export async function resumeFromTime(log: EventLog, time: string): Promise<Resumption> {
-  const { end, trimmed } = await log.bounds();
-  if (trimmed !== null && comparePositions(trimmed, time) >= 0)
-    return { from: trimmed, gap: { reason: 'trimmed', from: time, to: trimmed, next: trimmed } };
-  const last = end?.position ?? trimmed ?? LOG_START;
-  return comparePositions(last, time) < 0 ? { from: last } : { from: time, isTime: true };
+  const bounds = await log.bounds();
+  const trims = afterTrims(time, bounds);
+  if (trims.gaps.length > 0) return { ...trims, isTime: trims.from === time };
+  const last = bounds.end?.position ?? bounds.trimmed ?? LOG_START;
+  return comparePositions(last, time) < 0 ? { from: last, gaps: [] } : { from: time, gaps: [], isTime: true };
 }
 
 export async function resumeFromPosition(log: EventLog, reader: ReaderPosition): Promise<Resumption> {
   const { position } = reader;
-  if (await log.has(reader)) return { from: position, there: true };
-  const { first, trimmed } = await log.bounds();
-  const fork = await knownFork(log, reader);
+  const tier = await log.tierOf(reader);
+  if (tier === 'recent') return { from: position, gaps: [], there: true };
+  const bounds = await log.bounds();
+  const there = tier !== undefined;
+  const fork = there ? undefined : await knownFork(log, reader);
   // A trim may have removed the fork as well, so it is looked for first.
   if (fork === undefined) {
-    const last = trimmedUpTo(position, first, trimmed);
-    if (last === position) return { from: position };
-    if (last !== undefined)
-      return { from: last, gap: { reason: 'trimmed', from: position, to: last, next: last } };
-    if (position === LOG_START) return { from: position };
+    const trims = afterTrims(position, bounds);
+    const isKnown = there || position === bounds.trimmed || position === LOG_START;
+    if (isKnown || trims.gaps.length > 0) return { ...trims, there };
+    const gap = gapOfOtherProgram(position, bounds);
+    if (gap) return { from: gap.next, gaps: [gap] };
   }
-  return resumeAfterRollback(log, position, fork ?? (await guessedFork(log, reader)), trimmed);
+  return resumeAfterRollback(log, position, fork ?? (await guessedFork(log, reader)), bounds.trimmed);
+}
+
+/** What the trims have removed after this position: up to the first mark any event, and from there to the second decisions. */
+function afterTrims(position: string, { first, trimmed, evidenceTrimmed }: LogBounds): Resumption {
+  const gaps: MissedGap[] = [];
+  let [from, next] = [position, position];
+  const add = (missing: MissedGap['missing'], to: string | null): void => {
+    if (to === null || comparePositions(from, to) >= 0) return;
+    next = nextAfter(next, to, first);
+    gaps.push({ reason: 'trimmed', missing, from, to, next });
+    from = to;
+  };
+  add('any', evidenceTrimmed);
+  add('decisions', trimmed);
+  return { from: next, gaps };
+}
+
+/**
+ * If the log was ever trimmed, an event before the recent tier that no mark explains was trimmed by another program. If it
+ * never was, a failover took the event back.
+ */
+function gapOfOtherProgram(position: string, { first, recent, trimmed }: LogBounds): MissedGap | undefined {
+  if (trimmed === null || recent.first === null) return undefined;
+  if (comparePositions(position, recent.first) >= 0) return undefined;
+  const to = positionBefore(recent.first);
+  return { reason: 'trimmed', missing: 'any', from: position, to, next: nextAfter(position, to, first) };
+}
+
+/** If events at or before the end of a gap are still there, a reader goes on where it was, and they come next. */
+function nextAfter(position: string, to: string, first: string | null): string {
+  return first !== null && comparePositions(first, to) <= 0 ? position : to;
 }
 
 /** The fork is undefined where none explains what is missing: then another program deleted events. */
@@ -78,20 +117,12 @@ async function resumeAfterRollback(
 ): Promise<Resumption> {
   const bound = fork === undefined ? { after: position } : { until: fork };
   const [older] = await log.read({ order: 'desc', limit: 1, ...bound });
-  const next = older?.position ?? trimmed ?? LOG_START;
-  const from = earliest([fork ?? next, next]) ?? next;
+  const isForkTrimmed = fork !== undefined && trimmed !== null && comparePositions(fork, trimmed) < 0;
+  // The events after a trimmed fork that are still there come next.
+  const next = older?.position ?? (isForkTrimmed ? fork : trimmed) ?? LOG_START;
+  const from = isForkTrimmed ? fork : (earliest([fork ?? next, next]) ?? next);
   const to = comparePositions(next, position) > 0 ? next : position;
-  return { from: next, gap: { reason: 'rollback', from, to, next } };
-}
-
-/** The last trimmed position, if the event is missing because of a trim. */
-function trimmedUpTo(position: string, first: string | null, trimmed: string | null): string | undefined {
-  if (trimmed === null) return undefined;
-  if (position === trimmed) return position;
-  const beforeFirst = first !== null && comparePositions(position, first) < 0;
-  if (comparePositions(position, trimmed) <= 0 && (first === null || beforeFirst)) return trimmed;
-  // Another program may have trimmed more. If nothing was ever trimmed, a failover took the event back.
-  return beforeFirst ? positionBefore(first) : undefined;
+  return { from: next, gaps: [{ reason: 'rollback', missing: 'any', from, to, next }] };
 }
 
 /** The fork after which this reader lost events, where it knows the history that it has read. */

@@ -32,7 +32,13 @@ it.each([
     events,
     new Logger({ level: 'silent', format: 'json' }),
   );
-  rollbacks.missed({ reason: 'rollback', next: fork, from: fork, to: `${Date.now() - 500}-0` });
+  rollbacks.missed({
+    reason: 'rollback',
+    missing: 'any',
+    next: fork,
+    from: fork,
+    to: `${Date.now() - 500}-0`,
+  });
   await rollbacks.check();
   await sleep(50);
   // Written to the promoted server after the first report, and lost by the second failover, which goes back to the same fork.
@@ -40,7 +46,7 @@ it.each([
   const position = `${Date.now() - behindMs}-0`;
   await sleep(50);
   log.history = forkOf('second');
-  rollbacks.missed({ reason: 'rollback', next: fork, from: fork, to: position });
+  rollbacks.missed({ reason: 'rollback', missing: 'any', next: fork, from: fork, to: position });
   await rollbacks.check();
   expect(published.some(({ from, to }) => from <= lostAt && lostAt <= to)).toBe(true);
 });

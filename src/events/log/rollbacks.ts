@@ -49,8 +49,8 @@ export class Rollbacks {
     const { first, end } = await this.log.bounds();
     // Checked after the end was read: a failover between the two reads is then found by the next check.
     for (const place of this.end ? [this.end, ...this.unchecked] : this.unchecked) {
-      const { gap } = await resumeFromPosition(this.log, place);
-      if (gap) this.missed(gap);
+      const { gaps } = await resumeFromPosition(this.log, place);
+      for (const gap of gaps) this.missed(gap);
     }
     await this.report();
     this.unchecked = [];

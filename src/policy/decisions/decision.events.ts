@@ -154,7 +154,7 @@ export class DecisionsSummed {
 }
 
 /** What all events of decisions have in common. */
-const OF_DECISION = { module: 'policy', subjects: ['agent_id'], schemaVersion: 2 } as const;
+const OF_DECISION = { module: 'policy', subjects: ['agent_id'], schemaVersion: 2, decision: true } as const;
 const ASKED_BY = 'key_8vzn7ryx3d0q';
 const DECISION = 'k3v9x2abq8w1z4m7p0t5';
 const AT = 1735424567.89;
@@ -302,6 +302,7 @@ export const decisionsSummed = defineEvent({
   module: 'policy',
   subjects: ['asked_by'],
   type: 'policy.decisions_summed',
+  decision: true,
   payload: DecisionsSummed,
   priority: 'HIGH',
   when:

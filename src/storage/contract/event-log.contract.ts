@@ -9,6 +9,7 @@ import {
   splitPosition,
 } from '../event-log.js';
 import { indexName, indexNamesOf } from '../index-names.js';
+import { logTiersContract } from './log-tiers.contract.js';
 import type { Backend } from './subject.js';
 
 const event = (n: number, ...keys: string[]): EventRecord => ({
@@ -164,8 +165,8 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       const last = await log.append(randomId(8), [event(1), event(2)]);
       const bounds = await log.bounds();
       expect([bounds.last, bounds.length]).toEqual([last, 2]);
-      expect(await log.has({ position: last })).toBe(true);
-      expect(await log.has({ position: '1-1' })).toBe(false);
+      expect(await log.tierOf({ position: last })).toBe('recent');
+      expect(await log.tierOf({ position: '1-1' })).toBeUndefined();
     });
 
     it('trims events with their index entries, and returns them', async () => {
@@ -199,7 +200,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       const [first, older] = await log.read({ order: 'asc', limit: 9 });
       expect(older.json).toBe(record.json);
       expect(await log.read({ order: 'asc', limit: 9, key: 's:older' })).toEqual([older]);
-      expect(await log.has(older)).toBe(true);
+      expect(await log.tierOf(older)).toBe('recent');
       const { events } = await log.next(first, 9);
       expect(events.map(indexNamesOf)).toEqual([record.keys]);
       expect(await indexEntries(log, 's:older')).toBe(1);
@@ -226,11 +227,11 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       await log.append(randomId(8), [event(0), event(1), event(2)]);
       const [first, second, third] = await log.read({ order: 'asc', limit: 9 });
       const next = await log.next(first, 1);
-      expect([numbers(next.events), next.anchored]).toEqual([[1], true]);
+      expect([numbers(next.events), next.tier]).toEqual([[1], 'recent']);
       expect((await log.next(third, 9)).events).toEqual([]);
       await log.trim(third.position, 9);
-      expect((await log.next(second, 9)).anchored).toBe(false);
-      expect(await log.next(third, 9)).toMatchObject({ events: [], anchored: true });
+      expect((await log.next(second, 9)).tier).toBeUndefined();
+      expect(await log.next(third, 9)).toMatchObject({ events: [], tier: 'recent' });
     });
 
     it('waits for the next event of any writer, and no longer than requested', async () => {
@@ -252,10 +253,10 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       await log.append(randomId(8), [event(0), event(1)]);
       const [first] = await log.read({ order: 'asc', limit: 1 });
       const other = { ...first, json: event(7).json };
-      expect([await log.has(first), await log.has(other)]).toEqual([true, false]);
+      expect([await log.tierOf(first), await log.tierOf(other)]).toEqual(['recent', undefined]);
       const next = await log.next(first, 9);
-      expect([next.anchored, numbers(next.events)]).toEqual([true, [1]]);
-      expect((await log.next(other, 9)).anchored).toBe(false);
+      expect([next.tier, numbers(next.events)]).toEqual(['recent', [1]]);
+      expect((await log.next(other, 9)).tier).toBeUndefined();
       expect((await log.bounds()).end?.json).toBe(event(1).json);
     });
 
@@ -275,7 +276,7 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
       const places = log.acknowledged();
       for (const place of places) {
         expect(place.json).toBe(event(1).json);
-        expect(await log.has(place)).toBe(true);
+        expect(await log.tierOf(place)).toBe('recent');
       }
       expect(log.acknowledged()).toEqual([]);
     });
@@ -283,12 +284,20 @@ export function eventLogContract(title: string, start: () => Promise<Backend>): 
     it('reports a trim in the same commit, and remembers the trimmed position', async () => {
       await log.append(randomId(8), [event(0, 's:x'), event(1, 's:x'), event(2, 's:x')]);
       const all = await log.read({ order: 'asc', limit: 9 });
-      const tell = (gone: LoggedEvent[]): EventRecord => event(100 + gone.length);
+      const tell = (gone: LoggedEvent[]): EventRecord[] => [event(100 + gone.length)];
       expect(numbers(await log.trim(all[2].position, 9, tell))).toEqual([0, 1]);
       expect(numbers(await log.read({ order: 'asc', limit: 9 }))).toEqual([2, 102]);
       expect(await log.bounds()).toMatchObject({ trimmed: all[1].position, length: 2 });
       expect(await log.trim(all[2].position, 9, tell)).toEqual([]);
       expect((await log.bounds()).length).toBe(2);
     });
+
+    logTiersContract(() => ({
+      log,
+      restart: async () => {
+        log = (await backend.restart()).log;
+        return log;
+      },
+    }));
   });
 }

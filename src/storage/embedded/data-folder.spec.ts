@@ -208,14 +208,14 @@ describe('a damaged data file', () => {
   };
 
   it('is refused when a later release wrote it', async () => {
-    await withFormat('3');
+    await withFormat('4');
     await expect(EmbeddedDatabase.open(folder, options)).rejects.toMatchObject({ code: 'data_file_newer' });
   });
 
   it('is opened when an older release wrote it, which refuses it from then on', async () => {
     await withFormat('1');
     const db = await EmbeddedDatabase.open(folder, options);
-    expect(db.meta.get(['format'])).toBe('2');
+    expect(db.meta.get(['format'])).toBe('3');
     await db.close();
     const reopened = await EmbeddedDatabase.open(folder, options);
     await reopened.close();

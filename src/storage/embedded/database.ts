@@ -44,7 +44,9 @@ export class EmbeddedDatabase {
   /** Counters of documents, and the number of rows under each value of an index. */
   readonly counts: Table<number>;
   readonly entries: Table;
+  /** The recent tier of the event log. */
   readonly log: Table;
+  readonly evidence: Table;
   readonly logIndex: Table;
   readonly meta: Table;
   private readonly inode: number | undefined;
@@ -80,6 +82,7 @@ export class EmbeddedDatabase {
     this.counts = tables.counts;
     this.entries = tables.entries;
     this.log = tables.log;
+    this.evidence = tables.evidence;
     this.logIndex = tables.logIndex;
     this.meta = tables.meta;
     this.inode = inodeOf(folder.file);

@@ -20,16 +20,18 @@ export interface Tables {
   counts: Table<number>;
   entries: Table;
   log: Table;
+  evidence: Table;
   logIndex: Table;
   meta: Table;
 }
 
 const MIB = 2 ** 20;
 /**
- * The format of the tables. Since 2 a row of the log has the names of its index entries. The start raises an older store to
- * this format: its rows stay readable, and a release that would misread the new rows refuses the store.
+ * The format of the tables. Since 2 a row of the log has the names of its index entries. Since 3 the older events of the log may
+ * be in the table `evidence`. The start raises an older store to this format: its rows stay readable, and a release that would
+ * misread the new rows refuses the store.
  */
-const FORMAT = 2;
+const FORMAT = 3;
 const FORMAT_KEY: Key = ['format'];
 /** The error number of the system for a map that does not fit into the address space. */
 const ENOMEM = 12;
@@ -59,6 +61,7 @@ export function openTables(root: Root): Tables {
     counts: new Table(root.openDB<number, Key>({ name: 'counts', encoding: 'json' })),
     entries: table('entries'),
     log: table('log'),
+    evidence: table('evidence'),
     logIndex: table('log-index'),
     meta: table('meta'),
   };

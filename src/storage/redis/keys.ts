@@ -10,7 +10,11 @@ import type { AnyCollection } from '../plan.js';
  * other programs find documents by them.
  */
 export class RedisKeys {
+  /** The recent tier of the event log. */
   readonly stream: string;
+  readonly evidence: string;
+  /** A hash: how far the trims of the log have come. `scripts/log-marks.lua` has its fields. */
+  readonly trims: string;
   /** A hash with two fields for each collection: the version of its indexes, and its revision. */
   readonly collections: string;
   readonly fences: string;
@@ -21,6 +25,8 @@ export class RedisKeys {
 
   constructor(readonly prefix: string) {
     this.stream = `${prefix}:events:stream`;
+    this.evidence = `${prefix}:events:evidence`;
+    this.trims = `${prefix}:sys:trims`;
     this.collections = `${prefix}:sys:collections`;
     this.fences = `${prefix}:sys:fences`;
     this.barrier = `${prefix}:sys:barrier`;

@@ -1,6 +1,7 @@
 /** `EventLog` on a Redis stream. `scripts/commit.lua` appends the events of a transaction. */
 import { BrainError, isBrainError } from '../../shared/errors.js';
 import {
+  comparePositions,
   EventLog,
   type EventRecord,
   type Fork,
@@ -9,15 +10,17 @@ import {
   type LoggedEvent,
   type LogQuery,
   type LogTail,
-  positionBefore,
   type ReaderPosition,
-  splitPosition,
+  type Tier,
+  type TrimReport,
   type Wait,
 } from '../event-log.js';
-import { indexNamesOf } from '../index-names.js';
 import { IDEMPOTENCY_KEPT_SECONDS } from '../store.js';
 import { CommitProgram } from './commit-program.js';
 import type { RedisLink } from './link.js';
+import { type Entry, indexedOf, isAt, loggedOf } from './log-entries.js';
+import { LogReads } from './log-reads.js';
+import { LogTrims } from './log-trims.js';
 import type { ReplicaAck } from './replica-ack.js';
 import { SCRIPTS } from './scripts.js';
 import { forksOf } from './server-histories.js';
@@ -25,20 +28,15 @@ import { TransactionRecords } from './transaction-records.js';
 
 const PIECE_CHARACTERS = 64 * 1024;
 
-type Entry = [position: string, fields: string[]];
-type Bounds = [
-  length: number,
-  first: string,
-  last: string,
-  deleted: string,
-  removed: number,
-  lastFields: string[],
-];
+type TierAnswer = [length: number, first: string, last: string, lastFields: string[]];
+type BoundsAnswer = [recent: TierAnswer, evidence: TierAnswer, any: string, decisions: string];
 
 export class RedisEventLog extends EventLog {
   private readonly transactionRecords: TransactionRecords;
   /** Batches without an answer. A copy of them may still arrive, so their records must stay. */
   private readonly unanswered = new Set<string>();
+  private readonly reads: LogReads;
+  private readonly trims: LogTrims;
 
   constructor(
     private readonly link: RedisLink,
@@ -47,6 +45,8 @@ export class RedisEventLog extends EventLog {
   ) {
     super();
     this.transactionRecords = new TransactionRecords(link);
+    this.reads = new LogReads(link);
+    this.trims = new LogTrims(link);
   }
 
   get batchKnownMs(): number {
@@ -90,30 +90,34 @@ export class RedisEventLog extends EventLog {
   }
 
   async read(query: LogQuery): Promise<LoggedEvent[]> {
-    const ascending = query.order === 'asc';
-    const low = lowerBound(query);
-    const high = upperBound(query);
-    if (query.key !== undefined) return this.readIndex(query, query.key, low, high);
-    const { stream } = this.link.keys;
-    const range = ascending ? [low ?? '-', high ?? '+'] : [high ?? '+', low ?? '-'];
-    const command = ascending ? 'xrange' : 'xrevrange';
-    const entries = await this.link.command(command, [stream, ...range, 'COUNT', query.limit]);
-    return (entries as Entry[]).map(loggedOf);
+    return this.reads.read(query);
   }
 
   async bounds(): Promise<LogBounds> {
-    const found = await this.link.script(SCRIPTS.logBounds, [this.link.keys.stream], []);
-    const [length, first, last, deleted, removed, fields] = found as Bounds;
-    // XTRIM leaves no mark. If another program trimmed the stream, the first event shows up to where.
-    const trimmedByOther = removed > 0 && first !== '' ? positionBefore(first) : null;
-    const end = last === '' ? null : loggedOf([last, fields]);
-    return { first: first || null, last: end && last, end, length, trimmed: deleted || trimmedByOther };
+    const { stream, evidence, trims } = this.link.keys;
+    const found = await this.link.script(SCRIPTS.logBounds, [stream, evidence, trims], []);
+    const [recent, older, any, decisions] = found as BoundsAnswer;
+    const [, , last, fields] = recent[2] === '' ? older : recent;
+    return {
+      first: older[1] || recent[1] || null,
+      last: last || null,
+      end: last === '' ? null : loggedOf([last, fields]),
+      length: recent[0] + older[0],
+      recent: { first: recent[1] || null, length: recent[0] },
+      evidence: { first: older[1] || null, length: older[0] },
+      trimmed: laterOf(any, decisions) || null,
+      evidenceTrimmed: any || null,
+    };
   }
 
-  async has(place: ReaderPosition): Promise<boolean> {
+  /** The recent tier is read first, because events are moved in the other direction. */
+  async tierOf(place: ReaderPosition): Promise<Tier | undefined> {
+    const { stream, evidence } = this.link.keys;
     const { position } = place;
-    const found = await this.link.command('xrange', [this.link.keys.stream, position, position]);
-    return isAt(place, found as Entry[]);
+    const recent = await this.link.command('xrange', [stream, position, position]);
+    if (isAt(place, recent as Entry[])) return 'recent';
+    const older = await this.link.command('xrange', [evidence, position, position]);
+    return isAt(place, older as Entry[]) ? 'evidence' : undefined;
   }
 
   get history(): Fork[] | undefined {
@@ -149,42 +153,41 @@ export class RedisEventLog extends EventLog {
       link.command('xrange', [stream, position, position]),
     ]);
     const answer = await unlessAborted(answers, wait?.signal);
-    if (!answer) return { events: [], anchored: true, forks };
+    if (!answer) return { events: [], tier: 'recent', forks };
     const [found, anchor] = answer as [[stream: string, entries: Entry[]][] | null, Entry[]];
-    return { events: (found?.[0]?.[1] ?? []).map(indexedOf), anchored: isAt(after, anchor), forks };
+    if (isAt(after, anchor)) return { events: eventsOf(found), tier: 'recent', forks };
+    const tail = await this.tailFrom(link, after, limit, eventsOf(found));
+    return { ...tail, forks };
   }
 
-  async trim(
-    before: string,
+  async trim(before: string, limit: number, report?: TrimReport): Promise<LoggedEvent[]> {
+    return this.trims.trim(before, limit, report);
+  }
+
+  async trimRecent(
     limit: number,
-    report?: (removed: LoggedEvent[]) => EventRecord,
-  ): Promise<LoggedEvent[]> {
-    const { keys } = this.link;
-    const range = [keys.stream, '-', `(${before}`, 'COUNT', limit];
-    const entries = (await this.link.command('xrange', range)) as Entry[];
-    if (entries.length === 0) return [];
-    const events = entries.map(loggedOf);
-    const indexes: string[] = [];
-    const args: (string | number)[] = [report ? report(events).json : ''];
-    for (const entry of entries) {
-      const [position] = entry;
-      const names = indexNamesOf(indexedOf(entry));
-      for (const name of names) indexes.push(keys.eventIndex + name);
-      args.push(position, indexMemberOf(position), names.length);
-    }
-    const removed = await this.link.script(SCRIPTS.trimLog, [keys.stream, ...indexes], args);
-    return Number(removed) > 0 ? events : [];
+    isKept: (event: LoggedEvent) => boolean,
+    report?: TrimReport,
+  ): Promise<number> {
+    return this.trims.trimRecent(limit, isKept, report);
   }
 
-  private async readIndex(query: LogQuery, key: string, low?: string, high?: string): Promise<LoggedEvent[]> {
-    const keys = [this.link.keys.stream, this.link.keys.events(key)];
-    const args = [query.order, query.limit, memberBoundOf(low) ?? '-', memberBoundOf(high) ?? '+'];
-    const found = (await this.link.script(SCRIPTS.readLog, keys, args)) as string[];
-    const events: LoggedEvent[] = [];
-    for (let i = 0; i < found.length; i += 2) {
-      events.push({ position: found[i], json: found[i + 1] });
-    }
-    return events;
+  /** The place is not in the recent tier, so the events after it in the evidence tier come before those of the recent one. */
+  private async tailFrom(
+    link: RedisLink,
+    place: ReaderPosition,
+    limit: number,
+    recent: IndexedEvent[],
+  ): Promise<LogTail> {
+    const { evidence } = this.link.keys;
+    const range = [evidence, place.position, '+', 'COUNT', limit + 1];
+    const found = (await link.command('xrange', range)) as Entry[];
+    const isThere = found[0]?.[0] === place.position;
+    const older = found.slice(isThere ? 1 : 0, isThere ? limit + 1 : limit);
+    return {
+      events: older.length > 0 ? older.map(indexedOf) : recent,
+      tier: isThere && isAt(place, found) ? 'evidence' : undefined,
+    };
   }
 }
 
@@ -219,40 +222,12 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Pr
   });
 }
 
-function loggedOf([position, fields]: Entry): LoggedEvent {
-  return { position, json: fields[fields.indexOf('event') + 1] ?? '' };
+function eventsOf(found: [stream: string, entries: Entry[]][] | null): IndexedEvent[] {
+  return (found?.[0]?.[1] ?? []).map(indexedOf);
 }
 
-/** The index names are in a second field, which other programs do not write. */
-function indexedOf(entry: Entry): IndexedEvent {
-  const [, fields] = entry;
-  return { ...loggedOf(entry), names: fields[2] === 'keys' ? fields[3] : undefined };
-}
-
-/** Compares the event as well, if the reader knows it: another history may have another event at that position. */
-function isAt({ json }: ReaderPosition, [found]: (Entry | undefined)[]): boolean {
-  return found !== undefined && (json === undefined || json === loggedOf(found).json);
-}
-
-/** The member of an index for a position. The members sort by bytes in the order of the log. */
-function indexMemberOf(position: string): string {
-  return splitPosition(position)
-    .map((part) => String(part).padStart(15, '0'))
-    .join('-');
-}
-
-/** The oldest position of a query. `(` excludes the position itself. */
-function lowerBound({ order, after, from }: LogQuery): string | undefined {
-  return order === 'asc' && after !== undefined ? `(${after}` : from;
-}
-
-/** The newest position of a query. */
-function upperBound({ order, after, until }: LogQuery): string | undefined {
-  return order !== 'asc' && after !== undefined ? `(${after}` : until;
-}
-
-/** The same bound for an index, whose members sort by bytes. */
-function memberBoundOf(bound: string | undefined): string | undefined {
-  if (bound === undefined) return undefined;
-  return bound.startsWith('(') ? `(${indexMemberOf(bound.slice(1))}` : `[${indexMemberOf(bound)}`;
+/** A mark that was never set is empty. */
+function laterOf(one: string, other: string): string {
+  if (one === '' || other === '') return one || other;
+  return comparePositions(one, other) < 0 ? other : one;
 }

@@ -1,4 +1,7 @@
-/** The scripts that run inside Redis. The header of each file says which arguments it has and what it returns. */
+/**
+ * The scripts that run inside Redis. The header of each file says which arguments it has and what it returns. A line
+ * `--include <name>` stands for the content of another file.
+ */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
@@ -22,6 +25,10 @@ export const SCRIPTS = {
 };
 
 function load(name: string): Script {
-  const text = readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
+  const text = textOf(name).replace(/^--include (\S+)$/gm, (_, part: string) => textOf(part));
   return { text, sha: createHash('sha1').update(text).digest('hex') };
+}
+
+function textOf(name: string): string {
+  return readFileSync(new URL(`./scripts/${name}.lua`, import.meta.url), 'utf8');
 }

@@ -11,7 +11,7 @@ it('two trims that overlap report each removed event once', async () => {
   try {
     const events = Array.from({ length: 30 }, (_, n) => ({ json: `{"n":${n}}`, keys: [`s:${n % 3}`] }));
     await one.log.append('batch', events);
-    const report = (removed: LoggedEvent[]) => ({ json: `{"trimmed":${removed.length}}`, keys: [] });
+    const report = (removed: LoggedEvent[]) => [{ json: `{"trimmed":${removed.length}}`, keys: [] }];
     // The first one has read what it will remove when the second one removes a part of that.
     const script = one.link.script.bind(one.link);
     jest.spyOn(one.link, 'script').mockImplementationOnce(async (...args) => {
