@@ -6,6 +6,7 @@ import { FLOWS } from '../src/events/catalog/flows.js';
 import { aliasesOf, catalog as definitions } from '../src/events/event.js';
 import { EventStream } from '../src/events/event-stream.js';
 import { Denials } from '../src/security/denials.js';
+import type { Retention } from '../src/storage/retention.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { type CurlRequest, curlRequests } from './support/curl.js';
 import { faultsOf } from './support/envelope.js';
@@ -106,6 +107,8 @@ const NAMES: Record<string, string[]> = {
   'mission.status_changed': [],
   'mission.log_appended': [],
   'access.key_created': [],
+  'access.key_rotated': [],
+  'access.key_expired': [],
   'access.key_revoked': [],
   'access.denied': [],
   'stream.gap': [],
@@ -160,6 +163,8 @@ describe('a service', () => {
     await post(`/api/missions/${mission}/status`, { status: 'RUNNING' });
     await post(`/api/missions/${mission}/log`, { message: 'm' });
     const key = await post('/api/keys', { name: 'k', role: 'viewer' });
+    await post(`/api/keys/${key}/rotate`, { overlap_minutes: 0 });
+    await service.app.get<Retention<unknown>>('key-expiry').sweep();
     await service.delete(`/api/keys/${key}`).expect(204);
     await service.get('/api/threats', '').expect(401);
     service.app.get(Denials).publish();

@@ -53,11 +53,9 @@ export class EventStream {
 
   publish(event: NewEvent, tx?: Tx): void {
     try {
-      const { definition, payload } = event;
-      const { correlationId: correlation = null, actor } = currentContext() ?? {};
-      const unserialized = { definition, payload, timestamp: nowSeconds(), correlation, actor };
-      if (tx) this.addTo(tx, unserialized);
-      else this.buffer(unserialized);
+      const published = unserialized(event);
+      if (tx) this.addTo(tx, published);
+      else this.buffer(published);
     } catch (error) {
       this.trouble('an event could not be published', error);
     }
@@ -77,9 +75,8 @@ export class EventStream {
   }
 
   /** The event as the log stores it, for an event that another part of the service appends. */
-  serialize({ definition, payload }: NewEvent): EventRecord {
-    const { correlationId: correlation = null, actor } = currentContext() ?? {};
-    return this.serializer.serialize({ definition, payload, timestamp: nowSeconds(), correlation, actor });
+  serialize(event: NewEvent): EventRecord {
+    return this.serializer.serialize(unserialized(event));
   }
 
   /** All events that were published before this time are in the log, or a gap in the log reports that they are lost. */
@@ -137,4 +134,10 @@ export class EventStream {
   private trouble(what: string, error: unknown): void {
     if (this.troubleLog.isDue()) this.logger.warn(what, { reason: messageOf(error), lost: this.lost });
   }
+}
+
+/** An event with its time and its cause, before it is serialized. */
+function unserialized({ definition, payload }: NewEvent): UnserializedEvent {
+  const { correlationId: correlation = null, serverRequestId: request, actor } = currentContext() ?? {};
+  return { definition, payload, timestamp: nowSeconds(), correlation, request, actor };
 }

@@ -10,6 +10,7 @@ import { AccessGuard } from './access.guard.js';
 import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
+import { KeyUses } from './key-uses.js';
 import type { Principal } from './principal.js';
 import { Throttle } from './throttle.js';
 
@@ -75,7 +76,7 @@ describe('the access guard', () => {
     ring = new KeyRing(store, logger, { bootstrapKey: null, maxStaleSeconds: 30 });
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, logger, { bootstrapKey: null });
-    guard = new AccessGuard(ring, new Throttle(), logger, settings);
+    guard = new AccessGuard(ring, new Throttle(), new KeyUses(store, logger), logger, settings);
   });
   afterEach(async () => {
     jest.restoreAllMocks();

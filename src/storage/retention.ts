@@ -22,6 +22,8 @@ export interface OldData<T> {
   lease: string;
   /** The name of the removed data in log lines. */
   what: string;
+  /** What happens to it, in log lines; by default it is removed. */
+  done?: string;
   /** The pause between two sweeps; by default 10 minutes. */
   everyMs?: number;
   /** How many days the data is kept. */
@@ -93,13 +95,13 @@ export class Retention<T> implements OnApplicationBootstrap, OnModuleDestroy {
 
   private async run(): Promise<void> {
     const { signal } = this.stopping;
-    const { what, everyMs = EVERY_MS } = this.old;
+    const { what, done = 'removed', everyMs = EVERY_MS } = this.old;
     for (await pause(FIRST_MS, signal); !signal.aborted; await pause(everyMs, signal)) {
       try {
         const removed = await this.sweep();
-        if (removed > 0) this.logger.info(`${what} were removed`, { removed });
+        if (removed > 0) this.logger.info(`${what} were ${done}`, { [done]: removed });
       } catch (error) {
-        this.logger.warn(`${what} could not be removed`, { reason: messageOf(error) });
+        this.logger.warn(`${what} could not be ${done}`, { reason: messageOf(error) });
       }
     }
   }
