@@ -1,5 +1,6 @@
-# syntax=docker/dockerfile:1
-FROM node:24-bookworm-slim AS build
+# Pin the base image: --build-arg NODE_IMAGE=node:24-bookworm-slim@sha256:<digest>. SECURITY.md says how to find the digest.
+ARG NODE_IMAGE=node:24-bookworm-slim
+FROM ${NODE_IMAGE} AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci
@@ -8,10 +9,11 @@ COPY scripts ./scripts
 COPY src ./src
 RUN npm run build && npm ci --omit=dev
 
-FROM node:24-bookworm-slim
+FROM ${NODE_IMAGE}
 ENV NODE_ENV=production HOST=0.0.0.0 PORT=8080 BRAIN_DATA_DIR=/data BRAIN_LOG_FORMAT=json
 WORKDIR /app
 RUN mkdir /data && chown node:node /data
+COPY --chown=root:root LICENSE ./
 COPY --from=build --chown=root:root /app/package.json ./
 COPY --from=build --chown=root:root /app/node_modules ./node_modules
 COPY --from=build --chown=root:root /app/dist ./dist

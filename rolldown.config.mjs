@@ -2,6 +2,7 @@
 // one file in 0.5 s with 109 MiB. Native code and files that are read at run time stay outside: the production dependencies.
 import { cpSync } from 'node:fs';
 import { defineConfig } from 'rolldown';
+import { writeInventory } from './scripts/inventory.mjs';
 
 const OUTSIDE = /^(lmdb$|swagger-ui-dist)/;
 /** Nest loads these only if they are installed. They are not. */
@@ -29,6 +30,20 @@ const luaScripts = {
   writeBundle: () => cpSync('src/storage/redis/scripts', 'dist/scripts', { recursive: true }),
 };
 
+/** Lists every module whose code is in the bundle, for dist/sbom.json and dist/THIRD_PARTY_NOTICES. */
+const inventory = {
+  name: 'inventory',
+  writeBundle(_options, bundle) {
+    const chunks = Object.values(bundle).filter(({ type }) => type === 'chunk');
+    const modules = chunks.flatMap((chunk) => Object.entries(chunk.modules));
+    const used = modules.filter(([, { renderedLength }]) => renderedLength > 0);
+    writeInventory(
+      used.map(([id]) => id),
+      'dist',
+    );
+  },
+};
+
 export default defineConfig({
   // The worker is a thread, so it starts from a file of its own.
   input: { main: 'build/main.js', 'yaml.worker': 'src/policy/admin/yaml.worker.js' },
@@ -45,5 +60,5 @@ export default defineConfig({
     keepNames: true,
     entryFileNames: '[name].js',
   },
-  plugins: [withoutCallers, luaScripts],
+  plugins: [withoutCallers, luaScripts, inventory],
 });

@@ -256,6 +256,8 @@ describe('API keys', () => {
       created_at: expect.any(Number),
       created_by: 'bootstrap',
       expires_at: null,
+      rotated_from: null,
+      replaced_by: null,
     });
     expect((await service.ask('GET', '/api/threats', key)).status).toBe(200);
     const headers = { Authorization: `Bearer ${BOOTSTRAP}` };

@@ -7,6 +7,7 @@ import { aliasesOf, catalog as definitions } from '../src/events/event.js';
 import { EventStream } from '../src/events/event-stream.js';
 import { streamGap } from '../src/events/log.events.js';
 import { Denials } from '../src/security/denials.js';
+import type { Retention } from '../src/storage/retention.js';
 import type { Threat } from '../src/threats/threats.dto.js';
 import { type CurlRequest, curlRequests } from './support/curl.js';
 import { faultsOf } from './support/envelope.js';
@@ -117,6 +118,8 @@ const NAMES: Record<string, string[]> = {
   'mission.deleted': [],
   'mission.log_appended': [],
   'access.key_created': [],
+  'access.key_rotated': [],
+  'access.key_expired': [],
   'access.key_revoked': [],
   'access.denied': [],
   'stream.gap': [],
@@ -173,6 +176,8 @@ describe('a service', () => {
     await post(`/api/missions/${mission}/log`, { message: 'm' });
     await service.delete(`/api/missions/${await post('/api/missions', { name: 'm' })}`).expect(204);
     const key = await post('/api/keys', { name: 'k', role: 'viewer' });
+    await post(`/api/keys/${key}/rotate`, { overlap_minutes: 0 });
+    await service.app.get<Retention<unknown>>('key-expiry').sweep();
     await service.delete(`/api/keys/${key}`).expect(204);
     await service.get('/api/threats', '').expect(401);
     service.app.get(Denials).publish();

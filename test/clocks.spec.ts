@@ -51,6 +51,7 @@ describe('a replica on Redis whose clock is a year ahead', () => {
       const retention = service.app.get<Retention<unknown>>(`${domain}-retention`);
       expect([domain, await retention.sweep()]).toEqual([domain, 0]);
     }
+    expect(await service.app.get<Retention<unknown>>('key-expiry').sweep()).toBe(0);
     expect(await service.app.get(LogTrimmer).sweep()).toBe(0);
     // The trimmer also looks by itself.
     expect(await service.events({ type: 'stream.trimmed' })).toEqual([]);

@@ -84,6 +84,36 @@ describe('the ids of a request', () => {
   });
 });
 
+describe('the server request id', () => {
+  it('is the same in the problem, its log lines and the events, and no client chooses it', async () => {
+    const ids: unknown[] = [];
+    for (const chosen of ['twice-the-same', 'twice-the-same']) {
+      const made = await service.post('/api/threats', report).set('X-Request-ID', chosen).expect(201);
+      const [event] = await service.events({ subject: (made.body as Threat).id });
+      const line = await logged(
+        ({ msg, server_request_id }) =>
+          msg === 'request' && server_request_id === event?.meta.server_request_id,
+      );
+      expect(line).toMatchObject({ request_id: chosen, status: 201 });
+      ids.push(event?.meta.server_request_id);
+    }
+    expect(new Set(ids).size).toBe(2);
+    const lost = await service.get('/nowhere').set('X-Request-ID', 'twice-the-same');
+    const { server_request_id } = expectProblem(lost, 404, 'no_such_route');
+    expect(server_request_id).toEqual(expect.any(String));
+    await logged((line) => line.msg === 'request' && line.server_request_id === server_request_id);
+  });
+
+  it('is the request id if the client sends none', async () => {
+    const answer = await service.post('/api/threats', report).expect(201);
+    const [event] = await service.events({ subject: (answer.body as Threat).id });
+    expect(event?.meta.server_request_id).toBe(answer.headers['x-request-id']);
+    const lost = expectProblem(await service.get('/nowhere'), 404, 'no_such_route');
+    expect(lost).not.toHaveProperty('server_request_id');
+    await logged((line) => line.msg === 'request' && line.server_request_id === lost.request_id);
+  });
+});
+
 describe('the log', () => {
   it.each<[string, string, string | null, number, string | null]>([
     ['GET', '/api/threats/00000000-0000-4000-8000-000000000000?x=1', '/api/threats/:id', 404, 'bootstrap'],
@@ -106,6 +136,7 @@ describe('the log', () => {
         ms: expect.any(Number),
         principal,
         request_id: id,
+        server_request_id: expect.stringMatching(/^[0-9a-z]{20}$/),
         correlation_id: 'c',
       },
     ]);

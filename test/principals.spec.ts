@@ -267,6 +267,7 @@ describe.each(STORES)('a principal on %s', (_name, startStore) => {
       agent_roles: ['guest', 'r-*'],
       owner: null,
       permissions: expect.arrayContaining(['keys:read_self', 'policy:evaluate', 'missions:read']),
+      last_used_at: expect.any(Number),
     });
     expect(body.permissions).not.toContain('missions:read_all');
     const { permissions } = (await service.get('/api/keys/self', gateway.key).expect(200)).body;

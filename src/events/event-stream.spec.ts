@@ -39,7 +39,7 @@ const numbers = (log: SwitchableLog): unknown[] => log.written.map(({ payload })
 describe('publishing without a transaction', () => {
   it('writes within milliseconds, in order, as envelopes', async () => {
     const { log, stream } = start();
-    const context = { requestId: 'r', correlationId: 'because' };
+    const context = { requestId: 'r', serverRequestId: 'made-here', correlationId: 'because' };
     runInContext(context, () => {
       for (let n = 0; n < 5; n += 1) stream.publish(noise(n));
     });
@@ -53,7 +53,13 @@ describe('publishing without a transaction', () => {
       target: null,
       timestamp: expect.any(Number),
       payload: { agent_id: 'agent-1', n: 0 },
-      meta: { correlation_id: 'because', actor: serviceActor('test'), version: '1.0', schema_version: 1 },
+      meta: {
+        correlation_id: 'because',
+        server_request_id: 'made-here',
+        actor: serviceActor('test'),
+        version: '1.0',
+        schema_version: 1,
+      },
     });
   });
 
@@ -149,6 +155,7 @@ describe('publishing without a transaction', () => {
         payload,
         meta: {
           correlation_id: JSON.parse(JSON.stringify(correlation)),
+          server_request_id: null,
           actor: serviceActor('test'),
           version: '1.0',
           schema_version: 1,

@@ -147,7 +147,8 @@ export class EventStream {
   }
 }
 
+/** An event with its time and its cause, before it is serialized. */
 function unserializedOf({ definition, payload }: NewEvent): UnserializedEvent {
-  const { correlationId: correlation = null, actor } = currentContext() ?? {};
-  return { definition, payload, timestamp: nowSeconds(), correlation, actor };
+  const { correlationId: correlation = null, serverRequestId: request, actor } = currentContext() ?? {};
+  return { definition, payload, timestamp: nowSeconds(), correlation, request, actor };
 }

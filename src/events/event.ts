@@ -17,6 +17,8 @@ export interface Envelope {
   payload: unknown;
   meta: {
     correlation_id: string | null;
+    /** The id that the service made for the request. Null where no request caused it, missing in an earlier release. */
+    server_request_id?: string | null;
     /** Missing in an event of an earlier release. */
     actor?: Actor;
     version: '1.0';

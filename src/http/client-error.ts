@@ -37,19 +37,21 @@ function problemOf(code: string | undefined, requestId: string): Problem {
         431,
         'headers_too_large',
         'The headers may have at most 16 KiB together; send fewer headers.',
-        requestId,
+        { requestId },
       );
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return problem(
         413,
         'body_too_large',
         'The extensions of the chunks are too large; send the body without chunk extensions.',
-        requestId,
+        { requestId },
       );
     case 'ERR_HTTP_REQUEST_TIMEOUT':
-      return problem(408, 'request_timeout', 'The request did not arrive in time; send it again.', requestId);
+      return problem(408, 'request_timeout', 'The request did not arrive in time; send it again.', {
+        requestId,
+      });
     default:
-      return problem(400, unreadable().code, unreadable().detail, requestId);
+      return problem(400, unreadable().code, unreadable().detail, { requestId });
   }
 }
 

@@ -2,7 +2,7 @@
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Optional } from '@nestjs/common';
 import type { Request, Response } from 'express';
 import { Denials } from '../security/denials.js';
-import { currentContext } from '../shared/context.js';
+import { currentContext, type RequestContext } from '../shared/context.js';
 import { BrainError, type ErrorKind, type Fault } from '../shared/errors.js';
 import { Logger } from '../shared/logger.js';
 
@@ -42,6 +42,8 @@ const TITLES: Record<number, string> = {
 /** Without `Retry-After` all clients would try again at once. */
 const RETRY_AFTER_SECONDS = 1;
 
+type RequestIds = Pick<RequestContext, 'requestId' | 'serverRequestId'>;
+
 export interface Problem {
   type: string;
   title: string;
@@ -49,6 +51,8 @@ export interface Problem {
   detail: string;
   code: string;
   request_id: string | null;
+  /** Only where the client has chosen the other one. */
+  server_request_id?: string;
   errors?: Fault[];
 }
 
@@ -147,14 +151,12 @@ export function unreadable(
   return new BrainError('malformed', 'malformed_request', detail);
 }
 
-export function problem(
-  status: number,
-  code: string,
-  detail: string,
-  request_id = currentContext()?.requestId ?? null,
-): Problem {
+export function problem(status: number, code: string, detail: string, ids?: RequestIds): Problem {
+  const { requestId = null, serverRequestId } = ids ?? currentContext() ?? {};
   const title = TITLES[status] ?? 'Error';
-  return { type: `urn:brain:problem:${code}`, title, status, detail, code, request_id };
+  const made = { type: `urn:brain:problem:${code}`, title, status, detail, code, request_id: requestId };
+  const isChosen = serverRequestId !== undefined && serverRequestId !== requestId;
+  return isChosen ? { ...made, server_request_id: serverRequestId } : made;
 }
 
 /** The path without the query, which may have secrets. It is shortened, because a client chooses it. */

@@ -23,10 +23,12 @@ export function requestContext(logger: Logger, logRequests: boolean) {
 }
 
 function contextOf(request: Request): RequestContext {
-  const requestId = sane(request.headers['x-request-id']) ?? randomId(20);
+  const serverRequestId = randomId(20);
+  const requestId = sane(request.headers['x-request-id']) ?? serverRequestId;
   const traceparent = request.headers.traceparent;
   const trace = typeof traceparent === 'string' ? TRACEPARENT.exec(traceparent)?.[1] : undefined;
-  return { requestId, correlationId: sane(request.headers['x-correlation-id']) ?? trace ?? requestId };
+  const correlationId = sane(request.headers['x-correlation-id']) ?? trace ?? requestId;
+  return { requestId, serverRequestId, correlationId };
 }
 
 function sane(header: string | string[] | undefined): string | undefined {
@@ -44,6 +46,7 @@ function logWhenDone(logger: Logger, request: Request, response: Response, conte
       ms: Math.round((performance.now() - startedMs) * 100) / 100,
       principal: context.actor?.id ?? null,
       request_id: context.requestId,
+      server_request_id: context.serverRequestId,
       correlation_id: context.correlationId,
     });
   });

@@ -99,6 +99,15 @@ class ProblemDetails {
   })
   request_id!: string | null;
 
+  @Text({
+    max: 64,
+    optional: true,
+    description:
+      'The id that the service made for the request, as in the log and in `meta` of its events. Only where the client sent an X-Request-ID; else `request_id` is that id',
+    example: '8w1z4m7p0t5k3v9x2abq',
+  })
+  server_request_id?: string;
+
   @ListOf(() => ProblemFault, { optional: true, description: 'Every fault of the body or the query' })
   errors?: ProblemFault[];
 }

@@ -24,6 +24,23 @@ class KeyCreated extends KeySubject {
   @Num({ description: 'When the key was made, in Unix seconds' }) created_at!: number;
 }
 
+class KeyRotated extends KeySubject {
+  @Text({ max: 64, description: 'The id of the key that replaces it' }) new_key_id!: string;
+  @Num({ description: 'Until when the old key is valid beside the new one, in Unix seconds' })
+  valid_until!: number;
+  @Text({ max: 256, description: 'The id of the principal that rotated the key' }) rotated_by!: string;
+  @Num({ description: 'When the key was rotated, in Unix seconds' }) rotated_at!: number;
+}
+
+class KeyExpired extends KeySubject {
+  @Text({ max: 256, nullable: true, description: 'The principal id of the person behind the key, if known' })
+  owner!: string | null;
+  @Text({ max: 64, nullable: true, description: 'The id of the key that replaced it; null if none did' })
+  replaced_by!: string | null;
+  @Num({ description: 'When the key expired, by the clock of the store, in Unix seconds' })
+  expired_at!: number;
+}
+
 class KeyRevoked extends KeySubject {
   @Text({ max: 256, description: 'The id of the principal that revoked the key' }) revoked_by!: string;
   @Num({ description: 'When the key was revoked, in Unix seconds' }) revoked_at!: number;
@@ -83,6 +100,58 @@ export const keyCreated = defineEvent({
     created_by: key.created_by,
     expires_at: key.expires_at,
     created_at: key.created_at,
+  }),
+});
+
+export const keyRotated = defineEvent({
+  ...OF_KEY,
+  subjects: ['key_id', 'new_key_id'],
+  type: 'access.key_rotated',
+  payload: KeyRotated,
+  priority: 'MEDIUM',
+  when: 'An API key is replaced by a new one with the same rights, after `access.key_created` for the new one.',
+  example: {
+    key_id: ID,
+    name: 'researcher-7',
+    role: 'agent',
+    new_key_id: 'key_8vzn7ryx3d0q',
+    valid_until: AT + 86_400,
+    rotated_by: 'bootstrap',
+    rotated_at: AT,
+  },
+  consumers: [
+    'Audit: which key continues the work of which',
+    'Operations: until when clients can change over',
+  ],
+  of: (old: ApiKey, by: ApiKey, valid_until: number): KeyRotated => ({
+    ...keySubject(old),
+    new_key_id: by.id,
+    valid_until,
+    rotated_by: by.created_by,
+    rotated_at: by.created_at,
+  }),
+});
+
+export const keyExpired = defineEvent({
+  ...OF_KEY,
+  type: 'access.key_expired',
+  payload: KeyExpired,
+  priority: 'MEDIUM',
+  when: 'An API key has expired, also at the end of the overlap after a rotation: once, within a minute.',
+  example: {
+    key_id: ID,
+    name: 'researcher-7',
+    role: 'agent',
+    owner: null,
+    replaced_by: 'key_8vzn7ryx3d0q',
+    expired_at: AT + 86_400,
+  },
+  consumers: ['Operations: why a client stopped working', 'Audit: which rights have ended'],
+  of: (key: ApiKey, expired_at: number): KeyExpired => ({
+    ...keySubject(key),
+    owner: key.owner ?? null,
+    replaced_by: key.replaced_by ?? null,
+    expired_at,
   }),
 });
 

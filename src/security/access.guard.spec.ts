@@ -13,6 +13,7 @@ import { AccessGuard } from './access.guard.js';
 import { digestOf, KEYS, makeKey, makeKeyId } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyRing } from './key-ring.js';
+import { KeyUses } from './key-uses.js';
 import type { Principal } from './principal.js';
 import { Rates } from './rates.js';
 import { Throttle } from './throttle.js';
@@ -89,7 +90,7 @@ describe('the access guard', () => {
     await ring.onModuleInit();
     keys = new ApiKeys(store, ring, logger, { bootstrapKey: null });
     const rates = new Rates(readConfig({}), new EventLoopWatch(logger, 0));
-    guard = new AccessGuard(ring, new Throttle(), rates, logger, settings);
+    guard = new AccessGuard(ring, new Throttle(), rates, new KeyUses(store, logger), logger, settings);
   });
   afterEach(async () => {
     jest.restoreAllMocks();

@@ -9,6 +9,7 @@ import { Logger } from '../shared/logger.js';
 import { type Access, accessOf, type PrincipalRequest } from './access.decorator.js';
 import { isWellFormedKey, MAX_KEY_LENGTH } from './api-key.js';
 import { KeyRing } from './key-ring.js';
+import { KeyUses } from './key-uses.js';
 import { expectPermission, type Permission, type Principal, permits } from './principal.js';
 import { Rates } from './rates.js';
 import { addressOf, Throttle } from './throttle.js';
@@ -28,6 +29,7 @@ export class AccessGuard implements CanActivate {
     private readonly keys: KeyRing,
     private readonly throttle: Throttle,
     private readonly rates: Rates,
+    private readonly uses: KeyUses,
     private readonly logger: Logger,
     @Inject(CONFIG) private readonly settings: Pick<Config, 'publicHealth'>,
   ) {}
@@ -59,6 +61,7 @@ export class AccessGuard implements CanActivate {
   isStillAdmitted(request: PrincipalRequest, permission: Permission): boolean {
     try {
       const known = this.keys.recall(presentedKey(request));
+      if (known) this.uses.note(known.principal.id);
       return known !== undefined && permits(known.principal.role, permission);
     } catch {
       // The key has expired, or the grace time is over.
@@ -70,8 +73,8 @@ export class AccessGuard implements CanActivate {
     if (permission === null && (!health || this.settings.publicHealth)) return this.open(request);
     const key = presentedKey(request);
     const known = this.recall(key);
-    if (known) return admit(request, known, permission);
-    return this.resolve(request, key).then((principal) => admit(request, principal, permission));
+    if (known) return this.admit(request, known, permission);
+    return this.resolve(request, key).then((principal) => this.admit(request, principal, permission));
   }
 
   /** Refuses a request beyond the limits of its principal. A public route has none. */
@@ -101,8 +104,8 @@ export class AccessGuard implements CanActivate {
     try {
       const key = presentedKey(request);
       const known = this.recall(key);
-      if (known) return enter(request, known);
-      return this.resolve(request, key).then((principal) => enter(request, principal), anonymous);
+      if (known) return this.enter(request, known);
+      return this.resolve(request, key).then((principal) => this.enter(request, principal), anonymous);
     } catch (error) {
       return anonymous(error);
     }
@@ -134,6 +137,21 @@ export class AccessGuard implements CanActivate {
     return found ?? this.refuse(address, waitSeconds);
   }
 
+  private admit(request: PrincipalRequest, principal: Principal, permission: Permission | null): true {
+    this.enter(request, principal);
+    if (permission !== null) expectPermission(principal, permission);
+    return true;
+  }
+
+  private enter(request: PrincipalRequest, principal: Principal): true {
+    request.principal = principal;
+    const context = currentContext();
+    const { id, role, name } = principal;
+    this.uses.note(id);
+    if (context) context.actor = { id, role, name };
+    return true;
+  }
+
   private refuse(address: string, waitSeconds: number): never {
     const failures = this.throttle.failed(address);
     if (failures > 0) this.logger.warn('Wrong API key', { address, failures, throttled: waitSeconds > 0 });
@@ -151,20 +169,6 @@ function presentedKey(request: PrincipalRequest): string {
   if (key === undefined || key.length > MAX_KEY_LENGTH)
     throw unauthenticated('The Authorization header is malformed; it must be `Authorization: Bearer <key>`.');
   return key;
-}
-
-function admit(request: PrincipalRequest, principal: Principal, permission: Permission | null): true {
-  enter(request, principal);
-  if (permission !== null) expectPermission(principal, permission);
-  return true;
-}
-
-function enter(request: PrincipalRequest, principal: Principal): true {
-  request.principal = principal;
-  const context = currentContext();
-  const { id, role, name } = principal;
-  if (context) context.actor = { id, role, name };
-  return true;
 }
 
 /** A public route is open, also if the key is wrong or the store is away. A bug is still an error. */

@@ -30,6 +30,14 @@ export interface ApiKey {
   agents?: readonly string[];
   agent_roles?: readonly string[];
   owner?: string | null;
+  /** The id of the key that this one replaces. */
+  rotated_from?: string;
+  /** The id of the key that replaces this one. Its end is then the end of the overlap, or earlier. */
+  replaced_by?: string;
+  /** How long the key was meant to last, for the key that replaces it: a rotation shortens the key's own time. */
+  lifetime_seconds?: number | null;
+  /** `access.key_expired` is published. */
+  expiry_reported?: true;
 }
 
 /** What a key may name. */
@@ -73,18 +81,41 @@ export function principalOf(key: ApiKey, { agents, agent_roles }: KeyLists): Pri
   return { id, name, role, owner, agents: new IdList(agents), agentRoles: new IdList(agent_roles) };
 }
 
+/** The values of the index `expiry`: whether the end of the key is in the event log. */
+export const UNREPORTED = 'expires';
+export const REPORTED = 'reported';
+
 export const KEYS: Collection<ApiKey> = {
   name: 'keys',
   item: 'key',
   version: 1,
-  indexVersion: 1,
+  indexVersion: 2,
   id: (key) => key.id,
   order: (key) => key.created_at,
   unique: { hash: (key) => key.hash },
   indexes: {
     role: (key) => key.role,
-    expiry: (key) => (key.expires_at === null ? null : { value: 'expires', order: key.expires_at }),
+    expiry: ({ expires_at, expiry_reported }) =>
+      expires_at === null ? null : { value: expiry_reported ? REPORTED : UNREPORTED, order: expires_at },
   },
+};
+
+/**
+ * When a key was last used. It is not a part of the key: a change of a key makes every replica read all keys again.
+ * Revoking a key removes it.
+ */
+export interface KeyUse {
+  /** The id of the key. */
+  id: string;
+  last_used_at: number;
+}
+
+export const KEY_USES: Collection<KeyUse> = {
+  name: 'key_uses',
+  item: 'use',
+  version: 1,
+  indexVersion: 1,
+  id: (use) => use.id,
 };
 
 /** A fact about the installation that is noted once. */

@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { codeOf } from '../../test/support/errors.js';
 import { loggerTo, silentLogger } from '../../test/support/logs.js';
 import { type OpenStore, openStore } from '../../test/support/open-store.js';
+import { readConfig } from '../config/config.js';
 import type { EmbeddedStore } from '../storage/embedded/embedded-store.js';
-import { FIRST_KEY, isWellFormedKey, KEYS, MILESTONES } from './api-key.js';
+import { Retention } from '../storage/retention.js';
+import { digestOf, FIRST_KEY, isWellFormedKey, KEYS, MILESTONES, makeKey, makeKeyId } from './api-key.js';
 import { ApiKeys } from './api-keys.js';
+import { expiredKeys } from './key-expiry.js';
 import { KeyRing } from './key-ring.js';
 import { KeyQuery } from './keys.dto.js';
 
@@ -125,6 +128,25 @@ describe('API keys', () => {
     expect(await keys.hasAdmin()).toBe(false);
   });
 
+  it('that were rotated are no other admin: they end soon', async () => {
+    const { id } = await keys.create({ name: 'a', role: 'admin' }, 'x');
+    const made = await keys.rotate(id, 60, 'x');
+    expect(await codeOf(keys.remove(made.id, 'x'))).toBe('last_admin');
+    expect(await codeOf(keys.remove(id, 'x'))).toBe('no error');
+    expect(await codeOf(keys.remove(made.id, 'x'))).toBe('last_admin');
+  });
+
+  it('of an earlier release keep their agent when they are rotated', async () => {
+    const secret = makeKey();
+    const old = { id: makeKeyId(), name: 'r-7', role: 'agent', hash: digestOf(secret) } as const;
+    const made = { created_at: 1, created_by: 'x', expires_at: null };
+    await store.transaction((tx) => tx.insert(KEYS, { ...old, ...made }));
+    await ring.refresh();
+    const next = await keys.rotate(old.id, 60, 'x');
+    expect(next).toMatchObject({ agents: ['r-7'], agent_roles: ['agent'] });
+    for (const key of [secret, next.key ?? '']) expect(ring.recall(key)?.principal.agents.first).toBe('r-7');
+  });
+
   it('keep one admin even if all are deleted at the same time', async () => {
     for (let round = 0; round < 5; round += 1) {
       const made = await Promise.all(
@@ -154,9 +176,14 @@ describe('API keys', () => {
       await keys.create({ name: `${days}`, role: 'agent', expires_at: startMs / 1000 + days * 86_400 }, 'x');
     }
     clock.mockImplementation(() => startMs + 31.5 * DAY_MS);
+    await keys.create({ name: 'early', role: 'agent' }, 'x');
+    const left = async (): Promise<string[]> =>
+      (await store.list(KEYS, {})).rows.map(({ name }) => name).sort();
+    // Not before their end is in the event log.
+    expect(await left()).toEqual(['1', '2', 'early']);
+    await new Retention(expiredKeys(), store, readConfig({}), silentLogger()).sweep();
     await keys.create({ name: 'new', role: 'agent' }, 'x');
-    const { rows } = await store.list(KEYS, { direction: 'asc' });
-    expect(rows.map(({ name }) => name)).toEqual(['2', 'new']);
+    expect(await left()).toEqual(['2', 'early', 'new']);
   });
 
   it('are limited in number', async () => {

@@ -1,28 +1,31 @@
-/** Makes, lists and revokes API keys. The KeyRing finds the principal of a key, from memory. */
+/** Makes, rotates, lists and revokes API keys. The KeyRing finds the principal of a key, from memory. */
 import type { Config } from '../config/config.js';
 import type { EventStream } from '../events/event-stream.js';
 import { DAY_SECONDS, nowSeconds } from '../shared/clock.js';
-import { BrainError, type Fault, faulty, invalid } from '../shared/errors.js';
+import { faulty } from '../shared/errors.js';
 import { entryFaults } from '../shared/id-list.js';
 import type { Logger } from '../shared/logger.js';
 import { pageOf } from '../storage/page.js';
-import { type IdempotencyKey, MAX_PAGE, type Page, type Store, type Tx } from '../storage/store.js';
-import { keyCreated, keyRevoked } from './access.events.js';
+import { type IdempotencyKey, type Page, type Store, type Tx } from '../storage/store.js';
+import { keyCreated, keyRevoked, keyRotated } from './access.events.js';
 import {
   type ApiKey,
   DEFAULT_LISTS,
   digestOf,
   FIRST_KEY,
   isExpired,
-  isKeyId,
+  KEY_USES,
   KEYS,
   type KeyLists,
   MILESTONES,
   makeKey,
   makeKeyId,
   mayBeAgent,
+  REPORTED,
 } from './api-key.js';
 import type { KeyRing } from './key-ring.js';
+import { rotated } from './key-rotation.js';
+import { agentsRequired, KeyRules } from './key-rules.js';
 import type { KeyQuery } from './keys.dto.js';
 import type { Role } from './principal.js';
 
@@ -35,49 +38,56 @@ export interface KeyRequest {
   expires_at?: number | null;
 }
 
-/** A key without its hash. */
-export type KeyInfo = Omit<ApiKey, 'hash' | keyof KeyLists | 'owner'> & KeyLists & { owner: string | null };
+/** What those who manage keys may know of a key. */
+export interface KeyInfo extends KeyLists {
+  id: string;
+  name: string;
+  role: Role;
+  owner: string | null;
+  created_at: number;
+  created_by: string;
+  expires_at: number | null;
+  rotated_from: string | null;
+  replaced_by: string | null;
+}
 
-/** Every replica has all keys in memory. */
-const MAX_KEYS = 10_000;
+/** Only the answer to the first request has the key itself. The answer to a repetition does not. */
+type Made = KeyInfo & { key?: string };
+
 /** An expired key stays in the list for some time, so that people find out why a client stopped working. */
 const EXPIRED_KEPT_SECONDS = 30 * DAY_SECONDS;
 /** Each new key removes up to this many expired ones, so that they do not accumulate. */
 const REMOVE_AT_ONCE = 10;
-/** When a key was last made whose agent is its name. */
-const LAST_NAMED = 'last_named_key';
 
 const ADMIN_LISTS = requestedLists({ name: 'admin', role: 'admin' });
 
 export class ApiKeys {
+  private readonly rules: KeyRules;
+
   constructor(
     private readonly store: Store,
     private readonly ring: KeyRing,
     private readonly logger: Logger,
     private readonly settings: Pick<Config, 'bootstrapKey'>,
     private readonly events?: EventStream,
-  ) {}
+  ) {
+    this.rules = new KeyRules(store);
+  }
 
-  /** Only the answer to the first request has the key itself. The answer to a repetition does not. */
-  async create(
-    request: KeyRequest,
-    by: string,
-    idempotency?: IdempotencyKey,
-  ): Promise<KeyInfo & { key?: string }> {
+  async create(request: KeyRequest, by: string, idempotency?: IdempotencyKey): Promise<Made> {
     await this.removeLongExpired();
     const key = makeKey();
     const { name, role, owner = null, expires_at = null } = request;
-    const lists = requestedLists(request);
-    const who = { id: makeKeyId(), name, role, ...lists, owner };
-    const mine = { ...who, created_at: nowSeconds(), created_by: by, expires_at };
+    const who = { id: makeKeyId(), name, role, ...requestedLists(request), owner };
+    const mine = { ...who, created_at: nowSeconds(), created_by: by, expires_at, hash: digestOf(key) };
     const made = await this.store.transaction(
       async (tx) => {
         // Inside the transaction, because a repetition gets the first answer even if the key has expired since then.
-        this.requireFuture(expires_at);
-        await this.requireRoom();
-        if (role === 'agent' && !request.agents) await this.requireOwnName(tx, name);
-        await this.insert(tx, { ...mine, hash: digestOf(key) });
-        return mine;
+        this.rules.requireFuture(expires_at);
+        await this.rules.requireRoom();
+        if (role === 'agent' && !request.agents) await this.rules.requireOwnName(tx, name);
+        await this.insert(tx, mine);
+        return this.infoOf(mine);
       },
       { idempotency, essential: true },
     );
@@ -85,7 +95,37 @@ export class ApiKeys {
     if (made.id !== mine.id) return made;
     await this.ring.refresh();
     this.logger.info('API key made', { key_id: mine.id, role, by });
-    return { ...mine, key };
+    return { ...made, key };
+  }
+
+  /** Replaces a key by a new one with the same rights. Both are valid until the overlap ends. */
+  async rotate(
+    id: string,
+    overlapSeconds: number,
+    by: string,
+    idempotency?: IdempotencyKey,
+  ): Promise<Made & { overlap_until: number }> {
+    await this.removeLongExpired();
+    const key = makeKey();
+    const mine = { id: makeKeyId(), hash: digestOf(key), created_at: nowSeconds(), created_by: by };
+    const made = await this.store.transaction(
+      async (tx) => {
+        const old = await this.rules.requireRotatable(tx, id);
+        await this.rules.requireRoom();
+        if (old.role === 'agent') await this.rules.noteName(tx);
+        const { latest } = this.store.clock();
+        const { before, after } = rotated(old, this.ring.listsOf(old), { ...mine, latest, overlapSeconds });
+        tx.put(KEYS, before);
+        await this.insert(tx, after);
+        this.events?.publish(keyRotated(before, after, before.expires_at), tx);
+        return { ...this.infoOf(after), overlap_until: before.expires_at };
+      },
+      { idempotency, essential: true },
+    );
+    if (made.id !== mine.id) return made;
+    await this.ring.refresh();
+    this.logger.info('API key rotated', { key_id: id, new_key_id: mine.id, role: made.role, by });
+    return { ...made, key };
   }
 
   /** Makes this key an admin if the installation has never had a key. Returns whether it did. */
@@ -108,16 +148,15 @@ export class ApiKeys {
 
   async remove(id: string, by: string): Promise<void> {
     const revoked = await this.store.transaction(async (tx) => {
-      const key = isKeyId(id) ? await tx.get(KEYS, id) : undefined;
-      if (!key) throw noSuchKey();
+      const key = await this.rules.requireKey(tx, id);
       if (
         key.role === 'admin' &&
         !isExpired(key, this.store.clock()) &&
         this.settings.bootstrapKey === null
       ) {
-        await this.requireAnotherAdmin(tx, id);
+        await this.rules.requireAnotherAdmin(tx, id);
       }
-      tx.delete(KEYS, id);
+      await removeWithUse(tx, id);
       return key;
     });
     this.events?.publish(keyRevoked(revoked, by));
@@ -126,17 +165,8 @@ export class ApiKeys {
     this.logger.info('API key revoked', { key_id: id, role: revoked.role, by });
   }
 
-  async hasAdmin(): Promise<boolean> {
-    for await (const _ of this.live({ role: 'admin' })) return true;
-    return false;
-  }
-
-  private requireFuture(expires_at: number | null): void {
-    if (!isExpired({ expires_at }, this.store.clock())) return;
-    const detail = 'must be in the future, in Unix seconds';
-    throw invalid('The key would already be expired; see errors.', [
-      { pointer: '/expires_at', detail, code: 'in_the_past' },
-    ]);
+  hasAdmin(): Promise<boolean> {
+    return this.rules.hasAdmin();
   }
 
   private async insert(tx: Tx, key: ApiKey & KeyLists): Promise<void> {
@@ -145,69 +175,28 @@ export class ApiKeys {
     this.events?.publish(keyCreated(key), tx);
   }
 
-  /**
-   * The list is not part of the transaction, but the transaction reads the admin key that was found in it. If two admins
-   * delete each other's key at the same time, one of the commits fails, runs again, and finds no other admin.
-   */
-  private async requireAnotherAdmin(tx: Tx, id: string): Promise<void> {
-    for await (const other of this.live({ role: 'admin' })) {
-      if (other.id !== id && (await tx.get(KEYS, other.id))) return;
-    }
-    const detail =
-      'This is the last admin key: without it nobody could make another one. Make one first, or set BRAIN_BOOTSTRAP_KEY.';
-    throw new BrainError('conflict', 'last_admin', detail);
-  }
-
-  /**
-   * Two keys that speak for one agent by its name alone would be a mistake, so the second one must name its agents. The list is
-   * not part of the transaction. A milestone, which each such create writes, makes two creates at the same time run one after
-   * another.
-   */
-  private async requireOwnName(tx: Tx, name: string): Promise<void> {
-    const last = await tx.get(MILESTONES, LAST_NAMED);
-    const mark = { id: LAST_NAMED, at: nowSeconds() };
-    if (last) tx.put(MILESTONES, mark);
-    else tx.insert(MILESTONES, mark);
-    for await (const other of this.live()) {
-      if (other.name === name) throw faulty([agentsRequired('because another key has this name')]);
-    }
-  }
-
   private infoOf(key: ApiKey): KeyInfo {
-    const { hash: _hash, owner = null, ...info } = key;
-    return { ...info, ...this.ring.listsOf(key), owner };
+    const { id, name, role, owner = null, created_at, created_by, expires_at } = key;
+    const { rotated_from = null, replaced_by = null } = key;
+    const who = { id, name, role, ...this.ring.listsOf(key), owner };
+    return { ...who, created_at, created_by, expires_at, rotated_from, replaced_by };
   }
 
-  private async *live(where?: { role: Role }): AsyncGenerator<ApiKey> {
-    let cursor: string | undefined;
-    do {
-      const page: Page<ApiKey> = await this.store.list(KEYS, {
-        where,
-        limit: MAX_PAGE,
-        cursor,
-      });
-      for (const key of page.rows) if (!isExpired(key, this.store.clock())) yield key;
-      cursor = page.next ?? undefined;
-    } while (cursor !== undefined);
-  }
-
-  /** Two requests at the limit may both pass. The limit protects memory, so one key more does not matter. */
-  private async requireRoom(): Promise<void> {
-    const { total = 0 } = await this.store.counts(KEYS);
-    if (total < MAX_KEYS) return;
-    const detail = `There are already ${MAX_KEYS} API keys; delete those that are no longer used.`;
-    throw new BrainError('conflict', 'too_many_keys', detail);
-  }
-
+  /** An end that is not in the event log yet is reported first; the next new key removes it. */
   private async removeLongExpired(): Promise<void> {
     const until = this.store.clock().earliest - EXPIRED_KEPT_SECONDS;
-    const query = { where: { expiry: 'expires' }, until, direction: 'asc', limit: REMOVE_AT_ONCE } as const;
+    const query = { where: { expiry: REPORTED }, until, direction: 'asc', limit: REMOVE_AT_ONCE } as const;
     const { rows } = await this.store.list(KEYS, query);
     if (rows.length === 0) return;
     await this.store.transaction(async (tx) => {
-      for (const { id } of rows) if (await tx.get(KEYS, id)) tx.delete(KEYS, id);
+      for (const { id } of rows) if (await tx.get(KEYS, id)) await removeWithUse(tx, id);
     });
   }
+}
+
+async function removeWithUse(tx: Tx, id: string): Promise<void> {
+  tx.delete(KEYS, id);
+  if (await tx.get(KEY_USES, id)) tx.delete(KEY_USES, id);
 }
 
 /** The lists of a new key. Throws for all faulty entries at once. */
@@ -218,14 +207,4 @@ function requestedLists({ name, role, agents, agent_roles }: KeyRequest): KeyLis
     faults.push(agentsRequired('because the name cannot be the id of an agent'));
   if (faults.length > 0) throw faulty(faults);
   return { agents: agents ?? defaults.agents ?? [name], agent_roles: agent_roles ?? defaults.agent_roles };
-}
-
-function agentsRequired(why: string): Fault {
-  const detail = `is required ${why}; list the agents that the key may speak for`;
-  return { pointer: '/agents', detail, code: 'required' };
-}
-
-function noSuchKey(): BrainError {
-  const detail = 'There is no API key with this id; GET /api/keys lists all keys.';
-  return new BrainError('not_found', 'key_not_found', detail);
 }

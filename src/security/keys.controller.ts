@@ -11,13 +11,27 @@ import { Idempotency, Idempotent, Problems } from '../http/request.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import { Access, CurrentPrincipal } from './access.decorator.js';
 import { ApiKeys } from './api-keys.js';
-import { KeyList, KeyQuery, MadeKey, NewKey, Self, selfOf } from './keys.dto.js';
+import { KeyUses } from './key-uses.js';
+import {
+  KeyList,
+  KeyQuery,
+  KeyRotation,
+  MadeKey,
+  NewKey,
+  OVERLAP_MINUTES,
+  RotatedKey,
+  Self,
+  selfOf,
+} from './keys.dto.js';
 import type { Principal } from './principal.js';
 
 @ApiTags('keys')
 @Controller('api/keys')
 export class KeysController {
-  constructor(private readonly keys: ApiKeys) {}
+  constructor(
+    private readonly keys: ApiKeys,
+    private readonly uses: KeyUses,
+  ) {}
 
   @Post()
   @Access('keys:manage')
@@ -36,6 +50,27 @@ export class KeysController {
     return this.keys.create(body, principal.id, idempotency);
   }
 
+  @Post(':id/rotate')
+  @Access('keys:manage')
+  @Idempotent('the first answer again, without the API key itself')
+  @ApiParam({ name: 'id', description: 'The id of the key, not the key itself', example: 'key_8vzn7ryx3d0q' })
+  @ApiOperation({
+    summary: 'Replace an API key by a new one',
+    description:
+      'The new key has the same name, role, agents, agent roles and owner, and the same lifetime from now on. Both keys are valid until the overlap ends. The answer has the new key itself, this once.',
+  })
+  @ApiCreatedResponse({ type: RotatedKey, description: 'The new key' })
+  @Problems(400, 404, 409, 413, 415, 422)
+  rotate(
+    @Param('id') id: string,
+    @Body() body: KeyRotation,
+    @CurrentPrincipal() principal: Principal,
+    @Idempotency() idempotency?: IdempotencyKey,
+  ): Promise<RotatedKey> {
+    const { overlap_minutes = OVERLAP_MINUTES } = body;
+    return this.keys.rotate(id, overlap_minutes * 60, principal.id, idempotency);
+  }
+
   @Get()
   @Access('keys:manage')
   @ApiOperation({
@@ -46,7 +81,9 @@ export class KeysController {
   @Problems(422)
   async list(@Query() query: KeyQuery): Promise<KeyList> {
     const { rows, total, next } = await this.keys.list(query);
-    return { keys: rows, total, next_cursor: next };
+    const last = await Promise.all(rows.map(({ id }) => this.uses.lastUse(id)));
+    const keys = rows.map((key, i) => ({ ...key, last_used_at: last[i] }));
+    return { keys, total, next_cursor: next };
   }
 
   @Get('self')
@@ -58,7 +95,7 @@ export class KeysController {
   })
   @ApiOkResponse({ type: Self, description: 'Who you are' })
   self(@CurrentPrincipal() principal: Principal): Self {
-    return selfOf(principal);
+    return selfOf(principal, this.uses.noted(principal.id) ?? null);
   }
 
   @Delete(':id')

@@ -73,8 +73,8 @@ class Holder {
   owner!: string | null;
 }
 
-@Described('An API key, without the key itself')
-export class KeyInfo extends Holder {
+/** What is known of a key since it was made or rotated. */
+class StoredKey extends Holder {
   @Num({ description: 'When the key was made, in Unix seconds', example: 1735424567.89 })
   created_at!: number;
 
@@ -83,6 +83,34 @@ export class KeyInfo extends Holder {
 
   @Num({ ...EXPIRY, nullable: true })
   expires_at!: number | null;
+
+  @Text({
+    max: 64,
+    nullable: true,
+    description: 'The id of the key that this one replaces; null if it replaces none',
+    example: null,
+  })
+  rotated_from!: string | null;
+
+  @Text({
+    max: 64,
+    nullable: true,
+    description:
+      'The id of the key that replaces this one, which then expires at the end of the overlap; null if none does',
+    example: null,
+  })
+  replaced_by!: string | null;
+}
+
+@Described('An API key, without the key itself')
+export class KeyInfo extends StoredKey {
+  @Num({
+    nullable: true,
+    description:
+      'When the key was last used, in Unix seconds; up to a minute late for a use at another replica. Null if no use was recorded',
+    example: 1735424567.89,
+  })
+  last_used_at!: number | null;
 }
 
 @Described('The principal of a key, and what it may do')
@@ -94,17 +122,26 @@ export class Self extends Holder {
     example: ['policy:evaluate', 'threats:report'],
   })
   permissions!: string[];
+
+  @Num({
+    nullable: true,
+    description: 'When this replica last admitted the key, in Unix seconds: this request',
+    example: 1735424567.89,
+  })
+  last_used_at!: number | null;
 }
 
-export function selfOf({ id, name, role, agents, agentRoles, owner }: Principal): Self {
+export function selfOf(principal: Principal, last_used_at: number | null): Self {
+  const { id, name, role, agents, agentRoles, owner } = principal;
   const permissions = declaredPermissions()
     .filter((permission) => permits(role, permission))
     .sort();
-  return { id, name, role, agents: agents.entries, agent_roles: agentRoles.entries, owner, permissions };
+  const who = { id, name, role, agents: agents.entries, agent_roles: agentRoles.entries, owner };
+  return { ...who, permissions, last_used_at };
 }
 
 @Described('A new API key')
-export class MadeKey extends KeyInfo {
+export class MadeKey extends StoredKey {
   @Text({
     max: 64,
     optional: true,
@@ -115,6 +152,31 @@ export class MadeKey extends KeyInfo {
 }
 
 export class KeyQuery extends PageQueryOf(KeyInfo) {}
+export const OVERLAP_MINUTES = 1440;
+
+@Described('How to rotate an API key')
+export class KeyRotation {
+  @Num({
+    integer: true,
+    min: 0,
+    max: 10_080,
+    optional: true,
+    default: OVERLAP_MINUTES,
+    description:
+      'How many minutes the old key stays valid beside the new one; a key that ends earlier keeps its end',
+    example: 1440,
+  })
+  overlap_minutes?: number;
+}
+
+@Described('A new API key that replaces another one')
+export class RotatedKey extends MadeKey {
+  @Num({
+    description: 'When the old key expires, in Unix seconds: until then both are valid',
+    example: 1735510967.89,
+  })
+  overlap_until!: number;
+}
 
 @Described('One page of API keys')
 export class KeyList {

@@ -3,12 +3,15 @@ import type { Config } from '../config/config.js';
 import { EventStream } from '../events/event-stream.js';
 import { Declares } from '../shared/declarations.js';
 import { Logger } from '../shared/logger.js';
+import { Retention } from '../storage/retention.js';
 import { Store } from '../storage/store.js';
 import { AccessGuard } from './access.guard.js';
 import { AdminKey } from './admin-key.js';
 import { ApiKeys } from './api-keys.js';
 import { Denials } from './denials.js';
+import { expiredKeys } from './key-expiry.js';
 import { KeyRing } from './key-ring.js';
+import { KeyUses } from './key-uses.js';
 import { KeysController } from './keys.controller.js';
 import { Rates } from './rates.js';
 import { Throttle } from './throttle.js';
@@ -49,6 +52,17 @@ export class SecurityModule {
           provide: AdminKey,
           inject: [Store, ApiKeys, KeyRing],
           useFactory: (store: Store, keys: ApiKeys, ring: KeyRing) => new AdminKey(store, keys, ring, config),
+        },
+        {
+          provide: KeyUses,
+          inject: [Store, Logger],
+          useFactory: (store: Store, logger: Logger) => new KeyUses(store, logger),
+        },
+        {
+          provide: 'key-expiry',
+          inject: [Store, Logger, { token: EventStream, optional: true }],
+          useFactory: (store: Store, logger: Logger, events?: EventStream) =>
+            new Retention(expiredKeys(events), store, config, logger),
         },
         AccessGuard,
       ],

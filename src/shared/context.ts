@@ -10,7 +10,10 @@ export interface Actor {
 }
 
 export interface RequestContext {
+  /** In `X-Request-ID`: the one that the client sent, or else that of the service. In the run of a mission its name. */
   requestId: string;
+  /** Made by the service for each request, so no client can choose it. Missing in the run of a mission. */
+  serverRequestId?: string;
   correlationId: string;
   /** The principal of the caller, once the guard has found it. In the run of a mission: who started it. */
   actor?: Actor;

@@ -21,7 +21,10 @@ export class Logger implements LoggerService {
         formatters: { level: (label) => ({ level: label }) },
         mixin: () => {
           const context = currentContext();
-          return context ? { request_id: context.requestId, correlation_id: context.correlationId } : {};
+          if (!context) return {};
+          const { requestId, serverRequestId, correlationId } = context;
+          const own = serverRequestId === undefined ? {} : { server_request_id: serverRequestId };
+          return { request_id: requestId, ...own, correlation_id: correlationId };
         },
       },
       sink,

@@ -32,6 +32,7 @@ export function expectEnvelope(event: Envelope & { position: string }): void {
   expect(event.position).toMatch(/^\d+-\d+$/);
   expect(event.meta).toEqual({
     correlation_id: event.meta.correlation_id,
+    server_request_id: event.meta.server_request_id === null ? null : expect.stringMatching(/^[0-9a-z]{20}$/),
     actor: { id: expect.any(String), role: expect.any(String), name: expect.any(String) },
     version: '1.0',
     schema_version: definition.schemaVersion,

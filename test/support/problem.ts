@@ -7,6 +7,9 @@ export interface Answered {
   body: unknown;
 }
 
+/** An id that the service has made. */
+const SERVER_ID = /^[0-9a-z]{20}$/;
+
 /** Checks every field of a problem, and returns its body. */
 export function expectProblem(answer: Answered, status: number, code: string): Record<string, unknown> {
   const body = answer.body as Record<string, unknown>;
@@ -20,9 +23,12 @@ export function expectProblem(answer: Answered, status: number, code: string): R
     detail: expect.stringMatching(/^[A-Z].{10,}\.$/),
     code,
     request_id: answer.headers['x-request-id'],
+    // Where the client has chosen the other id.
+    ...(body.server_request_id !== undefined && { server_request_id: expect.stringMatching(SERVER_ID) }),
     ...(body.errors !== undefined && { errors: expect.any(Array) }),
   });
   expect(body.request_id).toEqual(expect.any(String));
+  expect(body.server_request_id).not.toBe(body.request_id);
   expect(answer.headers['www-authenticate']).toBe(status === 401 ? 'Bearer' : undefined);
   if (status === 429 || status === 503) expect(answer.headers['retry-after']).toMatch(/^[1-9]\d*$/);
   else expect(answer.headers['retry-after']).toBeUndefined();

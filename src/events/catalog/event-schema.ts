@@ -46,6 +46,7 @@ export function exampleOf({ type, module, schemaVersion, example }: EventDefinit
     payload: example,
     meta: {
       correlation_id: 'k3v9x2abq8w1z4m7p0t5',
+      server_request_id: 'k3v9x2abq8w1z4m7p0t5',
       actor: module === LOG_MODULE ? serviceActor(module) : ACTOR,
       version: '1.0',
       schema_version: schemaVersion,

@@ -27,7 +27,7 @@ curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8080/asyncapi.json
 
 \`\`\`json
 {"id": "evt_threat_1735424567890_k3v9x2ab", "type": "threat.detected", "source": "threat_service", "target": null,
- "timestamp": 1735424567.89, "payload": {}, "meta": {"correlation_id": null,
+ "timestamp": 1735424567.89, "payload": {}, "meta": {"correlation_id": null, "server_request_id": null,
  "actor": {"id": "key_8vzn7ryx3d0q", "role": "operator", "name": "ops"}, "version": "1.0", "schema_version": 1}}
 \`\`\`
 
@@ -35,6 +35,10 @@ curl -H "Authorization: Bearer $KEY" http://127.0.0.1:8080/asyncapi.json
 log. Events are ordered by their position, no matter which replica wrote them. \`meta.correlation_id\` is the
 \`X-Correlation-ID\` of the request that caused the event; without that header it is the trace id of the \`traceparent\`, or
 else the request id. All events that one request caused have the same one.
+
+\`meta.server_request_id\` is the id that the service made for that request. A client chooses \`X-Correlation-ID\` and \`X-Request-ID\`,
+so two requests can have the same ones; no client chooses this one. The log of the service has it under the same name. It is null
+where no request caused the event, as in the run of a mission, and missing in events of earlier releases.
 
 \`meta.actor\` is the principal that caused the event, by its key. For the run of a mission it is whoever started the mission.
 What the service does by itself has the id \`brain:<part>\`, such as \`brain:event\`, and the role \`service\`. The actor is what the
@@ -135,7 +139,7 @@ curl -N -H "Authorization: Bearer $KEY" 'http://127.0.0.1:8080/api/events/stream
 
 These are the same events as CloudEvents 1.0 in JSON. \`source\` is \`urn:brain:threat_service\`, \`dataschema\` is the \`$id\` of
 the schema in the catalog, and \`subject\` is the first of the ids by which \`?subject=\` finds the event. \`actorid\`,
-\`actorrole\`, \`actorname\`, \`correlationid\`,
+\`actorrole\`, \`actorname\`, \`correlationid\`, \`serverrequestid\`,
 \`priority\`, \`schemaversion\` and \`position\` are extensions. The list is then a batch, and the header \`Link\` has the URL of
 the next page.
 `;
@@ -182,8 +186,8 @@ Take times from \`timestamp\` and the order from \`position\`. \`threat.mitigate
   {
     title: 'Audit',
     text: `Archive the whole log, oldest first, by \`Link\` or \`next_cursor\`, before retention removes it. Archive the \`stream.*\` events
-too: a period with a \`stream.gap\` cannot be proven complete. The log of requests has the caller of an event under the same
-\`correlation_id\`.`,
+too: a period with a \`stream.gap\` cannot be proven complete. The log of requests has the request of an event under the same
+\`server_request_id\`.`,
     requests: [
       '/api/events?format=cloudevents&order=asc&limit=500',
       '/api/events?type=stream.*&order=asc',

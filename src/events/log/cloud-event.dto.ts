@@ -63,6 +63,14 @@ export class CloudEvent {
   correlationid?: string;
 
   @Text({
+    max: 64,
+    optional: true,
+    description: 'The id that the service made for the request that caused the event',
+    example: 'k3v9x2abq8w1z4m7p0t5',
+  })
+  serverrequestid?: string;
+
+  @Text({
     max: 256,
     optional: true,
     description: 'The id of the principal that caused the event, or `brain:<part>`',

@@ -31,6 +31,7 @@ const event: ReadEvent = {
   payload: { threat_id: '6f1b1c1e-8f0a-4d57-9f0e-0a4c2b9d7a11', severity: 'HIGH' },
   meta: {
     correlation_id: 'cause-1',
+    server_request_id: 'k3v9x2abq8w1z4m7p0t5',
     actor: { id: 'key_1', role: 'operator', name: 'ops' },
     version: '1.0',
     schema_version: 2,
@@ -65,6 +66,7 @@ describe('an event as CloudEvent', () => {
       datacontenttype: 'application/json',
       dataschema: 'urn:brain:schema:threat.detected:2',
       correlationid: 'cause-1',
+      serverrequestid: 'k3v9x2abq8w1z4m7p0t5',
       actorid: 'key_1',
       actorrole: 'operator',
       actorname: 'ops',
@@ -78,9 +80,11 @@ describe('an event as CloudEvent', () => {
   });
 
   it('leaves out an unknown attribute, and has no null or empty one', () => {
-    const bare = json({ ...event, payload: {}, meta: { ...event.meta, correlation_id: null } });
+    const causeless = { ...event.meta, correlation_id: null, server_request_id: null };
+    const bare = json({ ...event, payload: {}, meta: causeless });
     expect(Object.keys(bare)).not.toEqual(expect.arrayContaining(['subject']));
     expect(Object.keys(bare)).not.toEqual(expect.arrayContaining(['correlationid']));
+    expect(Object.keys(bare)).not.toEqual(expect.arrayContaining(['serverrequestid']));
     expect(Object.values(bare)).not.toContain(null);
     expect(Object.values(bare)).not.toContain('');
   });

@@ -14,7 +14,9 @@ export const CLOUD_EVENTS = 'application/cloudevents-batch+json';
 const FORBIDDEN = /[\p{Control}\p{Noncharacter_Code_Point}]/u;
 
 export function cloudEvent(event: ReadEvent): CloudEvent {
-  const { correlation_id, actor, schema_version } = event.meta as Partial<ReadEvent['meta']>;
+  const { correlation_id, server_request_id, actor, schema_version } = event.meta as Partial<
+    ReadEvent['meta']
+  >;
   return {
     specversion: '1.0',
     id: event.id,
@@ -25,6 +27,7 @@ export function cloudEvent(event: ReadEvent): CloudEvent {
     datacontenttype: 'application/json',
     dataschema: schema_version === undefined ? undefined : schemaIdOf(event.type, schema_version),
     correlationid: correlation_id ?? undefined,
+    serverrequestid: server_request_id ?? undefined,
     actorid: attributeOf(actor?.id),
     actorrole: attributeOf(actor?.role),
     actorname: attributeOf(actor?.name),

@@ -163,6 +163,16 @@ class EventMeta {
   })
   correlation_id!: string | null;
 
+  @Text({
+    max: 64,
+    optional: true,
+    nullable: true,
+    description:
+      'The id that the service made for the request that caused the event. No client can choose it. Null where no request did, missing in events of earlier releases and of other programs',
+    example: 'k3v9x2abq8w1z4m7p0t5',
+  })
+  server_request_id?: string | null;
+
   @Nested(() => EventActor, {
     optional: true,
     description: 'Who caused the event; missing in events of earlier releases and of other programs',

@@ -13,6 +13,8 @@ export interface UnserializedEvent {
   payload: object;
   timestamp: number;
   correlation: string | null;
+  /** The id that the service made for the request, if there is one. */
+  request?: string;
   /** The caller, if there is one. */
   actor?: Actor;
 }
@@ -33,7 +35,8 @@ export class EventSerializer {
     private readonly trouble: (what: string, error: unknown) => void,
   ) {}
 
-  serialize({ definition, payload, timestamp, correlation, actor }: UnserializedEvent): SerializedEvent {
+  serialize(event: UnserializedEvent): SerializedEvent {
+    const { definition, payload, timestamp, correlation, request = null, actor } = event;
     const { type, module, schemaVersion } = definition;
     const envelope: Envelope = {
       id: `evt_${module}_${Math.round(timestamp * 1000)}_${randomId(8)}`,
@@ -44,6 +47,7 @@ export class EventSerializer {
       payload,
       meta: {
         correlation_id: correlation,
+        server_request_id: request,
         actor: actor && module !== LOG_MODULE ? actor : serviceActor(module),
         version: '1.0',
         schema_version: schemaVersion,

@@ -166,7 +166,7 @@ export class EmbeddedEventLog extends EventLog {
       this.noteRemoved(removed, report);
       return rows.length;
     };
-    return this.db.commit(takeRows, { onlyFrees: true });
+    return this.db.commit(takeRows, 'none');
   }
 
   /** Only inside a trim: removes the index entries of these events, reports them, and notes up to where events are missing. */
