@@ -35,7 +35,7 @@ const MAX_TEXT = 4096;
 const ID = /^[a-z0-9_-]+$/;
 const ID_HINT = 'a-z, 0-9, _ and -';
 
-@Described('Compares one field of a request with a value')
+@Described('Compares one field of a request with a value, or with another field of the request')
 export class Condition {
   @Text({
     max: 256,
@@ -48,18 +48,28 @@ export class Condition {
   @OneOf(OPERATORS, {
     name: 'PolicyOperator',
     description:
-      'How the field is compared with `value`. `matches` is anchored at the start of the text and not at its end: `delete` matches `delete.all` and not `db.delete`. `search` matches anywhere in the text',
+      'How the field is compared with `value`, or with the field in `value_from`. `matches` is anchored at the start of the text and not at its end: `delete` matches `delete.all` and not `db.delete`. `search` matches anywhere in the text',
     example: '==',
   })
   operator!: Operator;
 
   @JsonValue({
     exact: true,
+    optional: true,
     description:
-      'The value to compare with: a list for `in` and `not_in`, a boolean for `exists`, a pattern of RE2 for `matches` and `search`, a text for `starts_with`',
+      'The value to compare with: a list for `in` and `not_in`, a boolean for `exists`, a pattern of RE2 for `matches` and `search`, a text for `starts_with`. Required, unless there is `value_from`',
     example: 'production',
   })
-  value!: unknown;
+  value?: unknown;
+
+  @Text({
+    max: 256,
+    optional: true,
+    description:
+      'The field of the request to compare with, instead of `value`; not for `matches`, `search` and `exists`. While one of the two fields is missing, only `!=` and `not_in` hold',
+    example: 'environment.owner',
+  })
+  value_from?: string;
 }
 
 @Described('An effect, and the conditions under which it applies')
