@@ -14,6 +14,7 @@ import { contentOf, type PolicyInput, sameIds } from '../engine/normalize.js';
 import { EvaluateRequest, type PolicyContent } from '../engine/policy.dto.js';
 import { denied } from '../policy.errors.js';
 import { policyLimits } from '../policy.settings.js';
+import { expectSameEntities } from './entities.js';
 import { type Answer, PolicyService } from './policy.service.js';
 import {
   BatchQuery,
@@ -129,6 +130,7 @@ export class PolicyController {
     @CurrentPrincipal() principal: Principal,
   ): Answer<Decision> {
     const request = asAgent(principal, body);
+    expectSameEntities(request);
     // The hot path: most requests have no query, and their decision needs no promise.
     if (!query.enforce && !query.explain && query.min_revision === undefined)
       return this.policy.evaluate(request);
@@ -151,7 +153,10 @@ export class PolicyController {
   ): Promise<DecisionList> {
     const faults = batchFaults(evaluations);
     if (faults.length > 0) throw faulty(faults);
-    for (const [i, request] of evaluations.entries()) asAgent(principal, request, `/evaluations/${i}`);
+    for (const [i, request] of evaluations.entries()) {
+      const at = `/evaluations/${i}`;
+      expectSameEntities(asAgent(principal, request, at), at);
+    }
     if (min_revision !== undefined) await this.policy.atLeast(min_revision);
     return { decisions: await this.policy.evaluateAll(evaluations) };
   }
@@ -171,6 +176,7 @@ export class PolicyController {
   ): Promise<Decision> {
     if (policies !== undefined) expectPermission(principal, 'policy:write');
     const request = asAgent(principal, body);
+    expectSameEntities(request);
     const drafts = policies === undefined ? undefined : await this.draftsOf(policies);
     const { explain: explanation, ...decision } = await this.policy.test(request, drafts);
     return explain ? { ...decision, explain: explanation } : decision;
