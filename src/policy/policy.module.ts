@@ -16,7 +16,7 @@ import { DecisionTally } from './decisions/tally.js';
 @Declares({
   tags: {
     policy: { description: 'What agents may do: decisions, and the policies behind them', order: 10 },
-    authzen: { description: 'Decisions by OpenID AuthZEN Authorization API 1.0', order: 20 },
+    authzen: { description: 'Decisions by OpenID AuthZEN Authorization API 1.0', order: 75 },
   },
   permissions: {
     'policy:read': ['operator', 'approver', 'viewer', 'agent'],

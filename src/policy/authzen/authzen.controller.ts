@@ -9,7 +9,13 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { BodyOf, ForeignAgent, OnlyBadRequests, Problems } from '../../http/request.js';
+import {
+  BodyOf,
+  ForeignAgent,
+  IgnoresUnknownMembers,
+  OnlyBadRequests,
+  Problems,
+} from '../../http/request.js';
 import { Access, CurrentPrincipal, Public } from '../../security/access.decorator.js';
 import { asAgent, type Principal } from '../../security/principal.js';
 import { BrainError, faulty } from '../../shared/errors.js';
@@ -67,6 +73,7 @@ export class AuthzenController {
   @Post(EVALUATION)
   @HttpCode(200)
   @Access('policy:evaluate')
+  @IgnoresUnknownMembers()
   @ApiOperation({
     summary: 'Decide one AuthZEN evaluation',
     description: 'Answers whether the subject may do this. A denial is an answer with status 200.',
@@ -82,6 +89,7 @@ export class AuthzenController {
   @Post(EVALUATIONS)
   @HttpCode(200)
   @Access('policy:evaluate')
+  @IgnoresUnknownMembers()
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({
     summary: 'Decide many AuthZEN evaluations',

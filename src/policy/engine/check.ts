@@ -3,14 +3,13 @@
  * up to `MAX_FAULTS`. It checks sizes first, so that it rejects a hostile body before the body costs time.
  */
 
-import { checksOf } from '../../shared/class-schema.js';
 import type { Fault } from '../../shared/errors.js';
 import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { atOnce } from '../../shared/time-slices.js';
 import { fieldOf } from './fields.js';
 import { PAIR_OPERATORS, testOf } from './operators.js';
 import { PATTERNS, weightOf } from './patterns.js';
-import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
+import { Condition, type Operator, PolicyBody, Rule } from './policy.dto.js';
 
 /** The limits that an operator can set; their defaults are in the settings. */
 export interface PolicyLimits {
@@ -36,11 +35,8 @@ const POLICIES_PER_SLICE = 32;
 const MAX_PATTERN_WEIGHT = 2000;
 
 /** A caller may omit fields that have a default, and may send back the fields that the service adds. */
-const POLICY = shapeOf(PolicyContent, {
-  required: ['name'],
-  others: [...checksOf(Policy).map(({ name }) => name), 'rules'],
-});
-const RULE = shapeOf(Rule, { required: ['name', 'effect'], others: ['conditions'] });
+const POLICY = shapeOf(PolicyBody, { others: ['rules'] });
+const RULE = shapeOf(Rule, { others: ['conditions'] });
 const CONDITION = shapeOf(Condition);
 const FIELDS =
   'must be agent_id, agent_role, action, resource, environment.<path> or params.<path>; a path must not contain __proto__, constructor or prototype';

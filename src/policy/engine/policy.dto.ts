@@ -1,6 +1,7 @@
 import {
   Described,
   Flag,
+  Ignored,
   JsonObject,
   JsonValue,
   ListOf,
@@ -78,6 +79,7 @@ export class Rule {
     max: 64,
     pattern: ID,
     patternHint: ID_HINT,
+    filled: 'made from `name`',
     description: 'Unique within the policy; it never changes',
     example: 'no_deploy_on_friday',
   })
@@ -89,6 +91,7 @@ export class Rule {
   @Text({
     max: MAX_TEXT,
     min: 0,
+    filled: 'empty',
     description: 'An explanation for people. When a `warn` rule decides, this is the text in `warnings`',
     example: '',
   })
@@ -103,21 +106,28 @@ export class Rule {
   effect!: Effect;
 
   @ListOf(() => Condition, {
+    filled: 'none',
+    example: [{ field: 'environment.stage', operator: '==', value: 'production' }],
     description: 'The rule matches when all conditions hold. Without conditions it always matches',
   })
   conditions!: Condition[];
 
   @Num({
     integer: true,
+    filled: '0',
     description: 'Of all matching rules, the one with the highest priority decides',
     example: 100,
   })
   priority!: number;
 
-  @Flag({ description: 'Whether the rule takes part in decisions', example: true })
+  @Flag({ filled: 'true', description: 'Whether the rule takes part in decisions', example: true })
   enabled!: boolean;
 
-  @JsonObject({ description: 'Data for the caller; the service only stores it', example: {} })
+  @JsonObject({
+    filled: 'empty',
+    description: 'Data for the caller; the service only stores it',
+    example: {},
+  })
   metadata!: Record<string, unknown>;
 }
 
@@ -127,6 +137,7 @@ export class PolicyContent {
     max: 64,
     pattern: ID,
     patternHint: ID_HINT,
+    filled: 'made from `name`',
     description: 'Unique among all policies; it never changes',
     example: 'production_deployment',
   })
@@ -137,6 +148,7 @@ export class PolicyContent {
 
   @Text({
     max: 64,
+    filled: '`1.0.0`',
     description: 'A version that the author chooses; the service only stores it',
     example: '1.0.0',
   })
@@ -145,27 +157,48 @@ export class PolicyContent {
   @Text({
     max: MAX_TEXT,
     min: 0,
+    filled: 'empty',
     description: 'An explanation for people',
     example: 'Who may deploy to production, and when',
   })
   description!: string;
 
-  @ListOf(() => Rule, { description: 'The rules, in any order: priorities decide' })
+  @ListOf(() => Rule, { filled: 'none', description: 'The rules, in any order: priorities decide' })
   rules!: Rule[];
 
   @OneOf(EFFECTS, {
     name: 'PolicyEffect',
+    filled: '`deny`',
     description:
       'Applies when no rule of any policy matches. The most cautious default effect of all enabled policies wins',
     example: 'deny',
   })
   default_effect!: Effect;
 
-  @Flag({ description: 'Whether the policy takes part in decisions', example: true })
+  @Flag({ filled: 'true', description: 'Whether the policy takes part in decisions', example: true })
   enabled!: boolean;
 
-  @JsonObject({ description: 'Data for the caller; the service only stores it', example: {} })
+  @JsonObject({
+    filled: 'empty',
+    description: 'Data for the caller; the service only stores it',
+    example: {},
+  })
   metadata!: Record<string, unknown>;
+}
+
+const Returned = (type: 'integer' | 'number' | 'string', example: unknown): PropertyDecorator =>
+  Ignored({
+    type,
+    description: 'Accepted and ignored, so that a policy can be sent back as it was read',
+    example,
+  });
+
+@Described('A policy as a caller sends it', 'PolicyInput')
+export class PolicyBody extends PolicyContent {
+  @Returned('integer', 1) revision?: unknown;
+  @Returned('number', 1735424567.89) created_at?: unknown;
+  @Returned('number', 1735424567.89) updated_at?: unknown;
+  @Returned('string', 'bootstrap') created_by?: unknown;
 }
 
 @Described('A policy: a list of rules, and an effect for requests that no rule matches')
