@@ -8,6 +8,7 @@ import { PolicyReader } from './admin/policy-reader.js';
 import { OLD_REVISIONS } from './admin/retention.js';
 import { TransferController } from './admin/transfer.controller.js';
 import { AuthzenController } from './authzen/authzen.controller.js';
+import { AuthzenSearchController } from './authzen/search.controller.js';
 import { PolicyController } from './decisions/decisions.controller.js';
 import { PolicyService } from './decisions/policy.service.js';
 import { SnapshotCache } from './decisions/snapshot-cache.js';
@@ -25,7 +26,13 @@ import { DecisionTally } from './decisions/tally.js';
   },
 })
 @Module({
-  controllers: [PolicyController, PoliciesController, TransferController, AuthzenController],
+  controllers: [
+    PolicyController,
+    PoliciesController,
+    TransferController,
+    AuthzenController,
+    AuthzenSearchController,
+  ],
   providers: [
     PolicyService,
     PolicyReader,

@@ -10,6 +10,7 @@ import { ApiKeys } from './api-keys.js';
 import { Denials } from './denials.js';
 import { KeyRing } from './key-ring.js';
 import { KeysController } from './keys.controller.js';
+import { KnownAgents } from './principal.js';
 import { Throttle } from './throttle.js';
 
 /** API keys, roles, and the guard that checks them. `app.setup.ts` puts the guard in front of every route. */
@@ -48,9 +49,10 @@ export class SecurityModule {
           inject: [Store, ApiKeys, KeyRing],
           useFactory: (store: Store, keys: ApiKeys, ring: KeyRing) => new AdminKey(store, keys, ring, config),
         },
+        { provide: KnownAgents, useExisting: KeyRing },
         AccessGuard,
       ],
-      exports: [AccessGuard, Denials],
+      exports: [AccessGuard, Denials, KnownAgents],
     };
   }
 }
