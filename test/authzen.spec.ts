@@ -215,6 +215,19 @@ describe('AuthZEN', () => {
     });
   });
 
+  it('answers with bare decisions where no context is wanted', async () => {
+    const evaluations = [{}, { action: { name: 'fly' } }, { action: {} }];
+    const bare = await service.post(`${MANY}?context=none`, { ...GOOD, evaluations }).expect(200);
+    expect(bare.body).toEqual({
+      evaluations: [{ decision: true }, { decision: false }, { decision: false }],
+    });
+    for (const path of [ONE, MANY])
+      expect((await service.post(`${path}?context=none`, GOOD).expect(200)).body).toEqual({ decision: true });
+    const full = (await service.post(`${ONE}?context=full`, GOOD).expect(200)).body as Answer;
+    expect(full.context).toHaveProperty('decision_id');
+    await service.post(`${ONE}?context=half`, GOOD).expect(400);
+  });
+
   describe('several evaluations', () => {
     const read = { action: { name: 'read' } };
     const fly = { action: { name: 'fly' } };
@@ -401,6 +414,9 @@ describe('discovery', () => {
     policy_decision_point: base,
     access_evaluation_endpoint: `${base}${ONE}`,
     access_evaluations_endpoint: `${base}${MANY}`,
+    search_subject_endpoint: `${base}/access/v1/search/subject`,
+    search_action_endpoint: `${base}/access/v1/search/action`,
+    search_resource_endpoint: `${base}/access/v1/search/resource`,
   });
   const forwarded = { 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'pdp.example.com' };
 

@@ -173,7 +173,7 @@ describe('documents', () => {
       shown.push(path);
       expect(lasting(text)).toEqual(lasting(example));
     }
-    expect(shown).toEqual(['/access/v1/evaluations', '/api/policy/evaluate']);
+    expect(shown).toEqual(['/access/v1/evaluations', '/access/v1/search/action', '/api/policy/evaluate']);
   });
 
   it.each(['package-lock.json', 'bench/package-lock.json'])(

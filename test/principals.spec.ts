@@ -97,6 +97,46 @@ describe.each(STORES)('a principal on %s', (_name, startStore) => {
     }
   });
 
+  it('cannot be another agent, role or resource in what AuthZEN puts into the environment', async () => {
+    const conditions = [{ field: 'environment.subject.id', operator: '==', value: 'ceo' }];
+    const rules = [{ name: 'The CEO may do anything', effect: 'allow', conditions }];
+    await service.post('/api/policy/policies', { policy_id: 'ceo', name: 'CEO', rules }).expect(201);
+    const named = { ...ask, agent_id: 'reader', agent_role: 'guest', resource: 'doc:1' };
+    const subject = { type: 'agent', id: 'ceo', properties: { role: 'admin' } };
+    const cases: [environment: object, pointers: string[]][] = [
+      [{ subject }, ['/subject/id', '/subject/properties/role']],
+      [{ subject: { id: null } }, ['/subject/id']],
+      [{ resource: { type: 'doc', id: '2' } }, ['/resource']],
+      [{ resource: { type: 'doc' } }, ['/resource']],
+      [{ subject: { id: 'reader', properties: { role: null, team: 'a' } } }, []],
+      [{ subject: 'Re: invoice', resource: { type: 'doc', id: '1', properties: { owner: 'ceo' } } }, []],
+    ];
+    for (const [environment, pointers] of cases) {
+      const bodies: [path: string, body: object, at: string][] = [
+        ['evaluate', { ...named, environment }, ''],
+        ['evaluate?explain=true', { ...named, environment }, ''],
+        ['evaluate/batch', { evaluations: [named, { ...named, environment }] }, '/evaluations/1'],
+        ['test-rule', { ...named, environment }, ''],
+      ];
+      for (const [path, body, at] of bodies) {
+        const answer = await service.post(`/api/policy/${path}`, body, agent.key);
+        const faults = (answer.body as { errors?: { pointer: string; code: string }[] }).errors ?? [];
+        expect([path, environment, answer.status]).toEqual([
+          path,
+          environment,
+          pointers.length > 0 ? 422 : 200,
+        ]);
+        expect(faults.map(({ pointer, code }) => `${pointer} ${code}`)).toEqual(
+          pointers.map((pointer) => `${at}/environment${pointer} contradicts_request`),
+        );
+      }
+    }
+    const body = { ...decisionOf({ id: 'reader', properties: { role: 'guest' } }), context: { subject } };
+    const answer = await service.post('/access/v1/evaluation', body, agent.key).expect(200);
+    expect((answer.body as { context: object }).context).not.toHaveProperty('matched_policy', 'ceo');
+    await service.delete('/api/policy/policies/ceo').expect(204);
+  });
+
   it('asks as its first agent and its first role, where it names none', async () => {
     await service.post('/api/policy/evaluate', { action: 'data.first' }, agent.key).expect(200);
     const events = await service.events({ type: 'policy.rule_evaluated', subject: 'reader' });

@@ -2,7 +2,9 @@
 import type { INestApplication } from '@nestjs/common';
 import { DocumentBuilder, type OpenAPIObject, SwaggerModule } from '@nestjs/swagger';
 import { KEY_SCHEME } from '../security/access.decorator.js';
-import { declaredTags } from '../shared/declarations.js';
+import { declaredTags, type Permission, permits, ROLES } from '../shared/declarations.js';
+import { separateInputs } from './input-schemas.js';
+import { addProblemExamples } from './problem-examples.js';
 import { declareHeaders, type WithAnswers } from './response-headers.js';
 
 const DESCRIPTION = `One service that governs a fleet of autonomous AI agents: it decides what an agent may do (policy),
@@ -17,6 +19,8 @@ interface Body {
 }
 
 interface Operation extends WithAnswers {
+  description?: string;
+  'x-permission'?: Permission;
   security?: object[];
   requestBody?: Body;
 }
@@ -29,7 +33,8 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
     .setVersion('1')
     .setLicense('Apache-2.0', 'https://www.apache.org/licenses/LICENSE-2.0')
     .addServer('/')
-    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'An API key: brn_…' }, KEY_SCHEME)
+    // Not addBearerAuth, which says that the token is a JWT.
+    .addSecurity(KEY_SCHEME, { type: 'http', scheme: 'bearer', description: 'An API key: brn_…' })
     .build();
   config.tags = declaredTags().map(([name, { description }]) => ({ name, description }));
   const operationIdFactory = (controller: string, method: string): string =>
@@ -43,9 +48,18 @@ export function openApiDocument(app: INestApplication): OpenAPIObject {
       operation.security ??= [];
       declareHeaders(operation, headers);
       if (operation.requestBody) describe(operation.requestBody, document);
+      operation.description = `${operation.description ?? ''}\n\n${whoMay(operation)}`;
     }
   }
+  separateInputs(document);
+  addProblemExamples(document);
   return document;
+}
+
+function whoMay({ 'x-permission': permission }: Operation): string {
+  if (permission === undefined) return 'Needs no key.';
+  const roles = ROLES.filter((role) => permits(role, permission));
+  return `Needs the permission \`${permission}\`, which these roles have: ${roles.join(', ')}.`;
 }
 
 /** A body has the description of its class. */

@@ -6,12 +6,13 @@ import {
   SetMetadata,
   UseFilters,
 } from '@nestjs/common';
-import { ApiExtraModels, ApiHeader, ApiResponse, getSchemaPath } from '@nestjs/swagger';
+import { ApiExtension, ApiExtraModels, ApiHeader, ApiResponse, getSchemaPath } from '@nestjs/swagger';
 import type { Request } from 'express';
 import { BrainError } from '../shared/errors.js';
 import { Described, ListOf, Num, Text } from '../shared/fields.js';
 import { sha256 } from '../shared/ids.js';
 import { DEFAULT_PAGE, type IdempotencyKey, MAX_PAGE } from '../storage/store.js';
+import { IGNORES_UNKNOWN } from './input-schemas.js';
 import { BadRequestFilter } from './problem.filter.js';
 
 export const Limit = (): PropertyDecorator =>
@@ -136,6 +137,9 @@ export function ProblemIf(status: number, description: string): MethodDecorator 
   const content = { 'application/problem+json': { schema: { $ref: getSchemaPath(ProblemDetails) } } };
   return applyDecorators(ApiExtraModels(ProblemDetails), ApiResponse({ status, description, content }));
 }
+
+/** Documents that unknown members of the body are ignored. Other routes refuse them. */
+export const IgnoresUnknownMembers = (): MethodDecorator => ApiExtension(IGNORES_UNKNOWN, true);
 
 /** Documents the refusal of an agent or a role that is not in the lists of the key. */
 export const ForeignAgent = (): MethodDecorator =>

@@ -46,12 +46,13 @@ const MissionId = (): MethodDecorator => ApiParam({ name: 'id', description: 'Th
 const OwnMissionsOnly = (): MethodDecorator =>
   ProblemIf(403, 'Or it is the mission of another agent (`not_your_mission`)');
 /** Makes a mission due. */
-const Queues = (): MethodDecorator =>
+const Queues = (refused: string): MethodDecorator =>
   applyDecorators(
     HttpCode(202),
     ...[OwnMissionsOnly(), Access('missions:execute'), Conditional(), MissionId()],
     ApiAcceptedResponse({ type: Accepted, description: 'The mission is due' }),
     Problems(404, 409, 412),
+    ProblemIf(409, refused),
   );
 /** The caller, and what it may do with the missions of others. */
 const callerOf = ({ principal }: KnownRequest): Caller => ({
@@ -127,6 +128,7 @@ export class MissionsController {
   })
   @ApiCreatedResponse({ type: Mission, description: 'The new mission' })
   @Problems(400, 409, 413, 415, 422)
+  @ProblemIf(409, 'Or the id is taken (`mission_exists`)')
   async create(
     @Body() body: NewMission,
     @CurrentPrincipal() principal: Principal,
@@ -193,6 +195,10 @@ export class MissionsController {
   })
   @ApiOkResponse({ type: Mission, description: 'The mission with its new status' })
   @Problems(400, 404, 409, 412, 413, 415, 422)
+  @ProblemIf(
+    409,
+    'Or the life cycle does not allow it (`illegal_status_change`), or a worker runs the mission (`mission_held`)',
+  )
   async changeStatus(
     @Param('id') id: string,
     @Body() body: ChangeMissionStatus,
@@ -252,7 +258,7 @@ export class MissionsController {
   }
 
   @Post(':id/execute')
-  @Queues()
+  @Queues('Or the mission is not pending (`not_executable`)')
   @ApiOperation({
     summary: 'Execute a mission',
     description:
@@ -263,7 +269,7 @@ export class MissionsController {
   }
 
   @Post(':id/retry')
-  @Queues()
+  @Queues('Or the mission has not failed (`not_retryable`)')
   @ApiOperation({
     summary: 'Retry a failed mission',
     description:

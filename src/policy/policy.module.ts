@@ -8,6 +8,7 @@ import { PolicyReader } from './admin/policy-reader.js';
 import { OLD_REVISIONS } from './admin/retention.js';
 import { TransferController } from './admin/transfer.controller.js';
 import { AuthzenController } from './authzen/authzen.controller.js';
+import { AuthzenSearchController } from './authzen/search.controller.js';
 import { DecisionSums } from './decisions/decision-sums.js';
 import { PolicyController } from './decisions/decisions.controller.js';
 import { PolicyService } from './decisions/policy.service.js';
@@ -18,7 +19,7 @@ import { DecisionTally } from './decisions/tally.js';
 @Declares({
   tags: {
     policy: { description: 'What agents may do: decisions, and the policies behind them', order: 10 },
-    authzen: { description: 'Decisions by OpenID AuthZEN Authorization API 1.0', order: 20 },
+    authzen: { description: 'Decisions by OpenID AuthZEN Authorization API 1.0', order: 75 },
   },
   permissions: {
     'policy:read': ['operator', 'approver', 'viewer', 'agent'],
@@ -27,7 +28,13 @@ import { DecisionTally } from './decisions/tally.js';
   },
 })
 @Module({
-  controllers: [PolicyController, PoliciesController, TransferController, AuthzenController],
+  controllers: [
+    PolicyController,
+    PoliciesController,
+    TransferController,
+    AuthzenController,
+    AuthzenSearchController,
+  ],
   providers: [
     PolicyService,
     PolicyReader,

@@ -27,7 +27,7 @@ import {
   MILESTONES,
   principalOf,
 } from './api-key.js';
-import type { Principal } from './principal.js';
+import type { KnownAgents, Principal } from './principal.js';
 
 interface Entry {
   digest: Buffer;
@@ -49,7 +49,7 @@ export interface KnownKey {
   stale: boolean;
 }
 
-export class KeyRing implements OnModuleInit, OnModuleDestroy {
+export class KeyRing implements KnownAgents, OnModuleInit, OnModuleDestroy {
   private readonly cache: FollowedCache<Entries, ApiKey>;
   private readonly lookups = new Map<string, Promise<Entry | undefined>>();
   private readonly bootstrap: Entry | undefined;
@@ -120,6 +120,19 @@ export class KeyRing implements OnModuleInit, OnModuleDestroy {
   /** What a key may name, as this replica sees it. */
   listsOf(key: ApiKey): KeyLists {
     return listsOf(key, this.ownNamed.has(key.id));
+  }
+
+  exactAgents(limit: number): ReadonlySet<string> {
+    const found = new Set<string>();
+    const clock = this.store.clock();
+    for (const { principal, expires_at } of this.cache.value?.values() ?? []) {
+      if (isExpired({ expires_at }, clock)) continue;
+      for (const entry of principal.agents.entries) {
+        if (found.size >= limit) return found;
+        if (!entry.endsWith('*')) found.add(entry);
+      }
+    }
+    return found;
   }
 
   private async readAll(): Promise<Entries> {

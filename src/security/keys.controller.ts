@@ -7,7 +7,7 @@ import {
   ApiParam,
   ApiTags,
 } from '@nestjs/swagger';
-import { Idempotency, Idempotent, Problems } from '../http/request.js';
+import { Idempotency, Idempotent, ProblemIf, Problems } from '../http/request.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import { Access, CurrentPrincipal } from './access.decorator.js';
 import { ApiKeys } from './api-keys.js';
@@ -42,6 +42,7 @@ export class KeysController {
   })
   @ApiCreatedResponse({ type: MadeKey, description: 'The new key' })
   @Problems(400, 409, 413, 415, 422)
+  @ProblemIf(409, 'Or there are as many keys as the service keeps (`too_many_keys`)')
   create(
     @Body() body: NewKey,
     @CurrentPrincipal() principal: Principal,
@@ -108,6 +109,7 @@ export class KeysController {
   })
   @ApiNoContentResponse({ description: 'The key is revoked' })
   @Problems(404, 409)
+  @ProblemIf(409, 'Or it is the last admin key (`last_admin`)')
   remove(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
     return this.keys.remove(id, principal.id);
   }

@@ -20,7 +20,7 @@ const Owner = (optional = false): PropertyDecorator =>
     description: 'The principal id of the person behind the key; null if that is not known',
     example: 'key_8vzn7ryx3d0q',
   });
-const EXPIRY = { description: 'When the key expires, in Unix seconds; null for never', example: 1798761600 };
+const EXPIRY = { description: 'When the key expires, in Unix seconds; null for never', example: null };
 
 @Described('An API key to make')
 export class NewKey {

@@ -18,6 +18,12 @@ export interface Principal {
   readonly owner: string | null;
 }
 
+/** The agents that keys name. Other domains find them here, without the keys. */
+export abstract class KnownAgents {
+  /** The exact entries of all keys in memory, up to this number. */
+  abstract exactAgents(limit: number): ReadonlySet<string>;
+}
+
 export function expectPermission({ role }: Principal, permission: Permission): void {
   if (permits(role, permission)) return;
   const detail = `The role ${role} lacks the permission ${permission}; use a key of a role that has it.`;

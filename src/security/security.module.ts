@@ -13,6 +13,7 @@ import { expiredKeys } from './key-expiry.js';
 import { KeyRing } from './key-ring.js';
 import { KeyUses } from './key-uses.js';
 import { KeysController } from './keys.controller.js';
+import { KnownAgents } from './principal.js';
 import { Rates } from './rates.js';
 import { Throttle } from './throttle.js';
 
@@ -64,9 +65,10 @@ export class SecurityModule {
           useFactory: (store: Store, logger: Logger, events?: EventStream) =>
             new Retention(expiredKeys(events), store, config, logger),
         },
+        { provide: KnownAgents, useExisting: KeyRing },
         AccessGuard,
       ],
-      exports: [AccessGuard, Denials],
+      exports: [AccessGuard, Denials, KnownAgents],
     };
   }
 }

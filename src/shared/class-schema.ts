@@ -27,12 +27,13 @@ interface Field {
   /** A function, because a class may name another class that is declared after it. */
   schema: () => JsonSchema;
   /** The same check as that of class-validator. A field that holds another class has none. */
-  check?: { code: string; what: string; allows: (value: unknown) => boolean };
+  check?: Omit<FieldCheck, 'name'>;
 }
 
 /** A field as it is checked without class-validator. */
 export interface FieldCheck {
   name: string;
+  /** Whether a request must have it. An answer may have more. */
   required: boolean;
   code: string;
   what: string;
@@ -66,9 +67,7 @@ export function schemaOfClass(type: AnyClass): JsonSchema {
 
 /** The checks of a class, for objects that the input guard does not check. Fields that hold another class are left out. */
 export function checksOf(type: AnyClass): FieldCheck[] {
-  return fieldsOf(type.prototype as object).flatMap(({ name, required, check }) =>
-    check ? [{ name, required, ...check }] : [],
-  );
+  return fieldsOf(type.prototype as object).flatMap(({ name, check }) => (check ? [{ name, ...check }] : []));
 }
 
 function fieldsOf(prototype: object): Field[] {

@@ -8,14 +8,20 @@ import { IsOptional, ValidateBy, ValidateIf } from 'class-validator';
 import { addField, type JsonSchema, schemaOfClass } from './class-schema.js';
 import { isCleanText, isExactJson, isJson, isObject, MAX_JSON_DEPTH } from './json.js';
 
-/** What a class is, for the OpenAPI document. A subclass needs its own. */
-export const Described = (description: string): ClassDecorator => ApiSchema({ description });
+/** What a class is, for the OpenAPI document, and its name there. A subclass needs its own. */
+export const Described = (description: string, name?: string): ClassDecorator =>
+  ApiSchema({ description, ...(name !== undefined && { name }) });
+
+/** In the OpenAPI document: what the service fills in where a request leaves the field out. */
+export const FILLED = 'x-filled';
 
 interface Common {
   description?: string;
   example?: unknown;
   /** May be left out. */
   optional?: boolean;
+  /** A request may leave it out. Then the service fills in this, so it is in every answer. */
+  filled?: string;
   /** May be null. */
   nullable?: boolean;
   default?: unknown;
@@ -28,13 +34,15 @@ function field(
   what: string,
   accepts: (value: unknown) => boolean,
 ): PropertyDecorator {
-  const { optional, nullable, ...docs } = common;
+  const { optional, nullable, filled, ...docs } = common;
   const documented = {
     ...schema,
     ...docs,
     required: !optional,
     ...(nullable && { nullable }),
+    ...(filled !== undefined && { [FILLED]: filled }),
   } as ApiPropertyOptions;
+  const mayBeLeftOut = optional === true || filled !== undefined;
   const check = ValidateBy({ name, validator: { validate: accepts, defaultMessage: () => what } });
   return (target, key) => {
     ApiProperty(documented)(target, key);
@@ -42,10 +50,10 @@ function field(
     addField(target, key, {
       required: !optional,
       schema: () => jsonSchema(schema, common),
-      check: { code: name, what, allows },
+      check: { required: !mayBeLeftOut, code: name, what, allows },
     });
-    if (optional && nullable) IsOptional()(target, key);
-    else if (optional) ValidateIf((_object, value) => value !== undefined)(target, key);
+    if (mayBeLeftOut && nullable) IsOptional()(target, key);
+    else if (mayBeLeftOut) ValidateIf((_object, value) => value !== undefined)(target, key);
     else if (nullable) ValidateIf((_object, value) => value !== null)(target, key);
     check(target, key);
   };
@@ -176,7 +184,7 @@ const ANY_JSON = {
     { type: 'string' },
     { type: 'number' },
     { type: 'boolean' },
-    { type: 'object' },
+    { type: 'object', additionalProperties: true },
     { type: 'array', items: {} },
     { type: 'null' },
   ],
@@ -189,7 +197,7 @@ export function JsonValue({ exact, ...options }: JsonOptions = {}): PropertyDeco
 }
 
 /** A field that clients may send and the service does not read. */
-export function Ignored(options: Common & { type: 'integer' | 'string' }): PropertyDecorator {
+export function Ignored(options: Common & { type: 'integer' | 'number' | 'string' }): PropertyDecorator {
   const { type, ...common } = options;
   return field('ignored', { ...common, optional: true }, { type }, 'may be anything', () => true);
 }
@@ -216,13 +224,25 @@ export function ListOf(item: () => new () => object, options: Common = {}): Prop
   return ofClass(item, options, { isArray: true }, (items) => ({ type: 'array', items }));
 }
 
-/** A list in a body. Only its type is checked here. The service checks the items itself, because the list may be long. */
-export function ListIn(item: () => new () => object, options: Common = {}): PropertyDecorator {
-  const documented = ListOf(item, options);
-  const check = ValidateBy({
-    name: 'list',
-    validator: { validate: Array.isArray, defaultMessage: () => 'must be a list' },
-  });
+interface ListOptions extends Common {
+  least?: number;
+  most?: number;
+}
+
+/** A list in a body. Only its length is checked here. The service checks the items itself, because the list may be long. */
+export function ListIn(
+  item: () => new () => object,
+  { least = 0, most, ...options }: ListOptions = {},
+): PropertyDecorator {
+  const limits = { ...(least > 0 && { minItems: least }), ...(most !== undefined && { maxItems: most }) };
+  const documented = ofClass(item, options, { isArray: true, ...limits }, (items) => ({
+    type: 'array',
+    items,
+  }));
+  const validate = (value: unknown): boolean =>
+    Array.isArray(value) && value.length >= least && value.length <= (most ?? Number.MAX_SAFE_INTEGER);
+  const what = most === undefined ? 'must be a list' : `must be a list of ${least} to ${most}`;
+  const check = ValidateBy({ name: 'list', validator: { validate, defaultMessage: () => what } });
   return (target, key) => {
     documented(target, key);
     if (options.optional) ValidateIf((_object, value) => value !== undefined)(target, key);
@@ -238,16 +258,17 @@ export function Nested(item: () => new () => object, options: Common = {}): Prop
 function ofClass(
   item: () => new () => object,
   options: Common,
-  shape: { isArray?: true },
+  shape: { isArray?: true; minItems?: number; maxItems?: number },
   wrap: (schema: JsonSchema) => JsonSchema,
 ): PropertyDecorator {
-  const { optional, nullable, description, ...docs } = options;
+  const { optional, nullable, filled, description, ...docs } = options;
   const documented = {
     type: () => item(),
     ...shape,
     required: !optional,
     ...(nullable && { nullable }),
     ...(description && { description }),
+    ...(filled !== undefined && { [FILLED]: filled }),
     ...docs,
   };
   return (target, key) => {

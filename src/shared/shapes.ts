@@ -24,20 +24,15 @@ export interface Shape {
 }
 
 interface ShapeOptions {
-  /** The fields that must be present; by default those that the class requires. */
-  required?: readonly string[];
   /** Further allowed fields; the caller checks their values. */
   others?: readonly string[];
 }
 
 export function shapeOf(
   type: abstract new (...args: never[]) => object,
-  { required, others = [] }: ShapeOptions = {},
+  { others = [] }: ShapeOptions = {},
 ): Shape {
-  const checks = checksOf(type);
-  const fields = required
-    ? checks.map((field) => ({ ...field, required: required.includes(field.name) }))
-    : checks;
+  const fields = checksOf(type);
   return { fields, names: new Set([...fields.map(({ name }) => name), ...others]) };
 }
 

@@ -21,7 +21,7 @@ import {
 import type { Response } from 'express';
 import { Conditional, IfMatch, SendsETag } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
-import { ForeignAgent, Idempotency, Idempotent, Problems } from '../http/request.js';
+import { ForeignAgent, Idempotency, Idempotent, ProblemIf, Problems } from '../http/request.js';
 import { SendsLocation } from '../http/response-headers.js';
 import { Access, CurrentPrincipal } from '../security/access.decorator.js';
 import { expectAgent, type Principal } from '../security/principal.js';
@@ -69,6 +69,10 @@ const ChangesThreat = (what: string): MethodDecorator =>
     ...[Access('threats:write'), Conditional(), SendsETag(), ThreatId()],
     ApiOkResponse({ type: Threat, description: `The threat with its new ${what}` }),
     Problems(400, 404, 409, 412, 413, 415, 422),
+    ProblemIf(
+      409,
+      'Or the life cycle does not allow it (`illegal_status_change`, `threat_closed`, `fingerprint_open`)',
+    ),
   );
 
 @ApiTags('threats')

@@ -21,7 +21,7 @@ export const effects: PolicyContent = policyOf({
       rule_id: 'deny_drop',
       name: 'May not drop',
       effect: 'deny',
-      priority: 5,
+      priority: 500,
       conditions: [
         { field: 'action', operator: '==', value: 'doc.drop' },
         { field: 'environment.stage', operator: '==', value: 'production' },

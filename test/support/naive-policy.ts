@@ -91,8 +91,14 @@ function outcomeOf(rule: Rule, request: EvaluateRequest): boolean | 'error' {
   return outcomes.includes('error') ? 'error' : true;
 }
 
-function conditionHolds({ field, operator, value }: Condition, request: EvaluateRequest): boolean {
+function conditionHolds(condition: Condition, request: EvaluateRequest): boolean {
+  const { field, operator, value, value_from } = condition;
   const actual = readField(field, request);
+  if (value_from !== undefined) {
+    const canCompare = ['==', '!=', '>', '<', '>=', '<=', 'in', 'not_in', 'contains', 'starts_with'];
+    if (value !== undefined || !canCompare.includes(operator)) throw new Error('cannot be evaluated');
+    return pairHolds(actual, operator, readField(value_from, request));
+  }
   if (!soundly(operator, value)) throw new Error('cannot be evaluated');
   if (actual === undefined) {
     if (operator === 'exists') return value === false;
@@ -131,6 +137,20 @@ function conditionHolds({ field, operator, value }: Condition, request: Evaluate
     default:
       return false;
   }
+}
+
+function pairHolds(actual: unknown, operator: string, other: unknown): boolean {
+  const isNegation = operator === '!=' || operator === 'not_in';
+  if (actual === undefined || other === undefined) return isNegation;
+  // What is no list has no members, and no text starts with what is no text.
+  if (operator.endsWith('in') && !Array.isArray(other)) return isNegation;
+  if (operator === 'starts_with' && typeof other !== 'string') return false;
+  const compared: Condition = {
+    field: 'params.one',
+    operator: operator as Condition['operator'],
+    value: other,
+  };
+  return conditionHolds(compared, { agent_id: '', action: '', params: { one: actual } });
 }
 
 function soundly(operator: string, value: unknown): boolean {

@@ -40,6 +40,15 @@ export function conditionOf([field, operator, value]: [string, Condition['operat
   return { field, operator, value };
 }
 
+/** A condition that compares two fields. */
+export function comparisonOf([field, operator, value_from]: [
+  string,
+  Condition['operator'],
+  string,
+]): Condition {
+  return { field, operator, value_from };
+}
+
 export function requestOf(sketch: Partial<EvaluateRequest> = {}): EvaluateRequest {
   return { agent_id: 'agent-1', action: 'read', ...sketch };
 }

@@ -1,7 +1,7 @@
 import { Controller, Get, Headers, Inject, Optional, Query, Req, Res } from '@nestjs/common';
 import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
-import { Problems } from '../../http/request.js';
+import { ProblemIf, Problems } from '../../http/request.js';
 import { Access, type PrincipalRequest } from '../../security/access.decorator.js';
 import { AccessGuard } from '../../security/access.guard.js';
 import { type BrainError, invalid } from '../../shared/errors.js';
@@ -50,6 +50,8 @@ export class StreamController {
     content: { 'text/event-stream': { schema: { type: 'string', example: EXAMPLE } } },
   })
   @Problems(404, 422)
+  @ProblemIf(404, 'Or the installation keeps no events (`events_off`)')
+  @ProblemIf(429, 'Or the key or the service has too many live streams (`too_many_streams`)')
   async follow(
     @Query() query: StreamQuery,
     @Headers('last-event-id') lastEventId: string | undefined,

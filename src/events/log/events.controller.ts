@@ -1,7 +1,7 @@
 import { Controller, Get, Inject, Optional, Query, Req, Res } from '@nestjs/common';
 import { ApiExtraModels, ApiOkResponse, ApiOperation, ApiTags, getSchemaPath } from '@nestjs/swagger';
 import type { Request, Response } from 'express';
-import { Problems } from '../../http/request.js';
+import { ProblemIf, Problems } from '../../http/request.js';
 import { Access } from '../../security/access.decorator.js';
 import { BrainError } from '../../shared/errors.js';
 import { CloudEvent } from './cloud-event.dto.js';
@@ -33,6 +33,7 @@ export class EventsController {
     },
   })
   @Problems(404, 422)
+  @ProblemIf(404, 'Or the installation keeps no events (`events_off`)')
   async list(
     @Query() query: EventQuery,
     @Req() request: Request,

@@ -1,6 +1,6 @@
 /**
  * The kinds of steps. A new kind is a file in this folder and an entry in `kindsOf`, with an option for each dependency. Its
- * name is also in the description of `kind` (step.dto.ts) and in docs/missions.md.
+ * name is also in `STEP_KINDS` (step.dto.ts) and in docs/missions.md.
  */
 import { Inject, Injectable } from '@nestjs/common';
 import { CONFIG, type Config, settingsIn } from '../../config/config.js';
@@ -9,6 +9,7 @@ import { MISSIONS_SETTINGS } from '../missions.settings.js';
 import { AllowedHosts } from './allowed-hosts.js';
 import { httpStep } from './http.js';
 import { immuneEventStep } from './immune-event.js';
+import type { StepKindName } from './step.dto.js';
 import type { StepKind } from './step.js';
 import { waitStep } from './wait.js';
 
@@ -23,11 +24,12 @@ interface KindOptions {
 export type Kinds = ReadonlyMap<string, StepKind>;
 
 export function kindsOf({ immune, allowPrivate, hosts }: KindOptions): Kinds {
-  return new Map<string, StepKind>([
-    ['http', httpStep({ hosts, ...(allowPrivate && { refuses: () => false }) })],
-    ['wait', waitStep],
-    ['immune_event', immuneEventStep(immune)],
-  ]);
+  const kinds: Record<StepKindName, StepKind> = {
+    http: httpStep({ hosts, ...(allowPrivate && { refuses: () => false }) }),
+    wait: waitStep,
+    immune_event: immuneEventStep(immune),
+  };
+  return new Map(Object.entries(kinds));
 }
 
 @Injectable()

@@ -1,4 +1,7 @@
-import { Described, Flag, JsonObject, Nested, Num, Text } from '../../shared/fields.js';
+import { Described, Flag, JsonObject, Nested, Num, OneOf, Text } from '../../shared/fields.js';
+
+export const STEP_KINDS = ['http', 'wait', 'immune_event'] as const;
+export type StepKindName = (typeof STEP_KINDS)[number];
 
 const NAME = /^[A-Za-z0-9_-]+$/;
 const NAME_HINT = 'letters, digits, _ and -';
@@ -46,8 +49,8 @@ export class Step {
   })
   name!: string;
 
-  @Text({ max: 64, description: 'What the step does: `http`, `wait` or `immune_event`', example: 'http' })
-  kind!: string;
+  @OneOf(STEP_KINDS, { name: 'StepKind', description: 'What the step does', example: 'http' })
+  kind!: StepKindName;
 
   @Text({
     max: 256,

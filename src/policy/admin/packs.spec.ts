@@ -7,6 +7,7 @@ import { atOnce } from '../../shared/time-slices.js';
 import { checkPolicy } from '../engine/check.js';
 import { compile } from '../engine/compile.js';
 import { decide } from '../engine/decide.js';
+import { DEFAULT_POLICIES } from '../engine/defaults.js';
 import { contentOf, type PolicyInput } from '../engine/normalize.js';
 import type { EvaluateRequest, PolicyContent } from '../engine/policy.dto.js';
 import { unreachableRules } from '../engine/unreachable-rules.js';
@@ -89,6 +90,12 @@ const EXAMPLES: Record<string, Example[]> = {
       { ...personal, action: 'delete', agent_role: 'data_steward', params: { purpose: 'erasure' } },
     ],
   ],
+  'guest-read-only.yaml': [
+    ['guest_write_deny', { agent_role: 'guest', action: 'doc.read.delete' }],
+    ['guest_read_allow', { agent_role: 'guest', action: 'doc.read' }],
+    [null, { agent_role: 'guest', action: 'doc.read.Delete' }],
+    [null, { agent_role: 'reader', action: 'doc.read' }],
+  ],
   'resource-limits.yaml': [
     ['model_call', { action: 'model.call', params: { tokens: 1000 } }],
     ['warn_of_large_model_call', { action: 'model.call', params: { tokens: 100_000 } }],
@@ -124,8 +131,14 @@ const EXAMPLES: Record<string, Example[]> = {
   ],
 };
 
-it('the starter packs are three, each with examples', () => {
+it('the starter packs are four, each with examples', () => {
   expect(Object.keys(EXAMPLES).sort()).toEqual([...files].sort());
+});
+
+it('one of the starter packs is the policy for guests of a new installation', () => {
+  expect(packs.get('guest-read-only.yaml')).toEqual([
+    DEFAULT_POLICIES.find(({ policy_id }) => policy_id === 'guest_read_only'),
+  ]);
 });
 
 describe.each(files)('%s', (file) => {

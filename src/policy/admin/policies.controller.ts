@@ -24,19 +24,21 @@ import {
 } from '@nestjs/swagger';
 import type { Response } from 'express';
 import { Conditional, DeclaresETag, versionsIn } from '../../http/etag.js';
-import { BodyOf, ChecksOwnBody, Idempotency, Idempotent, Problems } from '../../http/request.js';
+import { BodyOf, ChecksOwnBody, Idempotency, Idempotent, ProblemIf, Problems } from '../../http/request.js';
 import { SendsLocation } from '../../http/response-headers.js';
 import { Access, CurrentPrincipal, type KnownRequest } from '../../security/access.decorator.js';
 import type { Principal } from '../../security/principal.js';
 import type { IdempotencyKey } from '../../storage/store.js';
-import { Policy, PolicyContent, Rule } from '../engine/policy.dto.js';
+import { Policy, PolicyBody, Rule } from '../engine/policy.dto.js';
 import { type Change, PolicyEditor } from './editor.js';
 import {
+  PolicyChanges,
   PolicyPage,
   PolicyQuery,
   RevisionPage,
   RevisionQuery,
   Rollback,
+  RuleChanges,
   WrittenPolicy,
   WrittenRule,
 } from './policies.dto.js';
@@ -63,7 +65,7 @@ const RuleParams = (): MethodDecorator =>
 /** Changes policies. The answer waits until this replica decides by the write. */
 const Writes = (): MethodDecorator => applyDecorators(Access('policy:write'), SendsPolicyRevision());
 /** Takes a policy or a rule, which the editor checks. */
-const Takes = (type: typeof PolicyContent | typeof Rule): MethodDecorator =>
+const Takes = (type: new () => object): MethodDecorator =>
   applyDecorators(BodyOf({ maxMib: MAX_MIB }), ChecksOwnBody(), ApiBody({ type }));
 const ChangesPolicy = (): MethodDecorator =>
   applyDecorators(
@@ -120,7 +122,7 @@ export class PoliciesController {
 
   @Post('policies')
   @Writes()
-  @Takes(PolicyContent)
+  @Takes(PolicyBody)
   @Idempotent()
   @DeclaresETag()
   @SendsLocation('policy_id')
@@ -131,6 +133,10 @@ export class PoliciesController {
   })
   @ApiCreatedResponse({ type: WrittenPolicy, description: 'The new policy' })
   @Problems(400, 409, 413, 415, 422)
+  @ProblemIf(
+    409,
+    'Or the id is taken (`policy_exists`), or there are too many policies (`too_many_policies`)',
+  )
   async create(
     @Body() body: object,
     @CurrentPrincipal() { id: by }: Principal,
@@ -158,7 +164,7 @@ export class PoliciesController {
 
   @Put(POLICY)
   @ChangesPolicy()
-  @Takes(PolicyContent)
+  @Takes(PolicyChanges)
   @ApiOperation({
     summary: 'Change a policy',
     description:
@@ -219,6 +225,7 @@ export class PoliciesController {
   })
   @ApiCreatedResponse({ type: WrittenRule, description: 'The new rule' })
   @Problems(400, 404, 409, 412, 413, 415, 422)
+  @ProblemIf(409, 'Or the id is taken (`rule_exists`)')
   async addRule(
     @PolicyId() id: string,
     @Body() body: object,
@@ -230,7 +237,7 @@ export class PoliciesController {
 
   @Put(RULE)
   @ChangesRule(400, 413, 415, 422)
-  @Takes(Rule)
+  @Takes(RuleChanges)
   @ApiOperation({
     summary: 'Change a rule',
     description: 'Changes only the fields in the body. `rule_id` cannot change.',

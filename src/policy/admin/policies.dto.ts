@@ -1,4 +1,6 @@
 /** The bodies, queries and answers of the routes that read and write policies. */
+
+import { PartialType } from '@nestjs/swagger';
 import { PageQueryOf } from '../../http/listed.js';
 import { NextCursor } from '../../http/request.js';
 import {
@@ -13,7 +15,7 @@ import {
   Text,
   Texts,
 } from '../../shared/fields.js';
-import { Policy, PolicyContent, Rule } from '../engine/policy.dto.js';
+import { Policy, PolicyBody, Rule } from '../engine/policy.dto.js';
 
 @Described('A probable mistake in a policy that was written')
 export class WriteWarning {
@@ -39,6 +41,12 @@ const Warnings = (): PropertyDecorator =>
     description:
       'Probable mistakes: rules that can never decide (`unreachable_rule`), `deny` rules whose `matches` has neither an anchor nor `.*` (`anchored_deny`), and `$` with a name in braces in a value, which is not filled in (`template_literal`). They do not prevent the write',
   });
+
+@Described('The fields of a policy that change')
+export class PolicyChanges extends PartialType(PolicyBody) {}
+
+@Described('The fields of a rule that change')
+export class RuleChanges extends PartialType(Rule) {}
 
 @Described('A policy after a write')
 export class WrittenPolicy extends Policy {
@@ -132,8 +140,8 @@ export class ImportQuery {
 
 @Described('The policies to import')
 export class ImportBody {
-  @ListOf(() => PolicyContent, { description: 'The policies to write' })
-  policies!: PolicyContent[];
+  @ListOf(() => PolicyBody, { description: 'The policies to write' })
+  policies!: PolicyBody[];
 }
 
 const Ids = (description: string, example: string[]): PropertyDecorator =>

@@ -65,6 +65,7 @@ export class TransferController {
   @ApiBody({ type: ImportBody })
   @ApiOkResponse({ type: ImportAnswer, description: 'What was changed, or would be' })
   @Problems(400, 409, 413, 415, 422)
+  @ProblemIf(409, 'Or there would be too many policies (`too_many_policies`)')
   async import(
     @Body() body: unknown,
     @Query() { mode, dry_run }: ImportQuery,

@@ -1,5 +1,5 @@
 /** The routes of OpenID AuthZEN Authorization API 1.0. The decisions are the same as those of `/api/policy/evaluate`. */
-import { Controller, Get, Header, HttpCode, Post, Req } from '@nestjs/common';
+import { Controller, Get, Header, HttpCode, Post, Query, Req } from '@nestjs/common';
 import {
   ApiBody,
   ApiExtraModels,
@@ -9,7 +9,13 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { BodyOf, ForeignAgent, OnlyBadRequests, Problems } from '../../http/request.js';
+import {
+  BodyOf,
+  ForeignAgent,
+  IgnoresUnknownMembers,
+  OnlyBadRequests,
+  Problems,
+} from '../../http/request.js';
 import { Access, Charge, CurrentPrincipal, Public } from '../../security/access.decorator.js';
 import { asAgent, type Principal } from '../../security/principal.js';
 import { BrainError, faulty } from '../../shared/errors.js';
@@ -18,6 +24,7 @@ import {
   AuthzenDecision,
   AuthzenDecisions,
   AuthzenMetadata,
+  AuthzenQuery,
   AuthzenRequest,
   AuthzenRequests,
 } from './authzen.dto.js';
@@ -32,10 +39,12 @@ import {
   readEvaluations,
   requestsOf,
 } from './authzen.js';
+import { jsonOf } from './json-body.js';
 
 const MAX_MIB = 4;
 const EVALUATION = 'access/v1/evaluation';
 const EVALUATIONS = 'access/v1/evaluations';
+const SEARCH = 'access/v1/search';
 /** A host name or an address, with an optional port. The caller chooses it, and it becomes part of URLs in the answer. */
 const HOST = /^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i;
 
@@ -61,12 +70,16 @@ export class AuthzenController {
       policy_decision_point: base,
       access_evaluation_endpoint: `${base}/${EVALUATION}`,
       access_evaluations_endpoint: `${base}/${EVALUATIONS}`,
+      search_subject_endpoint: `${base}/${SEARCH}/subject`,
+      search_action_endpoint: `${base}/${SEARCH}/action`,
+      search_resource_endpoint: `${base}/${SEARCH}/resource`,
     };
   }
 
   @Post(EVALUATION)
   @HttpCode(200)
   @Access('policy:evaluate', 'decision')
+  @IgnoresUnknownMembers()
   @ApiOperation({
     summary: 'Decide one AuthZEN evaluation',
     description: 'Answers whether the subject may do this. A denial is an answer with status 200.',
@@ -75,13 +88,19 @@ export class AuthzenController {
   @ApiOkResponse({ type: AuthzenDecision, description: 'The decision' })
   @Problems(400, 413)
   @ForeignAgent()
-  evaluation(@Req() request: Request, @CurrentPrincipal() principal: Principal): Promise<AuthzenDecision> {
-    return this.decide(readEvaluation(jsonOf(request)), principal);
+  async evaluation(
+    @Req() request: Request,
+    @Query() { context }: AuthzenQuery,
+    @CurrentPrincipal() principal: Principal,
+  ): Promise<AuthzenDecision> {
+    const decision = await this.decide(readEvaluation(jsonOf(request)), principal);
+    return context === 'none' ? bare(decision) : decision;
   }
 
   @Post(EVALUATIONS)
   @HttpCode(200)
   @Access('policy:evaluate', 'decision')
+  @IgnoresUnknownMembers()
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({
     summary: 'Decide many AuthZEN evaluations',
@@ -103,17 +122,19 @@ export class AuthzenController {
   @ForeignAgent()
   async evaluations(
     @Req() request: Request,
+    @Query() query: AuthzenQuery,
     @CurrentPrincipal() principal: Principal,
     @Charge() charge: (more: number) => void,
   ): Promise<AuthzenDecisions | AuthzenDecision> {
     const body = jsonOf(request);
-    if (isSingle(body)) return this.decide(readEvaluation(body), principal);
+    if (isSingle(body)) return this.evaluation(request, query, principal);
     const batch = readEvaluations(body);
     if (isFaulty(batch)) throw faulty(batch);
     const requests = requestsOf(batch).map((one) => asAgent(principal, one));
     charge(Math.max(0, requests.length - 1));
     await this.policy.room();
-    return answersOf(batch, await this.policy.evaluateAll(requests, isLast(batch)));
+    const answers = answersOf(batch, await this.policy.evaluateAll(requests, isLast(batch)));
+    return query.context === 'none' ? { evaluations: answers.evaluations.map(bare) } : answers;
   }
 
   private async decide(reading: Reading, principal: Principal): Promise<AuthzenDecision> {
@@ -122,11 +143,8 @@ export class AuthzenController {
   }
 }
 
-/** The specification allows only `application/json`, and no other JSON type. */
-function jsonOf(request: Request): unknown {
-  if (request.is('application/json')) return request.body;
-  const detail = 'Send a JSON object, with Content-Type: application/json.';
-  throw new BrainError('unsupported', 'unsupported_content_type', detail);
+function bare({ decision }: AuthzenDecision): AuthzenDecision {
+  return { decision };
 }
 
 /** Express uses the forwarded protocol and host only if the proxy is trusted. */

@@ -68,7 +68,7 @@ const SUBJECT = { type: 'agent', id: 'researcher-7', properties: { role: 'resear
 const ACTION = { name: 'database.read', properties: { rows: 100 } };
 const RESOURCE = { type: 'database', id: 'customers', properties: { region: 'eu' } };
 
-const Context = (): PropertyDecorator =>
+export const Context = (): PropertyDecorator =>
   JsonObject({
     exact: true,
     optional: true,
@@ -193,8 +193,21 @@ export class AuthzenDecision {
   @Flag({ description: 'Whether the subject may act', example: true })
   decision!: boolean;
 
-  @Nested(() => AuthzenContext, { description: 'The details of the decision' })
-  context!: AuthzenContext;
+  @Nested(() => AuthzenContext, {
+    optional: true,
+    description: 'The details of the decision. Absent with `context=none`',
+  })
+  context?: AuthzenContext;
+}
+
+export class AuthzenQuery {
+  @OneOf(['full', 'none'] as const, {
+    name: 'AuthzenContextForm',
+    optional: true,
+    default: 'full',
+    description: '`none` leaves `context` out of all decisions, also out of those of invalid evaluations',
+  })
+  context: 'full' | 'none' = 'full';
 }
 
 @Described('The answers to several evaluations, in the same order')
@@ -230,4 +243,28 @@ export class AuthzenMetadata {
     example: 'https://brain.example.com/access/v1/evaluations',
   })
   access_evaluations_endpoint!: string;
+
+  @Text({
+    max: 1024,
+    format: 'uri',
+    description: 'The URL of the search for subjects',
+    example: 'https://brain.example.com/access/v1/search/subject',
+  })
+  search_subject_endpoint!: string;
+
+  @Text({
+    max: 1024,
+    format: 'uri',
+    description: 'The URL of the search for actions',
+    example: 'https://brain.example.com/access/v1/search/action',
+  })
+  search_action_endpoint!: string;
+
+  @Text({
+    max: 1024,
+    format: 'uri',
+    description: 'The URL of the search for resources',
+    example: 'https://brain.example.com/access/v1/search/resource',
+  })
+  search_resource_endpoint!: string;
 }

@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { checksOf } from '../../shared/class-schema.js';
 import { fieldFaults } from '../../shared/shapes.js';
+import { expectSameEntities } from '../decisions/entities.js';
 import type { Decision } from '../decisions/routes.dto.js';
 import { EvaluateRequest } from '../engine/policy.dto.js';
 import { answersOf, isFaulty, isSingle, readEvaluation, readEvaluations, requestsOf } from './authzen.js';
@@ -94,6 +95,7 @@ describe('an evaluation', () => {
         const reading = readEvaluation(body);
         const faults: unknown[] = [];
         if (!isFaulty(reading)) fieldFaults({ ...reading }, fields, '', faults as never);
+        if (!isFaulty(reading)) expectSameEntities(reading);
         expect(faults).toEqual([]);
         const batch = readEvaluations({ evaluations: [body, BODY] });
         if (isFaulty(batch)) throw new Error('one evaluation has made the others unreadable');

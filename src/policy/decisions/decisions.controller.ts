@@ -20,6 +20,7 @@ import { contentOf, type PolicyInput, sameIds } from '../engine/normalize.js';
 import { EvaluateRequest, type PolicyContent } from '../engine/policy.dto.js';
 import { denied } from '../policy.errors.js';
 import { policyLimits } from '../policy.settings.js';
+import { expectSameEntities } from './entities.js';
 import { type Answer, PolicyService } from './policy.service.js';
 import {
   BatchQuery,
@@ -34,7 +35,6 @@ import {
 } from './routes.dto.js';
 
 const MAX_MIB = 4;
-const MAX_REQUESTS = 1000;
 const REQUEST = shapeOf(EvaluateRequest);
 /** The version of the routes of this domain. */
 const VERSION = '1.0.0';
@@ -139,6 +139,7 @@ export class PolicyController {
     @CurrentPrincipal() principal: Principal,
   ): Answer<Decision> {
     const request = asAgent(principal, body);
+    expectSameEntities(request);
     // The hot path: most requests have no query, and their decision needs no promise.
     if (!query.enforce && !query.explain && query.min_revision === undefined)
       return this.policy.evaluate(request);
@@ -163,7 +164,10 @@ export class PolicyController {
     const faults = batchFaults(evaluations);
     if (faults.length > 0) throw faulty(faults);
     charge(evaluations.length - 1);
-    for (const [i, request] of evaluations.entries()) asAgent(principal, request, `/evaluations/${i}`);
+    for (const [i, request] of evaluations.entries()) {
+      const at = `/evaluations/${i}`;
+      expectSameEntities(asAgent(principal, request, at), at);
+    }
     if (min_revision !== undefined) await this.policy.atLeast(min_revision);
     await this.policy.room();
     return { decisions: await this.policy.evaluateAll(evaluations) };
@@ -184,6 +188,7 @@ export class PolicyController {
   ): Promise<Decision> {
     if (policies !== undefined) expectPermission(principal, 'policy:write');
     const request = asAgent(principal, body);
+    expectSameEntities(request);
     const drafts = policies === undefined ? undefined : await this.draftsOf(policies);
     const { explain: explanation, ...decision } = await this.policy.test(request, drafts);
     return explain ? { ...decision, explain: explanation } : decision;
@@ -208,12 +213,8 @@ export class PolicyController {
   }
 }
 
-/** Checks the requests of a batch: the input guard checks only that it is a list. */
+/** Checks the requests of a batch: the input guard checks only that it is a list of the right length. */
 function batchFaults(requests: readonly unknown[]): Fault[] {
-  if (requests.length === 0 || requests.length > MAX_REQUESTS) {
-    const detail = `must be a list of 1 to ${MAX_REQUESTS} requests`;
-    return [{ pointer: '/evaluations', detail, code: 'list' }];
-  }
   const faults: Fault[] = [];
   for (const [i, request] of requests.entries()) {
     if (faults.length >= MAX_FAULTS) break;

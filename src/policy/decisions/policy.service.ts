@@ -99,6 +99,11 @@ export class PolicyService {
     throw revisionNotReached(revision, this.snapshots.revision);
   }
 
+  /** The policies in memory, to search them. What is decided by them is neither counted nor published. */
+  policies(): { snapshot: Snapshot; stale: boolean } {
+    return this.current();
+  }
+
   /** Decides without counting and without events. Drafts, if given, replace the stored policies. */
   async test(
     request: EvaluateRequest,

@@ -13,7 +13,7 @@ import {
   Text,
 } from '../../shared/fields.js';
 import { Explanation } from '../engine/explanation.dto.js';
-import { EvaluateRequest, PolicyContent, Verdict } from '../engine/policy.dto.js';
+import { EvaluateRequest, PolicyBody, Verdict } from '../engine/policy.dto.js';
 
 @Described('The answer to the question whether an agent may do something')
 export class Decision extends Verdict {
@@ -75,7 +75,7 @@ export class BatchQuery {
 
 @Described('Many requests, which are decided by the same revision of the policies')
 export class EvaluateBatch {
-  @ListIn(() => EvaluateRequest, { description: '1 to 1,000 requests' })
+  @ListIn(() => EvaluateRequest, { least: 1, most: 1000, description: '1 to 1,000 requests' })
   evaluations!: EvaluateRequest[];
 }
 
@@ -89,11 +89,11 @@ export class DecisionList {
 
 @Described('A request to try, by the stored policies or by drafts')
 export class TestRule extends EvaluateRequest {
-  @ListIn(() => PolicyContent, {
+  @ListIn(() => PolicyBody, {
     optional: true,
     description: 'Drafts that decide instead of the stored policies. They are not stored',
   })
-  policies?: PolicyContent[];
+  policies?: PolicyBody[];
 
   @Flag({ optional: true, description: 'Adds `explain` to the answer', example: true })
   explain?: boolean;

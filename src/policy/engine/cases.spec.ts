@@ -2,7 +2,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
-import { conditionOf, type PolicySketch, policyOf, requestOf } from '../../../test/support/policies.js';
+import {
+  comparisonOf,
+  conditionOf,
+  type PolicySketch,
+  policyOf,
+  requestOf,
+} from '../../../test/support/policies.js';
 import { compile } from './compile.js';
 import { decide } from './decide.js';
 import { DEFAULT_POLICIES } from './defaults.js';
@@ -14,6 +20,7 @@ interface Case {
   policies?: PolicySketch[] | 'defaults';
   want?: Partial<Verdict>;
   if?: [string, Condition['operator'], unknown];
+  compare?: [string, Condition['operator'], string];
   holds?: boolean;
 }
 
@@ -23,8 +30,9 @@ const files = readdirSync(FOLDER).map((file) => ({
   cases: parse(readFileSync(join(FOLDER, file), 'utf8')) as Case[],
 }));
 
-function policiesOf({ if: only, policies = [] }: Case): ReturnType<typeof policyOf>[] {
+function policiesOf({ if: only, compare, policies = [] }: Case): ReturnType<typeof policyOf>[] {
   if (only) return [policyOf({ rules: [{ rule_id: 'r', conditions: [conditionOf(only)] }] })];
+  if (compare) return [policyOf({ rules: [{ rule_id: 'r', conditions: [comparisonOf(compare)] }] })];
   return policies === 'defaults' ? [...DEFAULT_POLICIES] : policies.map(policyOf);
 }
 
@@ -46,6 +54,6 @@ describe.each(files)('$file', ({ cases }) => {
     expect(verdict).toMatchObject(want);
     // A case without `errors` expects none, unless it only expects that nothing is allowed.
     if (errors) expect(verdict.errors).toEqual(errors);
-    else if (one.if || errors === null) expect(verdict).not.toHaveProperty('errors');
+    else if (one.if || one.compare || errors === null) expect(verdict).not.toHaveProperty('errors');
   });
 });

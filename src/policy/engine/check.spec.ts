@@ -1,8 +1,9 @@
 /** Policies that cannot be evaluated cannot be written, and all their faults are reported at once. */
-import { conditionOf, LIMITS, policyOf } from '../../../test/support/policies.js';
+import { comparisonOf, conditionOf, LIMITS, policyOf } from '../../../test/support/policies.js';
 import { checkInSlices, checkPolicy, checkRule } from './check.js';
 import { DEFAULT_POLICIES } from './defaults.js';
 import { contentOf } from './normalize.js';
+import { PAIR_OPERATORS } from './operators.js';
 import { type Condition, EFFECTS, OPERATORS } from './policy.dto.js';
 import { unreachableRules } from './unreachable-rules.js';
 
@@ -77,6 +78,43 @@ describe('the check of a policy', () => {
       '/rules/3/conditions/0/value required',
       '/rules/3/conditions/1 object',
     ]);
+  });
+
+  it.each<[object, string]>([
+    [{ operator: '==', value: 1, value_from: 'params.b' }, 'value_from value_twice'],
+    [{ operator: '==', value: null, value_from: 'params.b' }, 'value_from value_twice'],
+    [{ operator: '==' }, 'value required'],
+    [{ operator: '==', value_from: 'nothing' }, 'value_from unknown_field_name'],
+    [{ operator: '==', value_from: 'params.__proto__' }, 'value_from unknown_field_name'],
+    [{ operator: '==', value_from: 7 }, 'value_from text'],
+    [{ operator: '==', value_from: null }, 'value_from text'],
+    [{ operator: 'matches', value_from: 'params.b' }, 'operator wrong_operator'],
+    [{ operator: 'search', value_from: 'params.b' }, 'operator wrong_operator'],
+    [{ operator: 'exists', value_from: 'params.b' }, 'operator wrong_operator'],
+    [{ operator: '==', value_from: 'params.a' }, 'value_from same_field'],
+    [{ operator: 'in', value_from: 'agent_id' }, 'value_from wrong_type'],
+    [{ operator: 'not_in', value_from: 'agent.role' }, 'value_from wrong_type'],
+  ])('refuses %j as a comparison', (condition, fault) => {
+    const faults = checkRule(
+      { ...GOOD, conditions: [{ field: 'params.a', ...condition }] },
+      { limits: LIMITS },
+    );
+    expect(faults.map(({ pointer, code }) => `${pointer} ${code}`)).toEqual([`/conditions/0/${fault}`]);
+  });
+
+  it('refuses to compare a field with itself under another name', () => {
+    const conditions = [comparisonOf(['agent.id', '==', 'agent_id'])];
+    expect(checkRule({ ...GOOD, conditions }, { limits: LIMITS })).toMatchObject([{ code: 'same_field' }]);
+  });
+
+  it('accepts each operator that can compare two fields', () => {
+    expect(PAIR_OPERATORS).toHaveLength(10);
+    const conditions = PAIR_OPERATORS.map((operator) => ({
+      field: 'action',
+      operator,
+      value_from: 'params.b',
+    }));
+    expect(checkRule({ ...GOOD, conditions }, { limits: LIMITS })).toEqual([]);
   });
 
   it('says what to do about a fault', () => {
@@ -316,6 +354,24 @@ describe('a rule that can never be reached', () => {
     ['a value in all lists', ['params.x', 'in', [1, 2]], ['params.x', 'in', [2, 3]]],
   ])('can match: %s', (_what, ...conditions) => {
     expect(unreachable(...conditions)).toBe(0);
+  });
+
+  it('is found by the fields that it compares, under any of their names', () => {
+    const compared = (...others: string[]): string[] =>
+      unreachableRules([
+        policyOf({
+          rules: others.map((other, i) => ({
+            rule_id: `r${i}`,
+            priority: -i,
+            conditions: [comparisonOf(['params.a', '==', other])],
+          })),
+        }),
+      ]).map(({ pointer }) => pointer);
+    expect(compared('agent_id', 'agent.id')).toEqual(['/0/rules/1']);
+    expect(compared('agent_id', 'agent_role', 'params.b')).toEqual([]);
+    const literal = { field: 'params.a', operator: '==', value: 1 } as const;
+    const both = [comparisonOf(['params.a', '==', 'agent_id']), literal];
+    expect(unreachableRules([policyOf({ rules: [{ rule_id: 'r', conditions: both }] })])).toEqual([]);
   });
 
   it('is shadowed by a rule without conditions, in any policy', () => {

@@ -3,14 +3,13 @@
  * up to `MAX_FAULTS`. It checks sizes first, so that it rejects a hostile body before the body costs time.
  */
 
-import { checksOf } from '../../shared/class-schema.js';
 import type { Fault } from '../../shared/errors.js';
 import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { atOnce } from '../../shared/time-slices.js';
 import { fieldOf } from './fields.js';
-import { testOf } from './operators.js';
+import { PAIR_OPERATORS, testOf } from './operators.js';
 import { PATTERNS, weightOf } from './patterns.js';
-import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
+import { Condition, type Operator, PolicyBody, Rule } from './policy.dto.js';
 
 /** The limits that an operator can set; their defaults are in the settings. */
 export interface PolicyLimits {
@@ -36,12 +35,11 @@ const POLICIES_PER_SLICE = 32;
 const MAX_PATTERN_WEIGHT = 2000;
 
 /** A caller may omit fields that have a default, and may send back the fields that the service adds. */
-const POLICY = shapeOf(PolicyContent, {
-  required: ['name'],
-  others: [...checksOf(Policy).map(({ name }) => name), 'rules'],
-});
-const RULE = shapeOf(Rule, { required: ['name', 'effect'], others: ['conditions'] });
-const CONDITION = shapeOf(Condition, { required: ['field', 'operator', 'value'] });
+const POLICY = shapeOf(PolicyBody, { others: ['rules'] });
+const RULE = shapeOf(Rule, { others: ['conditions'] });
+const CONDITION = shapeOf(Condition);
+const FIELDS =
+  'must be agent_id, agent_role, action, resource, environment.<path> or params.<path>; a path must not contain __proto__, constructor or prototype';
 
 /** The faults found so far, and the limits. */
 class Check {
@@ -158,14 +156,18 @@ function ruleFaults(check: Check, rule: unknown, pointer: string): void {
 function conditionFaults(check: Check, condition: unknown, pointer: string): void {
   const before = check.faults.length;
   if (!shapeFaults(CONDITION, condition, pointer, check.faults)) return;
-  const { field, operator, value } = condition as unknown as Condition;
-  if (typeof field === 'string' && !fieldOf(field)) {
-    const detail =
-      'must be agent_id, agent_role, action, resource, environment.<path> or params.<path>; a path must not contain __proto__, constructor or prototype';
-    check.add(`${pointer}/field`, 'unknown_field_name', detail);
+  const { field, operator, value, value_from } = condition as unknown as Condition;
+  for (const [name, of] of Object.entries({ field, value_from })) {
+    if (typeof of === 'string' && !fieldOf(of)) check.add(`${pointer}/${name}`, 'unknown_field_name', FIELDS);
   }
-  if (check.faults.length > before) return;
   const at = `${pointer}/value`;
+  if (value === undefined && value_from === undefined)
+    check.add(at, 'required', 'is required, or value_from: what the field is compared with');
+  if (check.faults.length > before) return;
+  if (value_from !== undefined) {
+    pairFaults(check, condition as unknown as Condition, pointer);
+    return;
+  }
   if ((operator === 'matches' || operator === 'search') && typeof value === 'string') {
     patternFaults(check, PATTERNS[operator], value, at);
     return;
@@ -178,6 +180,27 @@ function conditionFaults(check: Check, condition: unknown, pointer: string): voi
   }
   const reason = whyNeverTrue(operator, value, fieldOf(field)?.name.includes('.') === false);
   if (reason !== undefined) check.add(at, 'wrong_type', `can never match; change the value: ${reason}`);
+}
+
+/** The faults of a condition that compares two fields. */
+function pairFaults(check: Check, { field, operator, value, value_from }: Condition, pointer: string): void {
+  const at = `${pointer}/value_from`;
+  const [one, other] = [fieldOf(field)?.name, fieldOf(value_from)?.name];
+  if (value !== undefined) {
+    check.add(at, 'value_twice', 'must not be there together with value; leave out one of them');
+  } else if (!PAIR_OPERATORS.includes(operator)) {
+    const detail = `needs a value, and no value_from; ${PAIR_OPERATORS.join(', ')} can compare two fields`;
+    check.add(`${pointer}/operator`, 'wrong_operator', detail);
+  } else if (one === other) {
+    check.add(
+      at,
+      'same_field',
+      'must be another field: a field that is compared with itself decides nothing',
+    );
+  } else if ((operator === 'in' || operator === 'not_in') && other?.includes('.') === false) {
+    const detail = `must be a field that can hold a list: ${operator} needs one, and this field is text`;
+    check.add(at, 'wrong_type', detail);
+  }
 }
 
 function patternFaults(

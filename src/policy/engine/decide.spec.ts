@@ -6,6 +6,7 @@ import { policyOf, type RuleSketch, requestOf } from '../../../test/support/poli
 import { type CompileOptions, compile, compileInSlices } from './compile.js';
 import { decide } from './decide.js';
 import { explain } from './explain.js';
+import { PAIR_OPERATORS } from './operators.js';
 import {
   type Condition,
   EFFECTS,
@@ -43,7 +44,7 @@ const field = fc.constantFrom(
   ...['action', 'action', 'agent_role', 'agent.role', 'agent_id', 'resource'],
   ...['params.a', 'params.a', 'params.b', 'params.a.b', 'params.toString', 'environment.a', 'context.a'],
 );
-const condition = fc
+const withValue = fc
   .tuple(field, fc.nat(), value, word, fc.constantFrom(...PATTERNS), fc.array(value, { maxLength: 4 }))
   .map(([name, pick, any, text, pattern, list]): Condition => {
     const forms: [Condition['operator'], unknown][] = [
@@ -61,6 +62,12 @@ const condition = fc
     const [operator, wanted] = forms[pick % forms.length];
     return { field: name, operator, value: wanted };
   });
+const withField: fc.Arbitrary<Condition> = fc.record({
+  field,
+  operator: fc.constantFrom(...(PAIR_OPERATORS as Condition['operator'][])),
+  value_from: field,
+});
+const condition = fc.oneof({ weight: 3, arbitrary: withValue }, { weight: 1, arbitrary: withField });
 const rule = (maxConditions: number): fc.Arbitrary<Omit<RuleSketch, 'rule_id'>> =>
   fc.record({
     effect: fc.constantFrom(...EFFECTS),
@@ -164,6 +171,10 @@ describe('the engine', () => {
       { operator: 'matches', value: '(' },
       { operator: 'search', value: '(' },
       { field: 'params.__proto__.a' },
+      { value_from: 'nothing' },
+      { value_from: 'params.__proto__.a', value: undefined },
+      { value_from: 'params.b', value: undefined },
+      { value_from: 'params.b', value: 'read' },
     );
     const damaged = fc
       .tuple(policies(20), fc.array(fc.tuple(fc.nat(), damage), { maxLength: 5 }))

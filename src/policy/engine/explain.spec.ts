@@ -1,5 +1,12 @@
 /** The explanation of a decision, in words and condition by condition. */
-import { conditionOf, type PolicySketch, policyOf, requestOf } from '../../../test/support/policies.js';
+import {
+  comparisonOf,
+  conditionOf,
+  type PolicySketch,
+  policyOf,
+  requestOf,
+} from '../../../test/support/policies.js';
+import { MASKED } from '../../shared/mask.js';
 import { compile } from './compile.js';
 import { explain } from './explain.js';
 import type { Explanation } from './explanation.dto.js';
@@ -38,6 +45,52 @@ describe('an explanation', () => {
         ],
       },
     ]);
+  });
+
+  it('shows both fields of a comparison, as far as the request has them', () => {
+    const conditions = [
+      comparisonOf(['agent_id', '==', 'params.owner']),
+      comparisonOf(['params.list', '!=', 'params.owner']),
+      comparisonOf(['params.none', '==', 'params.owner']),
+      comparisonOf(['params.owner', 'in', 'params.none']),
+    ];
+    const request = { params: { owner: null, list: [1] } };
+    expect(explained([{ rules: [{ rule_id: 'r', conditions }] }], request).rules[0]?.conditions).toEqual([
+      {
+        field: 'agent_id',
+        operator: '==',
+        expected_from: 'params.owner',
+        expected: null,
+        actual: 'agent-1',
+        verdict: 'fails',
+      },
+      {
+        field: 'params.list',
+        operator: '!=',
+        expected_from: 'params.owner',
+        expected: null,
+        actual: [1],
+        verdict: 'holds',
+      },
+      {
+        field: 'params.none',
+        operator: '==',
+        expected_from: 'params.owner',
+        expected: null,
+        verdict: 'fails',
+      },
+      { field: 'params.owner', operator: 'in', expected_from: 'params.none', actual: null, verdict: 'fails' },
+    ]);
+  });
+
+  it('masks both fields of a comparison', () => {
+    const rules = [
+      { rule_id: 'r', conditions: [comparisonOf(['params.card.number', '==', 'environment.secret'])] },
+    ];
+    const request = requestOf({ params: { card: { number: 's3cret' } }, environment: { secret: 's3cret' } });
+    const shown = requestOf({ params: { card: MASKED }, environment: { secret: MASKED } });
+    const { rules: shownRules } = explain(compile([policyOf({ rules })]), request, { shown });
+    expect(shownRules[0]?.conditions).toMatchObject([{ actual: MASKED, expected: MASKED, verdict: 'holds' }]);
   });
 
   it('lists the rules in order of precedence and marks the one that decided', () => {

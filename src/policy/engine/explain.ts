@@ -1,6 +1,7 @@
 /** Explains a decision: it evaluates every rule and every condition, without the indexes that `decide` uses. */
 import { MASKED } from '../../shared/mask.js';
 import { type ExplainedCondition, type ExplainedRule, type Explanation } from './explanation.dto.js';
+import type { Read } from './fields.js';
 import { type Condition, EFFECTS, type EvaluateRequest } from './policy.dto.js';
 import { type CompiledCondition, type CompiledRule, conditionsOf } from './rules.js';
 import type { Snapshot } from './snapshot.js';
@@ -61,24 +62,34 @@ function explainRule(rule: CompiledRule, request: EvaluateRequest, shown: Evalua
 }
 
 function explainCondition(
-  { field, operator, value }: Condition,
+  { field, operator, value, value_from }: Condition,
   compiled: CompiledCondition | undefined,
   request: EvaluateRequest,
   shown: EvaluateRequest,
   brokenReason = 'this is not a condition',
 ): ExplainedCondition {
-  const explained: ExplainedCondition = { field, operator, expected: value, verdict: 'error' };
+  const explained: ExplainedCondition = { field, operator, verdict: 'error' };
+  if (value !== undefined) explained.expected = value;
+  if (value_from !== undefined) explained.expected_from = value_from;
   if (compiled === undefined) return { ...explained, error: brokenReason };
+  const { pair, read, test } = compiled;
   try {
-    const actual = compiled.read(request);
-    // The mask may hide a whole object. The field is present all the same, so it is shown as masked.
-    const visible = compiled.read(shown);
-    if (actual !== undefined) explained.actual = visible === undefined ? MASKED : visible;
-    explained.verdict = compiled.test(actual) ? 'holds' : 'fails';
+    const actual = visibleValue(pair ? pair[0].read : read, request, shown);
+    const expected = pair && visibleValue(pair[1].read, request, shown);
+    if (actual !== undefined) explained.actual = actual;
+    if (expected !== undefined) explained.expected = expected;
+    explained.verdict = test(read(request)) ? 'holds' : 'fails';
   } catch (error) {
     explained.error = error instanceof Error ? error.message : String(error);
   }
   return explained;
+}
+
+/** The mask may hide a whole object. Its fields are present all the same, so they are shown as masked. */
+function visibleValue(read: Read, request: EvaluateRequest, shown: EvaluateRequest): unknown {
+  if (read(request) === undefined) return undefined;
+  const visible = read(shown);
+  return visible === undefined ? MASKED : visible;
 }
 
 function whyRule(winner: CompiledRule, next: CompiledRule | undefined): string {

@@ -10,8 +10,21 @@ export class ExplainedCondition {
   @Text({ max: 64, description: 'The operator of the condition', example: '==' })
   operator!: string;
 
-  @JsonValue({ description: 'The value of the condition', example: 'production' })
-  expected!: unknown;
+  @JsonValue({
+    optional: true,
+    description:
+      'The value of the condition; with `expected_from` the value of that field. Absent when the request does not have that field',
+    example: 'production',
+  })
+  expected?: unknown;
+
+  @Text({
+    max: 256,
+    optional: true,
+    description: 'The field that the condition compares with. Absent when it compares with a value',
+    example: 'environment.owner',
+  })
+  expected_from?: string;
 
   @JsonValue({
     optional: true,

@@ -1,5 +1,6 @@
 /** The operators. Each condition becomes one test function when it is compiled. */
 
+import { includesText } from './includes-text.js';
 import type { Pattern, Patterns } from './patterns.js';
 import type { Operator } from './policy.dto.js';
 
@@ -9,6 +10,9 @@ export type Test = (actual: unknown) => boolean;
 export type Scalar = string | number | boolean | null;
 
 type MakeTest = (value: unknown, patterns: Patterns) => Test;
+
+/** The test of a condition that compares two fields. Each of them may be missing: `undefined`. */
+type PairTest = (one: unknown, other: unknown) => boolean;
 
 /** Thrown when a condition can never be evaluated. */
 export class Unusable extends Error {}
@@ -41,6 +45,34 @@ export function testOf(operator: string, value: unknown, patterns: Patterns): Te
   return MAKE[operator as Operator](value, patterns);
 }
 
+/** `matches`, `search` and `exists` are not here: a caller must not choose a pattern, and `exists` needs no second field. */
+const PAIRS: Partial<Record<Operator, PairTest>> = {
+  '==': ifBoth(equal),
+  '!=': neither(ifBoth(equal)),
+  '>': ifBoth((one, other) => comparing(other, (actual, bound) => actual > bound)(one)),
+  '<': ifBoth((one, other) => comparing(other, (actual, bound) => actual < bound)(one)),
+  '>=': ifBoth((one, other) => comparing(other, (actual, bound) => actual >= bound)(one)),
+  '<=': ifBoth((one, other) => comparing(other, (actual, bound) => actual <= bound)(one)),
+  contains: ifBoth((one, other) =>
+    typeof one === 'string' && typeof other === 'string' ? includesText(one, other) : containing(other)(one),
+  ),
+  in: ifBoth(isMember),
+  not_in: neither(ifBoth(isMember)),
+  starts_with: ifBoth(
+    (one, other) => typeof one === 'string' && typeof other === 'string' && one.startsWith(other),
+  ),
+};
+
+/** The operators that can compare two fields. */
+export const PAIR_OPERATORS = Object.keys(PAIRS);
+
+/** @throws when the operator cannot compare two fields */
+export function pairTestOf(operator: string): PairTest {
+  const test = Object.hasOwn(PAIRS, operator) ? PAIRS[operator as Operator] : undefined;
+  if (!test) throw new Unusable(`the operator '${operator}' cannot compare two fields`);
+  return test;
+}
+
 /** Whether a `Map` or `Set` compares the value as `===` does. NaN is excluded: it is not equal to itself, but a map finds it. */
 export function isScalar(value: unknown): value is Scalar {
   return value === null || typeof value === 'string' || typeof value === 'boolean' || isNumber(value);
@@ -69,6 +101,19 @@ export function equal(one: unknown, other: unknown): boolean {
 
 function not(test: Test): Test {
   return (actual) => !test(actual);
+}
+
+function neither(test: PairTest): PairTest {
+  return (one, other) => !test(one, other);
+}
+
+/** Two missing fields are not equal: a request that leaves both out must not satisfy a rule about them. */
+function ifBoth(test: PairTest): PairTest {
+  return (one, other) => one !== undefined && other !== undefined && test(one, other);
+}
+
+function isMember(one: unknown, list: unknown): boolean {
+  return Array.isArray(list) && list.some((member) => equal(one, member));
 }
 
 function equalTo(value: unknown): Test {

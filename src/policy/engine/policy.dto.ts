@@ -1,6 +1,7 @@
 import {
   Described,
   Flag,
+  Ignored,
   JsonObject,
   JsonValue,
   ListOf,
@@ -35,7 +36,7 @@ const MAX_TEXT = 4096;
 const ID = /^[a-z0-9_-]+$/;
 const ID_HINT = 'a-z, 0-9, _ and -';
 
-@Described('Compares one field of a request with a value')
+@Described('Compares one field of a request with a value, or with another field of the request')
 export class Condition {
   @Text({
     max: 256,
@@ -48,18 +49,28 @@ export class Condition {
   @OneOf(OPERATORS, {
     name: 'PolicyOperator',
     description:
-      'How the field is compared with `value`. `matches` is anchored at the start of the text and not at its end: `delete` matches `delete.all` and not `db.delete`. `search` matches anywhere in the text',
+      'How the field is compared with `value`, or with the field in `value_from`. `matches` is anchored at the start of the text and not at its end: `delete` matches `delete.all` and not `db.delete`. `search` matches anywhere in the text',
     example: '==',
   })
   operator!: Operator;
 
   @JsonValue({
     exact: true,
+    optional: true,
     description:
-      'The value to compare with: a list for `in` and `not_in`, a boolean for `exists`, a pattern of RE2 for `matches` and `search`, a text for `starts_with`',
+      'The value to compare with: a list for `in` and `not_in`, a boolean for `exists`, a pattern of RE2 for `matches` and `search`, a text for `starts_with`. Required, unless there is `value_from`',
     example: 'production',
   })
-  value!: unknown;
+  value?: unknown;
+
+  @Text({
+    max: 256,
+    optional: true,
+    description:
+      'The field of the request to compare with, instead of `value`; not for `matches`, `search` and `exists`. While one of the two fields is missing, only `!=` and `not_in` hold',
+    example: 'environment.owner',
+  })
+  value_from?: string;
 }
 
 @Described('An effect, and the conditions under which it applies')
@@ -68,6 +79,7 @@ export class Rule {
     max: 64,
     pattern: ID,
     patternHint: ID_HINT,
+    filled: 'made from `name`',
     description: 'Unique within the policy; it never changes',
     example: 'no_deploy_on_friday',
   })
@@ -79,6 +91,7 @@ export class Rule {
   @Text({
     max: MAX_TEXT,
     min: 0,
+    filled: 'empty',
     description: 'An explanation for people. When a `warn` rule decides, this is the text in `warnings`',
     example: '',
   })
@@ -93,21 +106,28 @@ export class Rule {
   effect!: Effect;
 
   @ListOf(() => Condition, {
+    filled: 'none',
+    example: [{ field: 'environment.stage', operator: '==', value: 'production' }],
     description: 'The rule matches when all conditions hold. Without conditions it always matches',
   })
   conditions!: Condition[];
 
   @Num({
     integer: true,
+    filled: '0',
     description: 'Of all matching rules, the one with the highest priority decides',
     example: 100,
   })
   priority!: number;
 
-  @Flag({ description: 'Whether the rule takes part in decisions', example: true })
+  @Flag({ filled: 'true', description: 'Whether the rule takes part in decisions', example: true })
   enabled!: boolean;
 
-  @JsonObject({ description: 'Data for the caller; the service only stores it', example: {} })
+  @JsonObject({
+    filled: 'empty',
+    description: 'Data for the caller; the service only stores it',
+    example: {},
+  })
   metadata!: Record<string, unknown>;
 }
 
@@ -117,6 +137,7 @@ export class PolicyContent {
     max: 64,
     pattern: ID,
     patternHint: ID_HINT,
+    filled: 'made from `name`',
     description: 'Unique among all policies; it never changes',
     example: 'production_deployment',
   })
@@ -127,6 +148,7 @@ export class PolicyContent {
 
   @Text({
     max: 64,
+    filled: '`1.0.0`',
     description: 'A version that the author chooses; the service only stores it',
     example: '1.0.0',
   })
@@ -135,27 +157,48 @@ export class PolicyContent {
   @Text({
     max: MAX_TEXT,
     min: 0,
+    filled: 'empty',
     description: 'An explanation for people',
     example: 'Who may deploy to production, and when',
   })
   description!: string;
 
-  @ListOf(() => Rule, { description: 'The rules, in any order: priorities decide' })
+  @ListOf(() => Rule, { filled: 'none', description: 'The rules, in any order: priorities decide' })
   rules!: Rule[];
 
   @OneOf(EFFECTS, {
     name: 'PolicyEffect',
+    filled: '`deny`',
     description:
       'Applies when no rule of any policy matches. The most cautious default effect of all enabled policies wins',
     example: 'deny',
   })
   default_effect!: Effect;
 
-  @Flag({ description: 'Whether the policy takes part in decisions', example: true })
+  @Flag({ filled: 'true', description: 'Whether the policy takes part in decisions', example: true })
   enabled!: boolean;
 
-  @JsonObject({ description: 'Data for the caller; the service only stores it', example: {} })
+  @JsonObject({
+    filled: 'empty',
+    description: 'Data for the caller; the service only stores it',
+    example: {},
+  })
   metadata!: Record<string, unknown>;
+}
+
+const Returned = (type: 'integer' | 'number' | 'string', example: unknown): PropertyDecorator =>
+  Ignored({
+    type,
+    description: 'Accepted and ignored, so that a policy can be sent back as it was read',
+    example,
+  });
+
+@Described('A policy as a caller sends it', 'PolicyInput')
+export class PolicyBody extends PolicyContent {
+  @Returned('integer', 1) revision?: unknown;
+  @Returned('number', 1735424567.89) created_at?: unknown;
+  @Returned('number', 1735424567.89) updated_at?: unknown;
+  @Returned('string', 'bootstrap') created_by?: unknown;
 }
 
 @Described('A policy: a list of rules, and an effect for requests that no rule matches')

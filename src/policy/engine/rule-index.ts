@@ -284,7 +284,7 @@ function withoutCondition({ rank, rule, untested }: Entry, condition: CompiledCo
 
 /** The condition must still be tested, but its hint is used: another index of it would not help. */
 function withoutHint({ rank, rule, untested }: Entry, condition: CompiledCondition): Entry {
-  const { field, read, test, source, testKey } = condition;
-  const tested: CompiledCondition = { field, read, test, source, testKey, hint: undefined };
+  const { field, read, test, source, pair, testKey } = condition;
+  const tested: CompiledCondition = { field, read, test, source, pair, testKey, hint: undefined };
   return { rank, rule, untested: untested.map((one) => (one === condition ? tested : one)) };
 }

@@ -1,12 +1,13 @@
 /** Compiles rules: each condition becomes a test function. Defines the order of precedence. */
 import { isJson } from '../../shared/json.js';
-import { fieldOf, type Read } from './fields.js';
-import { isScalar, type Scalar, type Test, testOf, Unusable } from './operators.js';
+import { type Field, fieldOf, type Read } from './fields.js';
+import { isScalar, pairTestOf, type Scalar, type Test, testOf, Unusable } from './operators.js';
 import type { Patterns } from './patterns.js';
 import {
   type Condition,
   EFFECTS,
   type Effect,
+  type EvaluateRequest,
   type PolicyContent,
   type Rule,
   type Verdict,
@@ -15,9 +16,12 @@ import { ruleVerdict } from './verdicts.js';
 
 export interface CompiledCondition {
   field: string;
+  /** What `test` judges: the value of the field. If the condition compares two fields, it is the whole request. */
   read: Read;
   test: Test;
   source: Condition;
+  /** The two fields that the condition compares. Undefined if it compares a field with a value. */
+  pair: readonly [one: Field, other: Field] | undefined;
   /**
    * Conditions with the same key hold for the same values. Set only where `ValueClasses` needs it: for conditions on `action`
    * and `agent_role` that do not compare with fixed values.
@@ -44,7 +48,7 @@ export interface CompiledRule {
   priority: number;
   onAction: readonly CompiledCondition[];
   onRole: readonly CompiledCondition[];
-  /** The conditions on other fields. */
+  /** The conditions on other fields, and those that compare two fields. */
   others: readonly CompiledCondition[];
   /** Why the rule cannot be evaluated. If one of its valid conditions is false, the rule still does not match. */
   brokenReason: string | undefined;
@@ -79,9 +83,9 @@ export function compileRule(policy: PolicyContent, rule: Rule, patterns: Pattern
     ruleId: rule.rule_id,
     effect,
     priority: Number.isFinite(rule.priority) ? rule.priority : Number.MAX_SAFE_INTEGER,
-    onAction: withField(valid, (field) => field === 'action'),
-    onRole: withField(valid, (field) => field === 'agent_role'),
-    others: withField(valid, (field) => !isWord(field)),
+    onAction: those(valid, ({ field, pair }) => field === 'action' && !pair),
+    onRole: those(valid, ({ field, pair }) => field === 'agent_role' && !pair),
+    others: those(valid, ({ field, pair }) => !isWord(field) || pair !== undefined),
     brokenReason: faults[0],
     source: rule,
     verdict: ruleVerdict(policy.policy_id, rule, effect),
@@ -90,9 +94,10 @@ export function compileRule(policy: PolicyContent, rule: Rule, patterns: Pattern
 
 /** @throws when the condition can never be evaluated */
 export function compileCondition(condition: Condition, patterns: Patterns): CompiledCondition {
-  const { operator, value } = condition;
+  const { operator, value, value_from } = condition;
   const field = fieldOf(condition.field);
   if (!field) throw new Unusable(`the field '${condition.field}' does not exist`);
+  if (value_from !== undefined) return comparison(condition, field);
   if (!isJson(value))
     throw new Unusable(`the value for '${condition.field}' is missing, nested too deep, or not JSON`);
   const test = testOf(operator, value, patterns);
@@ -101,11 +106,31 @@ export function compileCondition(condition: Condition, patterns: Patterns): Comp
     read: field.read,
     test,
     source: condition,
+    pair: undefined,
     testKey:
       isWord(field.name) && !FIXED_VALUE_OPERATORS.has(operator)
         ? `${operator} ${JSON.stringify(value)}`
         : undefined,
     hint: hintOf(condition, patterns),
+  };
+}
+
+/** Compares two fields. No index has a hint for it, because no value is known before the request. */
+function comparison(condition: Condition, field: Field): CompiledCondition {
+  const { operator, value, value_from } = condition;
+  const other = fieldOf(value_from);
+  if (!other) throw new Unusable(`the field '${value_from}' does not exist`);
+  if (value !== undefined)
+    throw new Unusable(`it compares '${condition.field}' with a value and with a field`);
+  const test = pairTestOf(operator);
+  return {
+    field: field.name,
+    read: (request) => request,
+    test: (request) => test(field.read(request as EvaluateRequest), other.read(request as EvaluateRequest)),
+    source: condition,
+    pair: [field, other],
+    testKey: undefined,
+    hint: undefined,
   };
 }
 
@@ -128,11 +153,11 @@ function isWord(field: string): boolean {
   return field === 'action' || field === 'agent_role';
 }
 
-function withField(
+function those(
   conditions: CompiledCondition[],
-  matches: (field: string) => boolean,
+  fits: (condition: CompiledCondition) => boolean,
 ): readonly CompiledCondition[] {
-  const found = conditions.filter(({ field }) => matches(field));
+  const found = conditions.filter(fits);
   return found.length === 0 ? NONE : found;
 }
 

@@ -98,10 +98,13 @@ function shadow(reachable: Reachable, keys: string[]): string | undefined {
   return undefined;
 }
 
+/** Without conditions that compare two fields: no single value can say whether they hold. */
 function byField(rule: CompiledRule): Map<string, CompiledCondition[]> {
   const fields = new Map<string, CompiledCondition[]>();
-  for (const condition of conditionsOf(rule))
+  for (const condition of conditionsOf(rule)) {
+    if (condition.pair) continue;
     fields.set(condition.field, [...(fields.get(condition.field) ?? []), condition]);
+  }
   return fields;
 }
 
@@ -147,6 +150,8 @@ function isEmpty(low: Bound, high: Bound): boolean {
 
 function keysOf(rule: CompiledRule): string[] {
   return conditionsOf(rule)
-    .map(({ field, source: { operator, value } }) => `${field} ${operator} ${JSON.stringify(value)}`)
+    .map(({ field, pair, source: { operator, value } }) =>
+      pair ? `${field} ${operator} from ${pair[1].name}` : `${field} ${operator} ${JSON.stringify(value)}`,
+    )
     .sort();
 }

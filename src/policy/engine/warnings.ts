@@ -29,7 +29,7 @@ export function* warningsInSlices(policy: PolicyContent, pointer: string): Gener
 function doubtOf({ operator, value }: Condition, effect: Effect): Omit<Fault, 'pointer'> | undefined {
   if (hasTemplate(value)) {
     const detail =
-      'is compared as it is written: conditions do not fill in templates; write the value itself';
+      'is compared as it is written: conditions do not fill in templates; write the value itself, or name a field in value_from';
     return { detail, code: 'template_literal' };
   }
   if (effect !== 'deny' || operator !== 'matches' || saysWhere(String(value))) return undefined;
