@@ -2,7 +2,8 @@
 import { defineEvent } from '../../events/event.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { Flag, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
-import { EFFECTS, type Effect, type EvaluateRequest, type Verdict } from '../engine/policy.dto.js';
+import { EFFECTS, type Effect } from '../engine/effects.js';
+import type { EvaluateRequest, Verdict } from '../engine/policy.dto.js';
 
 /**
  * A decision for its events. Of the request they have only agent, role, action and resource: environment and parameters may

@@ -7,9 +7,11 @@ import { checksOf } from '../../shared/class-schema.js';
 import type { Fault } from '../../shared/errors.js';
 import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { atOnce } from '../../shared/time-slices.js';
+import { cachedPatterns } from './compile.js';
 import { fieldOf } from './fields.js';
 import { testOf } from './operators.js';
-import { PATTERNS, weightOf } from './patterns.js';
+import { invalidPattern } from './pattern-faults.js';
+import { PATTERNS, type Patterns, weightOf } from './patterns.js';
 import { Condition, type Operator, Policy, PolicyContent, Rule } from './policy.dto.js';
 
 /** The limits that an operator can set; their defaults are in the settings. */
@@ -26,6 +28,8 @@ export interface CheckOptions {
   otherRules?: number;
   /** The place of the checked value in the body. */
   pointer?: string;
+  /** False if the patterns are compiled later, in another thread. */
+  compiles?: boolean;
 }
 
 /** For the whole set: a replica reads all policies when it starts. */
@@ -34,6 +38,10 @@ export const MAX_POLICIES = 2000;
 const POLICIES_PER_SLICE = 32;
 /** A pattern of this weight takes about a millisecond to compile. */
 const MAX_PATTERN_WEIGHT = 2000;
+/** The conditions of a rule are compiled without a pause. */
+const MAX_RULE_WEIGHT = 32_000;
+/** The different patterns of one body are compiled several times, and kept in memory. */
+const MAX_BODY_WEIGHT = 500_000;
 
 /** A caller may omit fields that have a default, and may send back the fields that the service adds. */
 const POLICY = shapeOf(PolicyContent, {
@@ -47,7 +55,31 @@ const CONDITION = shapeOf(Condition, { required: ['field', 'operator', 'value'] 
 class Check {
   readonly faults: Fault[] = [];
 
-  constructor(readonly limits: PolicyLimits) {}
+  readonly limits: PolicyLimits;
+  readonly compiles: boolean;
+  readonly compiled = cachedPatterns();
+  private readonly patterns = new Set<string>();
+  private bodyWeight = 0;
+  private ruleWeight = 0;
+
+  constructor({ limits, compiles = true }: CheckOptions) {
+    this.limits = limits;
+    this.compiles = compiles;
+  }
+
+  startRule(): void {
+    this.ruleWeight = 0;
+  }
+
+  /** Counts a pattern. A repeated one costs nothing. @returns whether there is still room for it */
+  takes(operator: string, pattern: string, weight: number): boolean {
+    const key = `${operator} ${pattern}`;
+    if (this.patterns.has(key)) return true;
+    this.patterns.add(key);
+    this.ruleWeight += weight;
+    this.bodyWeight += weight;
+    return this.ruleWeight <= MAX_RULE_WEIGHT && this.bodyWeight <= MAX_BODY_WEIGHT;
+  }
 
   get isFull(): boolean {
     return this.faults.length >= MAX_FAULTS;
@@ -63,11 +95,9 @@ export function checkPolicy(policy: unknown, options: CheckOptions): Fault[] {
 }
 
 /** Checks one policy in slices, so that a large one does not block the event loop. */
-export function* checkPolicyInSlices(
-  policy: unknown,
-  { limits, otherRules = 0, pointer = '' }: CheckOptions,
-): Generator<void, Fault[], void> {
-  const check = new Check(limits);
+export function* checkPolicyInSlices(policy: unknown, options: CheckOptions): Generator<void, Fault[], void> {
+  const { limits, otherRules = 0, pointer = '' } = options;
+  const check = new Check(options);
   yield* policyFaults(check, policy, pointer);
   const rules = rulesOf(policy).length + otherRules;
   if (rules > limits.rules && !check.isFull)
@@ -75,18 +105,19 @@ export function* checkPolicyInSlices(
   return check.faults;
 }
 
-export function checkRule(rule: unknown, { limits, pointer = '' }: CheckOptions): Fault[] {
-  const check = new Check(limits);
-  ruleFaults(check, rule, pointer);
+export function checkRule(rule: unknown, options: CheckOptions): Fault[] {
+  const check = new Check(options);
+  ruleFaults(check, rule, options.pointer ?? '');
   return check.faults;
 }
 
 /** Checks many policies as one set, in slices. */
 export function* checkInSlices(
   policies: readonly unknown[],
-  { limits, otherRules = 0, pointer = '' }: CheckOptions,
+  options: CheckOptions,
 ): Generator<void, Fault[], void> {
-  const check = new Check(limits);
+  const { limits, otherRules = 0, pointer = '' } = options;
+  const check = new Check(options);
   const rules = policies.reduce<number>((sum, policy) => sum + rulesOf(policy).length, otherRules);
   if (rules > limits.rules) check.faults.push(tooManyRules(pointer, rules, limits.rules));
   if (policies.length > MAX_POLICIES) {
@@ -152,6 +183,7 @@ function ruleFaults(check: Check, rule: unknown, pointer: string): void {
     check.add(at, 'too_many_conditions', detail);
     return;
   }
+  check.startRule();
   for (const [i, condition] of conditions.entries()) conditionFaults(check, condition, `${at}/${i}`);
 }
 
@@ -167,7 +199,7 @@ function conditionFaults(check: Check, condition: unknown, pointer: string): voi
   if (check.faults.length > before) return;
   const at = `${pointer}/value`;
   if ((operator === 'matches' || operator === 'search') && typeof value === 'string') {
-    patternFaults(check, PATTERNS[operator], value, at);
+    patternFaults(check, operator, value, at);
     return;
   }
   try {
@@ -180,29 +212,27 @@ function conditionFaults(check: Check, condition: unknown, pointer: string): voi
   if (reason !== undefined) check.add(at, 'wrong_type', `can never match; change the value: ${reason}`);
 }
 
-function patternFaults(
-  check: Check,
-  patternOf: (source: string) => unknown,
-  pattern: string,
-  pointer: string,
-): void {
+function patternFaults(check: Check, operator: keyof Patterns, pattern: string, pointer: string): void {
   const { patternCharacters } = check.limits;
   if (pattern.length > patternCharacters) {
     const detail = `must be a pattern of at most ${patternCharacters} characters; it has ${pattern.length}`;
     check.add(pointer, 'pattern_too_long', detail);
     return;
   }
-  if (weightOf(pattern) > MAX_PATTERN_WEIGHT) {
+  const weight = weightOf(pattern);
+  if (weight > MAX_PATTERN_WEIGHT) {
     const detail =
       'must be a smaller pattern: its repetitions, multiplied out, are too large; use smaller counts';
     check.add(pointer, 'pattern_too_large', detail);
     return;
   }
-  try {
-    patternOf(pattern);
-  } catch (error) {
-    check.add(pointer, 'invalid_pattern', `must be a regular expression of RE2: ${(error as Error).message}`);
+  if (!check.takes(operator, pattern, weight)) {
+    const detail = `must be left out or smaller: the patterns of a rule may have ${MAX_RULE_WEIGHT} states together, those of a body ${MAX_BODY_WEIGHT}`;
+    check.add(pointer, 'patterns_too_large', detail);
+    return;
   }
+  const fault = check.compiles ? invalidPattern(operator, pattern, pointer, check.compiled) : undefined;
+  if (fault) check.add(fault.pointer, fault.code, fault.detail);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Compiles policies into a snapshot. It reuses the compiled policies of the previous snapshot that have not changed. */
 import { atOnce } from '../../shared/time-slices.js';
+import { MAX_COST } from './costs.js';
 import { PATTERNS, type Pattern, type Patterns } from './patterns.js';
 import { byPrecedence, type CompiledRule, compileRule } from './rules.js';
 import { type Compilable, Snapshot, type Unit } from './snapshot.js';
@@ -12,6 +13,10 @@ export interface CompileOptions {
   revision?: number;
   /** The most classes of actions and roles, and pairs of them, that the snapshot caches. */
   cacheSize?: number;
+  /** What the conditions of one decision may cost. */
+  budget?: number;
+  /** Patterns that were compiled before. */
+  patterns?: Patterns;
 }
 
 const CACHE_SIZE = 65_536;
@@ -25,9 +30,14 @@ export function compile(policies: Iterable<Compilable>, options: CompileOptions 
 /** Compiles in slices, so that decisions go on. The previous snapshot stays valid. */
 export function* compileInSlices(
   policies: Iterable<Compilable>,
-  { previous, revision = 0, cacheSize = CACHE_SIZE }: CompileOptions = {},
+  {
+    previous,
+    revision = 0,
+    cacheSize = CACHE_SIZE,
+    budget = MAX_COST,
+    patterns = cachedPatterns(),
+  }: CompileOptions = {},
 ): Generator<void, Snapshot, void> {
-  const patterns = { matches: cached(PATTERNS.matches), search: cached(PATTERNS.search) };
   const units = new Map<string, Unit>();
   for (const policy of policies) {
     const old = previous?.units.get(policy.policy_id);
@@ -38,7 +48,7 @@ export function* compileInSlices(
   const rules = inOrder(units, previous);
   yield;
   const fallback = fallbackVerdict([...units.values()].map(({ policy }) => policy));
-  return yield* Snapshot.build({ revision, units, rules, fallback, cacheSize });
+  return yield* Snapshot.build({ revision, units, rules, fallback, cacheSize, budget });
 }
 
 function* compilePolicy(policy: Compilable, patterns: Patterns): Generator<void, Unit, void> {
@@ -77,6 +87,11 @@ function inOrder(units: ReadonlyMap<string, Unit>, previous: Snapshot | undefine
   for (const rule of previous?.rules ?? []) if (isKept(rule)) rules.push(rule);
   for (const unit of units.values()) if (!kept.has(unit)) for (const rule of unit.rules) rules.push(rule);
   return rules.sort(byPrecedence);
+}
+
+/** Compiles each pattern once. */
+export function cachedPatterns(): Patterns {
+  return { matches: cached(PATTERNS.matches), search: cached(PATTERNS.search) };
 }
 
 function cached(make: (source: string) => Pattern): (source: string) => Pattern {

@@ -9,10 +9,7 @@ import {
   Text,
   Texts,
 } from '../../shared/fields.js';
-
-/** From the most cautious to the least cautious. Rules of the same priority decide in this order. */
-export const EFFECTS = ['deny', 'audit', 'warn', 'allow'] as const;
-export type Effect = (typeof EFFECTS)[number];
+import { EFFECTS, type Effect } from './effects.js';
 
 export const OPERATORS = [
   '==',
