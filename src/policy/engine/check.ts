@@ -36,10 +36,8 @@ export interface CheckOptions {
 export const MAX_POLICIES = 2000;
 /** The number of policies that are checked before the next yield; a policy without rules yields nowhere else. */
 const POLICIES_PER_SLICE = 32;
-/** A pattern of this weight takes about a millisecond to compile. */
+/** A pattern of this weight takes a few milliseconds to compile. */
 const MAX_PATTERN_WEIGHT = 2000;
-/** The conditions of a rule are compiled without a pause. */
-const MAX_RULE_WEIGHT = 32_000;
 /** The different patterns of one body are compiled several times, and kept in memory. */
 const MAX_BODY_WEIGHT = 500_000;
 
@@ -60,15 +58,10 @@ class Check {
   readonly compiled = cachedPatterns();
   private readonly patterns = new Set<string>();
   private bodyWeight = 0;
-  private ruleWeight = 0;
 
   constructor({ limits, compiles = true }: CheckOptions) {
     this.limits = limits;
     this.compiles = compiles;
-  }
-
-  startRule(): void {
-    this.ruleWeight = 0;
   }
 
   /** Counts a pattern. A repeated one costs nothing. @returns whether there is still room for it */
@@ -76,9 +69,8 @@ class Check {
     const key = `${operator} ${pattern}`;
     if (this.patterns.has(key)) return true;
     this.patterns.add(key);
-    this.ruleWeight += weight;
     this.bodyWeight += weight;
-    return this.ruleWeight <= MAX_RULE_WEIGHT && this.bodyWeight <= MAX_BODY_WEIGHT;
+    return this.bodyWeight <= MAX_BODY_WEIGHT;
   }
 
   get isFull(): boolean {
@@ -106,8 +98,12 @@ export function* checkPolicyInSlices(policy: unknown, options: CheckOptions): Ge
 }
 
 export function checkRule(rule: unknown, options: CheckOptions): Fault[] {
+  return atOnce(checkRuleInSlices(rule, options));
+}
+
+export function* checkRuleInSlices(rule: unknown, options: CheckOptions): Generator<void, Fault[], void> {
   const check = new Check(options);
-  ruleFaults(check, rule, options.pointer ?? '');
+  yield* ruleFaults(check, rule, options.pointer ?? '');
   return check.faults;
 }
 
@@ -164,12 +160,12 @@ function* policyFaults(check: Check, policy: unknown, pointer: string): Generato
     const id = membersOf(rule)?.rule_id;
     if (id !== undefined && ids.has(id)) duplicate(check, `${at}/rule_id`, 'rule');
     ids.add(id);
-    ruleFaults(check, rule, at);
-    yield;
+    yield* ruleFaults(check, rule, at);
   }
 }
 
-function ruleFaults(check: Check, rule: unknown, pointer: string): void {
+function* ruleFaults(check: Check, rule: unknown, pointer: string): Generator<void, void, void> {
+  yield;
   if (!shapeFaults(RULE, rule, pointer, check.faults)) return;
   const { conditions = [] } = rule;
   const { conditionsPerRule } = check.limits;
@@ -183,8 +179,10 @@ function ruleFaults(check: Check, rule: unknown, pointer: string): void {
     check.add(at, 'too_many_conditions', detail);
     return;
   }
-  check.startRule();
-  for (const [i, condition] of conditions.entries()) conditionFaults(check, condition, `${at}/${i}`);
+  for (const [i, condition] of conditions.entries()) {
+    yield;
+    conditionFaults(check, condition, `${at}/${i}`);
+  }
 }
 
 function conditionFaults(check: Check, condition: unknown, pointer: string): void {
@@ -227,7 +225,7 @@ function patternFaults(check: Check, operator: keyof Patterns, pattern: string, 
     return;
   }
   if (!check.takes(operator, pattern, weight)) {
-    const detail = `must be left out or smaller: the patterns of a rule may have ${MAX_RULE_WEIGHT} states together, those of a body ${MAX_BODY_WEIGHT}`;
+    const detail = `must be left out or smaller: the different patterns of a body may have ${MAX_BODY_WEIGHT} states together`;
     check.add(pointer, 'patterns_too_large', detail);
     return;
   }

@@ -7,15 +7,15 @@ import type { Patterns } from './patterns.js';
 import type { Condition } from './policy.dto.js';
 
 /**
- * The budget of a decision, in steps of RE2: one instruction of a pattern for one character of a text. The worst patterns take
- * 60 to 100 ns for a step, so all patterns of a decision take about 50 ms at most. A text of 128 characters, such as an action,
+ * The budget of a decision. A unit is one instruction of a pattern for one character of a text. The worst patterns take
+ * 60 to 100 ns for a unit, so all patterns of a decision take about 50 ms at most. A text of 128 characters, such as an action,
  * is within the budget of every single pattern that can be written.
  */
 export const MAX_COST = 2 ** 19;
-/** So many characters that are searched for a part, or so many members of a list, take about as long as a step. */
-const PLACES_PER_STEP = 8;
-/** What it takes to compare one value inside an object or a list. */
-const STEPS_PER_NODE = 4;
+/** So many characters that are searched for a part, or so many members of a list, take about as long as a unit. */
+const PLACES_PER_UNIT = 8;
+/** What it costs to compare one value inside an object or a list. */
+const UNITS_PER_NODE = 4;
 
 /** A pattern that RE2 runs. */
 interface PatternCost {
@@ -51,14 +51,14 @@ export function costOf({ operator, value }: Condition, field: string, patterns: 
 }
 
 /** What a test with this cost costs for a value. */
-export function stepsFor(cost: Cost, actual: unknown): number {
+export function costFor(cost: Cost, actual: unknown): number {
   if (cost.key !== undefined) {
     // An index does not ask about a text without the prefix, so that must cost nothing.
     return typeof actual === 'string' && actual.startsWith(cost.prefix) ? cost.size * actual.length : 0;
   }
-  if (typeof actual === 'string') return actual.length / PLACES_PER_STEP;
+  if (typeof actual === 'string') return actual.length / PLACES_PER_UNIT;
   if (!Array.isArray(actual)) return 0;
-  return cost.nodes === 0 ? actual.length / PLACES_PER_STEP : actual.length * cost.nodes * STEPS_PER_NODE;
+  return cost.nodes === 0 ? actual.length / PLACES_PER_UNIT : actual.length * cost.nodes * UNITS_PER_NODE;
 }
 
 /** 0 for a scalar. */

@@ -3,7 +3,7 @@
  * nothing first. So the budget goes to the rules that decide first, and only to those whose other conditions hold.
  */
 import { Contents } from './contents.js';
-import { type Cost, stepsFor, TooCostly } from './costs.js';
+import { type Cost, costFor, TooCostly } from './costs.js';
 import type { Test } from './operators.js';
 import type { EvaluateRequest } from './policy.dto.js';
 import { type CompiledCondition, type CompiledRule, conditionsOf } from './rules.js';
@@ -73,12 +73,12 @@ export class Evaluation {
   }
 
   private afterPaying(cost: Cost, actual: unknown, test: Test): boolean {
-    const steps = stepsFor(cost, actual);
-    if (steps > this.left) {
+    const price = costFor(cost, actual);
+    if (price > this.left) {
       this.exceeded = true;
       throw new TooCostly(tooCostly(actual));
     }
-    this.left -= steps;
+    this.left -= price;
     return test(actual);
   }
 }

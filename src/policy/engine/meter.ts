@@ -9,7 +9,7 @@
  * they run. They have shares of their own, which bound the length of the text.
  */
 import { SHORT } from './contents.js';
-import { stepsFor, TooCostly } from './costs.js';
+import { costFor, TooCostly } from './costs.js';
 import type { Test } from './operators.js';
 import type { CompiledCondition, CompiledRule } from './rules.js';
 
@@ -57,7 +57,7 @@ export class Meter {
     const { test, cost } = condition;
     if (cost === undefined) return condition;
     const spend = (actual: unknown): void => {
-      this.spent += stepsFor(cost, actual);
+      this.spent += costFor(cost, actual);
       if (this.spent > this.most) throw STOP;
     };
     const counted: Test =

@@ -1,6 +1,7 @@
 /** The cost of a decision is bounded: no policies and no text may block the service. */
 import { RE2JS } from 're2js';
 import { type PolicySketch, policyOf, type RuleSketch, requestOf } from '../../../test/support/policies.js';
+import { countCost } from '../../../test/support/re2-cost.js';
 import { compile } from './compile.js';
 import { MAX_COST } from './costs.js';
 import { decide, MAX_ERRORS } from './decide.js';
@@ -96,17 +97,12 @@ it('a text of 128 characters, such as an action, is in the budget for the larges
   expect(decided({ rules: [rule('r', largest)] }, 'ab'.repeat(64))).not.toHaveProperty('errors');
 });
 
-/** The steps of RE2 that a decision takes at most. */
-function stepsOf(work: () => void): number {
-  let steps = 0;
-  const { test } = RE2JS.prototype;
-  const spy = jest.spyOn(RE2JS.prototype, 'test').mockImplementation(function (this: RE2JS, text) {
-    steps += this.programSize() * text.length;
-    return test.call(this, text);
-  });
+/** What the patterns that the work runs cost. */
+function costOfWork(work: () => void): number {
+  const counter = countCost();
   work();
-  spy.mockRestore();
-  return steps;
+  counter.stop();
+  return counter.count;
 }
 
 describe('one decision', () => {
@@ -122,14 +118,14 @@ describe('one decision', () => {
     const snapshot = compile([policyOf({ default_effect: 'allow', rules: many('allow') })]);
     const request = requestOf({ params: { t: text } });
     let verdict: Verdict | undefined;
-    const steps = stepsOf(() => {
+    const cost = costOfWork(() => {
       verdict = decide(snapshot, request);
     });
-    expect(steps).toBeGreaterThan(0);
+    expect(cost).toBeGreaterThan(0);
     // The index spends half of it before it gives up.
-    expect(steps).toBeLessThanOrEqual(1.5 * MAX_COST);
+    expect(cost).toBeLessThanOrEqual(1.5 * MAX_COST);
     expect(verdict?.errors).toHaveLength(MAX_ERRORS + 1);
-    expect(stepsOf(() => void explain(snapshot, request))).toBeLessThanOrEqual(2 * MAX_COST);
+    expect(costOfWork(() => void explain(snapshot, request))).toBeLessThanOrEqual(2 * MAX_COST);
   });
 
   it('is denied if the budget ends before the deny rules', () => {
@@ -157,7 +153,7 @@ describe('one decision', () => {
     const snapshot = compile([policyOf({ rules })]);
     for (const length of [1, 20, 200, 700]) {
       const request = requestOf({ action: 'ab'.repeat(length) });
-      expect(stepsOf(() => void decide(snapshot, request))).toBeLessThanOrEqual(1.5 * MAX_COST);
+      expect(costOfWork(() => void decide(snapshot, request))).toBeLessThanOrEqual(1.5 * MAX_COST);
       // The second time the cached results must not change the decision.
       expect(decide(snapshot, request)).toEqual(decide(compile([policyOf({ rules })]), request));
     }
@@ -174,10 +170,10 @@ describe('one decision', () => {
     const request = requestOf({ params: { t: 'a'.repeat(200_000), u: 'ab'.repeat(500) } });
     const snapshot = compile([policyOf({ rules })]);
     let verdict: Verdict | undefined;
-    const steps = stepsOf(() => {
+    const cost = costOfWork(() => {
       verdict = decide(snapshot, request);
     });
-    expect(steps).toBeLessThanOrEqual(1.5 * MAX_COST);
+    expect(cost).toBeLessThanOrEqual(1.5 * MAX_COST);
     expect(verdict).not.toHaveProperty('errors');
   });
 });

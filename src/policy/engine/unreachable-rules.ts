@@ -1,8 +1,8 @@
 /** Finds rules that can never decide. Such a rule is a mistake, but harmless: the author gets a warning. */
 import type { Fault } from '../../shared/errors.js';
 import { atOnce } from '../../shared/time-slices.js';
-import { cachedPatterns } from './compile.js';
-import { stepsFor } from './costs.js';
+import { cachedPatterns, compilePatterns } from './compile.js';
+import { costFor } from './costs.js';
 import type { PolicyContent } from './policy.dto.js';
 import {
   byPrecedence,
@@ -13,7 +13,7 @@ import {
 } from './rules.js';
 
 /** What the check of one rule for contradictions may cost: a few milliseconds. */
-const MAX_STEPS = 2 ** 16;
+const MAX_CONTRADICTION_COST = 2 ** 16;
 
 /** The reachable rules so far, each under its rarest condition, so that few rules share an entry. */
 type Reachable = Map<string, { rule: CompiledRule; keys: string[] }[]>;
@@ -39,6 +39,7 @@ export function* unreachableInSlices(
   for (const [i, policy] of policies.entries()) {
     if (!policy.enabled) continue;
     for (const [j, rule] of policy.rules.entries()) {
+      yield* compilePatterns(rule, patterns);
       if (rule.enabled) pointers.set(compileRule(policy, rule, patterns), `${pointerTo(i)}/rules/${j}`);
       yield;
     }
@@ -73,9 +74,9 @@ export function* unreachableInSlices(
 
 /** Why the conditions of the rule contradict each other; `undefined` where they do not, or it would take long to find out. */
 function contradiction(rule: CompiledRule): string | undefined {
-  let left = MAX_STEPS;
+  let left = MAX_CONTRADICTION_COST;
   const canHold = (condition: CompiledCondition, value: unknown): boolean => {
-    left -= 1 + (condition.cost ? stepsFor(condition.cost, value) : 0);
+    left -= 1 + (condition.cost ? costFor(condition.cost, value) : 0);
     return left < 0 || holds(condition, value);
   };
   for (const [field, conditions] of byField(rule)) {

@@ -1,0 +1,18 @@
+/** Counts the work that patterns are given: the size of a pattern times the length of the text. */
+import { RE2JS } from 're2js';
+
+export interface CostCounter {
+  count: number;
+  stop(): void;
+}
+
+export function countCost(): CostCounter {
+  const test = Reflect.get(RE2JS.prototype, 'test') as (this: RE2JS, text: string) => boolean;
+  const spy = jest.spyOn(RE2JS.prototype, 'test');
+  const counter: CostCounter = { count: 0, stop: () => spy.mockRestore() };
+  spy.mockImplementation(function (this: RE2JS, text) {
+    counter.count += this.programSize() * text.length;
+    return test.call(this, text as string);
+  });
+  return counter;
+}
