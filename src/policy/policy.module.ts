@@ -12,6 +12,7 @@ import { PolicyController } from './decisions/decisions.controller.js';
 import { PolicyService } from './decisions/policy.service.js';
 import { SnapshotCache } from './decisions/snapshot-cache.js';
 import { DecisionTally } from './decisions/tally.js';
+import { HeavyWork } from './heavy/heavy-work.js';
 
 @Declares({
   tags: {
@@ -33,6 +34,7 @@ import { DecisionTally } from './decisions/tally.js';
     PolicyImporter,
     SnapshotCache,
     DecisionTally,
+    HeavyWork,
     retentionOf(OLD_REVISIONS),
   ],
   exports: [PolicyService],

@@ -17,6 +17,14 @@ export interface Decided {
   verdict: Verdict;
 }
 
+/** What a test by the stored policies would have decided. */
+export interface TestedRequest {
+  policy_revision: number;
+  asked_by: string;
+  request: EvaluateRequest;
+  verdict: Verdict;
+}
+
 const MatchedPolicy = (): PropertyDecorator =>
   Text({
     max: 64,
@@ -72,6 +80,13 @@ class RuleEvaluated extends Asked {
   @DecidedAt() evaluated_at!: number;
 }
 
+class PolicyTested extends Asked {
+  @Nested(() => Result, { description: 'What would have been decided' }) result!: Result;
+  @Num({ integer: true, description: 'The revision of the set of policies that was asked' })
+  policy_revision!: number;
+  @Num({ description: 'The time of the test, in Unix seconds' }) tested_at!: number;
+}
+
 class ActionDenied extends Asked {
   @MatchedPolicy() matched_policy!: string | null;
   @MatchedRule() matched_rule!: string | null;
@@ -100,6 +115,10 @@ class AuditRequired extends Noticed {
   @Flag({ description: 'Always true' }) requires_audit!: boolean;
   @DecisionId() decision_id!: string;
   @DecidedAt() audit_at!: number;
+}
+
+function resultOf({ allowed, effect, matched_policy, matched_rule, reason }: Verdict): Result {
+  return { allowed, effect, matched_policy, matched_rule, reason };
 }
 
 /** What all events of decisions have in common. */
@@ -143,13 +162,7 @@ export const ruleEvaluated = defineEvent({
     agent_role: request.agent_role,
     action: request.action,
     resource: request.resource ?? null,
-    result: {
-      allowed: verdict.allowed,
-      effect: verdict.effect,
-      matched_policy: verdict.matched_policy,
-      matched_rule: verdict.matched_rule,
-      reason: verdict.reason,
-    },
+    result: resultOf(verdict),
     decision_id,
     policy_revision,
     evaluation_time_ms: tookMs,
@@ -245,5 +258,42 @@ export const auditRequired = defineEvent({
     requires_audit: verdict.requires_audit,
     decision_id,
     audit_at: nowSeconds(),
+  }),
+});
+
+export const policyTested = defineEvent({
+  module: 'policy',
+  subjects: ['agent_id'],
+  type: 'policy.tested',
+  payload: PolicyTested,
+  priority: 'LOW',
+  when: 'Somebody asked what the stored policies would decide (`test-rule` without drafts). It is no decision: nothing was counted.',
+  example: {
+    agent_id: 'researcher-7',
+    asked_by: ASKED_BY,
+    agent_role: 'researcher',
+    action: 'production.deploy',
+    resource: null,
+    result: {
+      allowed: false,
+      effect: 'deny',
+      matched_policy: 'production_deployment',
+      matched_rule: 'no_deploy_on_friday',
+      reason: "Denied by rule 'No deployment on a Friday'",
+    },
+    policy_revision: 7,
+    tested_at: AT,
+  },
+  consumers: ['Security operations: agents that look for what they may do'],
+  noise: () => true,
+  of: ({ policy_revision, asked_by, request, verdict }: TestedRequest): PolicyTested => ({
+    agent_id: request.agent_id,
+    asked_by,
+    agent_role: request.agent_role,
+    action: request.action,
+    resource: request.resource ?? null,
+    result: resultOf(verdict),
+    policy_revision,
+    tested_at: nowSeconds(),
   }),
 });
