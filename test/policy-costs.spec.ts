@@ -1,11 +1,15 @@
 /** A low key cannot stop the service by work for the policies, nor learn from it what it may not know. */
+import type { AddressInfo } from 'node:net';
 import type { Decision } from '../src/policy/decisions/routes.dto.js';
 import { MAX_COST } from '../src/policy/engine/costs.js';
+import { decisionStats } from './support/decisions.js';
 import { policyOf, type RuleSketch } from './support/policies.js';
 import { processesWith } from './support/process.js';
+import { RawConnection } from './support/raw-http.js';
 import { countCost } from './support/re2-cost.js';
 import type { Service } from './support/service.js';
 import { serviceOn, startEmbedded } from './support/stores.js';
+import { until } from './support/until.js';
 
 /** For some texts RE2 needs the size of this pattern for each character. */
 const heavy = (count: number): string => `[ab]*a[ab]{${count}}[cd]`;
@@ -85,6 +89,36 @@ describe('an agent', () => {
     expect(answered).toEqual(['livez', 'batch']);
     expect(decisions).toHaveLength(20);
     expect(new Set(decisions.map(({ policy_revision }) => policy_revision)).size).toBe(1);
+  });
+
+  it('ends the rest of a batch when it leaves', async () => {
+    const evaluations = Array.from({ length: 400 }, () => requestOf(700));
+    const before = await decisionStats(service);
+    const { port } = service.server.address() as AddressInfo;
+    const connection = await RawConnection.to(port);
+    const body = JSON.stringify({ evaluations });
+    connection.send(
+      `POST /api/policy/evaluate/batch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${agent}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+    );
+    await until(
+      async () => (await decisionStats(service)).total_evaluations > before.total_evaluations,
+      20_000,
+      'the first decision',
+    );
+    connection.close();
+    let counted = -1;
+    await until(
+      async () => {
+        const { total_evaluations } = await decisionStats(service);
+        const isStill = counted === total_evaluations;
+        counted = total_evaluations;
+        return isStill;
+      },
+      60_000,
+      'the end of the batch',
+      1000,
+    );
+    expect(counted - before.total_evaluations).toBeLessThan(400);
   });
 
   it('gets no near miss and no other rule, and the answer says so', async () => {

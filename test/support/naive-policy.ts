@@ -96,7 +96,7 @@ function fallback(enabled: PolicyContent[]): Verdict {
   };
 }
 
-/** First the conditions without a pattern; then those with one, as long as all before them hold. */
+/** First the conditions that cost nothing; then the others, as long as all before them hold. */
 function outcomeOf(rule: Rule, request: EvaluateRequest, purse: Purse): boolean | 'error' {
   const plain = rule.conditions.filter((one) => sizeOf(one) === 0);
   const costly = rule.conditions.filter((one) => sizeOf(one) > 0);
@@ -124,10 +124,12 @@ function outcomeOfCondition(condition: Condition, request: EvaluateRequest): boo
 function pay(condition: Condition, request: EvaluateRequest, purse: Purse): boolean | 'error' {
   const { field, operator, value } = condition;
   const actual = readField(field, request);
-  if (typeof actual !== 'string' || !actual.startsWith(startOf(operator, String(value)))) return false;
+  const isText = typeof actual === 'string' && actual.startsWith(startOf(operator, value));
+  if (operator === 'contains' ? !Array.isArray(actual) : !isText) return false;
   const name = field.replace('agent.role', 'agent_role').replace('context.', 'environment.');
-  const key = `${name} ${operator} ${String(value)}`;
-  const price = purse.paid.has(key) ? 0 : sizeOf(condition) * actual.length;
+  const key = `${name} ${operator} ${JSON.stringify(value)}`;
+  const isPaid = operator !== 'contains' && purse.paid.has(key);
+  const price = isPaid ? 0 : sizeOf(condition) * (actual as unknown[]).length;
   if (price > purse.left) return 'error';
   purse.left -= price;
   const outcome = conditionHolds(condition, request);
@@ -135,22 +137,32 @@ function pay(condition: Condition, request: EvaluateRequest, purse: Purse): bool
   return outcome;
 }
 
-/** The instructions of a pattern; 0 for a condition that costs nothing. */
+/** What a condition costs for one character of a text, or for one member of a list. */
 function sizeOf({ field, operator, value }: Condition): number {
+  try {
+    readField(field, { agent_id: '', action: '' });
+  } catch {
+    return 0;
+  }
+  if (operator === 'contains') return 4 * nodesOf(value);
   if ((operator !== 'matches' && operator !== 'search') || typeof value !== 'string') return 0;
   const isFree = operator === 'matches' ? /^\^?(?:\w|\\\.)*(?:\.\*|\$)?$/ : /^(?:\w|\\\.)*$/;
   if (isFree.test(value)) return 0;
   try {
-    readField(field, { agent_id: '', action: '' });
     return RE2JS.compile(operator === 'matches' ? `\\A(?:${value})` : value).programSize();
   } catch {
     return 0;
   }
 }
 
+function nodesOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  return 1 + Object.values(value).reduce<number>((sum, one) => sum + nodesOf(one), 0);
+}
+
 /** The plain text with which every text begins that the pattern matches. */
-function startOf(operator: string, pattern: string): string {
-  if (operator === 'search' || pattern.includes('|')) return '';
+function startOf(operator: string, pattern: unknown): string {
+  if (operator === 'search' || typeof pattern !== 'string' || pattern.includes('|')) return '';
   const [, plain] = /^\^?((?:(?:\w|\\\.)(?![?*+{]))*)/.exec(pattern) ?? ['', ''];
   return plain.replaceAll('\\', '');
 }

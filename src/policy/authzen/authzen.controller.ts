@@ -9,7 +9,7 @@ import {
   getSchemaPath,
 } from '@nestjs/swagger';
 import type { Request } from 'express';
-import { BodyOf, ForeignAgent, OnlyBadRequests, Problems } from '../../http/request.js';
+import { BodyOf, CallerGone, ForeignAgent, OnlyBadRequests, Problems } from '../../http/request.js';
 import { Access, CurrentPrincipal, Public } from '../../security/access.decorator.js';
 import { asAgent, type Principal } from '../../security/principal.js';
 import { BrainError, faulty } from '../../shared/errors.js';
@@ -104,13 +104,14 @@ export class AuthzenController {
   async evaluations(
     @Req() request: Request,
     @CurrentPrincipal() principal: Principal,
+    @CallerGone() gone: AbortSignal,
   ): Promise<AuthzenDecisions | AuthzenDecision> {
     const body = jsonOf(request);
     if (isSingle(body)) return this.decide(readEvaluation(body), principal);
     const batch = readEvaluations(body);
     if (isFaulty(batch)) throw faulty(batch);
     const requests = requestsOf(batch).map((one) => asAgent(principal, one));
-    return answersOf(batch, await this.policy.evaluateAll(requests, isLast(batch)));
+    return answersOf(batch, await this.policy.evaluateAll(requests, gone, isLast(batch)));
   }
 
   private async decide(reading: Reading, principal: Principal): Promise<AuthzenDecision> {

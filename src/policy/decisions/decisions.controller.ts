@@ -150,12 +150,13 @@ export class PolicyController {
     @Body() { evaluations }: EvaluateBatch,
     @Query() { min_revision }: BatchQuery,
     @CurrentPrincipal() principal: Principal,
+    @CallerGone() gone: AbortSignal,
   ): Promise<DecisionList> {
     const faults = batchFaults(evaluations);
     if (faults.length > 0) throw faulty(faults);
     for (const [i, request] of evaluations.entries()) asAgent(principal, request, `/evaluations/${i}`);
     if (min_revision !== undefined) await this.policy.atLeast(min_revision);
-    return { decisions: await this.policy.evaluateAll(evaluations) };
+    return { decisions: await this.policy.evaluateAll(evaluations, gone) };
   }
 
   @Post('test-rule')

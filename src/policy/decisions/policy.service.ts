@@ -15,7 +15,7 @@ import { type ExplainOptions, explainInSlices } from '../engine/explain.js';
 import type { EvaluateRequest, PolicyContent, Verdict } from '../engine/policy.dto.js';
 import type { Snapshot } from '../engine/snapshot.js';
 import { HeavyWork } from '../heavy/heavy-work.js';
-import { notRecorded, revisionNotReached } from '../policy.errors.js';
+import { callerGone, notRecorded, revisionNotReached } from '../policy.errors.js';
 import {
   actionDenied,
   auditRequired,
@@ -84,10 +84,12 @@ export class PolicyService {
 
   /**
    * Decides all requests by the same revision of the policies.
-   * @param isLast whether to stop after this decision; the remaining requests are not decided, counted or published
+   * @param gone aborted when the caller does not wait any more; the remaining requests are not decided, counted or published
+   * @param isLast whether to stop after this decision
    */
   async evaluateAll(
     requests: readonly EvaluateRequest[],
+    gone?: AbortSignal,
     isLast: (decision: Decision) => boolean = () => false,
   ): Promise<Decision[]> {
     const { snapshot, stale } = this.current();
@@ -97,6 +99,7 @@ export class PolicyService {
     for (const request of requests) {
       if (performance.now() > endMs) {
         await ownTurn();
+        if (gone?.aborted) throw callerGone();
         endMs = performance.now() + BATCH_SLICE_MS;
       }
       const decision = this.decideBy(snapshot, stale, request);

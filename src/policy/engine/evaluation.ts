@@ -6,8 +6,10 @@ import { Contents } from './contents.js';
 import { type Cost, costFor, TooCostly } from './costs.js';
 import type { Test } from './operators.js';
 import type { EvaluateRequest } from './policy.dto.js';
-import { type CompiledCondition, type CompiledRule, conditionsOf } from './rules.js';
+import { type CompiledCondition, type CompiledRule, conditionsOf, costClass } from './rules.js';
 import type { Snapshot } from './snapshot.js';
+
+const COST_CLASSES = [0, 1, 2];
 
 export interface Outcome {
   holds: boolean;
@@ -39,9 +41,9 @@ export class Evaluation {
   outcomeOf(rule: CompiledRule, note?: (condition: CompiledCondition, result: Outcome) => void): Outcome {
     let error = rule.brokenReason;
     const conditions = conditionsOf(rule);
-    for (const isCostly of [false, true]) {
+    for (const inTurn of COST_CLASSES) {
       for (const condition of conditions) {
-        if ((condition.cost !== undefined) !== isCostly) continue;
+        if (costClass(condition) !== inTurn) continue;
         const result = this.resultOf(condition);
         note?.(condition, result);
         error ??= result.error;

@@ -60,8 +60,12 @@ export function* explainInSlices(
   }
   const [winner, next] = matching;
   const why = winner ? whyRule(winner, next, onlyDeciding) : whyDefault(snapshot);
-  const all = { why, near_miss: near?.rule ?? null, rules, total_rules: snapshot.rules.length };
-  return onlyDeciding ? { ...all, left_out: ONLY_DECIDING } : all;
+  const total_rules = snapshot.rules.length;
+  const all = { why, near_miss: near?.rule ?? null, rules, total_rules };
+  if (onlyDeciding) return { ...all, left_out: ONLY_DECIDING };
+  return rules.length === total_rules
+    ? all
+    : { ...all, left_out: `All rules but the first ${rules.length}: the answer would be too large.` };
 }
 
 /** A rule as a decision evaluates it. */

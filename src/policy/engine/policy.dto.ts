@@ -268,9 +268,10 @@ export class Verdict {
 
   @Texts({
     max: 1024,
-    most: 10_000,
+    most: 51,
     optional: true,
-    description: 'The rules that could not be evaluated, and why. Absent when there are none',
+    description:
+      'The rules that could not be evaluated, and why. At most 50; a last line then says how many are left out. Absent when there are none',
     example: [],
   })
   errors?: readonly string[];

@@ -114,11 +114,10 @@ export function conditionsOf({ onAction, onRole, others }: CompiledRule): Compil
   return [...onAction, ...onRole, ...others];
 }
 
-/** Without costs first, then those that look for a part, then patterns. */
-function byCost(one: CompiledCondition, other: CompiledCondition): number {
-  const rank = ({ cost }: CompiledCondition): number =>
-    cost === undefined ? 0 : cost.key === undefined ? 1 : 2;
-  return rank(one) - rank(other);
+/** In this order conditions are tested: 0 without costs, 1 those whose cost does not count, 2 the others. */
+export function costClass({ cost }: CompiledCondition): number {
+  if (cost === undefined) return 0;
+  return cost.key === undefined && cost.nodes === 0 ? 1 : 2;
 }
 
 /** The order in which rules decide. It is total, so the order of creation never matters. */
@@ -140,7 +139,7 @@ function withField(
   matches: (field: string) => boolean,
 ): readonly CompiledCondition[] {
   const found = conditions.filter(({ field }) => matches(field));
-  return found.length === 0 ? NONE : found.sort(byCost);
+  return found.length === 0 ? NONE : found.sort((one, other) => costClass(one) - costClass(other));
 }
 
 function hintOf({ operator, value }: Condition, patterns: Patterns): Hint | undefined {

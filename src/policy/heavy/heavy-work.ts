@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { BrainError } from '../../shared/errors.js';
+import { callerGone } from '../policy.errors.js';
 import type { Draft, Tried } from './try-draft.js';
 import { workerFile } from './worker-file.js';
 
@@ -64,7 +65,7 @@ export class HeavyWork implements OnApplicationShutdown {
   }
 
   private async slot(gone: AbortSignal | undefined): Promise<void> {
-    if (gone?.aborted) throw nobodyWaits();
+    if (gone?.aborted) throw callerGone();
     if (this.active < MAX_THREADS) {
       this.active += 1;
       return;
@@ -77,7 +78,7 @@ export class HeavyWork implements OnApplicationShutdown {
       };
       const leave = (): void => {
         this.waiting.delete(start);
-        reject(nobodyWaits());
+        reject(callerGone());
       };
       this.waiting.add(start);
       gone?.addEventListener('abort', leave, { once: true });
@@ -108,7 +109,7 @@ export class HeavyWork implements OnApplicationShutdown {
         failure ??= error;
         void thread.terminate();
       };
-      const leave = (): void => stop(nobodyWaits());
+      const leave = (): void => stop(callerGone());
       const timer = setTimeout(() => stop(tooCostly(`takes more than ${seconds} seconds`)), seconds * 1000);
       gone?.addEventListener('abort', leave, { once: true });
       thread.once('message', (message: Answered) => {
@@ -139,12 +140,4 @@ function busy(): BrainError {
 function tooCostly(what: string): BrainError {
   const detail = `This ${what}, so it was stopped; send less at once, or use fewer and simpler patterns.`;
   return new BrainError('invalid', 'too_costly', detail);
-}
-
-function nobodyWaits(): BrainError {
-  return new BrainError(
-    'unavailable',
-    'caller_gone',
-    'The caller has closed the connection, so the work was stopped.',
-  );
 }
