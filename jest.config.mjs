@@ -30,5 +30,7 @@ export default {
   transform: { '\\.ts$': ts, '\\.js$': js },
   transformIgnorePatterns: ['/node_modules/(?!@nestjs/)'],
   // './x.js' in our sources means './x.ts'; node_modules keeps its own './x.js'.
+  // A thread cannot run the sources of TypeScript.
+  moduleNameMapper: { '/worker-file\\.js$': '<rootDir>/test/support/worker-file.ts' },
   resolver: '<rootDir>/test/support/ts-resolver.cjs',
 };

@@ -1,10 +1,10 @@
-// Compiles src into build/, and copies the files that the compiler leaves out: Lua scripts and files of worker threads.
+// Compiles src into build/, and copies the Lua scripts, which the compiler leaves out.
 import { spawnSync } from 'node:child_process';
 import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
-const ASSET = /\.lua$|\.worker\.js$/;
+const ASSET = /\.lua$/;
 export const TSC = createRequire(import.meta.url).resolve('typescript/bin/tsc');
 
 export const isAsset = (path) => ASSET.test(path);

@@ -92,6 +92,7 @@ describe('the catalog', () => {
 /** The types of this release and their aliases. Consumers depend on these names. */
 const NAMES: Record<string, string[]> = {
   'policy.rule_evaluated': ['policy.evaluated'],
+  'policy.tested': [],
   'policy.action_denied': ['policy.denied'],
   'policy.warning_triggered': [],
   'policy.audit_required': [],
@@ -160,6 +161,7 @@ describe('a service', () => {
     await post(policies, { policy_id: 'p', name: 'p', rules });
     for (const effect of effects)
       await post('/api/policy/evaluate', { agent_id: 'a', action: `do.${effect}` });
+    await post('/api/policy/test-rule', { agent_id: 'a', action: 'do.allow' });
     await service.put(`${policies}/p/rules/warn`, { priority: 1 }).expect(200);
     for (const change of ['disable', 'enable']) await post(`${policies}/p/rules/warn/${change}`);
     await service.delete(`${policies}/p`).expect(204);

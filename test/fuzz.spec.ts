@@ -71,9 +71,10 @@ describe.each(STORES)('malformed requests on %s', (name, startStore) => {
     return whole && status === answer.status && request_id === id ? undefined : `the problem ${answer.body}`;
   }
 
-  /** Too little time for Redis, or two imports under way already. */
+  /** Too little time for Redis, or too many imports under way already. */
   const isBusy = ({ answer }: Sent): boolean =>
-    answer?.status === 503 && /"code":"(store_timeout|imports_busy)"/.test(answer.body);
+    (answer?.status === 503 && /"code":"store_timeout"/.test(answer.body)) ||
+    (answer?.status === 429 && /"code":"busy"/.test(answer.body));
 
   async function send(request: FuzzRequest, port: number): Promise<Sent> {
     const connection = await RawConnection.to(port);

@@ -91,7 +91,7 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       await service.post('/api/policy/evaluate?min_revision=many', body).expect(422);
     });
 
-    it('to a test of drafts cause no counts and no events', async () => {
+    it('to a test of drafts cause no counts and no events, and to one of the stored policies only a trace', async () => {
       const agent_id = newAgent();
       const before = await decisionStats(service);
       const request = { agent_id, action: 'doc.read' };
@@ -120,7 +120,19 @@ describe.each(STORES)('decisions on %s', (_name, startStore) => {
       expect(twice.body.errors).toEqual([
         expect.objectContaining({ pointer: '/policies/1/policy_id', code: 'duplicate_id' }),
       ]);
-      expect(await eventsOf(agent_id)).toEqual([]);
+      const [tested, ...others] = await eventsOf(agent_id);
+      expect(tested).toMatchObject({
+        type: 'policy.tested',
+        payload: {
+          agent_id,
+          asked_by: 'bootstrap',
+          action: 'doc.read',
+          resource: null,
+          result: { allowed: true, effect: 'allow', matched_policy: 'effects', matched_rule: 'allow_read' },
+          policy_revision: live.body.policy_revision,
+        },
+      });
+      expect(others).toEqual([]);
       expect(await decisionStats(service)).toEqual(before);
       await service.get('/api/policy/policies/draft').expect(404);
     });

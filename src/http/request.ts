@@ -7,7 +7,7 @@ import {
   UseFilters,
 } from '@nestjs/common';
 import { ApiExtension, ApiExtraModels, ApiHeader, ApiResponse, getSchemaPath } from '@nestjs/swagger';
-import type { Request } from 'express';
+import type { Request, Response } from 'express';
 import { BrainError } from '../shared/errors.js';
 import { Described, ListOf, Num, Text } from '../shared/fields.js';
 import { sha256 } from '../shared/ids.js';
@@ -154,6 +154,16 @@ interface Guarded {
   rawBody?: string;
   route?: { path: string };
 }
+
+/** A signal that is aborted when the connection closes before the answer is sent: nobody waits for the work any more. */
+export const CallerGone = createParamDecorator((_: unknown, context: ExecutionContext): AbortSignal => {
+  const response = context.switchToHttp().getResponse<Response>();
+  const gone = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) gone.abort();
+  });
+  return gone.signal;
+});
 
 const KEY = /^[\x21-\x7e]{1,255}$/;
 

@@ -52,6 +52,12 @@ export function revisionNotReached(wanted: number, revision: number): BrainError
   return new BrainError('unavailable', 'revision_not_reached', detail, { retryAfterSeconds: 1 });
 }
 
+/** Nobody reads this answer. */
+export function callerGone(): BrainError {
+  const detail = 'The caller has closed the connection, so the work was stopped.';
+  return new BrainError('unavailable', 'caller_gone', detail);
+}
+
 export function notRecorded(): BrainError {
   const detail =
     'The decision was not written to the event log in time, which BRAIN_DECISIONS=durable requires. Try again in a second; if it lasts, check the store.';

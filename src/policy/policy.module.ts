@@ -15,6 +15,7 @@ import { PolicyService } from './decisions/policy.service.js';
 import { DecisionRecorder } from './decisions/recorder.js';
 import { SnapshotCache } from './decisions/snapshot-cache.js';
 import { DecisionTally } from './decisions/tally.js';
+import { HeavyWork } from './heavy/heavy-work.js';
 
 @Declares({
   tags: {
@@ -44,6 +45,7 @@ import { DecisionTally } from './decisions/tally.js';
     DecisionTally,
     DecisionSums,
     DecisionRecorder,
+    HeavyWork,
     retentionOf(OLD_REVISIONS),
   ],
   exports: [PolicyService],

@@ -2,6 +2,7 @@
  * The simplest program that decides as the contract says: it tests every rule in turn and reads every condition again. It
  * shares no code with the engine, so tests compare the engine with it.
  */
+import { RE2JS } from 're2js';
 import type {
   Condition,
   EvaluateRequest,
@@ -23,20 +24,36 @@ interface Candidate {
   rule: Rule;
 }
 
-export function decideNaively(policies: PolicyContent[], request: EvaluateRequest): Verdict {
+/** What is left of the budget of one decision, and the results of the patterns that were paid for. */
+interface Purse {
+  left: number;
+  paid: Map<string, boolean>;
+}
+
+const MOST_ERRORS = 50;
+
+/** @param budget what the patterns of one decision may cost: instructions times characters */
+export function decideNaively(
+  policies: PolicyContent[],
+  request: EvaluateRequest,
+  budget = Number.POSITIVE_INFINITY,
+): Verdict {
+  const purse: Purse = { left: budget, paid: new Map() };
   const enabled = policies.filter((policy) => policy.enabled);
   const candidates = enabled.flatMap((policy) => policy.rules.map((rule): Candidate => ({ policy, rule })));
   const inOrder = candidates.filter(({ rule }) => rule.enabled).sort(precedence);
   const errors: string[] = [];
   let answer = fallback(enabled);
   for (const { policy, rule } of inOrder) {
-    const outcome = outcomeOf(rule, request);
+    const outcome = outcomeOf(rule, request, purse);
     if (outcome === 'error') errors.push(`Rule '${rule.rule_id}'`);
     if (outcome === true || (outcome === 'error' && rule.effect === 'deny')) {
       answer = byRule(policy, rule);
       break;
     }
   }
+  if (errors.length > MOST_ERRORS)
+    errors.splice(MOST_ERRORS - 1, errors.length, errors[errors.length - 1], 'and more');
   return errors.length > 0 ? { ...answer, errors } : answer;
 }
 
@@ -79,16 +96,77 @@ function fallback(enabled: PolicyContent[]): Verdict {
   };
 }
 
-function outcomeOf(rule: Rule, request: EvaluateRequest): boolean | 'error' {
-  const outcomes = rule.conditions.map((condition) => {
-    try {
-      return conditionHolds(condition, request);
-    } catch {
-      return 'error' as const;
-    }
-  });
+/** First the conditions that cost nothing; then the others, as long as all before them hold. */
+function outcomeOf(rule: Rule, request: EvaluateRequest, purse: Purse): boolean | 'error' {
+  const plain = rule.conditions.filter((one) => sizeOf(one) === 0);
+  const costly = rule.conditions.filter((one) => sizeOf(one) > 0);
+  // Actions first, then roles, then all others.
+  const place = ({ field }: Condition): number =>
+    field === 'action' ? 0 : field === 'agent_role' || field === 'agent.role' ? 1 : 2;
+  costly.sort((a, b) => place(a) - place(b));
+  const outcomes = plain.map((one) => outcomeOfCondition(one, request));
+  for (const one of costly) {
+    if (outcomes.includes(false)) return false;
+    outcomes.push(pay(one, request, purse));
+  }
   if (outcomes.includes(false)) return false;
   return outcomes.includes('error') ? 'error' : true;
+}
+
+function outcomeOfCondition(condition: Condition, request: EvaluateRequest): boolean | 'error' {
+  try {
+    return conditionHolds(condition, request);
+  } catch {
+    return 'error';
+  }
+}
+
+function pay(condition: Condition, request: EvaluateRequest, purse: Purse): boolean | 'error' {
+  const { field, operator, value } = condition;
+  const actual = readField(field, request);
+  const isText = typeof actual === 'string' && actual.startsWith(startOf(operator, value));
+  if (operator === 'contains' ? !Array.isArray(actual) : !isText) return false;
+  const name = field.replace('agent.role', 'agent_role').replace('context.', 'environment.');
+  const key = `${name} ${operator} ${JSON.stringify(value)}`;
+  const isPaid = operator !== 'contains' && purse.paid.has(key);
+  const price = isPaid ? 0 : sizeOf(condition) * (actual as unknown[]).length;
+  if (price > purse.left) return 'error';
+  purse.left -= price;
+  const outcome = conditionHolds(condition, request);
+  purse.paid.set(key, outcome);
+  return outcome;
+}
+
+/** What a condition costs for one character of a text, or for one member of a list. */
+function sizeOf({ field, operator, value, value_from }: Condition): number {
+  // To compare two fields costs next to nothing.
+  if (value_from !== undefined) return 0;
+  try {
+    readField(field, { agent_id: '', action: '' });
+  } catch {
+    return 0;
+  }
+  if (operator === 'contains') return 4 * nodesOf(value);
+  if ((operator !== 'matches' && operator !== 'search') || typeof value !== 'string') return 0;
+  const isFree = operator === 'matches' ? /^\^?(?:\w|\\\.)*(?:\.\*|\$)?$/ : /^(?:\w|\\\.)*$/;
+  if (isFree.test(value)) return 0;
+  try {
+    return RE2JS.compile(operator === 'matches' ? `\\A(?:${value})` : value).programSize();
+  } catch {
+    return 0;
+  }
+}
+
+function nodesOf(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  return 1 + Object.values(value).reduce<number>((sum, one) => sum + nodesOf(one), 0);
+}
+
+/** The plain text with which every text begins that the pattern matches. */
+function startOf(operator: string, pattern: unknown): string {
+  if (operator === 'search' || typeof pattern !== 'string' || pattern.includes('|')) return '';
+  const [, plain] = /^\^?((?:(?:\w|\\\.)(?![?*+{]))*)/.exec(pattern) ?? ['', ''];
+  return plain.replaceAll('\\', '');
 }
 
 function conditionHolds(condition: Condition, request: EvaluateRequest): boolean {

@@ -9,7 +9,7 @@ import { type Fault, faulty } from '../../shared/errors.js';
 import { expectVersion, type Versions } from '../../shared/expect-version.js';
 import { inSlices } from '../../shared/time-slices.js';
 import { type IdempotencyKey, Store } from '../../storage/store.js';
-import { checkPolicyInSlices, checkRule, type PolicyLimits } from '../engine/check.js';
+import { checkPolicyInSlices, checkRuleInSlices, type PolicyLimits } from '../engine/check.js';
 import { contentOf, type PolicyInput, type RuleInput, ruleOf } from '../engine/normalize.js';
 import type { Policy, Rule } from '../engine/policy.dto.js';
 import { warningsInSlices } from '../engine/warnings.js';
@@ -98,7 +98,7 @@ export class PolicyEditor {
     return this.write(async (writer) => {
       const old = await writer.get(policyId);
       expectVersion(old.revision, versions);
-      refuse(checkRule(input, { limits: this.limits }));
+      refuse(await inSlices(checkRuleInSlices(input, { limits: this.limits })));
       const ids = new Set<string | undefined>(old.rules.map(({ rule_id }) => rule_id));
       const { rule_id } = input as RuleInput;
       if (rule_id !== undefined && ids.has(rule_id)) throw ruleExists(policyId, rule_id);
@@ -115,10 +115,10 @@ export class PolicyEditor {
     input: unknown,
     { by, versions }: Change,
   ): Promise<Written & { rule: Rule }> {
-    const result = await this.edit(policyId, versions, (writer, old) => {
+    const result = await this.edit(policyId, versions, async (writer, old) => {
       const changes = changesOf(input);
       const rule = ruleIn(old, ruleId);
-      refuse(checkRule({ ...rule, ...changes }, { limits: this.limits }));
+      refuse(await inSlices(checkRuleInSlices({ ...rule, ...changes }, { limits: this.limits })));
       sameId(changes.rule_id, ruleId, 'rule_id');
       return this.withRules(writer, old, withReplaced(old, { ...rule, ...changes }), by);
     });

@@ -2,7 +2,8 @@
 import { defineEvent } from '../../events/event.js';
 import { Flag, JsonObject, Num, OneOf, Text } from '../../shared/fields.js';
 import type { Changes, RuleDifference } from '../engine/difference.js';
-import { EFFECTS, type Effect, type Policy, type Rule } from '../engine/policy.dto.js';
+import { EFFECTS, type Effect } from '../engine/effects.js';
+import type { Policy, Rule } from '../engine/policy.dto.js';
 
 const PolicyId = (): PropertyDecorator => Text({ max: 64, description: 'The id of the policy' });
 const PolicyName = (): PropertyDecorator => Text({ max: 256, description: 'The name of the policy' });

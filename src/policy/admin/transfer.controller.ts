@@ -2,15 +2,16 @@
 import { Readable } from 'node:stream';
 import { Body, Controller, Get, Header, HttpCode, Post, Query, StreamableFile } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation, ApiProduces, ApiTags } from '@nestjs/swagger';
-import { BodyOf, ChecksOwnBody, ProblemIf, Problems } from '../../http/request.js';
+import { BodyOf, CallerGone, ChecksOwnBody, ProblemIf, Problems } from '../../http/request.js';
 import { Access, CurrentPrincipal } from '../../security/access.decorator.js';
 import type { Principal } from '../../security/principal.js';
 import { policiesIn } from '../engine/normalize.js';
+import { HeavyWork } from '../heavy/heavy-work.js';
 import { PolicyImporter } from './importer.js';
 import { ImportAnswer, ImportBody, ImportQuery } from './policies.dto.js';
 import { PolicyReader } from './policy-reader.js';
 import { SendsPolicyRevision, type WriteResult } from './write-response.interceptor.js';
-import { readYaml, yamlOf } from './yaml.js';
+import { parseYaml, yamlOf } from './yaml.js';
 
 const MAX_MIB = 16;
 const YAML = 'application/yaml';
@@ -22,6 +23,7 @@ export class TransferController {
   constructor(
     private readonly reader: PolicyReader,
     private readonly importer: PolicyImporter,
+    private readonly heavy: HeavyWork,
   ) {}
 
   @Get('export')
@@ -50,7 +52,9 @@ export class TransferController {
   @Post('import')
   @HttpCode(200)
   @ProblemIf(415, 'A body in YAML is accepted here too')
-  @ProblemIf(503, 'Or other imports or writes come in between (`imports_busy`, `policies_changed`)')
+  @ProblemIf(422, 'Or reading the YAML takes too much time or memory (`too_costly`)')
+  @ProblemIf(429, 'Or too many drafts and imports in YAML wait already (`busy`)')
+  @ProblemIf(503, 'Or other writes come in between (`policies_changed`)')
   @Access('policy:write', 'heavy')
   @SendsPolicyRevision()
   @BodyOf({ maxMib: MAX_MIB, yaml: true })
@@ -70,8 +74,9 @@ export class TransferController {
     @Body() body: unknown,
     @Query() { mode, dry_run }: ImportQuery,
     @CurrentPrincipal() { id: by }: Principal,
+    @CallerGone() gone: AbortSignal,
   ): Promise<WriteResult> {
-    const policies = policiesIn(typeof body === 'string' ? await readYaml(body) : body);
+    const policies = policiesIn(typeof body === 'string' ? await parseYaml(body, this.heavy, gone) : body);
     const { plan, revision, warnings } = await this.importer.import(policies, { mode, dryRun: dry_run, by });
     const answer: ImportAnswer = { applied: !dry_run, ...plan, policy_revision: revision, warnings };
     return { revision, body: answer };

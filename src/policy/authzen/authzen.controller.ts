@@ -11,6 +11,7 @@ import {
 import type { Request } from 'express';
 import {
   BodyOf,
+  CallerGone,
   ForeignAgent,
   IgnoresUnknownMembers,
   OnlyBadRequests,
@@ -125,6 +126,7 @@ export class AuthzenController {
     @Query() query: AuthzenQuery,
     @CurrentPrincipal() principal: Principal,
     @Charge() charge: (more: number) => void,
+    @CallerGone() gone: AbortSignal,
   ): Promise<AuthzenDecisions | AuthzenDecision> {
     const body = jsonOf(request);
     if (isSingle(body)) return this.evaluation(request, query, principal);
@@ -133,7 +135,7 @@ export class AuthzenController {
     const requests = requestsOf(batch).map((one) => asAgent(principal, one));
     charge(Math.max(0, requests.length - 1));
     await this.policy.room();
-    const answers = answersOf(batch, await this.policy.evaluateAll(requests, isLast(batch)));
+    const answers = answersOf(batch, await this.policy.evaluateAll(requests, gone, isLast(batch)));
     return query.context === 'none' ? { evaluations: answers.evaluations.map(bare) } : answers;
   }
 

@@ -11,7 +11,8 @@ import {
 } from '../../../test/support/policies.js';
 import { atOnce } from '../../shared/time-slices.js';
 import { compile } from '../engine/compile.js';
-import { type Condition, EFFECTS, type EvaluateRequest, type PolicyContent } from '../engine/policy.dto.js';
+import { EFFECTS } from '../engine/effects.js';
+import type { Condition, EvaluateRequest, PolicyContent } from '../engine/policy.dto.js';
 import { type Finding, findIds, type Searched } from './candidates.js';
 
 const IDS = ['ada', 'bob', 'bob.2', 'doc', 'x:y', 'toString'];

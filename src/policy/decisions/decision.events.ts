@@ -2,7 +2,8 @@
 import { defineEvent } from '../../events/event.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { Flag, ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
-import { EFFECTS, type Effect, type EvaluateRequest, type Verdict } from '../engine/policy.dto.js';
+import { EFFECTS, type Effect } from '../engine/effects.js';
+import type { EvaluateRequest, Verdict } from '../engine/policy.dto.js';
 
 /**
  * A decision for its events. Of the request they have only agent, role, action and resource: environment and parameters may
@@ -10,6 +11,14 @@ import { EFFECTS, type Effect, type EvaluateRequest, type Verdict } from '../eng
  */
 export interface Decided {
   decision_id: string;
+  policy_revision: number;
+  asked_by: string;
+  request: EvaluateRequest;
+  verdict: Verdict;
+}
+
+/** What a test by the stored policies would have decided. */
+export interface TestedRequest {
   policy_revision: number;
   asked_by: string;
   request: EvaluateRequest;
@@ -69,6 +78,13 @@ class RuleEvaluated extends Asked {
   policy_revision!: number;
   @Num({ description: 'How long the engine took, in milliseconds' }) evaluation_time_ms!: number;
   @DecidedAt() evaluated_at!: number;
+}
+
+class PolicyTested extends Asked {
+  @Nested(() => Result, { description: 'What would have been decided' }) result!: Result;
+  @Num({ integer: true, description: 'The revision of the set of policies that was asked' })
+  policy_revision!: number;
+  @Num({ description: 'The time of the test, in Unix seconds' }) tested_at!: number;
 }
 
 class ActionDenied extends Asked {
@@ -153,6 +169,10 @@ export class DecisionsSummed {
   @Num({ description: 'The time of the last of these decisions, in Unix seconds' }) to!: number;
 }
 
+function resultOf({ allowed, effect, matched_policy, matched_rule, reason }: Verdict): Result {
+  return { allowed, effect, matched_policy, matched_rule, reason };
+}
+
 /** What all events of decisions have in common. */
 const OF_DECISION = { module: 'policy', subjects: ['agent_id'], schemaVersion: 2, decision: true } as const;
 const ASKED_BY = 'key_8vzn7ryx3d0q';
@@ -193,13 +213,7 @@ export const ruleEvaluated = defineEvent({
     agent_role: request.agent_role,
     action: request.action,
     resource: request.resource ?? null,
-    result: {
-      allowed: verdict.allowed,
-      effect: verdict.effect,
-      matched_policy: verdict.matched_policy,
-      matched_rule: verdict.matched_rule,
-      reason: verdict.reason,
-    },
+    result: resultOf(verdict),
     decision_id,
     policy_revision,
     evaluation_time_ms: tookMs,
@@ -333,4 +347,41 @@ export const decisionsSummed = defineEvent({
     'Security operations: principals that ask for far more decisions than others',
   ],
   of: (summed: DecisionsSummed): DecisionsSummed => summed,
+});
+
+export const policyTested = defineEvent({
+  module: 'policy',
+  subjects: ['agent_id'],
+  type: 'policy.tested',
+  decision: true,
+  payload: PolicyTested,
+  priority: 'LOW',
+  when: 'Somebody asked what the stored policies would decide (`test-rule` without drafts). It is no decision: nothing was counted.',
+  example: {
+    agent_id: 'researcher-7',
+    asked_by: ASKED_BY,
+    agent_role: 'researcher',
+    action: 'production.deploy',
+    resource: null,
+    result: {
+      allowed: false,
+      effect: 'deny',
+      matched_policy: 'production_deployment',
+      matched_rule: 'no_deploy_on_friday',
+      reason: "Denied by rule 'No deployment on a Friday'",
+    },
+    policy_revision: 7,
+    tested_at: AT,
+  },
+  consumers: ['Security operations: agents that look for what they may do'],
+  of: ({ policy_revision, asked_by, request, verdict }: TestedRequest): PolicyTested => ({
+    agent_id: request.agent_id,
+    asked_by,
+    agent_role: request.agent_role,
+    action: request.action,
+    resource: request.resource ?? null,
+    result: resultOf(verdict),
+    policy_revision,
+    tested_at: nowSeconds(),
+  }),
 });

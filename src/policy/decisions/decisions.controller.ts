@@ -1,7 +1,7 @@
 import { applyDecorators, Body, Controller, Get, HttpCode, Inject, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { CONFIG, type Config } from '../../config/config.js';
-import { BodyOf, ForeignAgent, ProblemIf, Problems } from '../../http/request.js';
+import { BodyOf, CallerGone, ForeignAgent, ProblemIf, Problems } from '../../http/request.js';
 import {
   Access,
   Charge,
@@ -21,7 +21,7 @@ import { EvaluateRequest, type PolicyContent } from '../engine/policy.dto.js';
 import { denied } from '../policy.errors.js';
 import { policyLimits } from '../policy.settings.js';
 import { expectSameEntities } from './entities.js';
-import { type Answer, PolicyService } from './policy.service.js';
+import { type Answer, type Explain, PolicyService } from './policy.service.js';
 import {
   BatchQuery,
   Decision,
@@ -36,6 +36,8 @@ import {
 
 const MAX_MIB = 4;
 const REQUEST = shapeOf(EvaluateRequest);
+/** The place of the drafts in the body. */
+const DRAFTS = '/policies';
 /** The version of the routes of this domain. */
 const VERSION = '1.0.0';
 
@@ -143,7 +145,7 @@ export class PolicyController {
     // The hot path: most requests have no query, and their decision needs no promise.
     if (!query.enforce && !query.explain && query.min_revision === undefined)
       return this.policy.evaluate(request);
-    return this.evaluateWith(request, query);
+    return this.evaluateWith(request, query, principal);
   }
 
   @Post('evaluate/batch')
@@ -160,6 +162,7 @@ export class PolicyController {
     @Query() { min_revision }: BatchQuery,
     @CurrentPrincipal() principal: Principal,
     @Charge() charge: (more: number) => void,
+    @CallerGone() gone: AbortSignal,
   ): Promise<DecisionList> {
     const faults = batchFaults(evaluations);
     if (faults.length > 0) throw faulty(faults);
@@ -170,47 +173,61 @@ export class PolicyController {
     }
     if (min_revision !== undefined) await this.policy.atLeast(min_revision);
     await this.policy.room();
-    return { decisions: await this.policy.evaluateAll(evaluations) };
+    return { decisions: await this.policy.evaluateAll(evaluations, gone) };
   }
 
   @Post('test-rule')
   @ProblemIf(403, 'Or the request has drafts in `policies`, which needs the permission `policy:write`')
+  @ProblemIf(422, 'Or deciding by the drafts takes too much time or memory (`too_costly`)')
+  @ProblemIf(429, 'Or too many drafts and imports in YAML wait already (`busy`)')
   @Decides(Decision, 'The decision that would be made', 'heavy')
   @BodyOf({ maxMib: MAX_MIB })
   @ApiOperation({
     summary: 'Try a request',
     description:
-      'Answers what would be decided, by the stored policies or by drafts in `policies`; drafts need the permission `policy:write`. It counts nothing and publishes no event.',
+      'Answers what would be decided, by the stored policies or by drafts in `policies`; drafts need the permission `policy:write`. It counts nothing. A test by the stored policies leaves the event `policy.tested`.',
   })
   async test(
     @Body() { policies, explain, ...body }: TestRule,
     @CurrentPrincipal() principal: Principal,
+    @CallerGone() gone: AbortSignal,
   ): Promise<Decision> {
     if (policies !== undefined) expectPermission(principal, 'policy:write');
     const request = asAgent(principal, body);
     expectSameEntities(request);
-    const drafts = policies === undefined ? undefined : await this.draftsOf(policies);
-    const { explain: explanation, ...decision } = await this.policy.test(request, drafts);
-    return explain ? { ...decision, explain: explanation } : decision;
+    const wanted = explainFor(principal, explain);
+    if (policies === undefined) return this.policy.test(request, wanted);
+    const drafts = await this.draftsOf(policies);
+    return this.policy.testDrafts(request, drafts, { pointer: DRAFTS, explain: wanted, gone });
   }
 
-  private async evaluateWith(body: EvaluateRequest, query: EvaluateQuery): Promise<Decision> {
+  private async evaluateWith(
+    body: EvaluateRequest,
+    query: EvaluateQuery,
+    principal: Principal,
+  ): Promise<Decision> {
     if (query.min_revision !== undefined) await this.policy.atLeast(query.min_revision);
-    const decision = await this.policy.evaluate(body, query);
+    const decision = await this.policy.evaluate(body, explainFor(principal, query.explain));
     if (query.enforce && !decision.allowed) throw denied(decision);
     return decision;
   }
 
   private async draftsOf(policies: readonly unknown[]): Promise<PolicyContent[]> {
-    const pointer = '/policies';
-    const limits = policyLimits(this.config);
-    const faults = await inSlices(checkInSlices(policies, { limits, pointer }));
-    if (faults.length > 0) throw faulty(faults);
+    const options = { limits: policyLimits(this.config), pointer: DRAFTS };
+    const faults = await inSlices(checkInSlices(policies, { ...options, compiles: false }));
+    // With the faults of the patterns, so that all faults come at once.
+    if (faults.length > 0) throw faulty(await inSlices(checkInSlices(policies, options)));
     const drafts = (policies as PolicyInput[]).map(contentOf);
-    const duplicates = sameIds(drafts, pointer);
+    const duplicates = sameIds(drafts, DRAFTS);
     if (duplicates.length > 0) throw faulty(duplicates);
     return drafts;
   }
+}
+
+/** Agents and gateways do not get near misses: they would tell how to get around a rule. */
+function explainFor({ role }: Principal, isWanted = false): Explain {
+  if (!isWanted) return 'none';
+  return role === 'agent' || role === 'gateway' ? 'deciding' : 'all';
 }
 
 /** Checks the requests of a batch: the input guard checks only that it is a list of the right length. */

@@ -3,18 +3,20 @@ import { Inject, Injectable, Optional } from '@nestjs/common';
 import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream } from '../../events/event-stream.js';
 import { currentActor, currentContext } from '../../shared/context.js';
+import { faulty } from '../../shared/errors.js';
 import { randomId } from '../../shared/ids.js';
 import { compileMask, type Mask } from '../../shared/mask.js';
-import { inSlices } from '../../shared/time-slices.js';
+import { MAX_FAULTS } from '../../shared/shapes.js';
+import { inSlices, ownTurn } from '../../shared/time-slices.js';
 import { Store } from '../../storage/store.js';
 import { POLICIES } from '../admin/policy.collection.js';
-import { compileInSlices } from '../engine/compile.js';
 import { decide } from '../engine/decide.js';
-import { explain } from '../engine/explain.js';
-import type { Explanation } from '../engine/explanation.dto.js';
+import { type ExplainOptions, explainInSlices } from '../engine/explain.js';
 import type { EvaluateRequest, PolicyContent, Verdict } from '../engine/policy.dto.js';
 import type { Snapshot } from '../engine/snapshot.js';
-import { notRecorded, revisionNotReached } from '../policy.errors.js';
+import { HeavyWork } from '../heavy/heavy-work.js';
+import { callerGone, notRecorded, revisionNotReached } from '../policy.errors.js';
+import { policyTested } from './decision.events.js';
 import { DecisionRecorder } from './recorder.js';
 import type { Decision, PolicyStats } from './routes.dto.js';
 import { SnapshotCache } from './snapshot-cache.js';
@@ -22,6 +24,8 @@ import { DecisionTally } from './tally.js';
 
 /** The longest wait of a request for `min_revision`, and of a durable decision for the event log. */
 const MAX_WAIT_MS = 1000;
+/** How long a batch of decisions may hold the event loop. One decision takes up to 50 ms in the worst case, so it may be longer. */
+const BATCH_SLICE_MS = 20;
 /** Reported times have microseconds; the clock is not more precise. */
 const MICROSECONDS_PER_MS = 1000;
 
@@ -38,6 +42,17 @@ interface Recording {
   dropped: boolean;
 }
 
+/** `deciding` explains only the rule that decided, for callers that may not learn how close they came to others. */
+export type Explain = 'none' | 'deciding' | 'all';
+
+interface DraftOptions {
+  /** The place of the drafts in the body. */
+  pointer: string;
+  explain: Explain;
+  /** Aborted when the caller does not wait any more. */
+  gone: AbortSignal;
+}
+
 @Injectable()
 export class PolicyService {
   private readonly mask: Mask;
@@ -49,6 +64,7 @@ export class PolicyService {
     private readonly snapshots: SnapshotCache,
     private readonly tally: DecisionTally,
     private readonly recorder: DecisionRecorder,
+    private readonly heavy: HeavyWork,
     @Optional() @Inject(EventStream) private readonly events?: EventStream,
   ) {
     this.mask = compileMask(config.mask);
@@ -60,27 +76,34 @@ export class PolicyService {
     this.snapshots.current();
   }
 
-  evaluate(request: EvaluateRequest, { explain: withExplanation = false } = {}): Answer<Decision> {
+  evaluate(request: EvaluateRequest, explain: Explain = 'none'): Answer<Decision> {
     const { snapshot, stale } = this.current();
     const recording = this.recording(1);
     const decision = this.decideBy(snapshot, stale, request, recording);
-    // Explained before the wait: afterwards the policies may be others.
-    if (withExplanation) decision.explain = explain(snapshot, request, { shown: this.masked(request) });
-    return recording ? this.whenLogged(decision, recording) : decision;
+    const logged = recording ? this.whenLogged(decision, recording) : decision;
+    return explain === 'none' ? logged : this.explained(snapshot, request, logged, explain);
   }
 
   /**
    * Decides all requests by the same revision of the policies.
-   * @param isLast whether to stop after this decision; the remaining requests are not decided, counted or published
+   * @param gone aborted when the caller does not wait any more; the remaining requests are not decided, counted or published
+   * @param isLast whether to stop after this decision
    */
-  evaluateAll(
+  async evaluateAll(
     requests: readonly EvaluateRequest[],
+    gone?: AbortSignal,
     isLast: (decision: Decision) => boolean = () => false,
-  ): Answer<Decision[]> {
+  ): Promise<Decision[]> {
     const { snapshot, stale } = this.current();
     const recording = this.recording(requests.length);
     const decisions: Decision[] = [];
+    let endMs = performance.now() + BATCH_SLICE_MS;
     for (const request of requests) {
+      if (performance.now() > endMs) {
+        await ownTurn();
+        if (gone?.aborted) throw callerGone();
+        endMs = performance.now() + BATCH_SLICE_MS;
+      }
       const decision = this.decideBy(snapshot, stale, request, recording);
       decisions.push(decision);
       if (isLast(decision)) break;
@@ -104,16 +127,30 @@ export class PolicyService {
     return this.current();
   }
 
-  /** Decides without counting and without events. Drafts, if given, replace the stored policies. */
-  async test(
+  /** Decides without counting. It is no decision, but it leaves an event: somebody may be looking for what is allowed. */
+  async test(request: EvaluateRequest, explain: Explain): Promise<Decision> {
+    const { snapshot, stale } = this.current();
+    const verdict = decide(snapshot, request);
+    const { revision } = snapshot;
+    const asked_by = currentActor('policy').id;
+    this.events?.publish(policyTested({ policy_revision: revision, asked_by, request, verdict }));
+    const decision = decisionOf(verdict, revision, stale);
+    return explain === 'none' ? decision : this.explained(snapshot, request, decision, explain);
+  }
+
+  /** Decides by drafts instead of the stored policies, in a thread. It counts nothing and leaves no event. */
+  async testDrafts(
     request: EvaluateRequest,
-    drafts?: readonly PolicyContent[],
-  ): Promise<Decision & { explain: Explanation }> {
-    const { snapshot, stale } = drafts
-      ? { snapshot: await inSlices(compileInSlices(drafts)), stale: hasStaleKey() }
-      : this.current();
-    const decision = decisionOf(decide(snapshot, request), snapshot.revision, stale);
-    return Object.assign(decision, { explain: explain(snapshot, request, { shown: this.masked(request) }) });
+    policies: readonly PolicyContent[],
+    { pointer, explain, gone }: DraftOptions,
+  ): Promise<Decision> {
+    const options = explain === 'none' ? undefined : this.explainOptions(request, explain);
+    const draft = { policies, pointer, request, explain: options };
+    const { faults, verdict, explanation } = await this.heavy.run('draft', draft, gone);
+    if (verdict === undefined) throw faulty(faults.slice(0, MAX_FAULTS));
+    const decision = decisionOf(verdict, 0, hasStaleKey());
+    if (explanation) decision.explain = explanation;
+    return decision;
   }
 
   async stats(): Promise<PolicyStats> {
@@ -172,8 +209,19 @@ export class PolicyService {
     return answer;
   }
 
-  private masked(request: EvaluateRequest): EvaluateRequest {
-    return this.mask(request) as EvaluateRequest;
+  private async explained(
+    snapshot: Snapshot,
+    request: EvaluateRequest,
+    decision: Answer<Decision>,
+    explain: Explain,
+  ): Promise<Decision> {
+    const options = this.explainOptions(request, explain);
+    const explanation = await inSlices(explainInSlices(snapshot, request, options));
+    return Object.assign(await decision, { explain: explanation });
+  }
+
+  private explainOptions(request: EvaluateRequest, explain: Explain): ExplainOptions {
+    return { shown: this.mask(request) as EvaluateRequest, onlyDeciding: explain === 'deciding' };
   }
 }
 

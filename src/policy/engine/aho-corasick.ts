@@ -19,14 +19,18 @@ export class PartFinder<Value> {
     this.link();
   }
 
-  /** Calls `each` for every occurrence of every part. */
+  /** Calls `each` once for every part that occurs, however often it occurs. */
   find(text: string, each: (value: Value) => void): void {
+    let seen: Set<number> | undefined;
     let state = 0;
     for (let i = 0; i < text.length; i++) {
       state = this.step(state, text.charCodeAt(i));
-      for (let at = state; at !== 0; at = this.alsoFound[at]) {
-        const value = this.found[at];
-        if (value !== undefined) each(value);
+      let at = this.found[state] === undefined ? this.alsoFound[state] : state;
+      // What ends in a state that was seen before was found then.
+      for (; at !== 0 && seen?.has(at) !== true; at = this.alsoFound[at]) {
+        seen ??= new Set();
+        seen.add(at);
+        each(this.found[at] as Value);
       }
     }
   }

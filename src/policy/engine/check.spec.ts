@@ -2,9 +2,10 @@
 import { comparisonOf, conditionOf, LIMITS, policyOf } from '../../../test/support/policies.js';
 import { checkInSlices, checkPolicy, checkRule } from './check.js';
 import { DEFAULT_POLICIES } from './defaults.js';
+import { EFFECTS } from './effects.js';
 import { contentOf } from './normalize.js';
 import { PAIR_OPERATORS } from './operators.js';
-import { type Condition, EFFECTS, OPERATORS } from './policy.dto.js';
+import { type Condition, OPERATORS } from './policy.dto.js';
 import { unreachableRules } from './unreachable-rules.js';
 
 const GOOD = { name: 'Rule', effect: 'allow' };

@@ -6,9 +6,11 @@
 import type { Fault } from '../../shared/errors.js';
 import { MAX_FAULTS, membersOf, shapeFaults, shapeOf } from '../../shared/shapes.js';
 import { atOnce } from '../../shared/time-slices.js';
+import { cachedPatterns } from './compile.js';
 import { fieldOf } from './fields.js';
 import { PAIR_OPERATORS, testOf } from './operators.js';
-import { PATTERNS, weightOf } from './patterns.js';
+import { invalidPattern } from './pattern-faults.js';
+import { PATTERNS, type Patterns, weightOf } from './patterns.js';
 import { Condition, type Operator, PolicyBody, Rule } from './policy.dto.js';
 
 /** The limits that an operator can set; their defaults are in the settings. */
@@ -25,14 +27,18 @@ export interface CheckOptions {
   otherRules?: number;
   /** The place of the checked value in the body. */
   pointer?: string;
+  /** False if the patterns are compiled later, in another thread. */
+  compiles?: boolean;
 }
 
 /** For the whole set: a replica reads all policies when it starts. */
 export const MAX_POLICIES = 2000;
 /** The number of policies that are checked before the next yield; a policy without rules yields nowhere else. */
 const POLICIES_PER_SLICE = 32;
-/** A pattern of this weight takes about a millisecond to compile. */
+/** A pattern of this weight takes a few milliseconds to compile. */
 const MAX_PATTERN_WEIGHT = 2000;
+/** The different patterns of one body are compiled several times, and kept in memory. */
+const MAX_BODY_WEIGHT = 500_000;
 
 /** A caller may omit fields that have a default, and may send back the fields that the service adds. */
 const POLICY = shapeOf(PolicyBody, { others: ['rules'] });
@@ -45,7 +51,25 @@ const FIELDS =
 class Check {
   readonly faults: Fault[] = [];
 
-  constructor(readonly limits: PolicyLimits) {}
+  readonly limits: PolicyLimits;
+  readonly compiles: boolean;
+  readonly compiled = cachedPatterns();
+  private readonly patterns = new Set<string>();
+  private bodyWeight = 0;
+
+  constructor({ limits, compiles = true }: CheckOptions) {
+    this.limits = limits;
+    this.compiles = compiles;
+  }
+
+  /** Counts a pattern. A repeated one costs nothing. @returns whether there is still room for it */
+  takes(operator: string, pattern: string, weight: number): boolean {
+    const key = `${operator} ${pattern}`;
+    if (this.patterns.has(key)) return true;
+    this.patterns.add(key);
+    this.bodyWeight += weight;
+    return this.bodyWeight <= MAX_BODY_WEIGHT;
+  }
 
   get isFull(): boolean {
     return this.faults.length >= MAX_FAULTS;
@@ -61,11 +85,9 @@ export function checkPolicy(policy: unknown, options: CheckOptions): Fault[] {
 }
 
 /** Checks one policy in slices, so that a large one does not block the event loop. */
-export function* checkPolicyInSlices(
-  policy: unknown,
-  { limits, otherRules = 0, pointer = '' }: CheckOptions,
-): Generator<void, Fault[], void> {
-  const check = new Check(limits);
+export function* checkPolicyInSlices(policy: unknown, options: CheckOptions): Generator<void, Fault[], void> {
+  const { limits, otherRules = 0, pointer = '' } = options;
+  const check = new Check(options);
   yield* policyFaults(check, policy, pointer);
   const rules = rulesOf(policy).length + otherRules;
   if (rules > limits.rules && !check.isFull)
@@ -73,18 +95,23 @@ export function* checkPolicyInSlices(
   return check.faults;
 }
 
-export function checkRule(rule: unknown, { limits, pointer = '' }: CheckOptions): Fault[] {
-  const check = new Check(limits);
-  ruleFaults(check, rule, pointer);
+export function checkRule(rule: unknown, options: CheckOptions): Fault[] {
+  return atOnce(checkRuleInSlices(rule, options));
+}
+
+export function* checkRuleInSlices(rule: unknown, options: CheckOptions): Generator<void, Fault[], void> {
+  const check = new Check(options);
+  yield* ruleFaults(check, rule, options.pointer ?? '');
   return check.faults;
 }
 
 /** Checks many policies as one set, in slices. */
 export function* checkInSlices(
   policies: readonly unknown[],
-  { limits, otherRules = 0, pointer = '' }: CheckOptions,
+  options: CheckOptions,
 ): Generator<void, Fault[], void> {
-  const check = new Check(limits);
+  const { limits, otherRules = 0, pointer = '' } = options;
+  const check = new Check(options);
   const rules = policies.reduce<number>((sum, policy) => sum + rulesOf(policy).length, otherRules);
   if (rules > limits.rules) check.faults.push(tooManyRules(pointer, rules, limits.rules));
   if (policies.length > MAX_POLICIES) {
@@ -131,12 +158,12 @@ function* policyFaults(check: Check, policy: unknown, pointer: string): Generato
     const id = membersOf(rule)?.rule_id;
     if (id !== undefined && ids.has(id)) duplicate(check, `${at}/rule_id`, 'rule');
     ids.add(id);
-    ruleFaults(check, rule, at);
-    yield;
+    yield* ruleFaults(check, rule, at);
   }
 }
 
-function ruleFaults(check: Check, rule: unknown, pointer: string): void {
+function* ruleFaults(check: Check, rule: unknown, pointer: string): Generator<void, void, void> {
+  yield;
   if (!shapeFaults(RULE, rule, pointer, check.faults)) return;
   const { conditions = [] } = rule;
   const { conditionsPerRule } = check.limits;
@@ -150,7 +177,10 @@ function ruleFaults(check: Check, rule: unknown, pointer: string): void {
     check.add(at, 'too_many_conditions', detail);
     return;
   }
-  for (const [i, condition] of conditions.entries()) conditionFaults(check, condition, `${at}/${i}`);
+  for (const [i, condition] of conditions.entries()) {
+    yield;
+    conditionFaults(check, condition, `${at}/${i}`);
+  }
 }
 
 function conditionFaults(check: Check, condition: unknown, pointer: string): void {
@@ -169,7 +199,7 @@ function conditionFaults(check: Check, condition: unknown, pointer: string): voi
     return;
   }
   if ((operator === 'matches' || operator === 'search') && typeof value === 'string') {
-    patternFaults(check, PATTERNS[operator], value, at);
+    patternFaults(check, operator, value, at);
     return;
   }
   try {
@@ -203,29 +233,27 @@ function pairFaults(check: Check, { field, operator, value, value_from }: Condit
   }
 }
 
-function patternFaults(
-  check: Check,
-  patternOf: (source: string) => unknown,
-  pattern: string,
-  pointer: string,
-): void {
+function patternFaults(check: Check, operator: keyof Patterns, pattern: string, pointer: string): void {
   const { patternCharacters } = check.limits;
   if (pattern.length > patternCharacters) {
     const detail = `must be a pattern of at most ${patternCharacters} characters; it has ${pattern.length}`;
     check.add(pointer, 'pattern_too_long', detail);
     return;
   }
-  if (weightOf(pattern) > MAX_PATTERN_WEIGHT) {
+  const weight = weightOf(pattern);
+  if (weight > MAX_PATTERN_WEIGHT) {
     const detail =
       'must be a smaller pattern: its repetitions, multiplied out, are too large; use smaller counts';
     check.add(pointer, 'pattern_too_large', detail);
     return;
   }
-  try {
-    patternOf(pattern);
-  } catch (error) {
-    check.add(pointer, 'invalid_pattern', `must be a regular expression of RE2: ${(error as Error).message}`);
+  if (!check.takes(operator, pattern, weight)) {
+    const detail = `must be left out or smaller: the different patterns of a body may have ${MAX_BODY_WEIGHT} states together`;
+    check.add(pointer, 'patterns_too_large', detail);
+    return;
   }
+  const fault = check.compiles ? invalidPattern(operator, pattern, pointer, check.compiled) : undefined;
+  if (fault) check.add(fault.pointer, fault.code, fault.detail);
 }
 
 /**

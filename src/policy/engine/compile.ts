@@ -1,6 +1,8 @@
 /** Compiles policies into a snapshot. It reuses the compiled policies of the previous snapshot that have not changed. */
 import { atOnce } from '../../shared/time-slices.js';
+import { MAX_COST } from './costs.js';
 import { PATTERNS, type Pattern, type Patterns } from './patterns.js';
+import type { Rule } from './policy.dto.js';
 import { byPrecedence, type CompiledRule, compileRule } from './rules.js';
 import { type Compilable, Snapshot, type Unit } from './snapshot.js';
 import { fallbackVerdict } from './verdicts.js';
@@ -12,10 +14,14 @@ export interface CompileOptions {
   revision?: number;
   /** The most classes of actions and roles, and pairs of them, that the snapshot caches. */
   cacheSize?: number;
+  /** What the conditions of one decision may cost. */
+  budget?: number;
+  /** Patterns that were compiled before. */
+  patterns?: Patterns;
 }
 
 const CACHE_SIZE = 65_536;
-/** The rules between two yields: well under a millisecond without patterns, a few milliseconds with the largest. */
+/** The rules between two yields; their patterns are compiled before, each in a slice of its own. */
 const RULES_PER_SLICE = 32;
 
 export function compile(policies: Iterable<Compilable>, options: CompileOptions = {}): Snapshot {
@@ -25,9 +31,14 @@ export function compile(policies: Iterable<Compilable>, options: CompileOptions 
 /** Compiles in slices, so that decisions go on. The previous snapshot stays valid. */
 export function* compileInSlices(
   policies: Iterable<Compilable>,
-  { previous, revision = 0, cacheSize = CACHE_SIZE }: CompileOptions = {},
+  {
+    previous,
+    revision = 0,
+    cacheSize = CACHE_SIZE,
+    budget = MAX_COST,
+    patterns = cachedPatterns(),
+  }: CompileOptions = {},
 ): Generator<void, Snapshot, void> {
-  const patterns = { matches: cached(PATTERNS.matches), search: cached(PATTERNS.search) };
   const units = new Map<string, Unit>();
   for (const policy of policies) {
     const old = previous?.units.get(policy.policy_id);
@@ -38,7 +49,7 @@ export function* compileInSlices(
   const rules = inOrder(units, previous);
   yield;
   const fallback = fallbackVerdict([...units.values()].map(({ policy }) => policy));
-  return yield* Snapshot.build({ revision, units, rules, fallback, cacheSize });
+  return yield* Snapshot.build({ revision, units, rules, fallback, cacheSize, budget });
 }
 
 function* compilePolicy(policy: Compilable, patterns: Patterns): Generator<void, Unit, void> {
@@ -46,6 +57,7 @@ function* compilePolicy(policy: Compilable, patterns: Patterns): Generator<void,
   const enabled = policy.enabled ? policy.rules.filter((rule) => rule.enabled) : [];
   for (const [i, rule] of enabled.entries()) {
     if (i % RULES_PER_SLICE === 0) yield;
+    yield* compilePatterns(rule, patterns);
     rules.push(compileRule(policy, rule, patterns));
   }
   // Sorted here, because the final sort is much faster when each policy is in order already.
@@ -77,6 +89,25 @@ function inOrder(units: ReadonlyMap<string, Unit>, previous: Snapshot | undefine
   for (const rule of previous?.rules ?? []) if (isKept(rule)) rules.push(rule);
   for (const unit of units.values()) if (!kept.has(unit)) for (const rule of unit.rules) rules.push(rule);
   return rules.sort(byPrecedence);
+}
+
+/** Compiles the patterns of a rule one by one, because a large one takes milliseconds. `patterns` keeps them. */
+export function* compilePatterns({ conditions }: Rule, patterns: Patterns): Generator<void, void, void> {
+  if (!Array.isArray(conditions)) return;
+  for (const { operator, value } of conditions) {
+    if ((operator !== 'matches' && operator !== 'search') || typeof value !== 'string') continue;
+    try {
+      patterns[operator](value);
+    } catch {
+      // The condition with this pattern reports it.
+    }
+    yield;
+  }
+}
+
+/** Compiles each pattern once. */
+export function cachedPatterns(): Patterns {
+  return { matches: cached(PATTERNS.matches), search: cached(PATTERNS.search) };
 }
 
 function cached(make: (source: string) => Pattern): (source: string) => Pattern {

@@ -5,15 +5,10 @@ import { decideNaively } from '../../../test/support/naive-policy.js';
 import { policyOf, type RuleSketch, requestOf } from '../../../test/support/policies.js';
 import { type CompileOptions, compile, compileInSlices } from './compile.js';
 import { decide } from './decide.js';
+import { EFFECTS } from './effects.js';
 import { explain } from './explain.js';
 import { PAIR_OPERATORS } from './operators.js';
-import {
-  type Condition,
-  EFFECTS,
-  type EvaluateRequest,
-  type PolicyContent,
-  type Verdict,
-} from './policy.dto.js';
+import type { Condition, EvaluateRequest, PolicyContent, Verdict } from './policy.dto.js';
 import type { Compilable } from './snapshot.js';
 
 const RUNS = LONG ? 100_000 : 3000;
@@ -32,6 +27,9 @@ const PATTERNS = [
   'deploy.*',
   '.*',
   'x?read',
+  'deploy\\.[a-z]+',
+  'read(\\.all)?$',
+  '[a-z.]*w[a-z]{4}',
 ];
 const word = fc.constantFrom(...WORDS);
 const scalar = fc.oneof(word, fc.integer({ min: -3, max: 3 }), fc.boolean(), fc.constant(null));
@@ -121,6 +119,26 @@ const alike: fc.Arbitrary<PolicyContent[]> = fc
   })
   .map((rules) => [policyOf({ rules: rules.map((one, i) => ({ ...one, rule_id: `r${i}` })) })]);
 
+/** Policies that another program wrote or damaged. */
+const damage = fc.constantFrom<Partial<Condition>>(
+  { operator: 'equals' as never },
+  { field: 'nothing' },
+  { operator: 'matches', value: '(' },
+  { operator: 'search', value: '(' },
+  { field: 'params.__proto__.a' },
+  { value_from: 'nothing' },
+  { value_from: 'params.__proto__.a', value: undefined },
+  { value_from: 'params.b', value: undefined },
+  { value_from: 'params.b', value: 'read' },
+);
+const damaged = fc
+  .tuple(policies(20), fc.array(fc.tuple(fc.nat(), damage), { maxLength: 5 }))
+  .map(([set, faults]) => {
+    const conditions = set.flatMap(({ rules }) => rules.flatMap((one) => one.conditions));
+    for (const [at, fault] of faults) Object.assign(conditions[at % conditions.length] ?? {}, fault);
+    return set;
+  });
+
 const members = fc.dictionary(fc.constantFrom('a', 'b', 'toString'), value, { maxKeys: 3 });
 const request: fc.Arbitrary<EvaluateRequest> = fc
   .record(
@@ -135,11 +153,11 @@ function comparable({ errors, ...verdict }: Verdict): object {
   return { ...verdict, errors: errors?.map((text) => /^Rule '([^']*)'/.exec(text)?.[1]) };
 }
 
-function agrees(set: PolicyContent[], asked: EvaluateRequest[], options?: CompileOptions): void {
+function agrees(set: PolicyContent[], asked: EvaluateRequest[], options: CompileOptions = {}): void {
   const snapshot = compile(set, options);
   // Twice: the second time the caches answer.
   for (const one of [...asked, ...asked])
-    expect(comparable(decide(snapshot, one))).toEqual(comparable(decideNaively(set, one)));
+    expect(comparable(decide(snapshot, one))).toEqual(comparable(decideNaively(set, one, options.budget)));
 }
 
 describe('the engine', () => {
@@ -165,26 +183,41 @@ describe('the engine', () => {
   });
 
   it('agrees with a linear evaluator when rules are broken', () => {
-    const damage = fc.constantFrom<Partial<Condition>>(
-      { operator: 'equals' as never },
-      { field: 'nothing' },
-      { operator: 'matches', value: '(' },
-      { operator: 'search', value: '(' },
-      { field: 'params.__proto__.a' },
-      { value_from: 'nothing' },
-      { value_from: 'params.__proto__.a', value: undefined },
-      { value_from: 'params.b', value: undefined },
-      { value_from: 'params.b', value: 'read' },
-    );
-    const damaged = fc
-      .tuple(policies(20), fc.array(fc.tuple(fc.nat(), damage), { maxLength: 5 }))
-      .map(([set, faults]) => {
-        const conditions = set.flatMap(({ rules }) => rules.flatMap((one) => one.conditions));
-        for (const [at, fault] of faults) Object.assign(conditions[at % conditions.length] ?? {}, fault);
-        return set;
-      });
     fc.assert(
       fc.property(damaged, requests, (set, asked) => agrees(set, asked)),
+      { numRuns: FEWER_RUNS },
+    );
+  });
+
+  it('agrees with a linear evaluator on any budget, also when rules are broken', () => {
+    const budget = fc.oneof(fc.integer({ min: 0, max: 300 }), fc.integer({ min: 0, max: 5000 }));
+    for (const [set, numRuns] of [
+      [policies(6), RUNS / 3],
+      [policies(60, 3, 20), FEWER_RUNS],
+      [alike, FEWER_RUNS],
+      [damaged, FEWER_RUNS],
+    ] as const)
+      fc.assert(
+        fc.property(set, requests, budget, (all, asked, most) => agrees(all, asked, { budget: most })),
+        { numRuns },
+      );
+  });
+
+  it('never allows more on a smaller budget than a policy that denies by default', () => {
+    const strict = policies(30).map((set) =>
+      set.map((one) => ({
+        ...one,
+        default_effect: 'deny' as const,
+        rules: one.rules.map((each) => ({ ...each, priority: each.effect === 'deny' ? 9 : 1 })),
+      })),
+    );
+    fc.assert(
+      fc.property(strict, requests, fc.integer({ min: 0, max: 300 }), (set, asked, budget) => {
+        const [poor, rich] = [compile(set, { budget }), compile(set)];
+        for (const each of asked) {
+          if (!decide(rich, each).allowed) expect(decide(poor, each).allowed).toBe(false);
+        }
+      }),
       { numRuns: FEWER_RUNS },
     );
   });
@@ -280,11 +313,13 @@ describe('the engine', () => {
 
   it('explains what it decides', () => {
     fc.assert(
-      fc.property(policies(20), requests, (set, asked) => {
-        const snapshot = compile(set);
+      fc.property(policies(20), requests, fc.integer({ min: 0, max: 1000 }), (set, asked, budget) => {
+        const snapshot = compile(set, { budget });
         for (const each of asked) {
           const { matched_rule, matched_policy } = decide(snapshot, each);
           const { rules, total_rules } = explain(snapshot, each);
+          const only = explain(snapshot, each, { onlyDeciding: true });
+          expect([only.near_miss, only.rules]).toEqual([null, rules.filter(({ decided }) => decided)]);
           const winner = rules.find(({ decided }) => decided);
           expect([winner?.policy_id ?? null, winner?.rule_id ?? null]).toEqual([
             matched_policy,

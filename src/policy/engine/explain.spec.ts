@@ -4,9 +4,12 @@ import {
   conditionOf,
   type PolicySketch,
   policyOf,
+  type RuleSketch,
   requestOf,
 } from '../../../test/support/policies.js';
+
 import { MASKED } from '../../shared/mask.js';
+
 import { compile } from './compile.js';
 import { explain } from './explain.js';
 import type { Explanation } from './explanation.dto.js';
@@ -172,7 +175,36 @@ describe('an explanation', () => {
 
   it('lists a limited number of rules, and reports their total', () => {
     const snapshot = compile([policyOf({ rules: [{ rule_id: 'a' }, { rule_id: 'b' }, readers] })]);
-    const { rules, total_rules } = explain(snapshot, requestOf(), { maxRules: 2 });
+    const { rules, total_rules, left_out } = explain(snapshot, requestOf(), { maxRules: 2 });
     expect([rules.length, total_rules]).toEqual([2, 3]);
+    expect(left_out).toBe('All rules but the first 2: the answer would be too large.');
+  });
+
+  it('stays small for large values and many conditions', () => {
+    const large = (rule_id: string): RuleSketch => ({
+      rule_id,
+      conditions: Array.from({ length: 60 }, (_, i) => conditionOf(['params.t', '!=', `${i}`])),
+    });
+    const policies = [{ rules: Array.from({ length: 200 }, (_, i) => large(`r${i}`)) }];
+    for (const t of ['x'.repeat(200_000), Array(100_000).fill(1)]) {
+      const explanation = explained(policies, { params: { t } });
+      expect(JSON.stringify(explanation).length).toBeLessThan(8_000_000);
+      expect(explanation.rules.length).toBeLessThan(explanation.total_rules);
+    }
+  });
+
+  it('says that a rule could not be evaluated because the text is too long', () => {
+    const deny = { rule_id: 'd', conditions: [conditionOf(['params.t', 'search', '[ab]{100}c'])] };
+    const { why, rules } = explained([{ rules: [{ ...deny, effect: 'deny' }] }], {
+      params: { t: 'ab'.repeat(5000) },
+    });
+    expect(why).toMatch(
+      /^Rule 'd' of policy 'p' decided: it cannot be evaluated.*a text of 10000 characters/,
+    );
+    expect(rules[0]).toMatchObject({
+      verdict: 'error',
+      decided: true,
+      conditions: [{ verdict: 'error', error: expect.stringContaining('budget') }],
+    });
   });
 });

@@ -1,6 +1,6 @@
 /** Why a decision was made. */
 import { Described, Flag, JsonValue, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
-import { EFFECTS, type Effect } from './policy.dto.js';
+import { EFFECTS, type Effect } from './effects.js';
 
 @Described('A condition, and whether it holds for the request')
 export class ExplainedCondition {
@@ -13,7 +13,7 @@ export class ExplainedCondition {
   @JsonValue({
     optional: true,
     description:
-      'The value of the condition; with `expected_from` the value of that field. Absent when the request does not have that field',
+      'The value of the condition; with `expected_from` the value of that field, absent when the request does not have it. A text is cut after 1,024 characters, a larger list or object is `(large)`',
     example: 'production',
   })
   expected?: unknown;
@@ -28,7 +28,8 @@ export class ExplainedCondition {
 
   @JsonValue({
     optional: true,
-    description: 'The value of the field in the request. Absent when the request does not have the field',
+    description:
+      'The value of the field in the request, shortened as `expected` is. Absent when the request does not have the field, or the condition cannot be evaluated',
     example: 'test',
   })
   actual?: unknown;
@@ -98,10 +99,18 @@ export class Explanation {
   near_miss!: ExplainedRule | null;
 
   @ListOf(() => ExplainedRule, {
-    description: 'The enabled rules in order of precedence, at most 1,000',
+    description: 'The enabled rules in order of precedence, at most 1,000 with 4,000 conditions',
   })
   rules!: ExplainedRule[];
 
   @Num({ integer: true, description: 'The number of all enabled rules', example: 2 })
   total_rules!: number;
+
+  @Text({
+    max: 1024,
+    optional: true,
+    description: 'What the explanation leaves out, and why. Absent when it is complete',
+    example: 'The rules that did not decide, and the near miss.',
+  })
+  left_out?: string;
 }

@@ -10,10 +10,7 @@ import {
   Text,
   Texts,
 } from '../../shared/fields.js';
-
-/** From the most cautious to the least cautious. Rules of the same priority decide in this order. */
-export const EFFECTS = ['deny', 'audit', 'warn', 'allow'] as const;
-export type Effect = (typeof EFFECTS)[number];
+import { EFFECTS, type Effect } from './effects.js';
 
 export const OPERATORS = [
   '==',
@@ -314,9 +311,10 @@ export class Verdict {
 
   @Texts({
     max: 1024,
-    most: 10_000,
+    most: 51,
     optional: true,
-    description: 'The rules that could not be evaluated, and why. Absent when there are none',
+    description:
+      'The rules that could not be evaluated, and why. At most 50; a last line then says how many are left out. Absent when there are none',
     example: [],
   })
   errors?: readonly string[];

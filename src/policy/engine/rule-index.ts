@@ -158,18 +158,21 @@ class PartIndex implements Lookup {
     private readonly read: Read,
     private readonly buckets: Map<string, Bucket>,
     private readonly others: Lookup,
+    private readonly spend: CompiledCondition['spend'],
   ) {
     this.finder = new PartFinder(buckets);
   }
 
   first(request: EvaluateRequest, limit: number): number {
     const actual = this.read(request);
+    this.spend?.(actual);
     let best = limit;
     const search = (bucket: Bucket): void => {
       best = bucket.first(request, best);
     };
     if (typeof actual === 'string') this.finder.find(actual, search);
-    else if (Array.isArray(actual)) for (const member of actual) this.searchMember(member, search);
+    // A member that occurs often is looked up once.
+    else if (Array.isArray(actual)) for (const member of new Set(actual)) this.searchMember(member, search);
     return this.others.first(request, best);
   }
 
@@ -184,7 +187,8 @@ function indexByPart(entries: readonly Entry[]): Lookup | undefined {
   if (!found) return undefined;
   const buckets = new Buckets<string>();
   for (const entry of found.entries) buckets.add(entry.hint.part, withoutCondition(entry, entry.condition));
-  return new PartIndex(found.read, buckets.map, lookupOf(found.others));
+  const { spend } = found.entries[0].condition;
+  return new PartIndex(found.read, buckets.map, lookupOf(found.others), spend);
 }
 
 /**
@@ -284,7 +288,6 @@ function withoutCondition({ rank, rule, untested }: Entry, condition: CompiledCo
 
 /** The condition must still be tested, but its hint is used: another index of it would not help. */
 function withoutHint({ rank, rule, untested }: Entry, condition: CompiledCondition): Entry {
-  const { field, read, test, source, pair, testKey } = condition;
-  const tested: CompiledCondition = { field, read, test, source, pair, testKey, hint: undefined };
+  const tested: CompiledCondition = { ...condition, hint: undefined };
   return { rank, rule, untested: untested.map((one) => (one === condition ? tested : one)) };
 }

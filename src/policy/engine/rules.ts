@@ -1,17 +1,11 @@
 /** Compiles rules: each condition becomes a test function. Defines the order of precedence. */
 import { isJson } from '../../shared/json.js';
+import { type Cost, costOf } from './costs.js';
+import { EFFECTS, type Effect } from './effects.js';
 import { type Field, fieldOf, type Read } from './fields.js';
 import { isScalar, pairTestOf, type Scalar, type Test, testOf, Unusable } from './operators.js';
 import type { Patterns } from './patterns.js';
-import {
-  type Condition,
-  EFFECTS,
-  type Effect,
-  type EvaluateRequest,
-  type PolicyContent,
-  type Rule,
-  type Verdict,
-} from './policy.dto.js';
+import type { Condition, EvaluateRequest, PolicyContent, Rule, Verdict } from './policy.dto.js';
 import { ruleVerdict } from './verdicts.js';
 
 export interface CompiledCondition {
@@ -28,6 +22,10 @@ export interface CompiledCondition {
    */
   testKey: string | undefined;
   hint: Hint | undefined;
+  /** Undefined if the test costs next to nothing. */
+  cost: Cost | undefined;
+  /** Counts the cost for an index that tests the condition in its own way. Only in a snapshot. */
+  spend?: (actual: unknown) => void;
 }
 
 /** Helps an index to find the rules that can match. */
@@ -112,6 +110,7 @@ export function compileCondition(condition: Condition, patterns: Patterns): Comp
         ? `${operator} ${JSON.stringify(value)}`
         : undefined,
     hint: hintOf(condition, patterns),
+    cost: costOf(condition, field.name, patterns),
   };
 }
 
@@ -131,12 +130,19 @@ function comparison(condition: Condition, field: Field): CompiledCondition {
     pair: [field, other],
     testKey: undefined,
     hint: undefined,
+    cost: undefined,
   };
 }
 
 /** The conditions that can be evaluated. */
 export function conditionsOf({ onAction, onRole, others }: CompiledRule): CompiledCondition[] {
   return [...onAction, ...onRole, ...others];
+}
+
+/** In this order conditions are tested: 0 without costs, 1 those whose cost does not count, 2 the others. */
+export function costClass({ cost }: CompiledCondition): number {
+  if (cost === undefined) return 0;
+  return cost.key === undefined && cost.nodes === 0 ? 1 : 2;
 }
 
 /** The order in which rules decide. It is total, so the order of creation never matters. */
@@ -158,7 +164,7 @@ function those(
   fits: (condition: CompiledCondition) => boolean,
 ): readonly CompiledCondition[] {
   const found = conditions.filter(fits);
-  return found.length === 0 ? NONE : found;
+  return found.length === 0 ? NONE : found.sort((one, other) => costClass(one) - costClass(other));
 }
 
 function hintOf({ operator, value }: Condition, patterns: Patterns): Hint | undefined {

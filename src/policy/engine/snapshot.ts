@@ -1,4 +1,6 @@
 /** The compiled policies: all enabled rules of all enabled policies in order of precedence, with their indexes. */
+import { Parts } from './contents.js';
+import { Meter } from './meter.js';
 import type { EvaluateRequest, Policy, PolicyContent, Verdict } from './policy.dto.js';
 import { type Entry, type Lookup, lookupOf, NOTHING } from './rule-index.js';
 import type { CompiledCondition, CompiledRule } from './rules.js';
@@ -21,6 +23,8 @@ export interface SnapshotParts {
   /** The verdict when no rule matches. */
   fallback: Verdict;
   cacheSize: number;
+  /** What the conditions of one decision may cost. */
+  budget: number;
 }
 
 type ConditionsOf = (rule: CompiledRule) => readonly CompiledCondition[];
@@ -68,6 +72,11 @@ export class Snapshot {
   readonly fallback: Verdict;
   /** The ranks of the rules that cannot be evaluated. No index contains them. */
   readonly brokenRanks: readonly number[];
+  readonly budget: number;
+  /** What the conditions look for in long texts. */
+  readonly parts: Parts;
+  /** Counts what `first` costs. */
+  readonly meter: Meter;
 
   private readonly actions = new ValueClasses<ActionClass>((action) => this.makeActionClass(action));
   private readonly roles = new ValueClasses<RoleClass>((role) => this.makeRoleClass(role));
@@ -79,12 +88,15 @@ export class Snapshot {
   private readonly cacheSize: number;
   private cached = 0;
 
-  private constructor({ revision, units, rules, fallback, cacheSize }: SnapshotParts) {
+  private constructor({ revision, units, rules, fallback, cacheSize, budget }: SnapshotParts) {
     this.revision = revision;
     this.units = units;
     this.rules = rules;
     this.fallback = fallback;
     this.cacheSize = cacheSize;
+    this.budget = budget;
+    this.parts = new Parts(rules);
+    this.meter = new Meter(rules, budget);
     this.brokenRanks = [...rules.keys()].filter((rank) => rules[rank].brokenReason !== undefined);
   }
 
@@ -94,7 +106,7 @@ export class Snapshot {
     const onNeither: Entry[] = [];
     for (let rank = 0; rank < parts.rules.length; rank++) {
       if (rank % ENTRIES_PER_SLICE === 0) yield;
-      snapshot.add(rank, parts.rules[rank], onNeither);
+      snapshot.add(rank, snapshot.meter.metered(parts.rules[rank]), onNeither);
     }
     yield;
     snapshot.rulesOnNeither = lookupOf(onNeither);
@@ -111,8 +123,12 @@ export class Snapshot {
     else onNeither.push(entry);
   }
 
-  /** The rank of the first rule that matches and can be evaluated; `rules.length` when none does. */
+  /**
+   * The rank of the first rule that matches and can be evaluated; `rules.length` when none does.
+   * @throws when it would cost too much, or a condition cannot be evaluated
+   */
   first(request: EvaluateRequest): number {
+    this.meter.restart();
     const action = this.actions.classOf(request.action);
     const role = this.roles.classOf(request.agent_role);
     let best = this.rulesOnNeither.first(request, this.rules.length);

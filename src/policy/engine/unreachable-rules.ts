@@ -1,7 +1,8 @@
 /** Finds rules that can never decide. Such a rule is a mistake, but harmless: the author gets a warning. */
 import type { Fault } from '../../shared/errors.js';
 import { atOnce } from '../../shared/time-slices.js';
-import { PATTERNS } from './patterns.js';
+import { cachedPatterns, compilePatterns } from './compile.js';
+import { costFor } from './costs.js';
 import type { PolicyContent } from './policy.dto.js';
 import {
   byPrecedence,
@@ -10,6 +11,9 @@ import {
   compileRule,
   conditionsOf,
 } from './rules.js';
+
+/** What the check of one rule for contradictions may cost: a few milliseconds. */
+const MAX_CONTRADICTION_COST = 2 ** 16;
 
 /** The reachable rules so far, each under its rarest condition, so that few rules share an entry. */
 type Reachable = Map<string, { rule: CompiledRule; keys: string[] }[]>;
@@ -31,10 +35,12 @@ export function* unreachableInSlices(
   pointerTo: (policy: number) => string = (policy) => `/${policy}`,
 ): Generator<void, Fault[], void> {
   const pointers = new Map<CompiledRule, string>();
+  const patterns = cachedPatterns();
   for (const [i, policy] of policies.entries()) {
     if (!policy.enabled) continue;
     for (const [j, rule] of policy.rules.entries()) {
-      if (rule.enabled) pointers.set(compileRule(policy, rule, PATTERNS), `${pointerTo(i)}/rules/${j}`);
+      yield* compilePatterns(rule, patterns);
+      if (rule.enabled) pointers.set(compileRule(policy, rule, patterns), `${pointerTo(i)}/rules/${j}`);
       yield;
     }
   }
@@ -66,8 +72,13 @@ export function* unreachableInSlices(
   return warnings;
 }
 
-/** Why the conditions of the rule contradict each other; `undefined` where they do not. */
+/** Why the conditions of the rule contradict each other; `undefined` where they do not, or it would take long to find out. */
 function contradiction(rule: CompiledRule): string | undefined {
+  let left = MAX_CONTRADICTION_COST;
+  const canHold = (condition: CompiledCondition, value: unknown): boolean => {
+    left -= 1 + (condition.cost ? costFor(condition.cost, value) : 0);
+    return left < 0 || holds(condition, value);
+  };
   for (const [field, conditions] of byField(rule)) {
     if (possibleValues(conditions)?.some((value) => conditions.every((one) => canHold(one, value))) === false)
       return `can never match: its conditions on ${field} contradict each other`;
@@ -79,7 +90,7 @@ function contradiction(rule: CompiledRule): string | undefined {
 }
 
 /** A condition that cannot be evaluated for the value is no contradiction. */
-function canHold({ test }: CompiledCondition, value: unknown): boolean {
+function holds({ test }: CompiledCondition, value: unknown): boolean {
   try {
     return test(value);
   } catch {

@@ -1,5 +1,6 @@
 /** Builds verdicts. Each rule has one, made when the rule is compiled, so that a decision creates no object. */
-import { EFFECTS, type Effect, type PolicyContent, type Rule, type Verdict } from './policy.dto.js';
+import { EFFECTS, type Effect } from './effects.js';
+import type { PolicyContent, Rule, Verdict } from './policy.dto.js';
 
 const REASONS: Record<Effect, string> = {
   allow: 'Allowed',

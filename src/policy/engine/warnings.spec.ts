@@ -1,7 +1,8 @@
 import { conditionOf, policyOf } from '../../../test/support/policies.js';
 import { atOnce } from '../../shared/time-slices.js';
 import { DEFAULT_POLICIES } from './defaults.js';
-import type { Condition, Effect } from './policy.dto.js';
+import type { Effect } from './effects.js';
+import type { Condition } from './policy.dto.js';
 import { warningsInSlices } from './warnings.js';
 
 function warningsOf(effect: Effect, ...conditions: [string, Condition['operator'], unknown][]): string[] {

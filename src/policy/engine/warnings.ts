@@ -1,8 +1,9 @@
 /** Finds what is probably a mistake in checked policies. The author gets warnings; the policies are written all the same. */
 import type { Fault } from '../../shared/errors.js';
 import { MAX_FAULTS } from '../../shared/shapes.js';
+import type { Effect } from './effects.js';
 import { saysWhere } from './patterns.js';
-import type { Condition, Effect, PolicyContent } from './policy.dto.js';
+import type { Condition, PolicyContent } from './policy.dto.js';
 import { unreachableInSlices } from './unreachable-rules.js';
 
 /** The rules that are looked at between two yields. */
