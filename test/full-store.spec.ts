@@ -2,7 +2,10 @@
 import { serviceOn, startEmbedded } from './support/stores.js';
 
 describe('a store that an agent has filled with threats', () => {
-  const service = serviceOn(startEmbedded, { BRAIN_EMBEDDED_MAX_GIB: '0.05' });
+  const service = serviceOn(startEmbedded, {
+    BRAIN_EMBEDDED_MAX_GIB: '0.05',
+    BRAIN_THREATS_MAX_METADATA_KIB: '256',
+  });
 
   it('takes changes of policies, keys, threats and missions, but none of an agent', async () => {
     const { body: made } = await service.post('/api/keys', { name: 'filler', role: 'agent' }).expect(201);

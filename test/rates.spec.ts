@@ -204,7 +204,7 @@ describe('an overloaded replica', () => {
       await service.post('/api/policy/evaluate', question).expect(200);
       await service.post('/api/threats', threat).expect(201);
       const reported = async () =>
-        ((await service.get('/api/immune/events')).body as { events: object[] }).events;
+        ((await service.get('/api/immune/events?view=full')).body as { events: object[] }).events;
       await until(async () => (await reported()).length > 0, 5000, 'the immune event');
       expect(await reported()).toEqual([
         expect.objectContaining({

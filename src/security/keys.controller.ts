@@ -13,6 +13,7 @@ import { Access, CurrentPrincipal } from './access.decorator.js';
 import { ApiKeys } from './api-keys.js';
 import { KeyUses } from './key-uses.js';
 import {
+  type KeyInfo,
   KeyList,
   KeyQuery,
   KeyRotation,
@@ -62,6 +63,10 @@ export class KeysController {
   })
   @ApiCreatedResponse({ type: RotatedKey, description: 'The new key' })
   @Problems(400, 404, 409, 413, 415, 422)
+  @ProblemIf(
+    409,
+    'Or the key has expired (`key_expired`), was replaced before (`already_rotated`), or there are as many keys as the service keeps (`too_many_keys`)',
+  )
   rotate(
     @Param('id') id: string,
     @Body() body: KeyRotation,
@@ -82,8 +87,10 @@ export class KeysController {
   @Problems(422)
   async list(@Query() query: KeyQuery): Promise<KeyList> {
     const { rows, total, next } = await this.keys.list(query);
-    const last = await Promise.all(rows.map(({ id }) => this.uses.lastUse(id)));
-    const keys = rows.map((key, i) => ({ ...key, last_used_at: last[i] }));
+    if (!query.members.includes('last_used_at')) return { keys: rows as KeyInfo[], total, next_cursor: next };
+    const keys = await Promise.all(
+      rows.map(async (key) => ({ ...key, last_used_at: await this.uses.lastUse(key.id) })),
+    );
     return { keys, total, next_cursor: next };
   }
 
