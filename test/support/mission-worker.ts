@@ -34,12 +34,15 @@ export const ALLOWED = {
   requires_audit: false,
 };
 
+/** The API knows its kinds by name, so the tests take the place of one of them. */
+export const TEST_KIND = 'immune_event';
+
 export class MissionWorkers {
   /** What the policies answer. */
   readonly evaluate = jest.fn<Promise<object>, unknown[]>(() => Promise.resolve(ALLOWED));
   /** What all workers have logged as a warning. */
   readonly warnings: string[] = [];
-  /** What a step of the kind `test` does. */
+  /** What a step of the kind `TEST_KIND` does. */
   step: StepKind['run'] = () => Promise.reject(new Error('the test has no step'));
   readonly missions: MissionsService;
   private readonly config = readConfig({});
@@ -52,7 +55,7 @@ export class MissionWorkers {
 
   private constructor(private readonly opened: OpenStore) {
     const kind: StepKind = { faults: () => [], run: (...all) => this.step(...all) };
-    (this.kinds.byName as Map<string, StepKind>).set('test', kind);
+    (this.kinds.byName as Map<string, StepKind>).set(TEST_KIND, kind);
     // `execute` wakes no worker. A worker that starts searches by itself.
     const idle = { wake: () => undefined } as unknown as MissionsWorker;
     this.missions = new MissionsService(this.store, idle, this.kinds, this.config);

@@ -1,5 +1,5 @@
 /** When missions are due if the clock of the store differs from the clock of the process. */
-import { CALLER, MissionWorkers } from '../../../test/support/mission-worker.js';
+import { CALLER, MissionWorkers, TEST_KIND } from '../../../test/support/mission-worker.js';
 import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
 import type { EmbeddedStore } from '../../storage/embedded/embedded-store.js';
@@ -72,7 +72,7 @@ describe('a mission', () => {
 
   it('whose step failed waits at least as long as its log says', async () => {
     workers.step = () => Promise.reject(new StepFailure('busy', 'busy'));
-    const id = await make({ kind: 'test', retry: { attempts: 2, backoff_seconds: 40 } });
+    const id = await make({ kind: TEST_KIND, retry: { attempts: 2, backoff_seconds: 40 } });
     worker.onApplicationBootstrap();
     const { due_at } = await becomes(id, ({ step_attempts }) => step_attempts === 1);
     const { log } = await missions.entries(id, { limit: 100 }, CALLER);
@@ -96,7 +96,7 @@ describe('a mission', () => {
       begun = true;
       return new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('ended'))));
     };
-    const id = await make({ kind: 'test' });
+    const id = await make({ kind: TEST_KIND });
     worker.onApplicationBootstrap();
     await until(() => begun, SOON_MS, 'the step');
     time = { earliest: EARLIEST + 5, latest: LATEST + 5 };

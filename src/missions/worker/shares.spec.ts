@@ -1,10 +1,10 @@
 /** How the slots of a worker are shared: no agent holds them all, and no mission waits for ever behind those of an agent. */
-import { MissionWorkers } from '../../../test/support/mission-worker.js';
+import { MissionWorkers, TEST_KIND } from '../../../test/support/mission-worker.js';
 import { until } from '../../../test/support/until.js';
 import { MISSIONS } from '../missions.collection.js';
 
 const SOON_MS = 20_000;
-const step = { name: 'a', kind: 'test' };
+const step = { name: 'a', kind: TEST_KIND };
 
 describe('the slots of a worker', () => {
   let workers: MissionWorkers;
@@ -120,4 +120,12 @@ describe('the slots of a worker', () => {
     expect(['busy-6', 'busy-7', 'busy-8'].filter((id) => executing.has(id)).length).toBeGreaterThan(0);
     expect(most).toBe(3);
   });
+
+  it('are found by a mission behind many large ones of an agent', async () => {
+    await start('busy', 'agent', 120, { data: { text: 'a'.repeat(100_000) } });
+    await start('other', 'agent', 1);
+    open(2);
+    await executes('other-0');
+    expect(of('busy')).toHaveLength(1);
+  }, 60_000);
 });

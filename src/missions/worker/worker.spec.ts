@@ -1,5 +1,5 @@
 /** One worker on the embedded store, in rare situations that these tests create on purpose. */
-import { ALLOWED, CALLER, MissionWorkers } from '../../../test/support/mission-worker.js';
+import { ALLOWED, CALLER, MissionWorkers, TEST_KIND } from '../../../test/support/mission-worker.js';
 import { templateOf } from '../../../test/support/missions.js';
 import { until } from '../../../test/support/until.js';
 import { sleep } from '../../shared/clock.js';
@@ -212,7 +212,7 @@ describe('a worker', () => {
           });
         });
     });
-    await make({}, { steps: [{ name: 'a', kind: 'test' }] });
+    await make({}, { steps: [{ name: 'a', kind: TEST_KIND }] });
     let askedMs = 0;
     const acquire = async (name: string, ttlMs: number): Promise<Lease | undefined> => {
       askedMs = performance.now();
