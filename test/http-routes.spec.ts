@@ -43,7 +43,7 @@ const METHODS: [path: string, allow: string][] = [
   ['/livez', 'GET, HEAD, OPTIONS'],
   ['/api/threats', 'GET, HEAD, OPTIONS, POST'],
   ['/api/threats?limit=x', 'GET, HEAD, OPTIONS, POST'],
-  ['/api/threats/some-id', 'GET, HEAD, OPTIONS'],
+  ['/api/threats/some-id', 'DELETE, GET, HEAD, OPTIONS'],
   ['/api/threats/some-id/status', 'OPTIONS, POST'],
   ['/api/keys/some-id', 'DELETE, OPTIONS'],
   ['/api/policy/policies/p', 'DELETE, GET, HEAD, OPTIONS, PUT'],

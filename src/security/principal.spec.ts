@@ -4,10 +4,10 @@ import { type Permission, permits, ROLES, type Role } from './principal.js';
 
 /** Written out once more, so that a slip in the declaration of a domain shows. */
 const ALL =
-  'events:read immune:read immune:report keys:manage keys:read_self missions:delegate missions:execute missions:read missions:read_all missions:read_secrets missions:write policy:evaluate policy:read policy:write threats:read threats:report threats:write';
+  'events:read immune:read immune:report keys:manage keys:read_self missions:delegate missions:delete missions:execute missions:prioritize missions:read missions:read_all missions:read_secrets missions:write policy:evaluate policy:read policy:write threats:delete threats:read threats:report threats:write';
 const ALLOWED: Record<Role, string> = {
   admin: ALL,
-  operator: ALL.replace('keys:manage ', ''),
+  operator: ALL.replace('keys:manage ', '').replace('missions:delete ', '').replace('threats:delete ', ''),
   agent:
     'keys:read_self policy:read threats:read immune:read missions:read policy:evaluate threats:report immune:report missions:write missions:execute',
   approver: 'keys:read_self policy:read threats:read immune:read missions:read missions:read_all events:read',
