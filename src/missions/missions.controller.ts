@@ -128,7 +128,10 @@ export class MissionsController {
   })
   @ApiCreatedResponse({ type: Mission, description: 'The new mission' })
   @Problems(400, 409, 413, 415, 422)
-  @ProblemIf(409, 'Or the id is taken (`mission_exists`)')
+  @ProblemIf(
+    409,
+    'Or the id is taken (`mission_exists`), or the principal has as many PENDING missions as it may have (`too_many_missions`)',
+  )
   async create(
     @Body() body: NewMission,
     @CurrentPrincipal() principal: Principal,
@@ -177,6 +180,7 @@ export class MissionsController {
   })
   @ApiNoContentResponse({ description: 'The mission is gone' })
   @Problems(404, 409, 412)
+  @ProblemIf(409, 'Or the mission is RUNNING or due: cancel it first (`mission_active`)')
   async delete(@Param('id') id: string, @CurrentChange() by: ChangeBy): Promise<void> {
     await this.missions.delete(id, by);
   }

@@ -115,6 +115,7 @@ export class ThreatsController {
     description: 'The open threat with this type, source and fingerprint, with one more occurrence',
   })
   @Problems(400, 409, 413, 415, 422)
+  @ProblemIf(409, 'Or this reporter has as many open threats as it may have (`too_many_open_threats`)')
   @ForeignAgent()
   async report(
     @Body() body: ReportThreat,
