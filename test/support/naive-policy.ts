@@ -101,8 +101,14 @@ function outcomeOf(rule: Rule, request: EvaluateRequest, purse: Purse): boolean 
   const plain = rule.conditions.filter((one) => sizeOf(one) === 0);
   const costly = rule.conditions.filter((one) => sizeOf(one) > 0);
   // Actions first, then roles, then all others.
-  const place = ({ field }: Condition): number =>
-    field === 'action' ? 0 : field === 'agent_role' || field === 'agent.role' ? 1 : 2;
+  const place = ({ field, value_from }: Condition): number =>
+    value_from !== undefined
+      ? 2
+      : field === 'action'
+        ? 0
+        : field === 'agent_role' || field === 'agent.role'
+          ? 1
+          : 2;
   costly.sort((a, b) => place(a) - place(b));
   const outcomes = plain.map((one) => outcomeOfCondition(one, request));
   for (const one of costly) {
@@ -123,6 +129,7 @@ function outcomeOfCondition(condition: Condition, request: EvaluateRequest): boo
 
 function pay(condition: Condition, request: EvaluateRequest, purse: Purse): boolean | 'error' {
   const { field, operator, value } = condition;
+  if (condition.value_from !== undefined) return payForPair(condition, request, purse);
   const actual = readField(field, request);
   const isText = typeof actual === 'string' && actual.startsWith(startOf(operator, value));
   if (operator === 'contains' ? !Array.isArray(actual) : !isText) return false;
@@ -137,12 +144,28 @@ function pay(condition: Condition, request: EvaluateRequest, purse: Purse): bool
   return outcome;
 }
 
-/** What a condition costs for one character of a text, or for one member of a list. */
+/** Two fields that hold texts, objects or lists. */
+function payForPair(condition: Condition, request: EvaluateRequest, purse: Purse): boolean | 'error' {
+  const { field, operator, value_from = '' } = condition;
+  const one = readField(field, request);
+  const other = readField(value_from, request);
+  const nodes = { '==': Math.min(nodesOf(one), nodesOf(other)), contains: nodesOf(one), in: nodesOf(other) };
+  const kind = operator.replace('!=', '==').replace('not_in', 'in') as keyof typeof nodes;
+  const isSearch = operator === 'contains' && typeof one === 'string' && typeof other === 'string';
+  const price = isSearch ? (one.length + other.length) / 2 : 4 * nodes[kind];
+  if (price > purse.left) return 'error';
+  purse.left -= price;
+  return conditionHolds(condition, request);
+}
+
+/** What a condition costs for one character of a text, or for one member of a list; 1 for two fields. */
 function sizeOf({ field, operator, value, value_from }: Condition): number {
-  // To compare two fields costs next to nothing.
-  if (value_from !== undefined) return 0;
   try {
     readField(field, { agent_id: '', action: '' });
+    if (value_from !== undefined) {
+      readField(value_from, { agent_id: '', action: '' });
+      return value === undefined && ['==', '!=', 'in', 'not_in', 'contains'].includes(operator) ? 1 : 0;
+    }
   } catch {
     return 0;
   }
@@ -157,9 +180,10 @@ function sizeOf({ field, operator, value, value_from }: Condition): number {
   }
 }
 
-function nodesOf(value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 0;
-  return 1 + Object.values(value).reduce<number>((sum, one) => sum + nodesOf(one), 0);
+/** How many values there are in a value, with itself; 0 for a scalar. */
+function nodesOf(value: unknown, scalar = 0): number {
+  if (typeof value !== 'object' || value === null) return scalar;
+  return 1 + Object.values(value).reduce<number>((sum, one) => sum + nodesOf(one, 1), 0);
 }
 
 /** The plain text with which every text begins that the pattern matches. */

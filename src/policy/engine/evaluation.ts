@@ -70,6 +70,7 @@ export class Evaluation {
       this.known.set(cost.key, known);
       return known;
     }
+    if (cost.nodes === undefined) return this.afterPaying(cost, actual, test);
     if (cost.nodes > 0) return Array.isArray(actual) && this.afterPaying(cost, actual, test);
     return this.contents.contains(condition, actual, cost.part) ?? test(actual);
   }
@@ -86,6 +87,7 @@ export class Evaluation {
 }
 
 function tooCostly(actual: unknown): string {
-  const found = typeof actual === 'string' ? `a text of ${actual.length} characters` : 'a long list';
+  const other = Array.isArray(actual) ? 'a long list' : 'the comparison of two long values';
+  const found = typeof actual === 'string' ? `a text of ${actual.length} characters` : other;
   return `${found} costs more than is left of the budget of a decision; send less, or use fewer and simpler patterns`;
 }

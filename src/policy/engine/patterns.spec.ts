@@ -187,3 +187,18 @@ it('a list that is too long for the conditions on it is an error, not a delay', 
   const verdict = decide(compile([policyOf({ rules })]), requestOf({ params: { list } }));
   expect(verdict.errors?.at(-1)).toMatch(/more rules could not be evaluated/);
 });
+
+it.each<[string, Condition['operator'], unknown, unknown]>([
+  ['a list and a member', 'contains', Array(150_000).fill([1]), [2]],
+  ['a value and a list', 'not_in', [2], Array(150_000).fill([1])],
+  ['equal lists', '==', Array(150_000).fill(1), Array(150_000).fill(1)],
+  ['two long texts', 'contains', 'a'.repeat(4_000_000), 'ab'.repeat(200_000)],
+])('two fields with %s are not compared if that costs too much', (_what, operator, a, b) => {
+  const conditions: Condition[] = [{ field: 'params.a', operator, value_from: 'params.b' }];
+  const denies = policyOf({ default_effect: 'allow', rules: [{ rule_id: 'r', effect: 'deny', conditions }] });
+  expect(decide(compile([denies]), requestOf({ params: { a, b } }))).toMatchObject({
+    allowed: false,
+    matched_rule: 'r',
+    errors: [expect.stringContaining('the comparison of two long values')],
+  });
+});

@@ -1,6 +1,6 @@
 /** Compiles rules: each condition becomes a test function. Defines the order of precedence. */
 import { isJson } from '../../shared/json.js';
-import { type Cost, costOf } from './costs.js';
+import { type Cost, costOf, pairCostOf } from './costs.js';
 import { EFFECTS, type Effect } from './effects.js';
 import { type Field, fieldOf, type Read } from './fields.js';
 import { isScalar, pairTestOf, type Scalar, type Test, testOf, Unusable } from './operators.js';
@@ -130,7 +130,7 @@ function comparison(condition: Condition, field: Field): CompiledCondition {
     pair: [field, other],
     testKey: undefined,
     hint: undefined,
-    cost: undefined,
+    cost: pairCostOf(operator, field.read, other.read),
   };
 }
 
