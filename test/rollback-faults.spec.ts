@@ -211,7 +211,8 @@ describe('a failover with events on both sides', () => {
     let pages = 0;
     const reading = jest.spyOn(log, 'read').mockImplementation(async (query) => {
       const page = await read(query);
-      pages += query.limit === 500 ? 1 : 0;
+      // The pages of the replay grow; other reads look for one event.
+      pages += query.limit > 1 ? 1 : 0;
       // What it is given as its third page is of the old history; then the way leads to the new one.
       if (pages === 3) wires[0].retarget(pair.promoted.port);
       return page;
