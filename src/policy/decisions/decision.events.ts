@@ -316,7 +316,6 @@ export const decisionsSummed = defineEvent({
   module: 'policy',
   subjects: ['asked_by'],
   type: 'policy.decisions_summed',
-  decision: true,
   payload: DecisionsSummed,
   priority: 'HIGH',
   when:
