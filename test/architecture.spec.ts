@@ -73,6 +73,7 @@ describe('the architecture', () => {
       'security/access.decorator.ts',
       'security/principal.ts',
       'http/request.ts',
+      'http/answers.ts',
       'http/listed.ts',
       'http/etag.ts',
       'http/health.ts',

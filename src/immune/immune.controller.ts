@@ -1,5 +1,6 @@
 import { Body, Controller, Get, Header, HttpCode, Post, Query } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { SendsPage } from '../http/answers.js';
 import { healthAnswer } from '../http/health.js';
 import { ForeignAgent, Idempotency, Idempotent, Problems } from '../http/request.js';
 import { Access, CurrentPrincipal, PublicHealth } from '../security/access.decorator.js';
@@ -44,8 +45,7 @@ export class ImmuneController {
     description:
       'Returns one page of immune events, the newest first. Several filters select the events that match all of them. Without `?view=full` the `meta` is left out. A page ends at 1 MiB. Old events are removed: BRAIN_IMMUNE_RETENTION_DAYS and BRAIN_IMMUNE_MAX_EVENTS set the limits.',
   })
-  @ApiOkResponse({ type: ImmuneEventPage, description: 'One page of immune events' })
-  @Problems(422)
+  @SendsPage(ImmuneEventPage, 'immune events')
   async list(@Query() query: ImmuneEventQuery): Promise<ImmuneEventPage> {
     const { rows, total, next } = await this.immune.list(query);
     return { events: rows, total, next_cursor: next };

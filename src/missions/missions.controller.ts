@@ -11,18 +11,11 @@ import {
   Post,
   Query,
 } from '@nestjs/common';
-import {
-  ApiAcceptedResponse,
-  ApiCreatedResponse,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiParam,
-  ApiTags,
-} from '@nestjs/swagger';
+import { ApiAcceptedResponse, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { SendsNew, SendsNothing, SendsPage } from '../http/answers.js';
 import { Conditional, SendsETag, versionsIn } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
-import { ForeignAgent, Idempotency, Idempotent, PageQuery, ProblemIf, Problems } from '../http/request.js';
+import { ForeignAgent, Idempotency, PageQuery, ProblemIf, Problems } from '../http/request.js';
 import { SendsLocation } from '../http/response-headers.js';
 import { Access, CurrentPrincipal, type KnownRequest } from '../security/access.decorator.js';
 import { asAgent, type Principal, permits, speaksFor } from '../security/principal.js';
@@ -104,8 +97,7 @@ export class MissionsController {
     description:
       'Returns one page of missions, the newest first. Several filters select the missions that match all of them. An agent lists the missions that it made, or with `agent_id` those of one of its agents. Without `?view=full` the `data`, `steps` and `result` are left out. Large step results are always null in lists; read the mission by its id to get them. A page ends at 1 MiB.',
   })
-  @ApiOkResponse({ type: MissionPage, description: 'One page of missions' })
-  @Problems(422)
+  @SendsPage(MissionPage, 'missions')
   async list(@Query() query: MissionQuery, @CurrentCaller() caller: Caller): Promise<MissionPage> {
     const { rows, total, next } = await this.missions.list(query, caller);
     return { missions: rows, total, next_cursor: next };
@@ -118,7 +110,6 @@ export class MissionsController {
     'Or the priority is CRITICAL and the permission missions:prioritize is missing (`priority_not_allowed`)',
   )
   @Access('missions:write')
-  @Idempotent()
   @SendsETag()
   @SendsLocation('id')
   @ApiOperation({
@@ -126,8 +117,7 @@ export class MissionsController {
     description:
       'Creates a PENDING mission. Its steps start with `execute`. All faults in all steps are reported at once. The mission asks the policies as `agent_id` and `agent_role`, which the key of the caller must list. Left out, they are the first exact entries of its lists; a key that lists all agents is its own agent.',
   })
-  @ApiCreatedResponse({ type: Mission, description: 'The new mission' })
-  @Problems(400, 409, 413, 415, 422)
+  @SendsNew(Mission, 'The new mission')
   @ProblemIf(
     409,
     'Or the id is taken (`mission_exists`), or the principal has as many PENDING missions as it may have (`too_many_missions`)',
@@ -169,7 +159,6 @@ export class MissionsController {
   }
 
   @Delete(':id')
-  @HttpCode(204)
   @Access('missions:delete')
   @Conditional()
   @MissionId()
@@ -178,8 +167,7 @@ export class MissionsController {
     description:
       'Removes the mission with its log and results. Its events stay in the event log. A mission that is RUNNING or due must be cancelled first.',
   })
-  @ApiNoContentResponse({ description: 'The mission is gone' })
-  @Problems(404, 409, 412)
+  @SendsNothing('The mission is deleted', 404, 409, 412)
   @ProblemIf(409, 'Or the mission is RUNNING or due: cancel it first (`mission_active`)')
   async delete(@Param('id') id: string, @CurrentChange() by: ChangeBy): Promise<void> {
     await this.missions.delete(id, by);

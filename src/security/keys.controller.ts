@@ -1,13 +1,7 @@
-import { Body, Controller, Delete, Get, HttpCode, Param, Post, Query } from '@nestjs/common';
-import {
-  ApiCreatedResponse,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiParam,
-  ApiTags,
-} from '@nestjs/swagger';
-import { Idempotency, Idempotent, ProblemIf, Problems } from '../http/request.js';
+import { Body, Controller, Delete, Get, Param, Post, Query } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
+import { SendsNew, SendsNothing, SendsPage } from '../http/answers.js';
+import { Idempotency, ProblemIf, Problems } from '../http/request.js';
 import type { IdempotencyKey } from '../storage/store.js';
 import { Access, CurrentPrincipal } from './access.decorator.js';
 import { ApiKeys } from './api-keys.js';
@@ -26,6 +20,10 @@ import {
 } from './keys.dto.js';
 import type { Principal } from './principal.js';
 
+const KeyId = (): MethodDecorator =>
+  ApiParam({ name: 'id', description: 'The id of the key, not the key itself', example: 'key_8vzn7ryx3d0q' });
+const WITHOUT_KEY = 'the first answer again, without the API key itself';
+
 @ApiTags('keys')
 @Controller('api/keys')
 export class KeysController {
@@ -36,13 +34,11 @@ export class KeysController {
 
   @Post()
   @Access('keys:manage')
-  @Idempotent('the first answer again, without the API key itself')
   @ApiOperation({
     summary: 'Make an API key',
     description: 'The answer has the key itself. It is shown this once: the service stores only its hash.',
   })
-  @ApiCreatedResponse({ type: MadeKey, description: 'The new key' })
-  @Problems(400, 409, 413, 415, 422)
+  @SendsNew(MadeKey, 'The new key', WITHOUT_KEY)
   @ProblemIf(409, 'Or there are as many keys as the service keeps (`too_many_keys`)')
   create(
     @Body() body: NewKey,
@@ -54,15 +50,14 @@ export class KeysController {
 
   @Post(':id/rotate')
   @Access('keys:manage')
-  @Idempotent('the first answer again, without the API key itself')
-  @ApiParam({ name: 'id', description: 'The id of the key, not the key itself', example: 'key_8vzn7ryx3d0q' })
+  @KeyId()
   @ApiOperation({
     summary: 'Replace an API key by a new one',
     description:
       'The new key has the same name, role, agents, agent roles and owner, and the same lifetime from now on. Both keys are valid until the overlap ends. The answer has the new key itself, this once.',
   })
-  @ApiCreatedResponse({ type: RotatedKey, description: 'The new key' })
-  @Problems(400, 404, 409, 413, 415, 422)
+  @SendsNew(RotatedKey, 'The new key', WITHOUT_KEY)
+  @Problems(404)
   @ProblemIf(
     409,
     'Or the key has expired (`key_expired`), was replaced before (`already_rotated`), or there are as many keys as the service keeps (`too_many_keys`)',
@@ -83,8 +78,7 @@ export class KeysController {
     summary: 'List API keys',
     description: 'Newest first, without the keys themselves, which the service does not store.',
   })
-  @ApiOkResponse({ type: KeyList, description: 'One page of keys' })
-  @Problems(422)
+  @SendsPage(KeyList, 'keys')
   async list(@Query() query: KeyQuery): Promise<KeyList> {
     const { rows, total, next } = await this.keys.list(query);
     if (!query.members.includes('last_used_at')) return { keys: rows as KeyInfo[], total, next_cursor: next };
@@ -108,14 +102,12 @@ export class KeysController {
 
   @Delete(':id')
   @Access('keys:manage')
-  @HttpCode(204)
-  @ApiParam({ name: 'id', description: 'The id of the key, not the key itself', example: 'key_8vzn7ryx3d0q' })
+  @KeyId()
   @ApiOperation({
     summary: 'Revoke an API key',
     description: 'All replicas refuse it within a second. The last admin key cannot be revoked.',
   })
-  @ApiNoContentResponse({ description: 'The key is revoked' })
-  @Problems(404, 409)
+  @SendsNothing('The key is revoked', 404, 409)
   @ProblemIf(409, 'Or it is the last admin key (`last_admin`)')
   remove(@Param('id') id: string, @CurrentPrincipal() principal: Principal): Promise<void> {
     return this.keys.remove(id, principal.id);

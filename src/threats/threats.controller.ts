@@ -10,18 +10,12 @@ import {
   Query,
   Res,
 } from '@nestjs/common';
-import {
-  ApiCreatedResponse,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiParam,
-  ApiTags,
-} from '@nestjs/swagger';
+import { ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
+import { SendsNew, SendsNothing, SendsPage } from '../http/answers.js';
 import { Conditional, IfMatch, SendsETag } from '../http/etag.js';
 import { type HealthAnswer, HealthRoute, healthAnswer } from '../http/health.js';
-import { ForeignAgent, Idempotency, Idempotent, ProblemIf, Problems } from '../http/request.js';
+import { ForeignAgent, Idempotency, ProblemIf, Problems } from '../http/request.js';
 import { SendsLocation } from '../http/response-headers.js';
 import { Access, CurrentPrincipal } from '../security/access.decorator.js';
 import { expectAgent, type Principal } from '../security/principal.js';
@@ -92,8 +86,7 @@ export class ThreatsController {
     description:
       'Returns one page of threats, the last seen first. Several filters select the threats that match all of them. Without `?view=full` the `metadata` is left out. A page ends at 1 MiB. Closed threats are removed after BRAIN_THREATS_RETENTION_DAYS.',
   })
-  @ApiOkResponse({ type: ThreatPage, description: 'One page of threats' })
-  @Problems(422)
+  @SendsPage(ThreatPage, 'threats')
   async list(@Query() query: ThreatQuery): Promise<ThreatPage> {
     const { rows, total, next } = await this.threats.list(query);
     return { threats: rows, total, next_cursor: next };
@@ -101,7 +94,6 @@ export class ThreatsController {
 
   @Post()
   @Access('threats:report')
-  @Idempotent()
   @SendsETag()
   @SendsLocation('id')
   @ApiOperation({
@@ -109,12 +101,11 @@ export class ThreatsController {
     description:
       'Creates an OPEN threat. If an open threat has the same type, source and fingerprint, the report counts as one more occurrence of that threat instead, and a higher severity raises its severity and publishes threat.escalated. A reporter with BRAIN_THREATS_MAX_OPEN open threats cannot create another one (409 `too_many_open_threats`).',
   })
-  @ApiCreatedResponse({ type: Threat, description: 'The new threat' })
+  @SendsNew(Threat, 'The new threat')
   @ApiOkResponse({
     type: Threat,
     description: 'The open threat with this type, source and fingerprint, with one more occurrence',
   })
-  @Problems(400, 409, 413, 415, 422)
   @ProblemIf(409, 'Or this reporter has as many open threats as it may have (`too_many_open_threats`)')
   @ForeignAgent()
   async report(
@@ -157,7 +148,6 @@ export class ThreatsController {
   }
 
   @Delete(':id')
-  @HttpCode(204)
   @Access('threats:delete')
   @Conditional()
   @ThreatId()
@@ -166,8 +156,7 @@ export class ThreatsController {
     description:
       'Removes the threat with its reports, whatever its status. Its events stay in the log, and threat.deleted says who removed it.',
   })
-  @ApiNoContentResponse({ description: 'The threat is deleted' })
-  @Problems(404, 412)
+  @SendsNothing('The threat is deleted', 404, 412)
   remove(@Param('id') id: string, @IfMatch() versions: Versions | undefined): Promise<void> {
     return this.threats.remove(id, versions);
   }

@@ -1,3 +1,4 @@
+import { Actor } from '../http/answers.js';
 import { Listed, PageQueryOf } from '../http/listed.js';
 import { NextCursor, Total } from '../http/request.js';
 import { Described, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../shared/fields.js';
@@ -18,6 +19,19 @@ const REASON = 'Why it changes; the event carries it';
 
 const MAX_TEXT = 4096;
 
+const Seen = (which = 'the'): PropertyDecorator =>
+  Text({
+    max: MAX_TEXT,
+    nullable: true,
+    description: `${DESCRIPTION}; null if ${which} report had none`,
+    example: 'A fetched page asked the agent to reveal its keys',
+  });
+const Details = (which = 'the'): PropertyDecorator =>
+  JsonObject({
+    description: `${METADATA}; empty if ${which} report had none`,
+    example: { url: 'https://example.org/page' },
+  });
+
 @Described('Something that endangers the fleet')
 export class Threat {
   @Text({
@@ -34,18 +48,10 @@ export class Threat {
   @Status('Where the threat is in its life cycle')
   status!: ThreatStatus;
 
-  @Text({
-    max: MAX_TEXT,
-    nullable: true,
-    description: `${DESCRIPTION}; null if the report had none`,
-    example: 'A fetched page asked the agent to reveal its keys',
-  })
+  @Seen()
   description!: string | null;
 
-  @JsonObject({
-    description: `${METADATA}; empty if the report had none`,
-    example: { url: 'https://example.org/page' },
-  })
+  @Details()
   metadata!: Record<string, unknown>;
 
   @Num({ description: 'When the threat was first reported, in Unix seconds', example: 1735424567.89 })
@@ -98,22 +104,6 @@ export class Threat {
   version!: number;
 }
 
-@Described('Who has reported a threat')
-class Reporter {
-  @Text({
-    max: 256,
-    description: 'The id of the principal; `brain:<part>` where the service itself has reported',
-    example: 'key_8vzn7ryx3d0q',
-  })
-  id!: string;
-
-  @Text({ max: 64, description: 'The role of the principal; `service` for the service', example: 'agent' })
-  role!: string;
-
-  @Text({ max: 256, description: 'The name of the principal', example: 'researcher-7' })
-  name!: string;
-}
-
 @Described('One report of a threat')
 export class ThreatReport {
   @Num({
@@ -130,22 +120,14 @@ export class ThreatReport {
   @Severity('The severity that this report has given')
   severity!: ThreatSeverity;
 
-  @Text({
-    max: MAX_TEXT,
-    nullable: true,
-    description: `${DESCRIPTION}; null if this report had none`,
-    example: 'A fetched page asked the agent to reveal its keys',
-  })
+  @Seen('this')
   description!: string | null;
 
-  @JsonObject({
-    description: `${METADATA}; empty if this report had none`,
-    example: { url: 'https://example.org/page' },
-  })
+  @Details('this')
   metadata!: Record<string, unknown>;
 
-  @Nested(() => Reporter, { description: 'Who has reported it' })
-  reporter!: Reporter;
+  @Nested(() => Actor, { description: 'Who has reported it' })
+  reporter!: Actor;
 }
 
 @Described('A threat with its last reports')

@@ -1,6 +1,7 @@
 import { ApiProperty } from '@nestjs/swagger';
 import { Transform } from 'class-transformer';
 import { ValidateBy } from 'class-validator';
+import { Actor } from '../../http/answers.js';
 import { Cursor, Limit, NextCursor } from '../../http/request.js';
 import { Described, JsonObject, ListOf, Nested, Num, OneOf, Text } from '../../shared/fields.js';
 import { isCleanText } from '../../shared/json.js';
@@ -137,22 +138,6 @@ export const Position = (): PropertyDecorator =>
     example: '1735424567893-0',
   });
 
-@Described('Who caused an event')
-class EventActor {
-  @Text({
-    max: 256,
-    description: 'The id of the principal; `brain:<part>` where the service itself caused the event',
-    example: 'key_8vzn7ryx3d0q',
-  })
-  id!: string;
-
-  @Text({ max: 64, description: 'The role of the principal; `service` for the service', example: 'operator' })
-  role!: string;
-
-  @Text({ max: 256, description: 'The name of the principal', example: 'ops' })
-  name!: string;
-}
-
 @Described('The cause of an event, and the versions of its shape')
 class EventMeta {
   @Text({
@@ -173,11 +158,11 @@ class EventMeta {
   })
   server_request_id?: string | null;
 
-  @Nested(() => EventActor, {
+  @Nested(() => Actor, {
     optional: true,
     description: 'Who caused the event; missing in events of earlier releases and of other programs',
   })
-  actor?: EventActor;
+  actor?: Actor;
 
   @OneOf(['1.0'], { name: 'EnvelopeVersion', description: 'The version of the envelope', example: '1.0' })
   version!: '1.0';

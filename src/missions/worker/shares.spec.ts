@@ -40,6 +40,13 @@ describe('the slots of a worker', () => {
       await workers.executeAs(name, role, { id, steps: [{ ...step, params: { id } }], ...over });
     }
   };
+  const abandon = async (...ids: string[]): Promise<void> => {
+    for (const id of ids)
+      await workers.store.transaction(async (tx) => {
+        const mission = await tx.get(MISSIONS, id);
+        if (mission) tx.put(MISSIONS, { ...mission, status: 'RUNNING', held_by: 999_999 });
+      });
+  };
   const executes = (id: string): Promise<void> =>
     until(() => executing.has(id), SOON_MS, `the step of ${id}`);
   const open = (count: number, env: Record<string, string> = {}): void => {
@@ -94,11 +101,7 @@ describe('the slots of a worker', () => {
 
   it('leave an abandoned mission of an agent that has its share to another worker', async () => {
     await start('busy', 'agent', 3);
-    for (const id of ['busy-0', 'busy-1', 'busy-2'])
-      await workers.store.transaction(async (tx) => {
-        const mission = await tx.get(MISSIONS, id);
-        if (mission) tx.put(MISSIONS, { ...mission, status: 'RUNNING', held_by: 999_999 });
-      });
+    await abandon('busy-0', 'busy-1', 'busy-2');
     open(2);
     await until(() => of('busy').length === 1, SOON_MS, 'the first mission');
     open(2);
@@ -108,11 +111,7 @@ describe('the slots of a worker', () => {
 
   it('are given to an abandoned mission beyond the share, but not the last one', async () => {
     await start('busy', 'agent', 9);
-    for (const id of ['busy-6', 'busy-7', 'busy-8'])
-      await workers.store.transaction(async (tx) => {
-        const mission = await tx.get(MISSIONS, id);
-        if (mission) tx.put(MISSIONS, { ...mission, status: 'RUNNING', held_by: 999_999 });
-      });
+    await abandon('busy-6', 'busy-7', 'busy-8');
     open(4);
     await until(() => of('busy').length === 3, SOON_MS, 'an abandoned mission');
     await start('other', 'agent', 1);

@@ -13,18 +13,11 @@ import {
   Query,
   Res,
 } from '@nestjs/common';
-import {
-  ApiBody,
-  ApiCreatedResponse,
-  ApiNoContentResponse,
-  ApiOkResponse,
-  ApiOperation,
-  ApiParam,
-  ApiTags,
-} from '@nestjs/swagger';
+import { ApiBody, ApiOkResponse, ApiOperation, ApiParam, ApiTags } from '@nestjs/swagger';
 import type { Response } from 'express';
+import { SendsNew, SendsNothing, SendsPage } from '../../http/answers.js';
 import { Conditional, DeclaresETag, versionsIn } from '../../http/etag.js';
-import { BodyOf, ChecksOwnBody, Idempotency, Idempotent, ProblemIf, Problems } from '../../http/request.js';
+import { BodyOf, ChecksOwnBody, Idempotency, ProblemIf, Problems } from '../../http/request.js';
 import { SendsLocation } from '../../http/response-headers.js';
 import { Access, CurrentPrincipal, type KnownRequest } from '../../security/access.decorator.js';
 import type { Principal } from '../../security/principal.js';
@@ -82,12 +75,7 @@ const ChangesRule = (...problems: number[]): MethodDecorator =>
     Problems(404, 412, ...problems),
   );
 const Deletes = (): MethodDecorator =>
-  applyDecorators(
-    HttpCode(204),
-    ...[Writes(), Conditional()],
-    ApiNoContentResponse({ description: 'It is deleted' }),
-    Problems(404, 412),
-  );
+  applyDecorators(...[Writes(), Conditional()], SendsNothing('It is deleted', 404, 412));
 
 const PolicyId = (): ParameterDecorator => Param('policy_id');
 const RuleId = (): ParameterDecorator => Param('rule_id');
@@ -113,8 +101,7 @@ export class PoliciesController {
     summary: 'List policies',
     description: 'The policies with all their rules, sorted by id, page by page. A page ends at 1 MiB.',
   })
-  @ApiOkResponse({ type: PolicyPage, description: 'One page of policies' })
-  @Problems(422)
+  @SendsPage(PolicyPage, 'policies')
   async list(@Query() query: PolicyQuery): Promise<PolicyPage> {
     const { rows, total, next } = await this.reader.list(query);
     return { total: total ?? 0, policies: rows, next_cursor: next };
@@ -123,7 +110,6 @@ export class PoliciesController {
   @Post('policies')
   @Writes()
   @Takes(PolicyBody)
-  @Idempotent()
   @DeclaresETag()
   @SendsLocation('policy_id')
   @ApiOperation({
@@ -131,8 +117,7 @@ export class PoliciesController {
     description:
       'Only `name` is required, and `name` and `effect` for each rule. A missing id is made from the name.',
   })
-  @ApiCreatedResponse({ type: WrittenPolicy, description: 'The new policy' })
-  @Problems(400, 409, 413, 415, 422)
+  @SendsNew(WrittenPolicy, 'The new policy')
   @ProblemIf(
     409,
     'Or the id is taken (`policy_exists`), or there are too many policies (`too_many_policies`)',
@@ -193,8 +178,8 @@ export class PoliciesController {
     description:
       'Each change with its time, its author and the difference, the latest first. Works for deleted policies too. A page ends at 1 MiB.',
   })
-  @ApiOkResponse({ type: RevisionPage, description: 'One page of revisions' })
-  @Problems(404, 422)
+  @SendsPage(RevisionPage, 'revisions')
+  @Problems(404)
   async revisions(@PolicyId() id: string, @Query() query: RevisionQuery): Promise<RevisionPage> {
     const { rows, next } = await this.reader.revisions(id, query);
     return { revisions: rows, next_cursor: next };
@@ -215,7 +200,6 @@ export class PoliciesController {
   @PolicyParam()
   @Writes()
   @Takes(Rule)
-  @Idempotent()
   @Conditional()
   @DeclaresETag()
   @SendsLocation('rule_id')
@@ -223,8 +207,8 @@ export class PoliciesController {
     summary: 'Add a rule',
     description: 'Only `name` and `effect` are required. A missing `rule_id` is made from the name.',
   })
-  @ApiCreatedResponse({ type: WrittenRule, description: 'The new rule' })
-  @Problems(400, 404, 409, 412, 413, 415, 422)
+  @SendsNew(WrittenRule, 'The new rule')
+  @Problems(404, 412)
   @ProblemIf(409, 'Or the id is taken (`rule_exists`)')
   async addRule(
     @PolicyId() id: string,

@@ -147,21 +147,12 @@ class AuthzenSearchAnswer {
   context!: AuthzenSearchContext;
 }
 
-@Described('A subject that may act')
-export class AuthzenFoundSubject {
-  @Text({ max: 256, description: 'The type of the subject', example: 'agent' })
+@Described('A subject or a resource that was found')
+export class AuthzenFoundEntity {
+  @Text({ max: 256, description: 'Its type', example: 'database' })
   type!: string;
 
-  @Text({ max: 256, description: 'The id of the subject', example: 'researcher-7' })
-  id!: string;
-}
-
-@Described('A resource on which the subject may act')
-export class AuthzenFoundResource {
-  @Text({ max: 256, description: 'The type of the resource', example: 'database' })
-  type!: string;
-
-  @Text({ max: 767, description: 'The id of the resource', example: 'customers' })
+  @Text({ max: 767, description: 'Its id', example: 'customers' })
   id!: string;
 }
 
@@ -173,14 +164,14 @@ export class AuthzenFoundAction {
 
 @Described('The subjects that may act')
 export class AuthzenSubjects extends AuthzenSearchAnswer {
-  @ListOf(() => AuthzenFoundSubject, { description: 'The subjects, sorted by id' })
-  results!: AuthzenFoundSubject[];
+  @ListOf(() => AuthzenFoundEntity, { description: 'The subjects, sorted by id' })
+  results!: AuthzenFoundEntity[];
 }
 
 @Described('The resources on which the subject may act')
 export class AuthzenResources extends AuthzenSearchAnswer {
-  @ListOf(() => AuthzenFoundResource, { description: 'The resources, sorted by id' })
-  results!: AuthzenFoundResource[];
+  @ListOf(() => AuthzenFoundEntity, { description: 'The resources, sorted by id' })
+  results!: AuthzenFoundEntity[];
 }
 
 @Described('The actions that the subject may do')

@@ -70,6 +70,15 @@ export class Condition {
   value_from?: string;
 }
 
+const Enabled = (what: string): PropertyDecorator =>
+  Flag({ filled: 'true', description: `Whether the ${what} takes part in decisions`, example: true });
+const Metadata = (): PropertyDecorator =>
+  JsonObject({
+    filled: 'empty',
+    description: 'Data for the caller; the service only stores it',
+    example: {},
+  });
+
 @Described('An effect, and the conditions under which it applies')
 export class Rule {
   @Text({
@@ -117,14 +126,10 @@ export class Rule {
   })
   priority!: number;
 
-  @Flag({ filled: 'true', description: 'Whether the rule takes part in decisions', example: true })
+  @Enabled('rule')
   enabled!: boolean;
 
-  @JsonObject({
-    filled: 'empty',
-    description: 'Data for the caller; the service only stores it',
-    example: {},
-  })
+  @Metadata()
   metadata!: Record<string, unknown>;
 }
 
@@ -172,14 +177,10 @@ export class PolicyContent {
   })
   default_effect!: Effect;
 
-  @Flag({ filled: 'true', description: 'Whether the policy takes part in decisions', example: true })
+  @Enabled('policy')
   enabled!: boolean;
 
-  @JsonObject({
-    filled: 'empty',
-    description: 'Data for the caller; the service only stores it',
-    example: {},
-  })
+  @Metadata()
   metadata!: Record<string, unknown>;
 }
 
