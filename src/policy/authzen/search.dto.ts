@@ -39,32 +39,26 @@ class AuthzenSearch {
   page?: AuthzenPageRequest;
 }
 
-@Described('A subject of which only the type is known')
-export class AuthzenSubjectType {
-  @Text({ max: 256, description: 'The type of the subjects that are searched for', example: 'agent' })
-  type!: string;
-
-  @JsonObject({
+const TypeOf = (what: string, example: string): PropertyDecorator =>
+  Text({ max: 256, description: `The type of the ${what} that are searched for`, example });
+const PropertiesOf = (what: string, example: object): PropertyDecorator =>
+  JsonObject({
     exact: true,
     optional: true,
-    description: 'Properties that all these subjects are taken to have, such as their `role`',
-    example: { role: 'researcher' },
-  })
-  properties?: Record<string, unknown>;
+    description: `Properties that all these ${what} are taken to have`,
+    example,
+  });
+
+@Described('A subject of which only the type is known')
+export class AuthzenSubjectType {
+  @TypeOf('subjects', 'agent') type!: string;
+  @PropertiesOf('subjects', { role: 'researcher' }) properties?: Record<string, unknown>;
 }
 
 @Described('A resource of which only the type is known')
 export class AuthzenResourceType {
-  @Text({ max: 256, description: 'The type of the resources that are searched for', example: 'database' })
-  type!: string;
-
-  @JsonObject({
-    exact: true,
-    optional: true,
-    description: 'Properties that all these resources are taken to have',
-    example: { region: 'eu' },
-  })
-  properties?: Record<string, unknown>;
+  @TypeOf('resources', 'database') type!: string;
+  @PropertiesOf('resources', { region: 'eu' }) properties?: Record<string, unknown>;
 }
 
 const Subject = (): PropertyDecorator =>

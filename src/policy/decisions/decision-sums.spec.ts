@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import type { NewEvent } from '../../events/event.js';
 import type { EventStream } from '../../events/event-stream.js';
-import type { Decided, DecisionsSummed } from './decision.events.js';
+import type { Decided } from './decision.events.js';
+import type { DecisionsSummed } from './decision-sums.events.js';
 import { DecisionSums } from './decision-sums.js';
 
 interface Question {

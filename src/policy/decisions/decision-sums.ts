@@ -7,13 +7,13 @@ import { CONFIG, type Config } from '../../config/config.js';
 import { EventStream, type Summing } from '../../events/event-stream.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { compileMask, type Mask } from '../../shared/mask.js';
+import type { Decided } from './decision.events.js';
 import {
-  type Decided,
   type DecisionsSummed,
   decisionsSummed,
   type SummedDecisions,
   type SumReason,
-} from './decision.events.js';
+} from './decision-sums.events.js';
 
 const EVERY_MS = 1000;
 /** The limits of one event. Decisions beyond them are in the entry `other`. */

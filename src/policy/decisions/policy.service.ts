@@ -16,11 +16,11 @@ import type { EvaluateRequest, PolicyContent, Verdict } from '../engine/policy.d
 import type { Snapshot } from '../engine/snapshot.js';
 import { HeavyWork } from '../heavy/heavy-work.js';
 import { callerGone, notRecorded, revisionNotReached } from '../policy.errors.js';
-import { policyTested } from './decision.events.js';
 import { DecisionRecorder } from './recorder.js';
 import type { Decision, PolicyStats } from './routes.dto.js';
 import { SnapshotCache } from './snapshot-cache.js';
 import { DecisionTally } from './tally.js';
+import { policyTested } from './test.events.js';
 
 /** The longest wait of a request for `min_revision`, and of a durable decision for the event log. */
 const MAX_WAIT_MS = 1000;

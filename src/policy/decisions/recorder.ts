@@ -15,9 +15,9 @@ import {
   auditRequired,
   type Decided,
   ruleEvaluated,
-  type SumReason,
   warningTriggered,
 } from './decision.events.js';
+import type { SumReason } from './decision-sums.events.js';
 import { DecisionSums } from './decision-sums.js';
 
 /** The longest wait of a batch for room in the buffer. */
