@@ -238,8 +238,8 @@ export class MissionsController {
     description:
       'Returns one page of log entries, the oldest first. If entries were dropped because the log was full, the last entry says how many.',
   })
-  @ApiOkResponse({ type: MissionLog, description: 'One page of log entries' })
-  @Problems(404, 422)
+  @SendsPage(MissionLog, 'log entries')
+  @Problems(404)
   async entries(
     @Param('id') id: string,
     @Query() page: PageQuery,

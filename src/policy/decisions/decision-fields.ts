@@ -11,6 +11,11 @@ export const MatchedPolicy = (): PropertyDecorator =>
   });
 export const MatchedRule = (): PropertyDecorator =>
   Text({ max: 64, nullable: true, description: 'The rule that decided; null if the default effect decided' });
+export const DecidedEffect = (): PropertyDecorator =>
+  OneOf(EFFECTS, {
+    name: 'PolicyEffect',
+    description: 'The effect of the rule that decided, or the default effect',
+  });
 export const Reason = (): PropertyDecorator => Text({ max: 512, description: 'The reason in one sentence' });
 export const AskedBy = (): PropertyDecorator =>
   Text({
@@ -36,11 +41,7 @@ export class Asked {
 
 export class Result {
   @Flag({ description: 'Whether the agent may act' }) allowed!: boolean;
-  @OneOf(EFFECTS, {
-    name: 'PolicyEffect',
-    description: 'The effect of the rule that decided, or the default effect',
-  })
-  effect!: Effect;
+  @DecidedEffect() effect!: Effect;
   @MatchedPolicy() matched_policy!: string | null;
   @MatchedRule() matched_rule!: string | null;
   @Reason() reason!: string;

@@ -1,8 +1,16 @@
 /** The event of decisions that have no events of their own. */
 import { defineEvent } from '../../events/event.js';
-import { ListOf, Nested, Num, OneOf, Text, Texts } from '../../shared/fields.js';
-import { EFFECTS, type Effect } from '../engine/effects.js';
-import { ASKED_BY, AskedBy, AT, DECISION, MatchedPolicy, MatchedRule } from './decision-fields.js';
+import { ListOf, Nested, Num, Text, Texts } from '../../shared/fields.js';
+import type { Effect } from '../engine/effects.js';
+import {
+  ASKED_BY,
+  AskedBy,
+  AT,
+  DECISION,
+  DecidedEffect,
+  MatchedPolicy,
+  MatchedRule,
+} from './decision-fields.js';
 
 const SUM_REASONS = ['quota', 'buffer', 'log_nearly_full'] as const;
 export type SumReason = (typeof SUM_REASONS)[number];
@@ -16,11 +24,7 @@ export class SummedDecisions {
   @Text({ max: 256, description: 'What the agent wants to do' }) action!: string;
   @MatchedPolicy() matched_policy!: string | null;
   @MatchedRule() matched_rule!: string | null;
-  @OneOf(EFFECTS, {
-    name: 'PolicyEffect',
-    description: 'The effect of the rule that decided, or the default effect',
-  })
-  effect!: Effect;
+  @DecidedEffect() effect!: Effect;
   @Num({ integer: true, description: 'The number of these decisions' }) count!: number;
   @FirstDecisionId() first_decision_id!: string;
 }

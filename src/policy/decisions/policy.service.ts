@@ -20,7 +20,7 @@ import { DecisionRecorder } from './recorder.js';
 import type { Decision, PolicyStats } from './routes.dto.js';
 import { SnapshotCache } from './snapshot-cache.js';
 import { DecisionTally } from './tally.js';
-import { policyTested } from './test.events.js';
+import { policyTested } from './tested.events.js';
 
 /** The longest wait of a request for `min_revision`, and of a durable decision for the event log. */
 const MAX_WAIT_MS = 1000;

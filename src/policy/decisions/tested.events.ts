@@ -2,16 +2,11 @@
 import { defineEvent } from '../../events/event.js';
 import { nowSeconds } from '../../shared/clock.js';
 import { Nested, Num } from '../../shared/fields.js';
-import type { EvaluateRequest, Verdict } from '../engine/policy.dto.js';
+import type { Decided } from './decision.events.js';
 import { ASKED_BY, Asked, AT, Result, resultOf } from './decision-fields.js';
 
 /** What a test by the stored policies would have decided. */
-export interface TestedRequest {
-  policy_revision: number;
-  asked_by: string;
-  request: EvaluateRequest;
-  verdict: Verdict;
-}
+type TestedRequest = Omit<Decided, 'decision_id'>;
 
 class PolicyTested extends Asked {
   @Nested(() => Result, { description: 'What would have been decided' }) result!: Result;
